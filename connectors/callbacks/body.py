@@ -1,0 +1,106 @@
+"""The standard event: what a backend is told when it asks for no shape of its own. Always valid JSON.
+
+{"type": "job.completed", "timestamp": "2026-01-01T00:00:00+00:00", "data": {"job_id": …, "status": "COMPLETED", …}}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from schemas.errors import InvalidInput
+
+#: What `data` always holds, null where the row has none, in this order.
+FIELDS = (
+    "job_id",
+    "run",
+    "attempt",
+    "processor",
+    "status",
+    "tenant",
+    "external_id",
+    "case_id",
+    "upload_id",
+    "batch_id",
+    "model_version",
+    "output",
+    "error",
+    "output_refs",
+)
+
+
+def standard_event(row: Mapping[str, Any]) -> bytes:
+    """The event for one outcome. `row` needs `job_id` and `status`; `decided_at` becomes the timestamp, and `error` is
+    taken as a mapping or from `error_code` and `error_message`. Raises InvalidInput for what JSON can't carry."""
+    data = {field: row.get(field) for field in FIELDS}
+    data["error"] = _error(row)
+    data["output_refs"] = row.get("output_refs") or []
+    event = {"type": f"job.{str(row['status']).lower()}", "timestamp": _timestamp(row.get("decided_at")), "data": data}
+    return to_json(event)
+
+
+def to_json(value: object) -> bytes:
+    """Compact UTF-8 JSON. NaN and infinities become null: JSON has no word for them, and its readers refuse them."""
+    try:
+        text = _encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"The callback body can't be written as JSON: {error}.") from error
+    # A lone surrogate is no character; a receiver would refuse the whole body for it.
+    return text.encode("utf-8", "replace")
+
+
+def _encode(value: object) -> str:
+    try:
+        return _STRICT.encode(value)
+    except ValueError:
+        return _STRICT.encode(_finite(value))
+
+
+def _error(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    error = row.get("error")
+    if isinstance(error, Mapping):
+        return {"code": error.get("code"), "message": error.get("message")}
+    if row.get("error_code") is None:
+        return None
+    return {"code": row["error_code"], "message": row.get("error_message")}
+
+
+def _timestamp(moment: object) -> str:
+    if isinstance(moment, datetime):
+        return moment.astimezone(UTC).isoformat()
+    return moment if isinstance(moment, str) else datetime.now(UTC).isoformat()
+
+
+def _finite(value: Any) -> Any:
+    """A copy in plain containers, without NaN. Only for the rare body that has one: it costs a walk."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_finite(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return _finite(_plain(value)) if dataclasses.is_dataclass(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """What `json` does not know itself."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)

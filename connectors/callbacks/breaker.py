@@ -1,0 +1,97 @@
+"""A circuit breaker: after several failures in a row a destination is left alone for a while, then probed once.
+
+    closed ── `threshold` failures in a row ──▶ open ── `open_s` passed ──▶ half-open ── success ──▶ closed
+                                                 ▲                              │
+                                                 └──── failure: wait doubled ◀──┘
+
+Without it a dead backend with a thousand deliveries due costs a thousand timeouts, and its neighbours wait behind them.
+Pure: the clock is injected. Not thread-safe: it belongs to the one loop that delivers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class Circuit(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Breaker:
+    """One destination's. `acquire` before a try; then exactly one of `succeeded`, `failed` and `abandoned`."""
+
+    def __init__(
+        self, clock: Callable[[], float], *, threshold: int = 5, open_s: float = 10.0, max_open_s: float = 300.0
+    ) -> None:
+        self._clock = clock
+        self._threshold = threshold
+        self._first_open_s = open_s
+        self._max_open_s = max_open_s
+        self._open_s = open_s
+        self._failures = 0
+        self._opened_at: float | None = None
+        self._probing = False
+
+    @property
+    def state(self) -> Circuit:
+        if self._opened_at is None:
+            return Circuit.CLOSED
+        return Circuit.HALF_OPEN if self.retry_in_s() == 0 else Circuit.OPEN
+
+    def acquire(self) -> bool:
+        """True when a try may start now. Half-open lets a single probe through."""
+        if self.state is Circuit.CLOSED:
+            return True
+        if self.state is Circuit.OPEN or self._probing:
+            return False
+        self._probing = True
+        return True
+
+    def retry_in_s(self) -> float:
+        """Seconds until the next probe may start; 0 when it may start now."""
+        if self._opened_at is None:
+            return 0.0
+        return max(0.0, self._opened_at + self._open_s - self._clock())
+
+    def succeeded(self) -> None:
+        """The destination answered (see Try.destination_failed)."""
+        self._failures, self._opened_at, self._probing = 0, None, False
+        self._open_s = self._first_open_s
+
+    def failed(self) -> None:
+        self._failures += 1
+        if self._probing:
+            self._open_s = min(self._open_s * 2, self._max_open_s)
+            self._open()
+        elif self._opened_at is None and self._failures >= self._threshold:
+            self._open()
+
+    def abandoned(self) -> None:
+        """The try was cancelled before it said anything about the destination."""
+        self._probing = False
+
+    def _open(self) -> None:
+        self._opened_at, self._probing = self._clock(), False
+
+
+class Breakers:
+    """A breaker per destination (resolve.origin_of), for the `limit` used last: names invented by a hostile client must not
+    fill memory."""
+
+    def __init__(self, make: Callable[[], Breaker], *, limit: int = 4096) -> None:
+        self._make = make
+        self._limit = limit
+        self._by_key: OrderedDict[str, Breaker] = OrderedDict()
+
+    def of(self, key: str) -> Breaker:
+        breaker = self._by_key.get(key)
+        if breaker is None:
+            breaker = self._by_key[key] = self._make()
+            if len(self._by_key) > self._limit:
+                self._by_key.popitem(last=False)
+        self._by_key.move_to_end(key)
+        return breaker

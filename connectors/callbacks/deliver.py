@@ -1,0 +1,122 @@
+"""One try of one delivery: resolve, sign, post, judge. Everything that waits or counts tries is somebody else's.
+
+The hot path of the whole pipeline, so what can be done once per destination is done once (`_find_route`).
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import TracebackType
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from connectors.callbacks.client import WIRE_ERRORS, Answer, Target, post, target_of
+from connectors.callbacks.connect import Pool, guarded_connector, trusted_connector
+from connectors.callbacks.guard import AddressRefused, AllowRules
+from connectors.callbacks.outcome import Delivery, Try, Verdict, answer_error, retry_after_s, verdict_of
+from connectors.callbacks.resolve import backend_origin, host_of, resolve_callback_url, split_url
+from connectors.callbacks.sign import Signer
+from schemas.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What is worked out once for a destination."""
+
+    target: Target
+    connector: aiohttp.TCPConnector
+
+
+class Deliverer:
+    """Posts deliveries from one event loop. Open it there: `async with Deliverer(...) as deliverer:`."""
+
+    def __init__(
+        self,
+        rules: AllowRules,
+        secrets: Sequence[str] = (),
+        backend_url: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        max_connections: int = 200,
+        per_destination: int = 50,
+        tls: ssl.SSLContext | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """`backend_url` is a destination the operator named, so it is allowed like one in `rules`. `timeout_s` is for a whole
+        try, waiting for one of the `per_destination` connections included: keep no more than those busy at a time."""
+        self._rules = rules
+        self._signer = Signer(secrets)
+        self._backend_url = backend_url
+        self._backend_origin = None if backend_url is None else backend_origin(backend_url)
+        self._timeout_s = timeout_s
+        self._pool = Pool(max_connections, per_destination, tls, resolver)
+        self._route = lru_cache(maxsize=4096)(self._find_route)
+
+    async def __aenter__(self) -> Deliverer:
+        self._guarded = guarded_connector(self._pool, self._rules)
+        self._trusted = trusted_connector(self._pool)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self._route.cache_clear()
+        await self._guarded.close()
+        await self._trusted.close()
+
+    async def deliver(self, delivery: Delivery) -> Try:
+        """One try. Never raises for what the destination does; cancelling it is safe."""
+        began = time.perf_counter()
+        try:
+            answer = await self._post(delivery)
+        except InvalidInput as error:
+            return _failed(began, str(error), Verdict.REFUSED)
+        except AddressRefused as error:
+            return _failed(began, f"The guard refused the callback: {error}", Verdict.REFUSED)
+        except TimeoutError:
+            return _failed(began, f"The backend did not answer within {self._timeout_s:g} s.")
+        except aiohttp.ClientConnectionError as error:
+            return _failed(began, f"The backend could not be reached: {error}.")
+        except ValueError as error:  # a name that no resolver takes: a label too long, characters outside IDNA
+            return _failed(began, f"The callback URL can't be used: {error}.", Verdict.REFUSED)
+        except WIRE_ERRORS as error:
+            return _failed(began, f"The backend gave no usable answer: {type(error).__name__}: {error}.")
+        return _judge(answer, began)
+
+    async def _post(self, delivery: Delivery) -> Answer:
+        route = self._route(delivery.destination)
+        headers = self._signer.headers(delivery.delivery_id, int(time.time()), delivery.body)
+        headers["content-type"] = delivery.content_type
+        return await post(route.connector, route.target, headers, delivery.body, self._timeout_s)
+
+    def _find_route(self, destination: str) -> _Route:
+        resolved = resolve_callback_url(destination, self._backend_url)
+        scheme, authority, _ = split_url(resolved)
+        trusted = f"{scheme}://{authority}" == self._backend_origin or self._rules.allows_host(host_of(authority))
+        return _Route(target_of(resolved), self._trusted if trusted else self._guarded)
+
+
+def _judge(answer: Answer, began: float) -> Try:
+    verdict = verdict_of(answer.status)
+    ms = _ms_since(began)
+    if verdict is Verdict.DELIVERED:
+        return Try(answer.status, ms, None, verdict)
+    wait = retry_after_s(answer.retry_after, datetime.now(UTC))
+    return Try(answer.status, ms, answer_error(answer.status, answer.head), verdict, wait)
+
+
+def _failed(began: float, error: str, verdict: Verdict = Verdict.RETRY) -> Try:
+    return Try(None, _ms_since(began), error, verdict)
+
+
+def _ms_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000

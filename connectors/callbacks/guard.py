@@ -1,0 +1,145 @@
+"""Where a callback may go: public addresses, and what the operator allows by name or network. Nothing else.
+
+A callback URL is written by whoever submits a job, so without this it would be a way to make the server ask its own
+network (cloud metadata, databases, admin pages). The check is made on the resolved address, by the code that opens the
+socket, so the address that was checked is the one that is connected to: a name that resolves differently the second time
+(rebinding), an odd spelling or an IPv6 wrapping of an IPv4 address changes nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from functools import lru_cache
+
+from connectors.callbacks.resolve import is_loopback_host
+from schemas.errors import UsageError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class AddressRefused(Exception):
+    """The guard's no. Not an OSError on purpose: connection code retries those with the next address."""
+
+
+def _networks(*texts: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+# From IANA's special-purpose registries. Python's `is_global` changed its mind between patch releases (CVE-2024-4032), so
+# it is asked too, but not alone.
+_REFUSED_V4 = _networks(
+    "0.0.0.0/8",  # this network
+    "10.0.0.0/8",
+    "100.64.0.0/10",  # carrier-grade NAT; one cloud's metadata service
+    "127.0.0.0/8",
+    "168.63.129.16/32",  # Azure's platform service: a public number that answers only inside
+    "169.254.0.0/16",  # link-local; most clouds' metadata service
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",  # documentation
+    "192.88.99.0/24",  # 6to4 relays
+    "192.168.0.0/16",
+    "198.18.0.0/15",  # benchmarking
+    "198.51.100.0/24",  # documentation
+    "203.0.113.0/24",  # documentation
+    "224.0.0.0/4",  # multicast
+    "240.0.0.0/4",  # reserved, broadcast
+)
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")  # the only block that IANA has given out for global unicast
+_REFUSED_V6 = _networks(
+    "2001::/23",  # protocol assignments, Teredo among them: an IPv4 address in disguise
+    "2001:db8::/32",  # documentation
+    "2002::/16",  # 6to4: an IPv4 address in disguise
+    "3fff::/20",  # documentation
+)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class AllowRules:
+    """What is allowed beyond public addresses. `names` are exact hosts, `suffixes` come from `*.example`."""
+
+    names: frozenset[str] = frozenset()
+    suffixes: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> AllowRules:
+        """Rules from `localhost,10.0.0.0/8,*.corp.example`. Raises UsageError for an entry that can't be meant."""
+        entries = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
+        networks = [entry for entry in entries if _is_network(entry)]
+        hosts = [_checked_host(entry) for entry in entries if entry not in networks]
+        return cls(
+            names=frozenset(host for host in hosts if not host.startswith("*.")),
+            suffixes=tuple(host[1:] for host in hosts if host.startswith("*.")),
+            networks=tuple(ipaddress.ip_network(entry, strict=False) for entry in networks),
+        )
+
+    def allows_host(self, host: str) -> bool:
+        """True when the operator named this host, wherever it resolves to. `localhost` also means loopback literals."""
+        host = host.lower().rstrip(".")
+        if host in self.names or host.endswith(self.suffixes or ("\n",)):
+            return True
+        return "localhost" in self.names and is_loopback_host(host)
+
+    def allows_address(self, address: str) -> bool:
+        """True when a connection to `address` (as resolved, never a name) may be opened."""
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.scope_id is not None:
+            return False
+        bare = _unwrap(parsed)
+        return is_public(bare) or any(bare in network or parsed in network for network in self.networks)
+
+    def check(self, address: str) -> None:
+        """Raises AddressRefused unless `address` is allowed."""
+        if not self.allows_address(address):
+            raise AddressRefused(
+                f"{address} is not a public address and not allowed. "
+                "Add its host or network to SLUICE_CALLBACK_ALLOW if it is meant."
+            )
+
+
+@lru_cache(maxsize=4096)
+def is_public(address: Address) -> bool:
+    """True for a unicast address that the whole internet routes to one place; IPv4 inside IPv6 counts as what it wraps."""
+    address = _unwrap(address)
+    if not address.is_global or address.is_multicast:
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _REFUSED_V4)
+    return address in _GLOBAL_V6 and not any(address in network for network in _REFUSED_V6)
+
+
+def _unwrap(address: Address) -> Address:
+    """The IPv4 address that the kernel (mapped) or the network's translator (NAT64) will really talk to."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def _is_network(entry: str) -> bool:
+    try:
+        ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked_host(entry: str) -> str:
+    host = entry.rstrip(".")
+    bare = host.removeprefix("*.")
+    if not bare or not all(label and label.replace("-", "").replace("_", "").isalnum() for label in bare.split(".")):
+        raise UsageError(
+            f"SLUICE_CALLBACK_ALLOW: {entry!r} is neither a host, a *.suffix nor a network.",
+            next_step="Write for example localhost,10.0.0.0/8,*.corp.example.",
+        )
+    return host

@@ -1,0 +1,103 @@
+"""Where a callback really goes: the one resolver that every processor, door and profile uses.
+
+A backend says `http://localhost:8000/api/ai/callback/` and means itself; in a container `localhost` is somebody else. So
+loopback hosts are rewritten to the configured backend, and path and query are kept byte for byte.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+from schemas.errors import InvalidInput, UsageError
+
+MAX_URL = 2048
+
+_URL = re.compile(r"(?i:(?P<scheme>https?))://(?P<authority>[^/?#]*)(?P<rest>.*)")
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%25[\w.-]+)?\]|[^\[\]:@\\%<>\"^`{|}]+)(?::(?P<port>[0-9]{0,5}))?")
+# A space or a control character inside a URL would let its author write lines into the request.
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
+
+
+def resolve_callback_url(url: str, backend_url: str | None) -> str:
+    """`url`, or the same path and query at `backend_url` when its host is loopback. Raises InvalidInput."""
+    _, authority, rest = split_url(url)
+    if backend_url is None or not is_loopback_host(host_of(authority)):
+        return url
+    return backend_origin(backend_url) + rest
+
+
+def split_url(url: str) -> tuple[str, str, str]:
+    """(scheme, host and port, path with query) of a URL that a callback may have. Raises InvalidInput."""
+    if len(url) > MAX_URL:
+        raise _invalid(f"The callback URL has {len(url)} characters; {MAX_URL} are allowed.")
+    if _UNSAFE.search(url):
+        raise _invalid("The callback URL contains a space or a control character.")
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise _invalid("The callback URL is not an absolute http:// or https:// URL.")
+    scheme, authority, rest = parts.group("scheme", "authority", "rest")
+    _check_authority(authority)
+    return scheme.lower(), authority, rest
+
+
+def origin_of(url: str) -> str:
+    """`scheme://host:port` of a callback URL: what limits and circuit breakers go by. Raises InvalidInput."""
+    scheme, authority, _ = split_url(url)
+    return f"{scheme}://{authority.lower()}"
+
+
+def host_of(authority: str) -> str:
+    """The host in `host:port`, lower-case, without brackets and trailing dot."""
+    if authority.startswith("["):
+        return authority[1 : authority.index("]")].lower()
+    return authority.partition(":")[0].lower().rstrip(".")
+
+
+def is_loopback_host(host: str) -> bool:
+    """True for localhost, 127.0.0.0/8, ::1 and the wildcard addresses, however they are spelled (127.1, 0x7f000001)."""
+    if host == "localhost":
+        return True
+    address = _literal(host)
+    return address is not None and (address.is_loopback or address.is_unspecified)
+
+
+def backend_origin(backend_url: str) -> str:
+    """`scheme://host:port` of the configured backend. Raises UsageError: it is a setting, not somebody's input."""
+    try:
+        scheme, authority, _ = split_url(backend_url)
+    except InvalidInput as error:
+        raise UsageError(
+            f"SLUICE_BACKEND_URL is not usable: {error.message}",
+            next_step="Give it as http://host:port, for example http://host.docker.internal:8000.",
+        ) from error
+    return f"{scheme}://{authority}"
+
+
+def _check_authority(authority: str) -> None:
+    if "@" in authority:
+        raise _invalid("The callback URL carries a user name or password.")
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None or not host_of(authority):
+        raise _invalid("The callback URL names no host, or one that can't be read.")
+    port = parts.group("port")
+    if port and not 0 < int(port) < 65536:
+        raise _invalid(f"The callback URL names port {port}; ports go from 1 to 65535.")
+    if authority.startswith("[") and _literal(host_of(authority)) is None:
+        raise _invalid("The callback URL's IPv6 address can't be read.")
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address a host spells, the way the C library reads it; None for a name."""
+    try:
+        if ":" not in host:
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        address = ipaddress.IPv6Address(host.replace("%25", "%"))
+    except (OSError, ValueError):
+        return None
+    return address.ipv4_mapped or address
+
+
+def _invalid(message: str) -> InvalidInput:
+    return InvalidInput(message, next_step="Send an absolute URL without credentials, such as https://host/path.")

@@ -1,0 +1,85 @@
+"""Where a claim may point. A uri comes from whoever submits a job, so it is matched against the allowed roots, never opened
+as it stands: `file:///etc/passwd`, `..` or a cloud's metadata address are refused before anything is touched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from schemas.errors import InvalidInput, UsageError
+
+SCHEMES = ("file", "s3", "gs", "az", "memory")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\?#]")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """An object inside an allowed root."""
+
+    root: str
+    key: str
+
+
+def content_key(sha256: str) -> str:
+    """`sha256/ab/abcd…`: fanned out, because some file systems are slow with a million files in a folder."""
+    if not _SHA256.fullmatch(sha256):
+        raise InvalidInput("A claim's sha256 is 64 lower-case hex digits.")
+    return f"sha256/{sha256[:2]}/{sha256}"
+
+
+def root_uri(url: str) -> str:
+    """The absolute form of a configured store url, without a slash at its end. Raises UsageError."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _bad_root(url) from error
+    if parts.scheme not in SCHEMES or parts.query or parts.fragment or "@" in parts.netloc:
+        raise _bad_root(url)
+    if parts.scheme == "memory":
+        return "memory://"
+    if parts.scheme != "file":
+        if not parts.netloc:
+            raise _bad_root(url)
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise _bad_root(url)
+    folder = Path(unquote(parts.path)).resolve()
+    if folder == Path(folder.anchor):
+        raise _bad_root(url)
+    return folder.as_uri()
+
+
+def locate(uri: str, roots: Sequence[str]) -> Location:
+    """The place in one of `roots` that `uri` names. Raises InvalidInput for every other place."""
+    for root in roots:
+        if uri.startswith(root + "/"):
+            return Location(root, _safe_key(uri[len(root) + 1 :]))
+    raise InvalidInput(
+        f"A claim may not point to {_shown(uri)}.",
+        next_step=f"Allowed: {', '.join(roots)}. Upload the file with `sluice upload`, or let the operator allow its place.",
+    )
+
+
+def _safe_key(text: str) -> str:
+    key = unquote(text)
+    if _UNSAFE.search(text) or _UNSAFE.search(key) or any(part in ("", ".", "..") for part in key.split("/")):
+        raise InvalidInput("A claim's uri may not contain empty segments, dots or control characters.")
+    return key
+
+
+def _shown(uri: str) -> str:
+    """As much of a uri as an error message should repeat: scheme and host, no path (it may name a patient)."""
+    scheme, mark, rest = uri.partition("://")
+    host = rest.split("/", 1)[0].rpartition("@")[2]
+    return repr((scheme + mark + host)[:80]) + (" (path not shown)" if "/" in rest else "")
+
+
+def _bad_root(url: str) -> UsageError:
+    return UsageError(
+        f"{url.partition('@')[2] or url!r} is not the address of an object store.",
+        next_step="Use file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or memory://.",
+    )

@@ -1,0 +1,57 @@
+"""What the timekeeper needs of a store: leadership, what is due, and a place to write down that it was done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A run whose time has come. `kind`: retry or deadline. The place is its request's; None if it was never told."""
+
+    job_id: str
+    run: int
+    attempt: int
+    kind: str
+    processor: str
+    created_at: datetime
+    topic: str | None
+    topic_id: bytes | None
+    partition: int | None
+    offset: int | None
+
+
+class DoneRow(NamedTuple):
+    """What was due. `done`: it is under way again; else it could not be done, and is due again in a minute. The order is
+    that of `p` in queries/mark_done.sql."""
+
+    job_id: bytes
+    run: int
+    attempt: int
+    kind: str
+    done: bool
+
+
+class DueStore(Protocol):
+    """Used by one thread. Every call raises Unreachable while the store does not answer; leadership is lost then."""
+
+    def lead(self) -> bool:
+        """Become the one leader, or stay it. False while somebody else is."""
+        ...
+
+    def due(self, limit: int) -> list[Due]:
+        """What is due by the store's clock, the oldest first."""
+        ...
+
+    def done(self, rows: Sequence[DoneRow]) -> None:
+        """What is done is safely in the log. A run that moved on meanwhile is left as it is."""
+        ...
+
+    def prune(self, older_than: timedelta, limit: int) -> int:
+        """Forget at most `limit` runs that were decided longer ago; how many were forgotten."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,55 @@
+"""Connections: opened one way, and psycopg's errors translated at this edge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from schemas.errors import SluiceError, Unreachable, UsageError
+
+Connection = psycopg.Connection[Any]
+
+
+def connect(dsn: str, *, application: str = "sluice") -> Connection:
+    """An autocommit connection. Raises Unreachable, UsageError."""
+    with translated("connecting"):
+        return psycopg.connect(
+            dsn,
+            autocommit=True,
+            application_name=application,
+            connect_timeout=5,
+            # A host that vanished without a word is noticed within about ten seconds.
+            keepalives_idle=4,
+            keepalives_interval=2,
+            keepalives_count=3,
+        )
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Psycopg's errors as ours. `doing` completes the sentence "Postgres failed while …"."""
+    try:
+        yield
+    except errors.UndefinedTable as error:
+        raise UsageError(
+            f"Postgres has not all of our tables ({_first_line(error)}).", next_step="Run `sluice migrate`."
+        ) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise Unreachable(
+            f"Postgres did not answer while {doing}: {_first_line(error)}.",
+            next_step="Check DATABASE_URL; with the local stack, `sluice up` starts it.",
+        ) from error
+    except psycopg.ProgrammingError as error:
+        raise UsageError(f"Postgres refused what was asked while {doing}: {_first_line(error)}.") from error
+    except psycopg.Error as error:
+        raise SluiceError(f"Postgres failed while {doing}: {_first_line(error)}.") from error
+
+
+def _first_line(error: BaseException) -> str:
+    # Later lines are DETAIL and CONTEXT, which quote values: those stay out of messages and logs.
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,99 @@
+"""Numbered migrations, applied once each and in order, by one runner at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from connectors.postgres.connection import Connection, connect, translated
+from schemas.errors import Conflict
+
+FOLDER = Path(__file__).parent / "migrations"
+#: The first line of a file that can't run in a transaction (CREATE INDEX CONCURRENTLY); such a file holds one statement.
+NO_TRANSACTION = "-- no-transaction"
+_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
+_LOCK = 0x51C1CE  # any fixed number: whoever holds it migrates
+
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    name: str
+    sql: str
+    sha256: str
+
+    @property
+    def transactional(self) -> bool:
+        return not self.sql.startswith(NO_TRANSACTION)
+
+
+def migrate(dsn: str) -> list[str]:
+    """Apply what is not applied yet; the names applied. Waits for another runner that is at it.
+
+    Raises Unreachable; Conflict when an applied file was changed since.
+    """
+    with connect(dsn, application="sluice migrate") as connection, translated("migrating"):
+        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        connection.execute("SET client_min_messages = warning")
+        connection.execute(_LEDGER)
+        missing = _missing(connection, migrations())
+        for migration in missing:
+            _apply(connection, migration)
+        return [migration.name for migration in missing]
+
+
+def pending(dsn: str) -> list[str]:
+    """Names of the migrations this database lacks; nothing is changed. Raises as `migrate` does."""
+    with connect(dsn, application="sluice migrate") as connection, translated("reading the migrations"):
+        found = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
+        wanted = migrations()
+        missing = _missing(connection, wanted) if found and found[0] else list(wanted)
+        return [migration.name for migration in missing]
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Every migration of this version, in order."""
+    files = sorted(path for path in FOLDER.iterdir() if _NAME.match(path.name))
+    return tuple(_read(path) for path in files)
+
+
+def _read(path: Path) -> Migration:
+    sql = path.read_text(encoding="utf-8")
+    return Migration(path.stem, sql, hashlib.sha256(sql.encode()).hexdigest())
+
+
+def _missing(connection: Connection, wanted: tuple[Migration, ...]) -> list[Migration]:
+    applied = dict(connection.execute("SELECT name, sha256 FROM schema_migrations").fetchall())
+    changed = [m.name for m in wanted if applied.get(m.name, m.sha256) != m.sha256]
+    if changed:
+        raise Conflict(
+            f"The migration {changed[0]} was applied to this database in another form.",
+            next_step="An applied migration is never edited: undo the edit, and write a new one.",
+        )
+    return [m for m in wanted if m.name not in applied]
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    if not migration.transactional:
+        connection.execute(migration.sql.encode())
+        _record(connection, migration)
+        return
+    with connection.transaction():
+        # Better to fail and be run again than to queue every reader behind a lock that is waited for.
+        connection.execute("SET LOCAL lock_timeout = '5s'")
+        connection.execute(migration.sql.encode())
+        _record(connection, migration)
+
+
+def _record(connection: Connection, migration: Migration) -> None:
+    connection.execute(
+        "INSERT INTO schema_migrations (name, sha256) VALUES (%s, %s)", (migration.name, migration.sha256)
+    )

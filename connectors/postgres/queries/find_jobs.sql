@@ -1,0 +1,10 @@
+-- Current runs, the newest first, from just below the row that the last page ended with. The state is compared twice so that the
+-- index of the rare states serves a search for one of them.
+SELECT
+    r.job_id::text, r.run, j.processor, r.state, r.attempt, r.requested_at, r.updated_at, j.external_id, o.error_code
+FROM runs AS r
+JOIN jobs AS j ON j.job_id = r.job_id AND j.current_run = r.run
+LEFT JOIN outcomes AS o ON o.job_id = r.job_id AND o.run = r.run
+WHERE {state} AND {processor} AND {after}
+ORDER BY r.requested_at DESC, r.job_id DESC
+LIMIT %(limit)s

@@ -1,0 +1,22 @@
+-- Signs of life. A run that has ended stays ended, one that waits for its retry waits on, and an older sign changes nothing.
+-- Returns the runs that are known, so that the caller may keep the others until their request is stored.
+WITH p AS MATERIALIZED (
+    SELECT * FROM @p(
+        n integer, job_id uuid, run integer, attempt integer, execution integer, sequence integer, owner text, stage text,
+        percent real
+    )
+),
+moved AS (
+    UPDATE runs SET
+        state = 'PROCESSING', attempt = p.attempt, execution = p.execution, sequence = p.sequence, owner = p.owner,
+        stage = p.stage, percent = p.percent, updated_at = now()
+    FROM p
+    WHERE runs.job_id = p.job_id AND runs.run = p.run
+      AND CASE runs.state
+              WHEN 'PENDING' THEN p.attempt >= runs.attempt
+              WHEN 'PROCESSING' THEN (p.attempt, p.execution, p.sequence) > (runs.attempt, runs.execution, runs.sequence)
+              WHEN 'RETRYING' THEN p.attempt > runs.attempt
+              ELSE false
+          END
+)
+SELECT p.n FROM p JOIN runs ON runs.job_id = p.job_id AND runs.run = p.run

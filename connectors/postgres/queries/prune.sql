@@ -1,0 +1,31 @@
+-- Forget runs that were decided long ago, a few thousand at a time (docs/adr/0003-tables-and-pruning.md).
+WITH old AS MATERIALIZED (
+    SELECT o.job_id, o.run FROM outcomes AS o
+    WHERE o.decided_at < now() - %(age)s
+      AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.job_id = o.job_id AND d.run = o.run AND d.state = 'pending')
+    LIMIT %(limit)s
+),
+gone AS (
+    DELETE FROM outcomes AS o USING old WHERE o.job_id = old.job_id AND o.run = old.run
+),
+runs_gone AS (
+    DELETE FROM runs AS r USING old WHERE r.job_id = old.job_id AND r.run = old.run
+),
+history_gone AS (
+    DELETE FROM history AS h USING old WHERE h.job_id = old.job_id AND h.run = old.run
+),
+deliveries_gone AS (
+    DELETE FROM deliveries AS d USING old WHERE d.job_id = old.job_id AND d.run = old.run RETURNING d.delivery_id
+),
+tries_gone AS (
+    DELETE FROM delivery_tries AS t USING deliveries_gone AS d WHERE t.delivery_id = d.delivery_id
+),
+jobs_gone AS (
+    DELETE FROM jobs AS j USING (SELECT DISTINCT job_id FROM old) AS known
+    WHERE j.job_id = known.job_id
+      AND NOT EXISTS (
+          SELECT FROM runs AS r WHERE r.job_id = j.job_id
+          AND NOT EXISTS (SELECT FROM old WHERE old.job_id = r.job_id AND old.run = r.run)
+      )
+)
+SELECT count(*) AS forgotten FROM old

@@ -1,0 +1,124 @@
+-- One batch of the sink: jobs, runs, outcomes, history, deliveries and offsets, all or nothing, in one round trip.
+-- Part by part it is explained in docs/adr/0004-one-statement-a-batch.md.
+--   r: one row a run that the batch touched     h: one row an event     o: one row a partition whose offset moves
+-- The columns that are looked up come from these tables and never stand here as constants: a statement is planned when the
+-- tables are empty, and a constant would make that plan scan them for ever.
+WITH r AS MATERIALIZED (
+    SELECT * FROM @r(
+        job_id uuid, run integer, leads boolean, current_run integer, created_at timestamptz, tenant text, processor text,
+        input_sha256 text, external_id text, case_id text, upload_id text, batch_id text, parent_job_id text,
+        callback_url text, labels jsonb, mode text, lane text, state text, attempt integer, execution integer,
+        sequence integer, owner text, due_in_ms bigint, deadline timestamptz, topic_id uuid, partition integer,
+        place bigint, status text, error_code text, error_message text, fingerprint text, output jsonb, refs jsonb,
+        device text, model_version text, started_at timestamptz, finished_at timestamptz, run_ms real,
+        won_topic_id uuid, won_partition integer, won_place bigint, delivery_id uuid, notifier uuid
+    )
+),
+-- A job id that came with another input keeps its first request: such a row is not returned, and nothing more is done for it.
+-- An empty hash (a request that could not be read) fits any.
+known AS (
+    INSERT INTO jobs AS j (
+        job_id, created_at, current_run, tenant, processor, input_sha256, external_id, case_id, upload_id, batch_id,
+        parent_job_id, callback_url, labels
+    )
+    SELECT
+        job_id, created_at, current_run, tenant, processor, input_sha256, external_id, case_id, upload_id, batch_id,
+        parent_job_id, callback_url, labels
+    FROM r WHERE leads
+    ON CONFLICT (job_id) DO UPDATE SET current_run = greatest(j.current_run, excluded.current_run)
+    WHERE j.input_sha256 = excluded.input_sha256 OR j.input_sha256 = '' OR excluded.input_sha256 = ''
+    RETURNING j.job_id, j.callback_url
+),
+-- The arbiter. Whoever is returned has won its run.
+won AS (
+    INSERT INTO outcomes (
+        job_id, run, status, attempt, error_code, error_message, fingerprint, output, refs, worker_id, device,
+        model_version, started_at, finished_at, run_ms, topic_id, partition, "offset"
+    )
+    SELECT
+        r.job_id, r.run, r.status, r.attempt, r.error_code, r.error_message, r.fingerprint, r.output, r.refs, r.owner,
+        r.device, r.model_version, r.started_at, r.finished_at, r.run_ms, r.won_topic_id, r.won_partition, r.won_place
+    FROM r JOIN known USING (job_id)
+    WHERE r.status IS NOT NULL
+    ON CONFLICT (job_id, run) DO NOTHING
+    RETURNING job_id, run
+),
+moved AS (
+    INSERT INTO runs AS was (
+        job_id, run, mode, lane, state, attempt, execution, sequence, owner, due_at, due_kind, deadline, topic_id,
+        partition, "offset", requested_at
+    )
+    SELECT
+        r.job_id, r.run, r.mode, r.lane, r.state, r.attempt, r.execution, r.sequence, r.owner,
+        CASE r.state WHEN 'RETRYING' THEN now() + r.due_in_ms * interval '1 millisecond' WHEN 'PENDING' THEN r.deadline END,
+        CASE r.state WHEN 'RETRYING' THEN 'retry' WHEN 'PENDING' THEN CASE WHEN r.deadline IS NOT NULL THEN 'deadline' END END,
+        r.deadline, r.topic_id, r.partition, r.place, r.created_at
+    FROM r JOIN known USING (job_id) LEFT JOIN won ON won.job_id = r.job_id AND won.run = r.run
+    WHERE r.status IS NULL OR won.job_id IS NOT NULL
+    ON CONFLICT (job_id, run) DO UPDATE SET
+        state = excluded.state, attempt = excluded.attempt, execution = excluded.execution, sequence = excluded.sequence,
+        owner = excluded.owner, due_at = excluded.due_at, due_kind = excluded.due_kind,
+        topic_id = coalesce(was.topic_id, excluded.topic_id), partition = coalesce(was.partition, excluded.partition),
+        "offset" = coalesce(was."offset", excluded."offset"), updated_at = now()
+    -- Forward only, by attempt and then PENDING < PROCESSING < RETRYING < ended; an end moves anything but another end.
+    WHERE was.state IN ('PENDING', 'PROCESSING', 'RETRYING')
+      AND (
+          excluded.state NOT IN ('PENDING', 'RETRYING')
+          OR (excluded.attempt, excluded.state = 'RETRYING', excluded.state <> 'PENDING')
+             > (was.attempt, was.state = 'RETRYING', was.state <> 'PENDING')
+      )
+    RETURNING was.job_id, was.run
+),
+owed AS (
+    INSERT INTO deliveries (delivery_id, job_id, run, kind, sequence, destination, state, tries, due_at, notifier)
+    SELECT r.delivery_id, r.job_id, r.run, 'outcome', 0, a.destination, 'pending', 0, now(), r.notifier
+    FROM r JOIN won ON won.job_id = r.job_id AND won.run = r.run JOIN known ON known.job_id = r.job_id
+    -- An end that could not be read itself is told to whom the job's request named.
+    CROSS JOIN LATERAL (
+        SELECT coalesce(r.callback_url, CASE r.input_sha256 WHEN '' THEN known.callback_url END) AS destination
+    ) AS a
+    WHERE r.delivery_id IS NOT NULL AND a.destination IS NOT NULL
+    ON CONFLICT DO NOTHING
+),
+-- role 0 stands if its job does; 1, a retry, if it moved its run; 2, an end, if it won; 3 is only noted.
+told AS (
+    INSERT INTO history (job_id, topic_id, partition, "offset", run, attempt, kind, at, body)
+    SELECT
+        h.job_id, h.topic_id, h.partition, h.place, h.run, h.attempt,
+        CASE
+            WHEN h.role <> 3 AND known.job_id IS NULL THEN 'superseded'
+            WHEN h.role = 1 AND moved.job_id IS NULL THEN 'superseded'
+            WHEN h.role = 2 AND won.job_id IS NULL THEN 'superseded'
+            ELSE h.kind
+        END,
+        h.at,
+        CASE WHEN h.role <> 3 AND known.job_id IS NULL THEN '{"reason": "another input under the same job id"}' ELSE h.body END
+    FROM @h(
+        job_id uuid, topic_id uuid, partition integer, place bigint, run integer, attempt integer, kind text, role integer,
+        at timestamptz, body jsonb
+    )
+    LEFT JOIN known ON known.job_id = h.job_id
+    LEFT JOIN moved ON moved.job_id = h.job_id AND moved.run = h.run
+    LEFT JOIN won ON won.job_id = h.job_id AND won.run = h.run
+    ON CONFLICT DO NOTHING
+),
+o AS MATERIALIZED (
+    SELECT * FROM @o(
+        group_id text, topic_id uuid, partition integer, epoch bigint, expected bigint, next_offset bigint, published bigint
+    )
+),
+advanced AS (
+    UPDATE sink_offsets AS s SET next_offset = o.next_offset, published_offset = o.published
+    FROM o
+    WHERE s.group_id = o.group_id AND s.topic_id = o.topic_id AND s.partition = o.partition
+      AND s.epoch = o.epoch AND s.next_offset = o.expected
+    RETURNING 1
+)
+-- A division by zero undoes everything when an offset is not where this sink left it: somebody else owns the partition now.
+SELECT
+    1 / (CASE WHEN (SELECT count(*) FROM advanced) = (SELECT count(*) FROM o) THEN 1 ELSE 0 END),
+    (SELECT array_agg(r.job_id) FROM r LEFT JOIN won ON won.job_id = r.job_id AND won.run = r.run
+     WHERE r.status IS NOT NULL AND won.job_id IS NULL),
+    (SELECT array_agg(r.run) FROM r LEFT JOIN won ON won.job_id = r.job_id AND won.run = r.run
+     WHERE r.status IS NOT NULL AND won.job_id IS NULL),
+    now()

@@ -1,0 +1,133 @@
+"""The sink's store on Postgres: one prepared statement a batch (docs/adr/0004-one-statement-a-batch.md)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors
+
+from connectors.postgres.arrays import integers, moment, uuids
+from connectors.postgres.connection import Connection, connect, translated
+from connectors.postgres.statement import statement
+from connectors.store import Claimed, Fenced, HistoryRow, OffsetRow, Place, ProgressRow, RunRow, Stored, Unstorable
+
+#: The planner plans while the tables are empty, would choose to scan them, and never look again. `store_batch` reaches every
+#: table by an insert, so its hash joins are between parameters only; whatever joins a table must do so by its key.
+_PLANS = """
+SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan;
+SET jit = off
+"""
+_QUERIES = ("store_batch", "claim_offsets", "learn_topics", "find_winners", "mark_progress")
+_TRIES = 5
+#: What Postgres, or its binary format, has no room for.
+_UNSTORABLE = (
+    psycopg.DataError,
+    errors.ProgramLimitExceeded,
+    errors.StatementTooComplex,
+    errors.NotNullViolation,
+    struct.error,
+    OverflowError,
+)
+
+
+class PostgresSinkStore:
+    """See `connectors.store.SinkStore`. Connects at first use, and again after a lost connection."""
+
+    def __init__(self, dsn: str, *, application: str = "sluice sink") -> None:
+        self._dsn = dsn
+        self._application = application
+        self._connection: Connection | None = None
+
+    def learn_topics(self, names: Mapping[bytes, str]) -> None:
+        with self._talk("naming topics") as connection:
+            statement("learn_topics").run(connection, t=list(names.items()))
+
+    def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], Claimed]:
+        rows = sorted((group, topic, partition, begin) for (topic, partition), begin in begins.items())
+        with self._talk("claiming partitions") as connection:
+            result = statement("claim_offsets").run(connection, p=rows)
+        claimed = {}
+        for row in range(result.ntuples):
+            topic = result.get_value(row, 0) or b""
+            partition, *rest = (_number(result.get_value(row, column)) for column in range(1, 5))
+            claimed[topic, partition] = Claimed(*rest)
+        return claimed
+
+    def store(self, runs: Sequence[RunRow], history: Sequence[HistoryRow], offsets: Sequence[OffsetRow]) -> Stored:
+        with self._talk("storing a batch") as connection:
+            result = _without_deadlocks(connection, runs, history, offsets)
+        losers = zip(uuids(result.get_value(0, 1)), integers(result.get_value(0, 2)), strict=True)
+        return Stored(frozenset(losers), moment(_number(result.get_value(0, 3))))
+
+    def winners(self, candidates: Mapping[Place, tuple[bytes, int]]) -> set[Place]:
+        places = list(candidates)
+        rows = [(n, *candidates[place], *place) for n, place in enumerate(places)]
+        with self._talk("looking for winners") as connection, _by_key(connection):
+            result = statement("find_winners").run(connection, c=rows)
+        return {places[_number(result.get_value(row, 0))] for row in range(result.ntuples)}
+
+    def mark_progress(self, rows: Sequence[ProgressRow]) -> set[tuple[bytes, int]]:
+        ordered = sorted(rows)
+        with self._talk("marking progress") as connection, _by_key(connection):
+            result = statement("mark_progress").run(connection, p=[(n, *row) for n, row in enumerate(ordered)])
+        known = (ordered[_number(result.get_value(row, 0))] for row in range(result.ntuples))
+        return {(row.job_id, row.run) for row in known}
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _talk(self, doing: str) -> Iterator[Connection]:
+        with translated(doing):
+            connection = self._connection or self._open()
+            try:
+                yield connection
+            except errors.DivisionByZero as error:
+                raise Fenced("Another sink owns a partition of this batch; nothing was stored.") from error
+            except _UNSTORABLE as error:
+                raise Unstorable(f"Postgres can't hold a row: {type(error).__name__}.") from error
+            finally:
+                if connection.pgconn.status != psycopg.pq.ConnStatus.OK:
+                    self.close()
+
+    def _open(self) -> Connection:
+        connection = connect(self._dsn, application=self._application)
+        connection.execute(_PLANS)
+        for name in _QUERIES:
+            statement(name).prepare(connection)
+        self._connection = connection
+        return connection
+
+
+@contextmanager
+def _by_key(connection: Connection) -> Iterator[None]:
+    """For a statement that joins a table: row by row through its key. None of these is on the hot path."""
+    connection.execute("SET enable_hashjoin = off")
+    yield
+    connection.execute("SET enable_hashjoin = on")
+
+
+def _without_deadlocks(
+    connection: Connection, runs: Sequence[RunRow], history: Sequence[HistoryRow], offsets: Sequence[OffsetRow]
+) -> psycopg.pq.abc.PGresult:
+    """Rows are sorted by job, so two sinks rarely meet head on; when they do, Postgres picks one, which tries again."""
+    for _ in range(_TRIES - 1):
+        try:
+            return statement("store_batch").run(connection, r=runs, h=history, o=offsets)
+        except (errors.DeadlockDetected, errors.SerializationFailure):
+            continue
+    return statement("store_batch").run(connection, r=runs, h=history, o=offsets)
+
+
+_WIDTHS = {4: struct.Struct(">i"), 8: struct.Struct(">q")}
+
+
+def _number(data: bytes | None) -> int:
+    assert data is not None
+    number: int = _WIDTHS[len(data)].unpack(data)[0]
+    return number

@@ -1,0 +1,174 @@
+"""The schema registry over HTTP: Confluent's API, as Confluent's own registry and Apicurio (`/apis/ccompat/v7`) speak it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from schemas.errors import Conflict, UnknownSchema, Unreachable, UsageError
+
+if TYPE_CHECKING:
+    import httpx2
+
+#: Waits between the tries of one call. Short: whoever calls has retries of their own.
+_PAUSES_S = (0.1, 0.4)
+#: Apicurio says no and nothing more.
+_NO_REASON = "It is not compatible with the registered versions; the registry does not say where."
+#: No such subject, version, schema.
+_MISSING = (40401, 40402, 40403)
+_MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+
+
+class HttpRegistry:
+    """Implements schemas.registry.SchemaRegistry. Credentials may be in `url`; they never show in `self.url`."""
+
+    def __init__(self, url: str, *, timeout_s: float = 5.0, sleep: Callable[[float], None] = time.sleep) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(
+                "The schema registry's address is not an http:// or https:// URL.",
+                next_step="Set SCHEMA_REGISTRY_URL, for example http://localhost:8081/apis/ccompat/v7.",
+            )
+        self.url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+        self._credentials = (parts.username, parts.password or "") if parts.username else None
+        self._timeout_s = timeout_s
+        self._sleep = sleep
+
+    def schema_by_id(self, schema_id: int) -> str:
+        answer = self._call("GET", f"/schemas/ids/{schema_id}", missing_ok=True)
+        if answer is None:
+            raise UnknownSchema(f"The registry at {self.url} has no schema with id {schema_id}.")
+        return self._text(answer, "schema")
+
+    def register(self, subject: str, schema: str) -> int:
+        return self._number(self._call("POST", f"/subjects/{_name(subject)}/versions", {"schema": schema}), "id")
+
+    def lookup(self, subject: str, schema: str) -> int | None:
+        answer = self._call("POST", f"/subjects/{_name(subject)}", {"schema": schema}, missing_ok=True)
+        return None if answer is None else self._number(answer, "id")
+
+    def check(self, subject: str, schema: str) -> list[str]:
+        path = f"/compatibility/subjects/{_name(subject)}/versions?verbose=true"
+        answer = self._call("POST", path, {"schema": schema}, missing_ok=True)
+        if answer is None or answer.get("is_compatible") is True:
+            return []
+        return [str(message) for message in answer.get("messages") or []] or [_NO_REASON]
+
+    def set_compatibility(self, subject: str | None, level: str) -> None:
+        path = "/config" if subject is None else f"/config/{_name(subject)}"
+        self._call("PUT", path, {"compatibility": level})
+
+    def versions(self, subject: str) -> list[int]:
+        """The subject's version numbers, ascending; empty when there is no such subject."""
+        answer = self._call("GET", f"/subjects/{_name(subject)}/versions", missing_ok=True)
+        return sorted(int(version) for version in answer or [])
+
+    def subjects(self) -> list[str]:
+        return sorted(str(subject) for subject in self._call("GET", "/subjects"))
+
+    def close(self) -> None:
+        if "_client" in self.__dict__:
+            self._client.close()
+
+    @cached_property
+    def _client(self) -> httpx2.Client:
+        import httpx2
+
+        # No proxy from the environment: the registry is a part of the installation, beside the broker.
+        headers = {"Accept": f"{_MEDIA_TYPE}, application/json", "Content-Type": _MEDIA_TYPE}
+        # A connection a call: calls are rare (schemas are kept), and so nobody who holds a codec must close anything.
+        return httpx2.Client(
+            timeout=self._timeout_s,
+            auth=self._credentials,
+            headers=headers,
+            trust_env=False,
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        )
+
+    def _call(self, method: str, path: str, body: dict[str, str] | None = None, *, missing_ok: bool = False) -> Any:
+        """The decoded answer; None where "no such schema, subject or version" is an answer."""
+        response = self._send(method, path, body)
+        if missing_ok and _says_missing(response):
+            return None
+        if response.is_success:
+            return self._json(response)
+        raise self._refusal(response)
+
+    def _send(self, method: str, path: str, body: dict[str, str] | None) -> httpx2.Response:
+        """Every call of this API may be repeated: registering the same schema again finds it."""
+        import httpx2
+
+        reason = ""
+        for pause in (*_PAUSES_S, None):
+            try:
+                response = self._client.request(method, self.url + path, json=body)
+            except httpx2.HTTPError as error:
+                reason = f"{type(error).__name__}: {error}"
+            else:
+                if response.status_code < 500 and response.status_code != 429:
+                    return response
+                reason = f"it answered {response.status_code}"
+            if pause is not None:
+                self._sleep(pause)
+        raise self._unreachable(reason)
+
+    def _json(self, response: httpx2.Response) -> Any:
+        try:
+            return response.json()
+        except ValueError as error:
+            raise self._unreachable("its answer is not JSON") from error
+
+    def _text(self, answer: Any, field: str) -> str:
+        value = answer.get(field) if isinstance(answer, dict) else None
+        if not isinstance(value, str):
+            raise self._unreachable(f"its answer has no {field!r}")
+        return value
+
+    def _number(self, answer: Any, field: str) -> int:
+        value = answer.get(field) if isinstance(answer, dict) else None
+        if not isinstance(value, int):
+            raise self._unreachable(f"its answer has no {field!r}")
+        return value
+
+    def _refusal(self, response: httpx2.Response) -> Exception:
+        reason = _reason(response)
+        if response.status_code == 409:
+            return Conflict(
+                f"The registry refused the schema: {reason}",
+                next_step="Change it so that old and new readers understand each other, or use a new name.",
+            )
+        if response.status_code in (400, 422):
+            return UsageError(f"The registry can't use the request: {reason}")
+        return self._unreachable(f"it answered {response.status_code}: {reason}")
+
+    def _unreachable(self, reason: str) -> Unreachable:
+        return Unreachable(
+            f"The schema registry at {self.url} gave no usable answer: {reason}.",
+            next_step="Check SCHEMA_REGISTRY_URL; `sluice status` shows whether the local one is up.",
+        )
+
+
+def _name(subject: str) -> str:
+    return quote(subject, safe="")
+
+
+def _says_missing(response: httpx2.Response) -> bool:
+    """A registry's own 404 carries a code; one from a wrong address does not, and must not read as "unknown schema"."""
+    if response.status_code != 404:
+        return False
+    try:
+        answer = response.json()
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and answer.get("error_code") in _MISSING
+
+
+def _reason(response: httpx2.Response) -> str:
+    try:
+        answer = response.json()
+    except ValueError:
+        return response.text[:300]
+    return str(answer.get("message", answer) if isinstance(answer, dict) else answer)[:600]

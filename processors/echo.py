@@ -1,0 +1,62 @@
+"""The smallest processor: says back what it was told. It needs no model and no numpy, so it measures the engine itself.
+
+`delay_ms` pretends to be work on the device and `fail` to be a failure, so that a backend can try every path it must handle.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from processors.policy import Batch, Policy
+from processors.protocol import Job, JobContext, LoadContext
+from schemas.errors import InvalidInput, JobError, ProcessorBug
+from schemas.records import EchoInput, EchoOutput
+
+Outcome = EchoInput | JobError
+
+
+def _family(root: type[JobError]) -> Iterator[type[JobError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _family(child)
+
+
+#: Which error a code stands for: the class nearest the root, but ProcessorBug for the code it shares with the root itself.
+_ERRORS: dict[str, type[JobError]] = {kind.code.value: kind for kind in reversed(list(_family(JobError)))}
+_ERRORS[ProcessorBug.code.value] = ProcessorBug
+
+
+class Echo:
+    name = "echo"
+    version = "1"
+    request = EchoInput
+    result = EchoOutput
+    policy = Policy(batch=Batch(max_size=500, max_wait_ms=0.0))
+    model_sha256 = ""
+
+    def load(self, ctx: LoadContext) -> None:
+        """Nothing to load."""
+
+    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> EchoInput:
+        if job.input.delay_ms < 0:
+            raise InvalidInput("delay_ms must not be negative.", next_step="Give the milliseconds to wait, or 0.")
+        return job.input
+
+    def run(self, items: Sequence[EchoInput]) -> Sequence[Outcome]:
+        """Wait once for the longest of the batch, as a device would."""
+        longest = max(item.delay_ms for item in items)
+        if longest:
+            time.sleep(longest / 1000.0)
+        return [item if item.fail is None else requested_failure(item.fail) for item in items]
+
+    def finish(self, job: Job[EchoInput], raw: EchoInput, ctx: JobContext) -> EchoOutput:
+        return EchoOutput(raw.message, len(raw.message))
+
+
+def requested_failure(code: str) -> JobError:
+    """The error that a job asked to fail with; a code that no job error has is the asker's surprise: ProcessorBug."""
+    kind = _ERRORS.get(code)
+    if kind is None:
+        return ProcessorBug(f"Asked to fail with {code[:60]!r}, which is no job's error code.")
+    return kind(f"Failed with {code}, as the job's `fail` asked.")

@@ -1,0 +1,87 @@
+"""Run a processor on one machine without the engine: its contexts over a plain folder.
+
+For model cards, tests and a look at one job; the worker has contexts of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from processors.protocol import AnyProcessor, Job
+from processors.weights import find_weights, sha256_of, weights_beside
+from schemas.errors import ClaimMismatch, JobError
+from schemas.records import Claim, JobHeader
+
+
+class LocalLoadContext:
+    """Weights from `directory` if they are there, else from beside the processor's module."""
+
+    def __init__(self, processor: type, device: str = "cpu", directory: Path | None = None) -> None:
+        self.device = device
+        self._beside = weights_beside(processor)
+        self._directory = directory
+
+    def weights(self, name: str, sha256: str) -> Path:
+        return find_weights(name, sha256, beside=self._beside, directory=self._directory)
+
+
+class LocalJobContext:
+    """Claims are files: `open` takes `file://` uris, `save` copies into `folder` under the content's hash."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stages: list[str] = []
+
+    def open(self, claim: Claim) -> Path:
+        path = path_of(claim)
+        if path.stat().st_size != claim.size or sha256_of(path) != claim.sha256:
+            raise ClaimMismatch(f"{path.name} is not the file that was claimed: its size or sha256 differs.")
+        return path
+
+    def save(self, path: Path, content_type: str) -> Claim:
+        return claim_of(Path(shutil.copyfile(path, self.folder / sha256_of(path))), content_type)
+
+    def scratch(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+    def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
+        self.stages.append(stage)
+
+    def cancelled(self) -> bool:
+        return False
+
+
+def claim_of(path: Path, content_type: str = "application/octet-stream") -> Claim:
+    """A claim check on a local file."""
+    return Claim(path.resolve().as_uri(), sha256_of(path), path.stat().st_size, content_type)
+
+
+def path_of(claim: Claim) -> Path:
+    """The local file that a claim made here stands for."""
+    return Path(unquote(urlparse(claim.uri).path))
+
+
+def loaded(processor: type[AnyProcessor], device: str = "cpu") -> Any:
+    """An instance with its model loaded."""
+    instance = processor()
+    instance.load(LocalLoadContext(processor, device))
+    return instance
+
+
+def job_for(processor: AnyProcessor, job_input: Any) -> Job[Any]:
+    """A job with this input and a plain header."""
+    return Job(JobHeader("local", processor.name, datetime.now(UTC), input_sha256=""), job_input)
+
+
+def run_one(processor: AnyProcessor, job_input: Any, folder: Path) -> Any:
+    """One job from input to output. Raises the job's error."""
+    job, context = job_for(processor, job_input), LocalJobContext(folder)
+    (raw,) = processor.run([processor.prepare(job, context)])
+    if isinstance(raw, JobError):
+        raise raw
+    return processor.finish(job, raw, context)

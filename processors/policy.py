@@ -1,0 +1,64 @@
+"""How a processor wants to be run: batching, order, limits and retries, as data that the engine obeys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas.errors import ErrorCode
+from schemas.states import Custody
+
+
+class Order(StrEnum):
+    NONE = "none"
+    KEY = "key"
+    PARTITION = "partition"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """When jobs run together. A batch is closed at `max_size` jobs or `max_wait_ms` after its first job, and at once
+    while the device is idle."""
+
+    max_size: int = 1
+    max_wait_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.max_size < 1:
+            raise ValueError(f"max_size must be at least 1, got {self.max_size}")
+        if self.max_wait_ms < 0:
+            raise ValueError(f"max_wait_ms must not be negative, got {self.max_wait_ms}")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Exponential backoff with full jitter: the n-th retry waits up to `base_s * factor**(n-1)`, at most `max_s`."""
+
+    max_attempts: int = 3
+    base_s: float = 1.0
+    factor: float = 4.0
+    max_s: float = 300.0
+    never: frozenset[ErrorCode] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`soft_ms`: the job is told. `hard_ms`: its process is killed. `executions`: starts of one attempt before the job is
+    taken for the killer of its process and dead-lettered. None means no limit."""
+
+    soft_ms: int | None = None
+    hard_ms: int | None = None
+    executions: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    custody: Custody = Custody.OFFSET
+    order: Order = Order.NONE
+    batch: Batch = Batch()
+    retry: Retry = Retry()
+    limits: Limits = Limits()
+    #: Jobs held by one worker at most: polled, running or waiting for their delivery report.
+    in_flight: int = 2000
+    #: CPU threads that run `prepare` and `finish` beside the device. 0: in the device's own thread (light work).
+    threads: int = 0

@@ -1,0 +1,149 @@
+"""Avro on the wire, in Confluent's framing: a zero byte, the schema id as four big-endian bytes, the Avro body.
+
+https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/#wire-format
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from typing import Any, Generic, TypeVar
+
+import fastavro
+from fastavro.read import SchemaResolutionError
+from fastavro.schema import SchemaParseException
+
+from schemas.errors import InvalidInput, UndecodableRecord, UnknownSchema
+from schemas.plain import from_plain, to_plain
+from schemas.registry import SchemaRegistry
+
+T = TypeVar("T")
+
+MAGIC = 0
+FRAME = struct.Struct(">bI")
+
+# What fastavro raises on bytes that are not of the schema. It reads without a bound of its own, so a length that lies shows
+# as EOFError (short read) or MemoryError/OverflowError (absurd count).
+BROKEN = (
+    SchemaResolutionError,
+    EOFError,
+    IndexError,
+    KeyError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    StopIteration,
+)
+
+
+def schema_id_of(data: bytes) -> int:
+    """The schema id in the frame. Raises UndecodableRecord when there is no frame."""
+    if len(data) < FRAME.size or data[0] != MAGIC:
+        raise UndecodableRecord(f"These {len(data)} bytes do not begin with a Confluent frame (0x00 and a schema id).")
+    schema_id: int = FRAME.unpack_from(data)[1]
+    return schema_id
+
+
+class Codec:
+    """Encodes and decodes for one registry. Schemas are parsed once per id; safe to share between threads."""
+
+    def __init__(self, registry: SchemaRegistry) -> None:
+        self._registry = registry
+        self._by_id: dict[int, Any] = {}
+
+    def decode(self, data: bytes, reader: Any = None) -> dict[str, Any]:
+        """The record as a plain dict, by the writer's schema, resolved to `reader` (a parsed schema) if given.
+
+        Raises UndecodableRecord, UnknownSchema, and Unreachable if an unseen schema can't be fetched.
+        """
+        schema_id = schema_id_of(data)
+        writer = self._by_id.get(schema_id) or self._fetch(schema_id)
+        body = io.BytesIO(data)
+        body.seek(FRAME.size)
+        try:
+            record = fastavro.schemaless_reader(body, writer, None if reader is writer else reader)
+        except BROKEN as error:
+            raise UndecodableRecord(
+                f"The bytes do not decode by schema {schema_id}: {type(error).__name__}."
+            ) from error
+        if body.tell() != len(data):
+            raise UndecodableRecord(
+                f"{len(data) - body.tell()} bytes are left over after decoding by schema {schema_id}."
+            )
+        if not isinstance(record, dict):
+            raise UndecodableRecord(f"Schema {schema_id} describes a {type(record).__name__}, a record was expected.")
+        return record
+
+    def encoder(self, subject: str, schema: str, *, register: bool = False) -> Encoder:
+        """An encoder for one subject. With `register` the schema is registered; else it must be there already
+        (producers in production do not register). Raises UnknownSchema, Conflict, Unreachable."""
+        found = self._registry.register(subject, schema) if register else self._registry.lookup(subject, schema)
+        if found is None:
+            raise UnknownSchema(
+                f"The registry has no schema like ours under {subject!r}.",
+                next_step="Run `sluice topics apply` to register the schemas of this version.",
+            )
+        parsed = self._by_id.setdefault(found, fastavro.parse_schema(json.loads(schema)))
+        return Encoder(found, parsed)
+
+    def typed(self, cls: type[T], subject: str, schema: str, *, register: bool = False) -> TypedCodec[T]:
+        """Encoder and decoder for one dataclass."""
+        return TypedCodec(self, cls, self.encoder(subject, schema, register=register))
+
+    def _fetch(self, schema_id: int) -> Any:
+        text = self._registry.schema_by_id(schema_id)
+        try:
+            parsed = fastavro.parse_schema(json.loads(text))
+        except (ValueError, SchemaParseException) as error:
+            raise UnknownSchema(f"Schema {schema_id} in the registry is not Avro: {error}.") from error
+        self._by_id[schema_id] = parsed
+        return parsed
+
+
+class Encoder:
+    """Turns plain dicts into framed bytes."""
+
+    def __init__(self, schema_id: int, parsed: Any) -> None:
+        self.schema_id = schema_id
+        self.parsed = parsed
+        self._frame = FRAME.pack(MAGIC, schema_id)
+        self._field_schemas = {field["name"]: field["type"] for field in parsed["fields"]}
+
+    def encode(self, plain: dict[str, Any]) -> bytes:
+        """Framed Avro. Raises InvalidInput when a value does not fit the schema."""
+        return self._write(self._frame, self.parsed, plain)
+
+    def encode_field(self, name: str, value: Any) -> bytes:
+        """One field's value alone, without frame. Raises InvalidInput, KeyError when there is no such field."""
+        return self._write(b"", self._field_schemas[name], value)
+
+    def _write(self, start: bytes, parsed: Any, value: Any) -> bytes:
+        out = io.BytesIO()
+        out.write(start)
+        try:
+            fastavro.schemaless_writer(out, parsed, value)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error) as error:
+            raise InvalidInput(f"The record does not fit its schema: {error}.") from error
+        return out.getvalue()
+
+
+class TypedCodec(Generic[T]):
+    """Encoder and decoder bound to one dataclass."""
+
+    def __init__(self, codec: Codec, cls: type[T], encoder: Encoder) -> None:
+        self._codec = codec
+        self._cls = cls
+        self._encoder = encoder
+
+    def encode(self, value: T) -> bytes:
+        return self._encoder.encode(to_plain(value))
+
+    def decode(self, data: bytes) -> T:
+        plain = self._codec.decode(data, self._encoder.parsed)
+        try:
+            return from_plain(self._cls, plain)
+        except TypeError as error:
+            raise UndecodableRecord(f"The record lacks what {self._cls.__name__} needs: {error}.") from error

@@ -1,0 +1,80 @@
+"""A processor's contract: its name and its two types, light enough for a program that only submits.
+
+Found by the entry-point group `sluice.contracts`; the class that does the work is found by `sluice.processors` under the
+same name and is imported by workers only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from schemas.errors import StartupError, UnknownProcessor
+
+I_ = TypeVar("I_")
+O_ = TypeVar("O_")
+
+NAME = re.compile(r"^[a-z][a-z0-9-]{0,47}$")
+AVRO_DIR = Path(__file__).parent / "avro"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorContract(Generic[I_, O_]):
+    """`avro_dir` holds `<Name>Request.avsc` and `<Name>Result.avsc`."""
+
+    name: str
+    input: type[I_]
+    output: type[O_]
+    avro_dir: Path = AVRO_DIR
+
+    def __post_init__(self) -> None:
+        if not NAME.match(self.name) or self.name == "bulk":
+            raise ValueError(f"{self.name!r} is no processor name: {NAME.pattern}, and not 'bulk'")
+
+    @property
+    def camel(self) -> str:
+        """The name as Avro records spell it: gene-expression → GeneExpression."""
+        return "".join(part.capitalize() for part in self.name.split("-"))
+
+
+AnyContract = ProcessorContract[Any, Any]
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="sluice.contracts")}
+
+
+def known_processors() -> list[str]:
+    """Names of all installed processors, sorted; imports none of them."""
+    return sorted(_entry_points())
+
+
+def contract(name: str) -> AnyContract:
+    """The contract called `name`. Raises UnknownProcessor with the nearest name, StartupError if its module is broken."""
+    point = _entry_points().get(name)
+    if point is None:
+        raise unknown_processor(name)
+    try:
+        loaded = point.load()
+    except Exception as error:
+        raise StartupError(
+            f"The contract of processor {name!r} ({point.value}) can't be imported: {type(error).__name__}: {error}."
+        ) from error
+    assert isinstance(loaded, ProcessorContract)
+    return loaded
+
+
+def unknown_processor(name: str) -> UnknownProcessor:
+    """The error for a name that no installed contract has, with the nearest one that does."""
+    known = known_processors()
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return UnknownProcessor(
+        f"There is no processor {name[:60]!r}.", next_step=f"{hint}Installed: {', '.join(known) or 'none'}."
+    )

@@ -1,0 +1,194 @@
+"""The whole error tree.
+
+SluiceError                 anything this package raises on purpose; carries `code`, `retryable` and `next_step`
+├── UsageError              the caller asked for something that can't be meant            (exit 2)
+├── NotFound                no such job, topic or object                                  (exit 5)
+├── Unreachable             a dependency does not answer                                  (exit 6)
+├── Conflict                the same id with other content, or a state that forbids it    (exit 7)
+├── UndecodableRecord       bytes that are not what their topic promises                  → dead letter
+│   ├── UnknownSchema       the registry does not know the id in the frame
+│   └── HeaderMismatch      Kafka headers contradict the Avro value
+├── StartupError            a service can't begin: broken processor, missing weights, bad setting
+└── JobError                this job failed, its neighbours did not; becomes the outcome's error
+    ├── InvalidInput        the input can never work: not retried
+    │   ├── UnknownProcessor
+    │   ├── ClaimMismatch   a claim check whose bytes have another sha256 or size
+    │   └── PayloadTooLarge
+    ├── ModelNotFound       weights missing, altered or unreadable
+    ├── OutOfMemory         the device could not hold even this one job
+    ├── JobTimeout          the hard limit passed
+    ├── DeadlineExceeded    the deadline passed before it was done
+    ├── ConnectionFailed    something the job needs did not answer: retried
+    ├── WorkerLost          the process that held the job died: retried up to the execution limit
+    └── ProcessorBug        the processor raised what it never declared
+
+Error codes travel as strings, because an enum symbol can't be added under FULL_TRANSITIVE compatibility.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Codes on the wire. A code this version does not know reads as UNKNOWN."""
+
+    INVALID_INPUT = "INVALID_INPUT"
+    UNKNOWN_PROCESSOR = "UNKNOWN_PROCESSOR"
+    CLAIM_MISMATCH = "CLAIM_MISMATCH"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    UNDECODABLE = "UNDECODABLE"
+    UNKNOWN_SCHEMA = "UNKNOWN_SCHEMA"
+    HEADER_MISMATCH = "HEADER_MISMATCH"
+    MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    TIMEOUT_ERROR = "TIMEOUT_ERROR"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    CONNECTION_ERROR = "CONNECTION_ERROR"
+    WORKER_LOST = "WORKER_LOST"
+    PROCESSOR_ERROR = "PROCESSOR_ERROR"
+    UNREACHABLE = "UNREACHABLE"
+    CONFLICT = "CONFLICT"
+    NOT_FOUND = "NOT_FOUND"
+    USAGE = "USAGE"
+    STARTUP = "STARTUP"
+    INTERNAL = "INTERNAL"
+    UNKNOWN = "UNKNOWN"
+
+    @classmethod
+    def _missing_(cls, value: object) -> ErrorCode:
+        return cls.UNKNOWN
+
+
+class ExitCode:
+    """What a command's exit status means (docs/operations.md lists them for users)."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    JOB_FAILED = 3
+    CANCELLED_OR_EXPIRED = 4
+    NOT_FOUND = 5
+    UNREACHABLE = 6
+    CONFLICT = 7
+    PARTIAL = 8
+    WAIT_TIMED_OUT = 124
+    INTERRUPTED = 130
+
+
+class SluiceError(Exception):
+    """Base of the tree. `next_step` is a sentence that says what the reader can do now."""
+
+    code: ErrorCode = ErrorCode.INTERNAL
+    exit_code: int = ExitCode.INTERNAL
+    retryable: bool = False
+
+    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return self.message if self.next_step is None else f"{self.message} {self.next_step}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions with keyword arguments do not survive pickling by default; these cross process borders.
+        return (_rebuild, (type(self), self.message, self.next_step))
+
+
+def _rebuild(cls: type[SluiceError], message: str, next_step: str | None) -> SluiceError:
+    return cls(message, next_step=next_step)
+
+
+class UsageError(SluiceError):
+    code = ErrorCode.USAGE
+    exit_code = ExitCode.USAGE
+
+
+class NotFound(SluiceError):
+    code = ErrorCode.NOT_FOUND
+    exit_code = ExitCode.NOT_FOUND
+
+
+class Unreachable(SluiceError):
+    code = ErrorCode.UNREACHABLE
+    exit_code = ExitCode.UNREACHABLE
+    retryable = True
+
+
+class Conflict(SluiceError):
+    code = ErrorCode.CONFLICT
+    exit_code = ExitCode.CONFLICT
+
+
+class UndecodableRecord(SluiceError):
+    code = ErrorCode.UNDECODABLE
+
+
+class UnknownSchema(UndecodableRecord):
+    code = ErrorCode.UNKNOWN_SCHEMA
+
+
+class HeaderMismatch(UndecodableRecord):
+    code = ErrorCode.HEADER_MISMATCH
+
+
+class StartupError(SluiceError):
+    code = ErrorCode.STARTUP
+
+
+class JobError(SluiceError):
+    """Raised (or returned from `run`) by a processor: the outcome of one job, never of its batch."""
+
+    code = ErrorCode.PROCESSOR_ERROR
+    exit_code = ExitCode.JOB_FAILED
+
+
+class InvalidInput(JobError):
+    code = ErrorCode.INVALID_INPUT
+
+
+class UnknownProcessor(InvalidInput):
+    code = ErrorCode.UNKNOWN_PROCESSOR
+    exit_code = ExitCode.USAGE
+
+
+class ClaimMismatch(InvalidInput):
+    code = ErrorCode.CLAIM_MISMATCH
+
+
+class PayloadTooLarge(InvalidInput):
+    code = ErrorCode.PAYLOAD_TOO_LARGE
+    exit_code = ExitCode.USAGE
+
+
+class ModelNotFound(JobError):
+    code = ErrorCode.MODEL_NOT_FOUND
+
+
+class OutOfMemory(JobError):
+    code = ErrorCode.OUT_OF_MEMORY
+    retryable = True
+
+
+class JobTimeout(JobError):
+    code = ErrorCode.TIMEOUT_ERROR
+    retryable = True
+
+
+class DeadlineExceeded(JobError):
+    code = ErrorCode.DEADLINE_EXCEEDED
+
+
+class ConnectionFailed(JobError):
+    code = ErrorCode.CONNECTION_ERROR
+    retryable = True
+
+
+class WorkerLost(JobError):
+    code = ErrorCode.WORKER_LOST
+    retryable = True
+
+
+class ProcessorBug(JobError):
+    code = ErrorCode.PROCESSOR_ERROR

@@ -1,0 +1,217 @@
+"""Typed records: what travels, as frozen dataclasses. The `.avsc` files are the contract; a test compares the two.
+
+All times are timezone-aware UTC. Ids are strings. Strings that name a state, a lane or a code are plain `str` here, because
+a newer writer may use a word this reader does not know; `schemas.states` and `schemas.errors` give them meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from schemas.contract import ProcessorContract
+
+I_ = TypeVar("I_")
+O_ = TypeVar("O_")
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Where a record lies in the log. `topic_id` outlives a topic that is deleted and created again under its name."""
+
+    topic: str
+    partition: int
+    offset: int
+    topic_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim check: a payload kept outside the log. `sha256` is lower-case hex, `size` in bytes."""
+
+    uri: str
+    sha256: str
+    size: int
+    content_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class JobHeader:
+    """What every job carries, whatever its processor (docs/glossary.md explains each word)."""
+
+    job_id: str
+    processor: str
+    created_at: datetime
+    input_sha256: str
+    run: int = 0
+    attempt: int = 1
+    tenant: str = "default"
+    model_version: str | None = None
+    mode: str = "live"
+    lane: str = "live"
+    custody: str = "offset"
+    not_before: datetime | None = None
+    deadline: datetime | None = None
+    idempotency_key: str | None = None
+    external_id: str | None = None
+    case_id: str | None = None
+    upload_id: str | None = None
+    batch_id: str | None = None
+    parent_job_id: str | None = None
+    order_key: str | None = None
+    max_attempts: int = 3
+    soft_limit_ms: int | None = None
+    hard_limit_ms: int | None = None
+    callback_url: str | None = None
+    callback_profile: str | None = None
+    replay_id: str | None = None
+    source_coordinates: Coordinates | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """Why an attempt failed. `fingerprint` groups alike failures (code, type and place, never the message's values)."""
+
+    code: str
+    message: str
+    type: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """When the worker had the job, and what it cost. `*_ms` are wall milliseconds; `run_ms` is the whole batch's run."""
+
+    received_at: datetime
+    started_at: datetime
+    finished_at: datetime
+    prepare_ms: float = 0.0
+    run_ms: float = 0.0
+    finish_ms: float = 0.0
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ResultInfo:
+    """What a worker says of one attempt; a candidate until the sink lets it win."""
+
+    disposition: str
+    worker_id: str
+    device: str
+    timings: Timings
+    execution: int = 1
+    sequence: int = 0
+    request_coordinates: Coordinates | None = None
+    error: ErrorInfo | None = None
+    retry_in_ms: int | None = None
+    model_version: str = ""
+    model_sha256: str | None = None
+    code_version: str = ""
+    input_sha256: str = ""
+    output_refs: list[Claim] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[I_]):
+    header: JobHeader
+    input: I_
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[O_]):
+    header: JobHeader
+    result: ResultInfo
+    output: O_ | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that a backend handed in."""
+
+    upload_id: str
+    claim: Claim
+    created_at: datetime
+    filename: str = ""
+    kind: str = ""
+    tenant: str = "default"
+    case_id: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A sign of life from a running job. `percent` is 0 to 100, or null where the processor can't tell."""
+
+    job_id: str
+    run: int
+    attempt: int
+    execution: int
+    sequence: int
+    processor: str
+    stage: str
+    worker_id: str
+    at: datetime
+    percent: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EchoInput:
+    """`delay_ms` is how long to pretend to work; `fail` names the error code to fail with (testing a backend's error path)."""
+
+    message: str
+    delay_ms: int = 0
+    fail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EchoOutput:
+    message: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedInput:
+    """A handwritten digit: 64 grey values 0..16, an 8x8 image row by row (scikit-learn's digits format)."""
+
+    pixels: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedOutput:
+    """`vector`: the unit-length embedding, 32 floats; cosine similarity between two is their likeness."""
+
+    vector: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationInput:
+    """`volume`: a claim check on a NIfTI file (.nii, .nii.gz) or a zip of one DICOM series. `kind`: auto, nifti or dicom.
+    `threshold`: lesion probability above which a voxel counts, 0..1."""
+
+    volume: Claim
+    kind: str = "auto"
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationOutput:
+    """`mask`: a NIfTI file, uint8, 1 = lesion, in the input's geometry. `slice_areas_mm2`: lesion area per slice along the
+    third axis of the stored volume. Nothing found is a result: volume 0, an empty mask."""
+
+    mask: Claim
+    lesion_volume_mm3: float
+    lesion_count: int
+    slice_areas_mm2: list[float]
+    threshold: float
+    voxel_mm3: float
+    shape: list[int]
+
+
+ECHO: ProcessorContract[EchoInput, EchoOutput] = ProcessorContract("echo", EchoInput, EchoOutput)
+EMBED: ProcessorContract[EmbedInput, EmbedOutput] = ProcessorContract("embed", EmbedInput, EmbedOutput)
+SEGMENTATION: ProcessorContract[SegmentationInput, SegmentationOutput] = ProcessorContract(
+    "segmentation", SegmentationInput, SegmentationOutput
+)

@@ -1,0 +1,50 @@
+"""Keeps the schemas of each release: `python -m schemas.release` writes this version's beside the older ones.
+
+CI checks that today's schemas are FULL_TRANSITIVE compatible with every release that is kept here, so that records written
+years ago stay readable. A released file is never changed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from schemas.avsc import request_schema, result_schema, self_contained
+from schemas.contract import contract, known_processors
+
+RELEASED = Path(__file__).parent / "released"
+
+
+def current() -> dict[str, str]:
+    """Today's schemas, self-contained, by the role of their topic: `requests.echo`, `progress`, …"""
+    schemas = {"uploads": self_contained("Upload"), "progress": self_contained("Progress")}
+    for name in known_processors():
+        made = contract(name)
+        schemas[f"requests.{name}"] = request_schema(made)
+        schemas[f"results.{name}"] = result_schema(made)
+    return schemas
+
+
+def released() -> dict[str, dict[str, str]]:
+    """The schemas of every release, by version, then by role."""
+    return {
+        folder.name: {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.avsc"))}
+        for folder in sorted(RELEASED.iterdir())
+        if folder.is_dir()
+    }
+
+
+def write(folder: Path) -> None:
+    """Write today's schemas, one file each. Raises FileExistsError when the folder is there: a release is made once."""
+    folder.mkdir(parents=True)
+    for role, schema in current().items():
+        text = json.dumps(json.loads(schema), indent=1) + "\n"
+        (folder / f"{role}.avsc").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    target = RELEASED / version("sluice")
+    write(target)
+    sys.stdout.write(f"wrote {len(current())} schemas to {target}\n")

@@ -1,0 +1,64 @@
+"""Carries a job's header from its request to its result as the bytes it came in.
+
+The header is the same record in both schemas, and first in both. Reading it is needed, writing its twenty-seven fields again
+is not: that was the largest single cost of a small job (10 of 57 µs in the worker's child).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from typing import Any
+
+import fastavro
+
+from schemas.codec import BROKEN, FRAME, Encoder, schema_id_of
+from schemas.errors import InvalidInput, UndecodableRecord
+
+Plain = dict[str, Any]
+
+
+class HeaderSplice:
+    """For one processor: `request` and `result` are the encoders of its two schemas, given as JSON texts beside them."""
+
+    def __init__(self, request: Encoder, request_schema: str, result: Encoder, result_schema: str) -> None:
+        asked, given = json.loads(request_schema)["fields"], json.loads(result_schema)["fields"]
+        if asked[0] != given[0]:
+            raise ValueError("request and result do not begin with the same header")
+        named: dict[str, Any] = {}
+        self._request_id = request.schema_id
+        self._header = fastavro.parse_schema(asked[0]["type"], named)
+        self._input = fastavro.parse_schema(asked[1]["type"])
+        tail = {"type": "record", "name": "ResultTail", "namespace": "sluice.v1", "fields": given[1:]}
+        self._tail = fastavro.parse_schema(tail, named)
+        self._frame = FRAME.pack(0, result.schema_id)
+
+    def split(self, data: bytes) -> tuple[Plain, bytes, Plain] | None:
+        """Header, the header's bytes, and input of a request; None when another schema wrote it. Raises UndecodableRecord."""
+        if schema_id_of(data) != self._request_id:
+            return None
+        body = io.BytesIO(data)
+        body.seek(FRAME.size)
+        try:
+            header: Any = fastavro.schemaless_reader(body, self._header, None)
+            middle = body.tell()
+            given: Any = fastavro.schemaless_reader(body, self._input, None)
+        except BROKEN as error:
+            raise UndecodableRecord(
+                f"The bytes do not decode by schema {self._request_id}: {type(error).__name__}."
+            ) from error
+        if body.tell() != len(data):
+            raise UndecodableRecord(f"{len(data) - body.tell()} bytes are left over after decoding the request.")
+        return header, data[FRAME.size : middle], given
+
+    def join(self, header: bytes, tail: Plain) -> bytes:
+        """A framed result of a header's bytes and the other fields. Raises InvalidInput when they do not fit the schema."""
+        out = io.BytesIO()
+        out.write(self._frame)
+        out.write(header)
+        try:
+            fastavro.schemaless_writer(out, self._tail, tail)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error) as error:
+            raise InvalidInput(f"The record does not fit its schema: {error}.") from error
+        return out.getvalue()

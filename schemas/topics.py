@@ -1,0 +1,85 @@
+"""Every topic, declared once as data. `sluice topics plan|apply` compares this table with the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schemas.avsc import request_schema, result_schema, self_contained
+from schemas.contract import AnyContract
+
+DAY_MS = 24 * 60 * 60 * 1000
+BULK = ".bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """`schema` is the self-contained Avro schema of its values, None for dead letters, which keep what they were given."""
+
+    name: str
+    partitions: int
+    retention_ms: int
+    schema: str | None
+    compacted: bool = False
+
+    @property
+    def subject(self) -> str:
+        """TopicNameStrategy."""
+        return f"{self.name}-value"
+
+    def config(self) -> dict[str, str]:
+        policy = "compact,delete" if self.compacted else "delete"
+        return {"cleanup.policy": policy, "retention.ms": str(self.retention_ms)}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """Names by role; `prefix` lets several installations share a cluster."""
+
+    prefix: str = ""
+
+    def requests(self, processor: str, lane: str = "live") -> str:
+        return f"{self.prefix}requests.{processor}{BULK if lane == 'bulk' else ''}"
+
+    def results(self, processor: str) -> str:
+        return f"{self.prefix}results.{processor}"
+
+    def outcomes(self, processor: str) -> str:
+        return f"{self.prefix}outcomes.{processor}"
+
+    @property
+    def uploads(self) -> str:
+        return f"{self.prefix}uploads"
+
+    @property
+    def progress(self) -> str:
+        return f"{self.prefix}progress"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.prefix}dead-letters"
+
+    def processor_of(self, topic: str) -> str | None:
+        """The processor that a requests, results or outcomes topic belongs to; None for any other topic."""
+        kind, dot, rest = topic.removeprefix(self.prefix).partition(".")
+        if not dot or kind not in ("requests", "results", "outcomes"):
+            return None
+        return rest.removesuffix(BULK) if kind == "requests" else rest
+
+
+def declared(contracts: Iterable[AnyContract], names: TopicNames, partitions: int = 12) -> list[Topic]:
+    """Every topic that this installation needs, in the order in which they are made."""
+    topics = [
+        Topic(names.uploads, partitions, 7 * DAY_MS, self_contained("Upload")),
+        Topic(names.progress, partitions, 1 * DAY_MS, self_contained("Progress")),
+        Topic(names.dead_letters, partitions, 90 * DAY_MS, None),
+    ]
+    for contract in contracts:
+        request, result = request_schema(contract), result_schema(contract)
+        topics += [
+            Topic(names.requests(contract.name), partitions, 14 * DAY_MS, request),
+            Topic(names.requests(contract.name, "bulk"), partitions, 14 * DAY_MS, request),
+            Topic(names.results(contract.name), partitions, 30 * DAY_MS, result),
+            Topic(names.outcomes(contract.name), partitions, 30 * DAY_MS, result, compacted=True),
+        ]
+    return topics

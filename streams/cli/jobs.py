@@ -1,0 +1,49 @@
+"""`sluice jobs`: the newest jobs, and how many stand where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from streams.cli.options import Json
+from streams.cli.output import note, say, say_json, table
+
+State = Annotated[
+    Literal["PENDING", "PROCESSING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED", "EXPIRED"] | None,
+    Parameter(help="Only jobs in this state."),
+]
+Processor = Annotated[str | None, Parameter(help="Only jobs of this processor.")]
+Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="How many.", show_default=True)]
+Counts = Annotated[bool, Parameter(help="Only how many jobs stand in each state.")]
+
+
+def jobs(
+    *, state: State = None, processor: Processor = None, limit: Limit = 20, counts: Counts = False, json: Json = False
+) -> int:
+    """List jobs, newest first.
+
+    For example:
+
+        sluice jobs
+        sluice jobs --state FAILED --processor segmentation
+        sluice jobs --counts
+        sluice jobs --state FAILED --limit 1000 --json | jq -r '.[].job_id'
+    """
+    from connectors.postgres import JobStore
+    from streams.settings import load_settings
+
+    with JobStore(load_settings().database) as store:
+        if counts:
+            found = store.counts()
+            say_json(found) if json else say(table(found.items(), ("STATE", "JOBS")))
+            return 0
+        rows = store.find(state=state, processor=processor, limit=limit)
+    if json:
+        say_json(rows)
+        return 0
+    lines = [(r.job_id, r.processor, r.state, r.attempt, r.requested_at, r.external_id, r.error_code) for r in rows]
+    say(table(lines, ("JOB", "PROCESSOR", "STATE", "ATTEMPT", "REQUESTED (UTC)", "EXTERNAL ID", "ERROR")))
+    if len(rows) == limit:
+        note(f"the newest {limit}; --limit shows more")
+    return 0

@@ -1,0 +1,59 @@
+"""How an outcome is printed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from schemas.errors import ExitCode
+from schemas.states import State
+from streams.cli.output import jsonable
+from streams.log.wait import Outcome
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    header, info = outcome.result.header, outcome.result.result
+    return {
+        "job_id": header.job_id,
+        "run": header.run,
+        "processor": header.processor,
+        "state": outcome.state,
+        "attempt": header.attempt,
+        "output": jsonable(outcome.result.output),
+        "error": jsonable(info.error),
+        "worker": info.worker_id,
+        "device": info.device,
+        "model_version": info.model_version,
+        "timings": jsonable(info.timings),
+        "coordinates": jsonable(outcome.coordinates),
+    }
+
+
+def as_text(outcome: Outcome) -> str:
+    header, info = outcome.result.header, outcome.result.result
+    took = (info.timings.finished_at - header.created_at).total_seconds() * 1000
+    lines = [f"{outcome.state}  {header.job_id}  {took:.0f} ms  {info.device}  attempt {header.attempt}"]
+    if info.error is not None:
+        lines.append(f"  {info.error.code}: {info.error.message}")
+    if outcome.result.output is not None:
+        lines.append(json.dumps(jsonable(outcome.result.output), indent=2, ensure_ascii=False))
+    return "\n".join(lines)
+
+
+def exit_code(outcomes: Sequence[Outcome], expected: int) -> int:
+    """One status for many jobs: 124 when some are still open, 8 when only a part completed, else that of all."""
+    if len(outcomes) < expected:
+        return ExitCode.WAIT_TIMED_OUT
+    codes = {outcome.exit_code for outcome in outcomes}
+    if len(codes) > 1:
+        return ExitCode.PARTIAL if ExitCode.OK in codes else ExitCode.JOB_FAILED
+    return codes.pop() if codes else ExitCode.OK
+
+
+def summary(states: Sequence[State], expected: int) -> str:
+    """`998 COMPLETED, 2 FAILED`; with what is still open."""
+    counted = [f"{count} {state}" for state, count in Counter(states).most_common()]
+    missing = [f"{expected - len(states)} without an outcome yet"] if len(states) < expected else []
+    return ", ".join(counted + missing) or "no jobs"

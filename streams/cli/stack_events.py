@@ -1,0 +1,59 @@
+"""Shows what the local stack tells while it starts and stops: a line an event, and a bar for downloads, on stderr."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from streams.cli.output import note
+from streams.stack.events import EventKind, StackEvent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_QUIET = frozenset({EventKind.STARTING, EventKind.STOPPING})
+
+
+class EventPrinter:
+    """A context manager; call it with events. `verbose` shows also what is only about to happen."""
+
+    def __init__(self, *, verbose: bool = True) -> None:
+        self._verbose = verbose
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._announced: set[str] = set()
+
+    def __enter__(self) -> EventPrinter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, event: StackEvent) -> None:
+        if event.kind is EventKind.DOWNLOAD:
+            self._download(event)
+        elif self._verbose or event.kind not in _QUIET:
+            note(event.message)
+
+    def _download(self, event: StackEvent) -> None:
+        if not sys.stderr.isatty():
+            if event.part not in self._announced:
+                self._announced.add(event.part)
+                note(f"downloading {event.part} ({event.total / 1e6:.0f} MB)")
+            return
+        bar = self._bar or self._open_bar()
+        task = self._tasks.get(event.part)
+        if task is None:
+            task = self._tasks[event.part] = bar.add_task(f"downloading {event.part}", total=event.total or None)
+        bar.update(task, completed=event.done, total=event.total or None)
+
+    def _open_bar(self) -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        return self._bar

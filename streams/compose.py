@@ -1,0 +1,36 @@
+"""The composition root: the only place that knows which implementation stands behind a port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.codec import Codec
+from schemas.contract import AnyContract, contract, known_processors
+from schemas.registry import SchemaRegistry
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from connectors.objects import ObjectStore
+
+
+def registry(settings: Settings) -> SchemaRegistry:
+    """The registry over HTTP, with schemas kept on disk by id: decoding goes on while the registry is down."""
+    from connectors.registry import HttpRegistry
+    from connectors.schema_cache import CachedRegistry
+
+    return CachedRegistry(HttpRegistry(settings.registry_url), settings.home / "schemas")
+
+
+def codec(settings: Settings) -> Codec:
+    return Codec(registry(settings))
+
+
+def object_store(settings: Settings) -> ObjectStore:
+    from connectors.objects import ObjectStore
+
+    return ObjectStore(settings.objects)
+
+
+def contracts(settings: Settings) -> list[AnyContract]:
+    """The contracts this installation serves: SLUICE_PROCESSORS, else all that are installed."""
+    return [contract(name) for name in settings.processors or known_processors()]

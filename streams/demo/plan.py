@@ -1,0 +1,60 @@
+"""What the demonstration submits, and what it remembers of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.ids import new_id
+from schemas.records import EchoInput, SegmentationInput
+from streams import compose
+from streams.bench.receiver import Receiver
+from streams.settings import Settings
+from streams.submit import Submitter
+
+if TYPE_CHECKING:
+    from processors.segmentation.samples import Sample
+
+
+@dataclass(slots=True)
+class Plan:
+    """Every job of one demonstration. `submitted_at` is the monotonic clock, as the receiver's."""
+
+    batch_id: str
+    volumes: dict[str, Sample] = field(default_factory=dict)
+    light: list[str] = field(default_factory=list)
+    submitted_at: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def jobs(self) -> int:
+        return len(self.volumes) + len(self.light)
+
+
+def make_volume(folder: Path, seed: int) -> Sample:
+    """An MR volume with known lesions, made from the MNI152 anatomy."""
+    from processors.segmentation.samples import make_samples
+
+    return make_samples(folder, 1, seed)[0]
+
+
+def submit(settings: Settings, receiver: Receiver, samples: list[Sample], light: int) -> Plan:
+    """Hand everything in, the volumes first: they take longest."""
+    plan = Plan(batch_id=new_id())
+    objects = compose.object_store(settings)
+    with Submitter(settings) as submitter:
+        for sample in samples:
+            claim = objects.put_file(sample.path, "application/gzip")
+            job = submitter.submit_nowait(
+                "segmentation", SegmentationInput(claim), callback_url=receiver.url, batch_id=plan.batch_id
+            )
+            plan.volumes[job] = sample
+            plan.submitted_at[job] = time.monotonic()
+        for number in range(light):
+            job = submitter.submit_nowait(
+                "echo", EchoInput(f"light job {number}"), callback_url=receiver.url, batch_id=plan.batch_id
+            )
+            plan.light.append(job)
+            plan.submitted_at[job] = time.monotonic()
+    return plan

@@ -1,0 +1,125 @@
+"""What became of every job of the demonstration, gathered once and checked against the promise."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connectors.postgres import JobStore
+from schemas.records import Claim
+from streams import compose
+from streams.bench.receiver import Callback, Receiver
+from streams.bench.stats import percentile
+from streams.demo.plan import Plan
+from streams.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeEnd:
+    """One volume's end. `dice` compares its mask with the lesions it was made with; None where there is no mask."""
+
+    job_id: str
+    state: str
+    error: str | None
+    lesion_ml: float
+    found_ml: float | None
+    dice: float | None
+    seconds: float
+    lies_at: str
+    mask_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    states: dict[str, int]
+    volumes: list[VolumeEnd]
+    light_ms: dict[str, float]
+    callbacks: list[dict[str, Any]]
+    deliveries: int
+    requests: int
+    picture: str
+    broken: list[str]
+
+
+def gather(settings: Settings, plan: Plan, receiver: Receiver, picture: Path) -> Report:
+    """Read rows, masks and callbacks. `broken` names each way in which the promise did not hold; it should be empty."""
+    by_job = {callback.event()["data"]["job_id"]: callback for callback in receiver.callbacks}
+    with JobStore(settings.database) as store:
+        states = dict(store.counts(batch_id=plan.batch_id))
+        volumes = [_volume(settings, store, plan, job, by_job.get(job)) for job in plan.volumes]
+    times = [(by_job[job].at - plan.submitted_at[job]) * 1000 for job in plan.light if job in by_job]
+    return Report(
+        states=states,
+        volumes=volumes,
+        light_ms={f"p{p}": percentile(times, p) for p in (50, 90, 99)} if times else {},
+        callbacks=_examples(plan, by_job),
+        deliveries=len(receiver.ids),
+        requests=receiver.requests,
+        picture=_picture(settings, plan, volumes, picture),
+        broken=_broken(plan, states, receiver, volumes),
+    )
+
+
+def _volume(settings: Settings, store: JobStore, plan: Plan, job_id: str, callback: Callback | None) -> VolumeEnd:
+    from processors.segmentation.samples import dice
+
+    sample, view = plan.volumes[job_id], store.job(job_id)
+    output: dict[str, Any] = (view.output if view else None) or {}
+    result = view.result if view else None
+    mask = _fetch_mask(settings, job_id, output)
+    return VolumeEnd(
+        job_id=job_id,
+        state=view.state if view else "unknown",
+        error=view.error.code if view and view.error else None,
+        lesion_ml=sample.lesion_ml,
+        found_ml=output["lesion_volume_mm3"] / 1000 if output else None,
+        dice=dice(mask, sample.truth_path) if mask else None,
+        seconds=callback.at - plan.submitted_at[job_id] if callback else float("nan"),
+        lies_at=f"{result.topic}:{result.partition}:{result.offset}" if result else "",
+        mask_uri=output.get("mask", {}).get("uri", ""),
+    )
+
+
+def _fetch_mask(settings: Settings, job_id: str, output: dict[str, Any]) -> Path | None:
+    if not output:
+        return None
+    target = settings.home / "demo" / "masks" / f"{job_id}.nii.gz"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return compose.object_store(settings).fetch(Claim(**output["mask"]), target)
+
+
+def _examples(plan: Plan, by_job: dict[str, Callback]) -> list[dict[str, Any]]:
+    """One callback body of each kind of job, as the backend got it."""
+    first = [next((job for job in jobs if job in by_job), None) for jobs in (plan.volumes, plan.light)]
+    return [json.loads(by_job[job].body) for job in first if job is not None]
+
+
+def _picture(settings: Settings, plan: Plan, volumes: list[VolumeEnd], picture: Path) -> str:
+    from processors.segmentation.samples import render
+
+    done = [volume for volume in volumes if volume.dice is not None]
+    if not done:
+        return ""
+    largest = max(done, key=lambda volume: volume.lesion_ml)
+    sample = plan.volumes[largest.job_id]
+    render(sample.path, settings.home / "demo" / "masks" / f"{largest.job_id}.nii.gz", sample.truth_path, picture)
+    return str(picture)
+
+
+def _broken(plan: Plan, states: dict[str, int], receiver: Receiver, volumes: list[VolumeEnd]) -> list[str]:
+    said = []
+    if sum(states.values()) != plan.jobs:
+        said.append(f"{plan.jobs} jobs were submitted and {sum(states.values())} rows are in Postgres")
+    if states.get("COMPLETED") != plan.jobs:
+        said.append(f"not every job is COMPLETED: {states}")
+    counts = Counter(callback.event()["data"]["job_id"] for callback in receiver.callbacks)
+    if twice := [job for job, count in counts.items() if count > 1]:
+        said.append(f"{len(twice)} jobs were called back more than once, {twice[0]} for one")
+    if missing := [job for job in plan.submitted_at if job not in counts]:
+        said.append(f"{len(missing)} jobs were not called back, {missing[0]} for one")
+    if bad := [volume for volume in volumes if volume.dice is None]:
+        said.append(f"{len(bad)} volumes have no mask: {bad[0].error}")
+    return said

@@ -1,0 +1,113 @@
+"""Kafka clients, configured once. Reasons and measurements stand beside each setting that is not librdkafka's default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from schemas.errors import SluiceError, Unreachable
+from streams import logs
+from streams.settings import Settings
+
+log = logs.get("kafka")
+
+#: Codes that mean "it may work again by itself".
+_UNREACHABLE = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+
+
+def producer(settings: Settings, **more: Any) -> Producer:
+    """An idempotent producer. `linger.ms` 0: a job waits for nothing; librdkafka still batches what queues up meanwhile."""
+    return Producer(
+        {
+            **_common(settings),
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": 0,
+            "partitioner": "murmur2_random",  # as Java's and Faust's, so that a key has one partition whoever writes
+            "queue.buffering.max.messages": 200_000,
+            "queue.buffering.max.kbytes": 512 * 1024,
+            "delivery.timeout.ms": 120_000,
+            "message.max.bytes": 8 * 1024 * 1024,
+            **settings.kafka_config,
+            **more,
+        }
+    )
+
+
+def consumer(settings: Settings, group: str, **more: Any) -> Consumer:
+    """A consumer that commits only when told to. KIP-848 groups: a rebalance stops only the partitions that move."""
+    return Consumer(
+        {
+            **_common(settings),
+            "group.id": group,
+            "group.protocol": "consumer",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": False,
+            "fetch.queue.backoff.ms": 10,  # the default of 1 s stalls a consumer that has drained its queue
+            "fetch.wait.max.ms": 100,
+            "queued.max.messages.kbytes": 64 * 1024,
+            "max.poll.interval.ms": 300_000,
+            **settings.kafka_config,
+            **more,
+        }
+    )
+
+
+def reader(settings: Settings, **more: Any) -> Consumer:
+    """A consumer outside any group, for reading by assignment (tail, wait, retry)."""
+    return consumer(
+        settings, "sluice-readers", **{"group.protocol": "classic", "auto.offset.reset": "earliest", **more}
+    )
+
+
+def admin(settings: Settings) -> AdminClient:
+    return AdminClient({**_common(settings), **settings.kafka_config})
+
+
+def translate(error: KafkaError | KafkaException, doing: str) -> SluiceError:
+    """A Kafka error as one of ours. `doing` completes the sentence "Kafka failed while …"."""
+    inner = error.args[0] if isinstance(error, KafkaException) and error.args else error
+    if isinstance(inner, KafkaError) and (inner.code() in _UNREACHABLE or inner.retriable()):
+        return Unreachable(
+            f"Kafka did not answer while {doing}: {inner.str()}.",
+            next_step="Run `sluice doctor`; with the local stack, `sluice up` starts it.",
+        )
+    return SluiceError(f"Kafka failed while {doing}: {inner}.")
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    return {
+        "bootstrap.servers": settings.bootstrap,
+        "client.id": "sluice",
+        "error_cb": _on_error(),
+        "log_level": 0,  # librdkafka would print to stderr, every 50 ms while Kafka is away; error_cb tells the same once
+        "socket.nagle.disable": True,
+        "reconnect.backoff.max.ms": 2_000,
+        "broker.address.family": "v4" if settings.bootstrap.startswith("127.") else "any",
+    }
+
+
+def _on_error() -> Callable[[KafkaError], None]:
+    def report(error: KafkaError) -> None:
+        log.warning("kafka_client_error", code=error.name(), reason=error.str(), fatal=error.fatal())
+
+    return report

@@ -1,0 +1,203 @@
+"""Compares the declared topics with the broker and the registry, and changes what differs. Nothing is ever removed.
+
+`plan` says what `apply` would do. Applying twice changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+
+from schemas.contract import AnyContract
+from schemas.topics import DAY_MS, Topic, declared
+from streams.log import group_offsets, kafka, subjects
+from streams.log.changes import Change, Kind
+from streams.log.open_registry import open_registry
+from streams.settings import Settings
+
+TIMEOUT_S = 15.0
+OnChange = Callable[[Change], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTopic:
+    """A topic as the broker has it."""
+
+    partitions: int
+    config: dict[str, str] = field(default_factory=dict)
+
+
+def plan(settings: Settings, contracts: Sequence[AnyContract]) -> list[Change]:
+    """What differs, in the order in which `apply` would change it. Raises Unreachable."""
+    admin, topics = kafka.admin(settings), _topics(settings, contracts)
+    with open_registry(settings) as registry, ThreadPoolExecutor(1) as pool:
+        of_subjects = pool.submit(subjects.plan, registry, _subjects(topics))
+        there = broker_topics(admin, topics)
+        changes = [*of_topics(topics, there), *_retention_warning(admin, topics)]
+        changes += group_offsets.plan(settings, contracts, _partitions(topics, there))
+        return [*changes, *of_subjects.result()]
+
+
+def apply(settings: Settings, contracts: Sequence[AnyContract], on_change: OnChange | None = None) -> list[Change]:
+    """Make the broker and the registry as declared; returns what was changed or can't be.
+
+    Raises Unreachable, Conflict (a schema that is not compatible with what is registered).
+    """
+    admin, topics = kafka.admin(settings), _topics(settings, contracts)
+    there = broker_topics(admin, topics)
+    partitions = _partitions(topics, there)
+    with open_registry(settings) as registry, ThreadPoolExecutor(2) as pool:
+        registered = pool.submit(subjects.apply, registry, _subjects(topics))
+        # Asked while the topics are being made: a new broker takes a second before it can answer.
+        unseeded = pool.submit(group_offsets.plan, settings, contracts, partitions)
+        changes = _apply_topics(admin, settings, topics, there)
+        if unseeded.result():
+            changes += group_offsets.apply(settings, contracts, partitions, partitions.keys() - there.keys())
+        changes += registered.result()
+    if on_change is not None:
+        for change in changes:
+            on_change(change)
+    return changes
+
+
+def _apply_topics(
+    admin: AdminClient, settings: Settings, topics: list[Topic], there: dict[str, BrokerTopic]
+) -> list[Change]:
+    changes = of_topics(topics, there)
+    by_name = {topic.name: topic for topic in topics}
+    _create(admin, [by_name[c.target] for c in changes if c.kind is Kind.CREATE_TOPIC], settings.replication_factor)
+    _extend(admin, [by_name[c.target] for c in changes if c.kind is Kind.ADD_PARTITIONS])
+    _alter(admin, [by_name[c.target] for c in changes if c.kind is Kind.ALTER_CONFIG])
+    return changes + _retention_warning(admin, topics)
+
+
+def broker_topics(admin: AdminClient, topics: Iterable[Topic]) -> dict[str, BrokerTopic]:
+    """Those of `topics` that exist on the broker."""
+    try:
+        metadata = admin.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as error:
+        raise kafka.translate(error, "listing the topics") from error
+    found = [name for name in (topic.name for topic in topics) if name in metadata and metadata[name].error is None]
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
+    futures = admin.describe_configs(resources, request_timeout=TIMEOUT_S) if resources else {}
+    configs = {resource.name: result_of(future, "reading a topic's config") for resource, future in futures.items()}
+    return {
+        name: BrokerTopic(
+            len(metadata[name].partitions), {key: str(entry.value) for key, entry in configs[name].items()}
+        )
+        for name in found
+    }
+
+
+def of_topics(topics: Iterable[Topic], there: dict[str, BrokerTopic]) -> list[Change]:
+    """What differs between the declared topics and the broker's."""
+    changes: list[Change] = []
+    for topic in topics:
+        seen = there.get(topic.name)
+        if seen is None:
+            retention = f"{topic.retention_ms // DAY_MS} d{', compacted' * topic.compacted}"
+            changes.append(Change(Kind.CREATE_TOPIC, topic.name, f"{topic.partitions} partitions, kept {retention}"))
+        else:
+            changes += _differences(topic, seen)
+    return changes
+
+
+def _differences(topic: Topic, seen: BrokerTopic) -> list[Change]:
+    changes = []
+    wrong = {key: value for key, value in topic.config().items() if not _same(seen.config.get(key), value)}
+    if wrong:
+        told = ", ".join(f"{key} {seen.config.get(key)} → {value}" for key, value in sorted(wrong.items()))
+        changes.append(Change(Kind.ALTER_CONFIG, topic.name, told))
+    if seen.partitions < topic.partitions:
+        changes.append(Change(Kind.ADD_PARTITIONS, topic.name, f"{seen.partitions} → {topic.partitions}"))
+    if seen.partitions > topic.partitions:
+        detail = f"has {seen.partitions} partitions, {topic.partitions} are declared: partitions can't be removed"
+        changes.append(Change(Kind.WARNING, topic.name, detail))
+    return changes
+
+
+def _same(seen: str | None, wanted: str) -> bool:
+    """Equal, or the same list in another order (cleanup.policy)."""
+    return seen is not None and set(seen.split(",")) == set(wanted.split(","))
+
+
+def _create(admin: AdminClient, topics: list[Topic], replication_factor: int) -> None:
+    new = [NewTopic(t.name, t.partitions, replication_factor, config=t.config()) for t in topics]
+    futures = admin.create_topics(new, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S) if new else {}
+    for name, future in futures.items():
+        result_of(future, f"creating the topic {name}", fine=KafkaError.TOPIC_ALREADY_EXISTS)
+
+
+def _extend(admin: AdminClient, topics: list[Topic]) -> None:
+    new = [NewPartitions(topic.name, topic.partitions) for topic in topics]
+    futures = admin.create_partitions(new, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S) if new else {}
+    for name, future in futures.items():
+        result_of(future, f"adding partitions to {name}")
+
+
+def _alter(admin: AdminClient, topics: list[Topic]) -> None:
+    resources = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            topic.name,
+            incremental_configs=[
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                for key, value in topic.config().items()
+            ],
+        )
+        for topic in topics
+    ]
+    futures = admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_S) if resources else {}
+    for resource, future in futures.items():
+        result_of(future, f"changing the config of {resource.name}")
+
+
+def _retention_warning(admin: AdminClient, topics: Iterable[Topic]) -> list[Change]:
+    """A group's offsets must not expire before the requests they point into do: jobs would be lost or run again."""
+    brokers = list(admin.list_topics(timeout=TIMEOUT_S).brokers)
+    resource = ConfigResource(ResourceType.BROKER, str(min(brokers)))
+    (future,) = admin.describe_configs([resource], request_timeout=TIMEOUT_S).values()
+    entry = result_of(future, "reading the broker's config").get("offsets.retention.minutes")
+    minutes = int(entry.value) if entry is not None and entry.value else 7 * 24 * 60
+    longest = max((t.retention_ms for t in topics if ".requests." in f".{t.name}"), default=0) // 60_000
+    if minutes >= longest:
+        return []
+    return [
+        Change(
+            Kind.WARNING,
+            "offsets.retention.minutes",
+            f"the broker forgets the offsets of an idle group after {minutes // 1440} d, requests are kept "
+            f"{longest // 1440} d: set it to {longest} or more",
+        )
+    ]
+
+
+def _topics(settings: Settings, contracts: Sequence[AnyContract]) -> list[Topic]:
+    return declared(contracts, settings.topics, settings.partitions)
+
+
+def _partitions(topics: Iterable[Topic], there: dict[str, BrokerTopic]) -> dict[str, int]:
+    """How many partitions each topic has, or will have once it is made."""
+    return {t.name: max(t.partitions, there[t.name].partitions if t.name in there else 0) for t in topics}
+
+
+def _subjects(topics: Iterable[Topic]) -> dict[str, str]:
+    return {topic.subject: topic.schema for topic in topics if topic.schema is not None}
+
+
+def result_of(future: Future[Any], doing: str, *, fine: int | None = None) -> Any:
+    """A future's result; Kafka's errors as ours, except the one that is `fine`."""
+    try:
+        return future.result(TIMEOUT_S + 5.0)
+    except KafkaException as error:
+        if fine is not None and error.args[0].code() == fine:
+            return None
+        raise kafka.translate(error, doing) from error

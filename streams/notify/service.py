@@ -1,0 +1,75 @@
+"""Notify as a service of its own: whatever the sinks store is claimed from the store. Several may run side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from connectors.callbacks.deliver import Deliverer
+from connectors.callbacks.guard import AllowRules
+from connectors.postgres.delivery_store import PostgresDeliveryStore
+from streams import logs
+from streams.notify.courier import Courier
+from streams.settings import Settings
+
+log = logs.get("notify")
+
+#: A quiet store is asked this often; each question is one look at a small index.
+POLL_S = 0.05
+
+
+class Notifier:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until `stop` is set; then finish what is under way."""
+        from streams.sink.tuning import tune
+
+        tune()
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(deliver_until(self._settings, stop, POLL_S))
+
+
+async def deliver_until(
+    settings: Settings, stop: threading.Event, poll_s: float, started: Callable[[Courier], None] = lambda _: None
+) -> None:
+    """Run a courier on this loop until `stop` is set; `started` is told of it before it takes anything."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    watcher = threading.Thread(
+        target=lambda: (stop.wait(), loop.call_soon_threadsafe(ended.set)), name="notify-stop", daemon=True
+    )
+    watcher.start()
+    store = PostgresDeliveryStore(settings.database)
+    try:
+        async with deliverer(settings) as made:
+            courier = Courier(made, store, per_destination=settings.callback_connections, poll_s=poll_s)
+            started(courier)
+            log.info("notify_started")
+            await courier.run(ended)
+            log.info("notify_stopped")
+    finally:
+        store.close()
+
+
+def deliverer(settings: Settings) -> Deliverer:
+    return Deliverer(
+        AllowRules.parse(",".join(settings.callbacks_allowed)),
+        [secret.get_secret_value() for secret in settings.callback_secrets],
+        settings.backend_url or None,
+        timeout_s=settings.callback_timeout_s,
+        max_connections=settings.callback_connections * 4,
+        per_destination=settings.callback_connections,
+    )
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

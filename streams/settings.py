@@ -1,0 +1,146 @@
+"""The one reader of the environment. Every setting, its default, and what special values mean.
+
+Addresses keep their usual names (KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL, DATABASE_URL); everything of ours begins with
+SLUICE_. Where an address is not given, the local stack's is taken from its state file under SLUICE_HOME.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from schemas.errors import Unreachable, UsageError
+from schemas.topics import TopicNames
+
+#: Written by `sluice up`: the local stack's addresses, by the names of the environment variables.
+STACK_ENV_FILE = "stack-env.json"
+
+
+def default_home() -> Path:
+    """`.sluice` beside the nearest pyproject.toml above the working directory, else in it: the same wherever one stands."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / ".sluice").is_dir() or (folder / "pyproject.toml").exists():
+            return folder / ".sluice"
+    return here / ".sluice"
+
+
+def _usual(name: str) -> AliasChoices:
+    return AliasChoices(name, name.lower())
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True)
+
+    # ── addresses ──
+    kafka_bootstrap_servers: str = Field("", validation_alias=_usual("KAFKA_BOOTSTRAP_SERVERS"))
+    schema_registry_url: str = Field("", validation_alias=_usual("SCHEMA_REGISTRY_URL"))
+    database_url: SecretStr = Field(SecretStr(""), validation_alias=_usual("DATABASE_URL"))
+    #: More librdkafka properties for every client (security.protocol, sasl.*), as JSON.
+    kafka_config: dict[str, str | int] = Field(default_factory=dict)
+    home: Path = Field(default_factory=default_home)
+    #: Where claim-checked payloads live. "" means a folder under `home`.
+    objects_url: str = ""
+
+    # ── topics ──
+    topic_prefix: str = ""
+    partitions: int = Field(12, ge=1, le=1000)
+    replication_factor: int = Field(1, ge=1)
+    #: Whether producers may register schemas. Off in production: `sluice topics apply` does it.
+    auto_register: bool = False
+
+    # ── worker ──
+    #: Processors a worker may run; empty means all that are installed.
+    processors: Annotated[tuple[str, ...], NoDecode] = ()
+    #: auto, cpu, cuda or cuda:N. `auto` is CUDA if a kernel really runs, else CPU with a warning.
+    device: str = "auto"
+    #: Folder of weights that goes before the ones beside each processor's module.
+    weights_dir: Path | None = None
+    #: Jobs in one batch at most, whatever the processor's policy says; None leaves it to the policy.
+    max_batch: int | None = Field(None, ge=1)
+    #: Seconds that a stopping service may take to finish what it holds.
+    drain_s: float = Field(25.0, ge=0)
+
+    # ── store ──
+    #: Days that ended jobs stay in Postgres, with their history and deliveries. None: for ever.
+    keep_days: float | None = Field(None, gt=0)
+
+    # ── callbacks ──
+    #: Where callbacks to localhost really go, e.g. http://host.docker.internal:8000. "" leaves them as they are.
+    backend_url: str = ""
+    #: Hosts and networks a callback may reach besides public addresses: `localhost,10.0.0.0/8,*.corp.example`.
+    callback_allow: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Signing secrets, newest first (whsec_… or base64). Two while a key is rotated. None: unsigned.
+    callback_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    callback_timeout_s: float = Field(10.0, gt=0)
+    callback_connections: int = Field(64, ge=1)
+    #: inline: on a thread of the sink. service: by `sluice notify`, a process of its own.
+    notify: str = Field("inline", pattern="^(inline|service)$")
+
+    # ── logging ──
+    log_level: str = "info"
+    #: auto (console on a terminal, else json), console or json.
+    log_format: str = Field("auto", pattern="^(auto|console|json)$")
+
+    @field_validator("processors", "callback_allow", "callback_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def topics(self) -> TopicNames:
+        return TopicNames(self.topic_prefix)
+
+    @property
+    def bootstrap(self) -> str:
+        return self.kafka_bootstrap_servers or self._from_stack("KAFKA_BOOTSTRAP_SERVERS")
+
+    @property
+    def registry_url(self) -> str:
+        return self.schema_registry_url or self._from_stack("SCHEMA_REGISTRY_URL")
+
+    @property
+    def database(self) -> str:
+        return self.database_url.get_secret_value() or self._from_stack("DATABASE_URL")
+
+    @property
+    def callbacks_allowed(self) -> tuple[str, ...]:
+        """What SLUICE_CALLBACK_ALLOW says; on the local stack, found by its state file, this machine if it says nothing."""
+        return self.callback_allow or (() if self.database_url.get_secret_value() else ("localhost",))
+
+    @property
+    def objects(self) -> str:
+        return self.objects_url or (self.home / "objects").absolute().as_uri()
+
+    def _from_stack(self, name: str) -> str:
+        path = self.home / STACK_ENV_FILE
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))[name])
+        except (OSError, KeyError, ValueError) as error:
+            raise Unreachable(
+                f"Nothing runs here: no local stack has written its addresses to {path}, and {name} is not set.",
+                next_step=f"Run `sluice up`, go to the folder where it runs, or set {name} (`sluice env` prints it there).",
+            ) from error
+
+
+def load_settings() -> Settings:
+    """Settings from the environment. Raises UsageError that names the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"The setting {field.upper()} can't be used: {first['msg']}.",
+            next_step="See docs/operations.md for every setting.",
+        ) from error
+
+
+def environment() -> dict[str, str]:
+    """A copy of the environment, for starting a child process that shall inherit it."""
+    return dict(os.environ)

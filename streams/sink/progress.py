@@ -1,0 +1,115 @@
+"""Marks jobs as PROCESSING while they run. A thread and a consumer of its own: signs of life never delay results."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from confluent_kafka import Consumer, KafkaException, Message
+
+from connectors.postgres.sink_store import PostgresSinkStore
+from connectors.store import ProgressRow
+from schemas.codec import Codec
+from schemas.errors import SluiceError, UndecodableRecord
+from schemas.records import Progress
+from streams import compose, logs
+from streams.log import kafka
+from streams.settings import Settings
+from streams.sink.read import job_bytes
+from streams.sink.typed import check, kinds_of
+
+log = logs.get("progress")
+
+BATCH = 500
+#: A sign may come before its request is stored (the sink holds requests back for a second): it is kept this long.
+KEEP_S = 10.0
+TURN_S = 0.2
+
+_KINDS = kinds_of(Progress)
+
+
+class ProgressMarker:
+    """Start and stop it; it looks after itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._codec: Codec = compose.codec(settings)
+        self._stop = threading.Event()
+        self._latest: dict[tuple[bytes, int], tuple[float, ProgressRow]] = {}
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            store = PostgresSinkStore(self._settings.database, application="sluice progress")
+            # Only what is said from now on matters: old signs of life say nothing.
+            consumer = kafka.consumer(
+                self._settings, f"{self._settings.topic_prefix}sink-progress", **{"auto.offset.reset": "latest"}
+            )
+            try:
+                consumer.subscribe([self._settings.topics.progress])
+                while not self._stop.is_set():
+                    self._turn(consumer, store)
+            except (SluiceError, KafkaException) as error:
+                log.warning("starts_over", reason=str(error))
+                self._stop.wait(1.0)
+            finally:
+                consumer.close()
+                store.close()
+
+    def _turn(self, consumer: Consumer, store: PostgresSinkStore) -> None:
+        first = consumer.poll(TURN_S)
+        messages = [] if first is None else [first, *consumer.consume(BATCH - 1, 0)]
+        for message in messages:
+            self._take(message)
+        if self._latest:
+            known = store.mark_progress([row for _, row in self._latest.values()])
+            self._forget(known)
+        if messages:
+            consumer.commit(asynchronous=True, message=messages[-1])
+
+    def _take(self, message: Message) -> None:
+        if message.error() is not None:
+            return
+        try:
+            row = self._row(message)
+        except UndecodableRecord:
+            return  # a sign of life that can't be read is none
+        key = (row.job_id, row.run)
+        seen = self._latest.get(key)
+        if seen is None or _order(row) > _order(seen[1]):
+            self._latest[key] = (time.monotonic(), row)
+
+    def _row(self, message: Message) -> ProgressRow:
+        plain = self._codec.decode(message.value() or b"")
+        check(plain, _KINDS, "progress")
+        try:
+            return ProgressRow(
+                job_bytes(plain["job_id"]),
+                plain["run"],
+                plain["attempt"],
+                plain["execution"],
+                plain["sequence"],
+                plain["worker_id"],
+                plain["stage"],
+                plain["percent"],
+            )
+        except KeyError as error:
+            raise UndecodableRecord(f"The record is no progress: {error}.") from error
+
+    def _forget(self, known: set[tuple[bytes, int]]) -> None:
+        """What was stored, and what nobody ever heard the request of."""
+        too_old = time.monotonic() - KEEP_S
+        for key, (at, _) in list(self._latest.items()):
+            if key in known or at < too_old:
+                del self._latest[key]
+
+
+def _order(row: ProgressRow) -> tuple[int, int, int]:
+    return (row.attempt, row.execution, row.sequence)

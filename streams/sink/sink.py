@@ -1,0 +1,100 @@
+"""The sink as a service: builds the parts, joins the group, and starts over when it was fenced or Kafka was away."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+from connectors.postgres.sink_store import PostgresSinkStore
+from connectors.store import Fenced
+from schemas.errors import Unreachable
+from streams import compose, logs
+from streams.log import kafka
+from streams.notify.inline import InlineNotifier
+from streams.settings import Settings
+from streams.sink.dead_letters import DeadLetters
+from streams.sink.outcomes import OutcomePublisher
+from streams.sink.progress import ProgressMarker
+from streams.sink.read import EventReader
+from streams.sink.session import NoHandover, Session
+from streams.sink.topic_table import read_topics
+from streams.sink.tuning import tune
+from streams.sink.writer import Stopped
+from streams.verdicts import Verdicts
+
+log = logs.get("sink")
+
+#: How often the broker is asked for topics that were made meanwhile.
+TOPICS_S = 30.0
+
+
+class Sink:
+    """`notify`: deliver callbacks on a thread of this process, too."""
+
+    def __init__(self, settings: Settings, *, notify: bool) -> None:
+        self._settings = settings
+        self._notifier = InlineNotifier(settings) if notify else None
+        self._admin = kafka.admin(settings)
+        self._producer = kafka.producer(settings)
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set; then everything read is stored, published and confirmed."""
+        tune()
+        progress = ProgressMarker(self._settings)
+        progress.start()
+        if self._notifier is not None:
+            self._notifier.start()
+        try:
+            while not stop.is_set():
+                self._one_session(stop)
+        finally:
+            progress.stop()
+            if self._notifier is not None:
+                self._notifier.stop()
+
+    def _one_session(self, stop: threading.Event) -> None:
+        store = PostgresSinkStore(self._settings.database)
+        session: Session | None = None
+        try:
+            session = self._session(store, stop)
+            self._turn(session, stop)
+            session.settle()
+        except Stopped:
+            log.warning("stopped_while_something_was_away")
+        except Fenced:
+            log.warning("fenced", next="joins the group again")
+        except Unreachable as error:
+            log.warning("starts_over", reason=str(error))
+            stop.wait(1.0)
+        finally:
+            if session is not None:
+                session.close()
+            store.close()
+            if self._notifier is not None:
+                self._notifier.reconcile()
+
+    def _session(self, store: PostgresSinkStore, stop: threading.Event) -> Session:
+        table = read_topics(self._admin, self._settings.topics)
+        who = f"sink@{socket.gethostname()}"
+        codec = compose.codec(self._settings)
+        session = Session(
+            self._settings,
+            store,
+            EventReader(codec, table),
+            OutcomePublisher(self._producer),
+            DeadLetters(self._producer, self._settings.topics.dead_letters, who),
+            Verdicts(codec, self._settings.topics, who),
+            self._notifier or NoHandover(),
+            stop,
+        )
+        session.subscribe(table)
+        return session
+
+    def _turn(self, session: Session, stop: threading.Event) -> None:
+        look_at = time.monotonic() + TOPICS_S
+        while not stop.is_set():
+            session.step()
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + TOPICS_S
+                session.follow(read_topics(self._admin, self._settings.topics))

@@ -1,0 +1,42 @@
+"""Whether a decoded record has the types that the sink goes on to rely on. Any schema can be registered, so any can arrive."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+from schemas.errors import UndecodableRecord
+
+Kinds = tuple[tuple[str, tuple[type, ...]], ...]
+
+#: What Postgres' integer and bigint hold.
+_INT4 = range(-(2**31), 2**31)
+_INT8 = range(-(2**63), 2**63)
+_NARROW = ("run", "attempt", "execution", "sequence")
+
+
+def kinds_of(record: type) -> Kinds:
+    """The Python types that each field of a record may have once Avro is decoded."""
+    return tuple((name, _kinds(hint)) for name, hint in typing.get_type_hints(record).items())
+
+
+def check(plain: Mapping[str, Any], kinds: Kinds, what: str) -> None:
+    """Raises UndecodableRecord that names the first field of another type, or out of range. Absent fields are not looked at."""
+    for name, allowed in kinds:
+        value = plain.get(name, None)
+        if not isinstance(value, allowed) and name in plain:
+            raise UndecodableRecord(f"The field {name!r} of the {what} is a {type(value).__name__}.")
+        if type(value) is int and value not in (_INT4 if name in _NARROW else _INT8):
+            raise UndecodableRecord(f"The field {name!r} of the {what} is out of range.")
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return tuple(kind for arm in typing.get_args(hint) for kind in _kinds(arm))
+    if is_dataclass(hint):
+        return (dict,)
+    origin = typing.get_origin(hint) or hint
+    return (float, int) if origin is float else (origin,)

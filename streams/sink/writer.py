@@ -1,0 +1,81 @@
+"""Stores a batch of folds; when the store can't hold one of them, finds it and sets it aside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import chain, repeat
+
+from connectors.store import OffsetRow, SinkStore, Stored, Unstorable
+from schemas.errors import SluiceError, Unreachable
+from streams import logs
+from streams.sink.dead_letters import DeadLetters
+from streams.sink.event import Event, Phase
+from streams.sink.fold import JobFold, fold
+from streams.sink.rows import history_rows, run_rows
+
+log = logs.get("sink")
+
+#: Seconds between two tries while the store does not answer.
+_PAUSES = (0.05, 0.2, 0.5, 1.0)
+
+
+class Stopped(Exception):
+    """The sink was told to stop while the store did not answer: nothing more can be stored."""
+
+
+class Writer:
+    """Writes through one store. Raises Fenced as the store does, and Stopped."""
+
+    def __init__(self, store: SinkStore, dead_letters: DeadLetters, stop: threading.Event) -> None:
+        self._store = store
+        self._dead_letters = dead_letters
+        self._stop = stop
+
+    def write(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
+        """Store all of it; the offsets move with the last part, so that no record is passed before it is safe."""
+        try:
+            return self._try(folds, offsets, notifier)
+        except Unstorable as error:
+            if len(folds) > 1:
+                return self._halves(folds, offsets, notifier)
+            return self._set_aside(folds[0], offsets, notifier, error)
+
+    def _halves(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
+        middle = len(folds) // 2
+        # Offsets that stay where they are: the epoch is compared all the same.
+        still = [row.standing_still() for row in offsets]
+        first = self.write(folds[:middle], still, notifier)
+        second = self.write(folds[middle:], offsets, notifier)
+        return Stored(first.losers | second.losers, second.decided_at)
+
+    def _set_aside(
+        self, bad: JobFold, offsets: Sequence[OffsetRow], notifier: bytes | None, error: SluiceError
+    ) -> Stored:
+        """Dead-letter what the job's results said and store the rest of it. The dead letter, once read, fails the job."""
+        events = [told.event for told in bad.told]
+        requests = [event for event in events if event.phase is Phase.REQUESTED]
+        self._dead_letter([event for event in events if event.phase is not Phase.REQUESTED], error)
+        try:
+            stored = self._try(fold(requests)[0], offsets, notifier)
+        except Unstorable:
+            self._dead_letter(requests, error)
+            stored = self._try([], offsets, notifier)
+        none_won = frozenset((bad.first.job_id, run) for run in bad.runs)
+        return Stored(none_won, stored.decided_at)
+
+    def _dead_letter(self, events: Sequence[Event], error: SluiceError) -> None:
+        for event in events:
+            self._dead_letters.put(event.message, error)
+        self._dead_letters.settle()
+
+    def _try(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
+        runs, history = run_rows(folds, notifier), history_rows(folds)
+        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+            try:
+                return self._store.store(runs, history, offsets)
+            except Unreachable as error:
+                log.warning("store_does_not_answer", reason=str(error), retry_in_s=pause)
+                if self._stop.wait(pause):
+                    raise Stopped from error
+        raise AssertionError("the pauses never end")

@@ -1,0 +1,13 @@
+"""Kafka, a schema registry and Postgres on this machine, without Docker and without a system Java.
+
+May import: schemas and the rest of streams (settings). Start reading at local_stack.py; supervise.py runs any process.
+"""
+
+from __future__ import annotations
+
+from streams.stack.events import EventKind, StackEvent
+from streams.stack.local_stack import PARTS, LocalStack
+from streams.stack.state import PartState, StackState
+from streams.stack.supervise import Service, Supervisor
+
+__all__ = ["PARTS", "EventKind", "LocalStack", "PartState", "Service", "StackEvent", "StackState", "Supervisor"]

@@ -1,0 +1,111 @@
+"""What the stack needs of each of its parts, and what it lends them while they start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from schemas.errors import StartupError
+from streams.stack.downloads import Cache
+from streams.stack.events import Reporter
+from streams.stack.supervise import Service
+
+_PAUSE = 0.02
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one stack (usually `<project>/.sluice`) and where things lie in it."""
+
+    root: Path
+
+    def make(self) -> None:
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        # Whatever repository it stands in, nothing of it is to be committed.
+        (self.root / ".gitignore").write_text("*\n")
+
+    def data(self, part: str) -> Path:
+        return self.root / part
+
+    def log(self, name: str) -> Path:
+        return self.root / "logs" / f"{name}.log"
+
+    @property
+    def records(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / "tmp"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What a part may use while it prepares and starts."""
+
+    home: Home
+    cache: Cache
+    report: Reporter
+    check: Callable[[], None]
+    """Raises when the start was given up; to be called in every loop that may last."""
+
+    def run_tool(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, user: int | None = None, stdin: str = ""
+    ) -> None:
+        """Run a short program to its end; ended early when the start is given up. Failure raises with its output."""
+        output = self.home.scratch / f"{Path(argv[0]).name}-{os.getpid()}-{time.monotonic_ns()}.out"
+        with output.open("wb") as file:
+            tool = subprocess.Popen(
+                argv, env=env, cwd=cwd, user=user, group=user, extra_groups=None if user is None else [],
+                stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            try:
+                self._feed_and_wait(tool, stdin)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(tool.pid, signal.SIGKILL)
+                tool.wait()
+        said = output.read_text(errors="replace")
+        output.unlink()
+        if tool.returncode != 0:
+            raise StartupError(
+                f"{Path(argv[0]).name} failed (exit status {tool.returncode}).", next_step=f"It said:\n{said[-2000:]}"
+            )
+
+    def _feed_and_wait(self, tool: subprocess.Popen[bytes], stdin: str) -> None:
+        assert tool.stdin is not None
+        with suppress(BrokenPipeError), tool.stdin as pipe:  # it may end without listening
+            pipe.write(stdin.encode())
+        while tool.poll() is None:
+            self.check()
+            time.sleep(_PAUSE)
+
+
+class Part(Protocol):
+    """One program of the stack."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Usual ports by name; the one named like the part is the one clients use."""
+        ...
+
+    def prepare(self, shop: Workshop) -> None:
+        """Everything that comes before the first start: downloads, formatting. Harmless when already done."""
+        ...
+
+    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> Service:
+        """How to run it on these ports."""
+        ...

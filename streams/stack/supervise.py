@@ -1,0 +1,235 @@
+"""Starting, watching and ending processes that outlive the command that began them.
+
+Every service runs in a session of its own, so that Ctrl-C in the terminal never reaches it, and leaves a record with
+its pid and birth (see process.py). What a dead service left behind (children of a killed parent, or a process whose
+record was never written because its starter was killed) is found by process group and by a mark in the environment,
+and ended before the service is started again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.errors import StartupError
+from streams.stack import logfile, ports, process
+from streams.stack.process import ProcessId
+from streams.stack.records import Record, RecordShelf
+
+_PAUSE = 0.05
+_AFTER_KILL_SECONDS = 10.0
+
+# Children we began ourselves, until they are reaped: an unreaped one would stay a zombie.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@atexit.register
+def _let_go() -> None:
+    """What we began is meant to outlive us: subprocess shall not warn that it still runs."""
+    for child in _children.values():
+        if child.poll() is None:
+            child.returncode = 0
+
+
+@dataclass(frozen=True)
+class Service:
+    """What to run, and how to tell that it is ready."""
+
+    name: str
+    argv: tuple[str, ...]
+    log: Path
+    env: Mapping[str, str]
+    """The whole environment of the process; nothing is inherited."""
+    ready: Callable[[], bool] = lambda: True
+    """Asked about 20 times a second while it starts; an OSError counts as no."""
+    cwd: Path | None = None
+    ports: tuple[int, ...] = ()
+    """Ports that the process itself must listen on before `ready` is asked."""
+    user: int | None = None
+    """Numeric user to run as, where we are root and the program refuses to be."""
+    stop_signal: signal.Signals = signal.SIGTERM
+    start_seconds: float = 60.0
+    stop_seconds: float = 20.0
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Kept in the record: version, address."""
+
+
+def never() -> None:
+    """The check of a caller that never gives up."""
+
+
+class Supervisor:
+    """Starts and stops services whose records live in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._shelf = RecordShelf(folder)
+        self._mark_prefix = f"SLUICE_SERVICE={folder.resolve()}#"
+
+    def names(self) -> list[str]:
+        """Everything that has a record, alive or not, in the order it was started."""
+        return [record.name for record in self._shelf.all()]
+
+    def record(self, name: str) -> Record | None:
+        """The last record of the service; its process may be gone (see `running`)."""
+        return self._shelf.read(name)
+
+    def running(self, name: str) -> Record | None:
+        record = self._shelf.read(name)
+        return record if record is not None and _alive(record.process) else None
+
+    def start(self, service: Service, check: Callable[[], None] = never) -> Record:
+        """Start it and wait until it is ready. `check` may raise to give up; nothing is left running then."""
+        self.clear(service.name)
+        check()
+        record = self._spawn(service)
+        try:
+            self._await_ready(service, record, check)
+        except BaseException:
+            self._end(record, service.stop_signal, seconds=1.0)
+            self._shelf.remove(service.name)
+            raise
+        return record
+
+    def answers(self, service: Service, seconds: float, check: Callable[[], None] = never) -> bool:
+        """Whether the service runs and is ready, or becomes so within `seconds`."""
+        give_up = time.monotonic() + seconds
+        while (record := self.running(service.name)) is not None:
+            if _is_ready(service, record.process.pid):
+                return True
+            check()
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(_PAUSE)
+        return False
+
+    def sweep(self) -> int:
+        """End every process that a supervisor of this folder began and has no record of; returns how many."""
+        left = [each for each in process.carriers(self._mark_prefix) if each.pid != os.getpid()]
+        _end_all(left, signal.SIGTERM, seconds=5.0)
+        return len(left)
+
+    def stop(self, name: str) -> bool:
+        """End the service and whatever it left; True if it was running."""
+        record = self._shelf.read(name)
+        if record is None:
+            return False
+        was_running = _alive(record.process)
+        self._end(record, record.stop_signal, record.stop_seconds)
+        self._shelf.remove(name)
+        return was_running
+
+    def clear(self, name: str) -> None:
+        """End what an earlier life of this service left behind, with or without a record."""
+        self.stop(name)
+        _end_all(process.carriers(self._mark(name)), signal.SIGTERM, seconds=5.0)
+
+    def _mark(self, name: str) -> str:
+        # The closing semicolon keeps "worker" from being found in "worker-2".
+        return f"{self._mark_prefix}{name};"
+
+    def _spawn(self, service: Service) -> Record:
+        logfile.bound(service.log)
+        service.log.parent.mkdir(parents=True, exist_ok=True)
+        variable, _, value = self._mark(service.name).partition("=")
+        try:
+            with service.log.open("ab") as log:
+                child = subprocess.Popen(
+                    service.argv,
+                    env={**service.env, variable: value},
+                    cwd=service.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    user=service.user,
+                    group=service.user,
+                    extra_groups=None if service.user is None else [],
+                )
+        except OSError as error:
+            raise StartupError(f"{service.name} can't be run: {error}.") from error
+        _children[child.pid] = child
+        found = process.identify(child.pid) or ProcessId(child.pid, "gone")
+        record = Record.begun(
+            service.name, found, service.log, service.facts, service.stop_signal, service.stop_seconds
+        )
+        self._shelf.write(record)
+        return record
+
+    def _await_ready(self, service: Service, record: Record, check: Callable[[], None]) -> None:
+        give_up = time.monotonic() + service.start_seconds
+        while not _is_ready(service, record.process.pid):
+            check()
+            if not _alive(record.process):
+                raise _failed(service, f"{service.name} stopped while starting{_exit_status(record.process.pid)}.")
+            if time.monotonic() > give_up:
+                raise _failed(service, f"{service.name} was not ready within {service.start_seconds:.0f} s.")
+            time.sleep(_PAUSE)
+
+    def _end(self, record: Record, first: signal.Signals, seconds: float) -> None:
+        """The leader is asked and waited for; then the rest of its group, and it if it did not listen, are killed."""
+        _end_all([record.process], first, seconds)
+        if process.identify(record.process.pid) is None:
+            # With the leader gone and its pid unused, the group can only be the one it began.
+            _end_all(process.group_members(record.process.pid), signal.SIGTERM, seconds=2.0)
+        _end_all(process.carriers(self._mark(record.name)), signal.SIGTERM, seconds=2.0)
+
+
+def _alive(which: ProcessId) -> bool:
+    child = _children.get(which.pid)
+    if child is not None and child.poll() is not None:
+        return False
+    return process.alive(which)
+
+
+def _exit_status(pid: int) -> str:
+    child = _children.get(pid)
+    return "" if child is None or child.returncode is None else f" (exit status {child.returncode})"
+
+
+def _is_ready(service: Service, pid: int) -> bool:
+    # Asked in the order of what it costs: whose port it is takes a walk through /proc.
+    if not all(ports.answered(port) and process.listens_on(pid, port) for port in service.ports):
+        return False
+    try:
+        return service.ready()
+    except OSError:
+        return False
+
+
+def _failed(service: Service, what: str) -> StartupError:
+    end = logfile.tail(service.log)
+    return StartupError(what, next_step=f"Its log {service.log} ends with:\n{end}" if end else "It logged nothing.")
+
+
+def _end_all(targets: list[ProcessId], first: signal.Signals, seconds: float) -> None:
+    for target in targets:
+        _send(target, first)
+    if not _all_gone(targets, seconds):
+        for target in targets:
+            _send(target, signal.SIGKILL)
+        _all_gone(targets, _AFTER_KILL_SECONDS)
+    for target in targets:
+        if (child := _children.get(target.pid)) is not None and child.poll() is not None:
+            del _children[target.pid]
+
+
+def _send(target: ProcessId, number: signal.Signals) -> None:
+    if _alive(target):
+        with suppress(ProcessLookupError):
+            os.kill(target.pid, number)
+
+
+def _all_gone(targets: list[ProcessId], seconds: float) -> bool:
+    give_up = time.monotonic() + seconds
+    while any(_alive(target) for target in targets):
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(_PAUSE)
+    return True

@@ -1,0 +1,173 @@
+"""The child process: holds the model, works on jobs, says what became of them. Started as `python -m streams.worker.child`.
+
+One thread reads frames, the main thread owns the device. It ends when its parent's pipe does, whatever became of the parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, BinaryIO
+
+from processors.policy import Policy
+from processors.protocol import AnyProcessor
+from schemas.avsc import request_schema, result_schema
+from schemas.codec import Codec
+from schemas.contract import contract
+from schemas.errors import SluiceError
+from schemas.splice import HeaderSplice
+from schemas.topics import TopicNames
+from streams import compose, logs
+from streams.settings import Settings
+from streams.worker import frames
+from streams.worker.bench import Bench
+from streams.worker.config import ChildConfig, PinnedRegistry
+from streams.worker.context import WorkerLoadContext
+from streams.worker.frames import Answer, Kind
+from streams.worker.intake import Intake
+from streams.worker.loading import load_processor
+from streams.worker.results import Judge, Origin, ResultWriter
+from streams.worker.workshop import Workshop
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Outlet:
+    """The child's mouth: whole frames, from any thread."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, frame: bytes) -> None:
+        with self._lock:
+            self._stream.write(frame)
+            self._stream.flush()
+
+    def started(self, slots: list[int], hard_ms: int | None) -> None:
+        self.send(frames.write_frame(Kind.STARTED, [frames.pack_started(slots, hard_ms)]))
+
+    def answers(self, answers: list[Answer]) -> None:
+        if answers:
+            self.send(frames.write_frame(Kind.ANSWERS, map(frames.pack_answer, answers)))
+
+    def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
+        told = {"slot": slot, "stage": stage, "percent": percent, "message": message}
+        self.send(frames.json_frame(Kind.PROGRESS, told))
+
+
+def main(argv: list[str]) -> int:
+    """argv: the file descriptors to read and write, and the parent's process id."""
+    _die_with_parent(int(argv[2]))
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to the whole group: the parent drains, then closes our pipe
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    stream = os.fdopen(int(argv[0]), "rb", buffering=1 << 20)
+    outlet = Outlet(os.fdopen(int(argv[1]), "wb", buffering=1 << 16))
+    told = frames.read_frame(stream)
+    if told is None:
+        return 0
+    config = ChildConfig(**json.loads(told[1]))
+    try:
+        bench, ready = _set_up(config, outlet)
+    except SluiceError as error:
+        outlet.send(frames.json_frame(Kind.BROKEN, _complaint(error)))
+        return error.exit_code
+    outlet.send(frames.json_frame(Kind.READY, ready))
+    inbox: SimpleQueue[tuple[Kind, bytes] | None] = SimpleQueue()
+    threading.Thread(target=_listen, args=(stream, inbox), name="listen", daemon=True).start()
+    # What was made so far lives as long as the process: the collector need never look at it again (measured: +12 %).
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    bench.work(inbox)
+    return 0
+
+
+def _set_up(config: ChildConfig, outlet: Outlet) -> tuple[Bench, dict[str, Any]]:
+    settings = Settings(**config.settings)
+    logs.configure(settings.log_level, settings.log_format, service="worker-child", worker=config.worker_id)
+    processor, loaded = load_processor(config.processor, config.device, settings.weights_dir)
+    policy = _capped(processor.policy, settings.max_batch)
+    bench = Bench(policy, outlet)
+    shop = _workshop(config, settings, processor, loaded, outlet, bench)
+    bench.open(shop)
+    return bench, _readiness(processor, policy, loaded)
+
+
+def _workshop(
+    config: ChildConfig,
+    settings: Settings,
+    processor: AnyProcessor,
+    loaded: WorkerLoadContext,
+    outlet: Outlet,
+    bench: Bench,
+) -> Workshop:
+    made, names = contract(config.processor), TopicNames(settings.topic_prefix)
+    codec = Codec(PinnedRegistry(compose.registry(settings), config.schema_ids))
+    asked, given = request_schema(made), result_schema(made)
+    request = codec.encoder(f"{names.requests(made.name)}-value", asked)
+    result = codec.encoder(f"{names.results(made.name)}-value", given)
+    splice = HeaderSplice(request, asked, result, given)
+    origin = Origin(
+        worker_id=config.worker_id,
+        device=loaded.used_device,
+        model_version=processor.version,
+        model_sha256=processor.model_sha256 or None,
+        code_version=version("sluice"),
+        topics=tuple((name, topic_id) for name, topic_id in config.topics),
+    )
+    writer = ResultWriter(result, splice, origin, Judge(processor.policy))
+    intake = Intake(codec, made, request, splice, writer)
+    store = compose.object_store(settings)
+    return Workshop(processor, intake, writer, store, Path(config.scratch), outlet.progress, bench.out_of_memory)
+
+
+def _capped(policy: Policy, max_batch: int | None) -> Policy:
+    if max_batch is None or max_batch >= policy.batch.max_size:
+        return policy
+    return replace(policy, batch=replace(policy.batch, max_size=max_batch))
+
+
+def _readiness(processor: AnyProcessor, policy: Policy, loaded: WorkerLoadContext) -> dict[str, Any]:
+    """What the parent needs to know of the policy: it never imports a processor itself."""
+    return {
+        "version": processor.version,
+        "device": loaded.used_device,
+        "custody": policy.custody.value,
+        "in_flight": policy.in_flight,
+        "executions": policy.limits.executions,
+    }
+
+
+def _complaint(error: SluiceError) -> dict[str, Any]:
+    return {"type": type(error).__name__, "message": error.message, "next_step": error.next_step}
+
+
+def _listen(stream: BinaryIO, inbox: SimpleQueue[tuple[Kind, bytes] | None]) -> None:
+    while (frame := frames.read_frame(stream)) is not None:
+        inbox.put(frame)
+    inbox.put(None)
+
+
+def _die_with_parent(parent: int) -> None:
+    """The kernel kills this process when the parent's thread that started it ends; that thread lives as long as the worker."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)  # it was gone before we asked
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

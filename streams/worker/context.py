@@ -1,0 +1,86 @@
+"""What a processor is given: the outside world of one job, and the weights while it loads."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from connectors.objects import ClaimStore
+from processors import devices, weights
+from schemas.records import Claim
+from streams import logs
+
+log = logs.get("worker")
+
+#: stage, percent, message
+Tell = Callable[[str, float | None, str], None]
+
+
+class WorkerLoadContext:
+    """`device` is looked for when first asked: a processor that never asks does not pay for importing torch."""
+
+    def __init__(self, processor: type[Any], device: str, weights_dir: Path | None) -> None:
+        self._processor = processor
+        self._wanted = device
+        self._weights_dir = weights_dir
+
+    @cached_property
+    def device(self) -> str:
+        picked = devices.pick_device(self._wanted)
+        say = log.warning if picked.warning else log.info
+        say("device", device=picked.name, reason=picked.reason)
+        return picked.name
+
+    @property
+    def used_device(self) -> str:
+        """The device the processor asked for; "cpu" when it never did."""
+        return str(self.__dict__.get("device", "cpu"))
+
+    def weights(self, name: str, sha256: str) -> Path:
+        beside = weights.weights_beside(self._processor)
+        return weights.find_weights(name, sha256, beside=beside, directory=self._weights_dir)
+
+
+class WorkerJobContext:
+    """One job's doors to the outside. Costs nothing until a file is touched."""
+
+    __slots__ = ("_folder", "_root", "_soft_deadline", "_store", "_tell", "saved")
+
+    def __init__(self, store: ClaimStore, root: Path, tell: Tell, soft_deadline: float | None) -> None:
+        self._store = store
+        self._root = root
+        self._tell = tell
+        self._soft_deadline = soft_deadline
+        self._folder: Path | None = None
+        #: Claims of everything the job stored; they travel in the result as `output_refs`.
+        self.saved: list[Claim] = []
+
+    def open(self, claim: Claim) -> Path:
+        return self._store.fetch(claim, self.scratch())
+
+    def save(self, path: Path, content_type: str) -> Claim:
+        claim = self._store.put_file(path, content_type)
+        self.saved.append(claim)
+        return claim
+
+    def scratch(self) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="job-", dir=self._root))
+        return self._folder
+
+    def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
+        self._tell(stage, percent, message)
+
+    def cancelled(self) -> bool:
+        return self._soft_deadline is not None and time.monotonic() >= self._soft_deadline
+
+    def close(self) -> None:
+        """Remove what the job left on disk."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

@@ -1,0 +1,199 @@
+"""Every job this worker holds, from the poll to the delivery report of its result. The in-flight cap is kept here.
+
+Three threads meet in it: the main one admits, the reader hears answers, the deliverer hears confirmations. Each takes the
+lock once for a whole batch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN, TRACEPARENT
+from streams.offsets import OffsetTracker
+from streams.worker.frames import JobFrame, Told
+
+#: Requests may be as large as a megabyte each; the cap on jobs alone would not bound the memory.
+MAX_BYTES = 128 * 1024 * 1024
+
+
+class Owned:
+    """A partition, from its assignment until it is revoked. Given back and taken again, it is another one."""
+
+    __slots__ = ("committed", "lane", "partition", "publishing", "topic", "tracker")
+
+    def __init__(self, topic: str, partition: int, lane: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.lane = lane
+        self.tracker = OffsetTracker()
+        self.committed: int | None = None
+        self.publishing = 0  # results that wait for their delivery report
+
+
+class Held:
+    """One job in this worker's hands."""
+
+    __slots__ = (
+        "execution",
+        "flags",
+        "message",
+        "owned",
+        "received_us",
+        "size",
+        "slot",
+        "started",
+        "trace",
+        "unconfirmed",
+        "verdict",
+    )
+
+    def __init__(self, slot: int, message: Any, owned: Owned, size: int, received_us: int) -> None:
+        self.slot = slot
+        self.message = message
+        self.owned = owned
+        self.size = size
+        self.received_us = received_us
+        self.execution = 1
+        self.flags = 0
+        self.verdict = b""
+        self.trace: bytes | None = None  # the caller's traceparent, handed on in the result
+        self.started = False  # whether its process has begun to work on it in this execution
+        self.unconfirmed = 0  # records that must be delivered before the job is done
+
+    def frame(self) -> JobFrame:
+        """As the child gets it."""
+        message = self.message
+        given = dict(message.headers() or ())
+        self.trace = given.get(TRACEPARENT)
+        return JobFrame(
+            self.slot,
+            self.execution,
+            self.flags,
+            self.owned.lane,
+            self.owned.partition,
+            message.offset(),
+            self.received_us,
+            message.timestamp()[1],
+            self.verdict,
+            Told(given.get(JOB), given.get(RUN), given.get(ATTEMPT), given.get(PROCESSOR)),
+            message.value() or b"",
+        )
+
+
+class Ledger:
+    def __init__(self, capacity: int, max_bytes: int = MAX_BYTES) -> None:
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._unanswered: dict[int, Held] = {}
+        self._count = 0
+        self._bytes = 0
+        self._next_slot = 0
+
+    def __len__(self) -> int:
+        """Jobs held: with the child, or waiting for a delivery report."""
+        return self._count
+
+    def admit(self, arrivals: Iterable[tuple[Any, Owned]], received_us: int) -> list[Held]:
+        """Take in records, each with its partition; those delivered before are left out."""
+        admitted = []
+        with self._lock:
+            for message, owned in arrivals:
+                if owned.tracker.delivered(message.offset()):
+                    slot = self._next_slot = (self._next_slot + 1) & 0xFFFFFFFF
+                    size = len(message)
+                    held = self._unanswered[slot] = Held(slot, message, owned, size, received_us)
+                    admitted.append(held)
+                    self._bytes += size
+            self._count += len(admitted)
+        return admitted
+
+    def wait_for_room(self, timeout: float) -> int:
+        """How many more jobs may be taken; waits for the first place. 0 when none came free in time."""
+        with self._changed:
+            if self._room() <= 0:
+                self._changed.wait_for(lambda: self._room() > 0, timeout)
+            return max(0, self._room())
+
+    def wait_until_empty(self, timeout: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._count == 0, timeout)
+
+    def started(self, slots: Iterable[int]) -> None:
+        unanswered = self._unanswered
+        for slot in slots:
+            held = unanswered.get(slot)
+            if held is not None:
+                held.started = True
+
+    def answered(self, slot: int, records: int) -> Held | None:
+        """The job whose answer has come and will be published as `records` records; None if nobody waits for it."""
+        with self._lock:
+            held = self._unanswered.pop(slot, None)
+            if held is not None:
+                held.unconfirmed = records
+                held.owned.publishing += 1
+            return held
+
+    def reopen(self, held: Held, flags: int, verdict: bytes) -> None:
+        """Its result can't be published: the child is to make another one."""
+        with self._lock:
+            held.flags, held.verdict, held.started = flags, verdict, False
+            held.owned.publishing -= 1
+            self._unanswered[held.slot] = held
+
+    def confirmed(self, delivered: Iterable[Held]) -> None:
+        """One record of each of these jobs has reached the log. A job is done when all of its records have."""
+        with self._changed:
+            for held in delivered:
+                held.unconfirmed -= 1
+                if held.unconfirmed == 0:
+                    held.owned.tracker.done(held.message.offset())
+                    held.owned.publishing -= 1
+                    self._release(held)
+            self._changed.notify_all()
+
+    def held(self, slot: int) -> Held | None:
+        """The job in this slot, if its answer has not come."""
+        return self._unanswered.get(slot)
+
+    def resize(self, capacity: int) -> None:
+        """Before the first job: what the processor's policy says."""
+        self._capacity = capacity
+
+    def unanswered(self) -> list[Held]:
+        """What the child has, or should have."""
+        with self._lock:
+            return list(self._unanswered.values())
+
+    def positions(
+        self, owned: Iterable[Owned], position: Callable[[OffsetTracker], int | None]
+    ) -> list[tuple[Owned, int | None]]:
+        with self._lock:
+            return [(one, position(one.tracker)) for one in owned]
+
+    def settle(self, owned: Sequence[Owned], timeout: float) -> bool:
+        """Wait until everything that was answered for these partitions is confirmed."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not any(one.publishing for one in owned), timeout)
+
+    def drop(self, owned: Iterable[Owned]) -> list[int]:
+        """Forget the unanswered jobs of partitions that were given back; their slots."""
+        gone = set(owned)
+        with self._changed:
+            dropped = [held for held in self._unanswered.values() if held.owned in gone]
+            for held in dropped:
+                del self._unanswered[held.slot]
+                self._release(held)
+            self._changed.notify_all()
+        return [held.slot for held in dropped]
+
+    def _room(self) -> int:
+        return 0 if self._bytes >= self._max_bytes else self._capacity - self._count
+
+    def _release(self, held: Held) -> None:
+        self._count -= 1
+        self._bytes -= held.size

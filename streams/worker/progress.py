@@ -1,0 +1,60 @@
+"""Writes signs of life of long jobs to the progress topic. The rare place where the parent uses the codec."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from schemas.avsc import self_contained
+from schemas.codec import Codec
+from schemas.envelope import header_of
+from schemas.errors import SluiceError
+from schemas.records import JobHeader, Progress
+from streams import compose, logs
+from streams.settings import Settings
+from streams.worker.config import ChildConfig, PinnedRegistry
+from streams.worker.ledger import Held, Ledger
+from streams.worker.publish import Publisher
+from streams.worker.results import header_from_told
+from streams.worker.running import Note
+
+log = logs.get("worker")
+
+
+class ProgressWriter:
+    def __init__(self, settings: Settings, publisher: Publisher, ledger: Ledger, config: ChildConfig) -> None:
+        self._publisher = publisher
+        self._ledger = ledger
+        self._config = config
+        self._codec = Codec(PinnedRegistry(compose.registry(settings), config.schema_ids))
+        self._typed = self._codec.typed(Progress, f"{settings.topics.progress}-value", self_contained("Progress"))
+
+    def write(self, note: Note) -> None:
+        held = self._ledger.held(note.slot)
+        header = None if held is None else self._header(held)
+        if held is None or header is None:
+            return
+        told = Progress(
+            job_id=header.job_id,
+            run=header.run,
+            attempt=header.attempt,
+            execution=held.execution,
+            sequence=note.sequence,
+            processor=self._config.processor,
+            stage=note.stage,
+            worker_id=self._config.worker_id,
+            at=datetime.now(UTC),
+            percent=note.percent,
+            message=note.message,
+        )
+        self._publisher.progress(told.job_id, self._typed.encode(told))
+
+    def _header(self, held: Held) -> JobHeader | None:
+        """By Kafka's headers; a producer without them costs one decode."""
+        frame = held.frame()
+        told = header_from_told(frame, self._config.processor)
+        if told is not None:
+            return told
+        try:
+            return header_of(self._codec.decode(frame.value))
+        except SluiceError:
+            return None  # the child will say what is wrong with it

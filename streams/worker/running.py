@@ -1,0 +1,85 @@
+"""What runs in the child right now: since when, how long it may, and what is to be told of it. Pure; the caller locks.
+
+A job that is done within `QUIET_S` leaves no progress at all; after that its start is told once, then at most two words a
+second, the last one wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+QUIET_S = 0.25
+PERIOD_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A word of progress. `sequence` orders the words of one execution."""
+
+    slot: int
+    sequence: int
+    stage: str
+    percent: float | None
+    message: str
+
+
+@dataclass(slots=True)
+class _Told:
+    due: float
+    sequence: int = 0
+    waiting: tuple[str, float | None, str] | None = None
+
+
+class Running:
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}  # by slot, the oldest first
+        self._limits: dict[int, float] = {}
+        self._told: dict[int, _Told] = {}
+
+    def started(self, slots: Iterable[int], hard_ms: int | None, now: float) -> None:
+        """These begin now. Said again, a limit counts anew; how long they have been running does not."""
+        for slot in slots:
+            self._since.setdefault(slot, now)
+            if hard_ms is not None:
+                self._limits[slot] = now + hard_ms / 1000
+
+    def ended(self, slots: Iterable[int]) -> None:
+        for slot in slots:
+            self._since.pop(slot, None)
+            if self._limits:
+                self._limits.pop(slot, None)
+            if self._told:
+                self._told.pop(slot, None)
+
+    def clear(self) -> None:
+        """The child is gone."""
+        self._since.clear()
+        self._limits.clear()
+        self._told.clear()
+
+    def overdue(self, now: float) -> list[int]:
+        """Slots whose hard limit has passed."""
+        return [slot for slot, limit in self._limits.items() if now >= limit]
+
+    def tell(self, slot: int, stage: str, percent: float | None, message: str) -> None:
+        """The processor says how far it is."""
+        since = self._since.get(slot)
+        if since is not None:
+            told = self._told.setdefault(slot, _Told(since + QUIET_S))
+            told.waiting = (stage, percent, message)
+
+    def notes(self, now: float) -> list[Note]:
+        """What is to be published now."""
+        for slot, since in self._since.items():
+            if now - since < QUIET_S:
+                break
+            if slot not in self._told:
+                self._told[slot] = _Told(now, waiting=("started", None, ""))
+        return [self._note(slot, told, now) for slot, told in self._told.items() if told.waiting and now >= told.due]
+
+    def _note(self, slot: int, told: _Told, now: float) -> Note:
+        assert told.waiting is not None
+        stage, percent, message = told.waiting
+        told.waiting, told.due, told.sequence = None, now + PERIOD_S, told.sequence + 1
+        return Note(slot, told.sequence, stage, percent, message)

@@ -1,0 +1,180 @@
+"""Writes what backends and workers would write, record by record, and reads what the sink made of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from confluent_kafka import TopicPartition
+
+from schemas import headers
+from schemas.avsc import request_schema, result_schema, self_contained
+from schemas.ids import new_id
+from schemas.plain import to_plain
+from schemas.records import (
+    ECHO,
+    Coordinates,
+    EchoInput,
+    EchoOutput,
+    ErrorInfo,
+    JobHeader,
+    Progress,
+    Request,
+    Result,
+    ResultInfo,
+    Timings,
+)
+from streams import compose
+from streams.log import kafka
+from streams.settings import Settings
+
+PATIENCE_S = 30.0
+
+
+def header(**changes: Any) -> JobHeader:
+    made: dict[str, Any] = {
+        "job_id": new_id(),
+        "processor": "echo",
+        "created_at": datetime.now(UTC),
+        "input_sha256": "a" * 64,
+    }
+    return JobHeader(**made | changes)
+
+
+class Scribe:
+    """For the echo processor, and with raw bytes for anything else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.names = settings, settings.topics
+        codec = compose.codec(settings)
+        self._request = codec.encoder(f"{self.names.requests('echo')}-value", request_schema(ECHO))
+        self._result = codec.encoder(f"{self.names.results('echo')}-value", result_schema(ECHO))
+        self._progress = codec.encoder(f"{self.names.progress}-value", self_contained("Progress"))
+        self._producer = kafka.producer(settings)
+        self._database = psycopg.connect(settings.database, autocommit=True)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # ── writing ──
+
+    def request(self, job: JobHeader, message: str = "hello") -> Coordinates:
+        value = self._request.encode(to_plain(Request(job, EchoInput(message))))
+        told = headers.request_headers(job, source="test")
+        return self.raw(self.names.requests(job.processor, job.lane), value, told, job.job_id)
+
+    def result(self, job: JobHeader, disposition: str = "succeeded", **changes: Any) -> bytes:
+        value = self.result_bytes(job, disposition, **changes)
+        told = headers.result_headers(job, disposition, 1, source="test")
+        self.raw(self.names.results("echo"), value, told, job.job_id)
+        return value
+
+    def result_bytes(self, job: JobHeader, disposition: str = "succeeded", **changes: Any) -> bytes:
+        now = datetime.now(UTC)
+        output = EchoOutput(changes.pop("message", "hello"), 5) if disposition == "succeeded" else None
+        error = None if disposition == "succeeded" else ErrorInfo(changes.pop("code", "PROCESSOR_ERROR"), "it broke")
+        timings = changes.pop("timings", Timings(now, now, now))
+        info = ResultInfo(disposition, "worker-1", "cpu", timings, error=error, **changes)
+        return self._result.encode(to_plain(Result(job, info, output)))
+
+    def progress(self, job: JobHeader, **changes: Any) -> None:
+        told: dict[str, Any] = {"execution": 1, "sequence": 1, "stage": "run", "worker_id": "worker-1"}
+        made = Progress(job.job_id, job.run, job.attempt, processor="echo", at=datetime.now(UTC), **told | changes)
+        self.raw(self.names.progress, self._progress.encode(to_plain(made)), [], job.job_id)
+
+    def raw(self, topic: str, value: bytes, told: list[tuple[str, bytes]], key: str = "key") -> Coordinates:
+        places: list[Coordinates] = []
+
+        def report(error: Any, message: Any) -> None:
+            assert error is None, error
+            places.append(Coordinates(topic, message.partition(), message.offset()))
+
+        given: Any = told
+        self._producer.produce(topic, value, key.encode(), headers=given, on_delivery=report)
+        assert self._producer.flush(10) == 0
+        return places[0]
+
+    # ── reading ──
+
+    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self._database.execute(query.encode(), parameters).fetchall()
+
+    def state(self, job: JobHeader) -> str | None:
+        found = self.rows("SELECT state FROM runs WHERE job_id = %s AND run = %s", job.job_id, job.run)
+        return str(found[0][0]) if found else None
+
+    def kinds(self, job: JobHeader) -> list[str]:
+        """What history says of a job, sorted."""
+        return sorted(kind for (kind,) in self.rows("SELECT kind FROM history WHERE job_id = %s", job.job_id))
+
+    def wait(self, job: JobHeader, state: str) -> None:
+        wait_until(lambda: self.state(job) == state, lambda: f"{job.job_id} is {self.state(job)}, not {state}")
+
+    def wait_for_kinds(self, job: JobHeader, *kinds: str) -> None:
+        wait_until(lambda: self.kinds(job) == sorted(kinds), lambda: f"history says {self.kinds(job)}, not {kinds}")
+
+    def outcomes(self) -> list[bytes]:
+        return [message.value() for message in self.all_of(self.names.outcomes("echo"))]
+
+    def dead_letters(self) -> list[bytes]:
+        return [message.value() for message in self.all_of(self.names.dead_letters)]
+
+    def all_of(self, topic: str) -> list[Any]:
+        """The records that a topic has now, whole."""
+        consumer = kafka.reader(self.settings)
+        places = [TopicPartition(topic, number, 0) for number in range(self.settings.partitions)]
+        ends = [consumer.get_watermark_offsets(place, 10)[1] for place in places]
+        consumer.close()
+        return self.messages(topic, sum(ends))
+
+    def messages(self, topic: str, count: int) -> list[Any]:
+        """The first `count` records of a topic, whole."""
+        consumer = kafka.reader(self.settings)
+        consumer.assign([TopicPartition(topic, number, 0) for number in range(self.settings.partitions)])
+        found: list[Any] = []
+
+        def read() -> bool:
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                found.append(message)
+            return len(found) >= count
+
+        wait_until(read, lambda: f"{len(found)} records in {topic}, not {count}")
+        consumer.close()
+        return found
+
+
+def wait_until(true: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+    """Poll until it is so. Raises AssertionError that says how it is instead."""
+    until = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < until, otherwise()
+        time.sleep(0.02)
+
+
+@contextmanager
+def in_thread(run: Callable[[threading.Event], None]) -> Iterator[threading.Event]:
+    """A service for the length of a `with` block; what it raises is raised at the end."""
+    stop = threading.Event()
+    raised: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            run(stop)
+        except BaseException as error:  # noqa: BLE001 (handed to the test)
+            raised.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+        assert raised == []

@@ -1,0 +1,89 @@
+"""Services as an operator starts them: `sluice …` in processes of their own, with the settings of the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from streams.settings import Settings
+
+SLUICE = str(Path(sys.executable).parent / "sluice")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """`settings` as the environment of a child process."""
+    return os.environ | {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap,
+        "SCHEMA_REGISTRY_URL": settings.registry_url,
+        "DATABASE_URL": settings.database,
+        "SLUICE_HOME": str(settings.home),
+        "SLUICE_TOPIC_PREFIX": settings.topic_prefix,
+        "SLUICE_PARTITIONS": str(settings.partitions),
+        "SLUICE_CALLBACK_ALLOW": ",".join(settings.callback_allow),
+        "SLUICE_NOTIFY": settings.notify,
+        "SLUICE_LOG_FORMAT": "json",
+        "SLUICE_OBJECTS_URL": settings.objects,
+        **({"SLUICE_WEIGHTS_DIR": str(settings.weights_dir)} if settings.weights_dir else {}),
+        **({"SLUICE_MAX_BATCH": str(settings.max_batch)} if settings.max_batch else {}),
+    }
+
+
+class Service:
+    """One running `sluice` process. Its log is kept beside the test's files."""
+
+    def __init__(self, settings: Settings, args: Sequence[str], program: Sequence[str] = (SLUICE,)) -> None:
+        self._settings = settings
+        self._argv = [*program, *args]
+        self.log = settings.home / f"{'-'.join(args)}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._argv, env=environment(self._settings), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def kill(self) -> None:
+        """As the kernel would: no warning, no clean-up."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def children(self) -> list[int]:
+        """Process ids of direct children (the worker's child processes)."""
+        found: list[int] = []
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with suppress(FileNotFoundError):  # a thread may end while we look
+                found += [int(pid) for pid in (task / "children").read_text().split()]
+        return found
+
+    def stop(self, timeout: float = 30) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self._argv} did not stop within {timeout} s; log: {self.log}") from None
+
+
+@contextmanager
+def running(settings: Settings, *commands: Sequence[str]) -> Iterator[list[Service]]:
+    """Services for the length of a `with` block; all are stopped at its end, and each must stop cleanly."""
+    services = [Service(settings, command) for command in commands]
+    try:
+        yield services
+    finally:
+        for service in services:
+            service.process.terminate() if service.process.poll() is None else None
+        for service in services:
+            service.stop()

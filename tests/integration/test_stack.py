@@ -1,0 +1,298 @@
+"""The local stack on its real parts: it comes up, it comes back, and it leaves nothing behind.
+
+The tests that share `stack` follow one another on one running stack, in the order they stand in; starting three
+programs for each would cost minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.errors import StartupError
+from streams.stack import PARTS, EventKind, LocalStack, Service, StackEvent, StackState, ports, process
+
+ROOT = Path(__file__).parents[2]
+TOPIC, SUBJECT = "kept", "kept-value"
+SCHEMA = json.dumps({"type": "record", "name": "Kept", "fields": [{"name": "what", "type": "string"}]})
+
+# What `sluice up` does, as a process of its own that can be interrupted; it prints each event as it comes.
+UP = """
+import sys
+from pathlib import Path
+from streams.stack import LocalStack
+LocalStack(Path(sys.argv[1])).up(sys.argv[2:], on_event=lambda event: print(event.kind, event.part, flush=True))
+"""
+
+
+class Stack:
+    """A local stack and everything it has said."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.local = LocalStack(home)
+        self.events: list[StackEvent] = []
+
+    def up(self, *parts: str) -> StackState:
+        self.events.clear()
+        return self.local.up(parts or tuple(PARTS), self.events.append)
+
+    def told(self, kind: EventKind) -> set[str]:
+        return {event.part for event in self.events if event.kind is kind}
+
+    def processes(self) -> list[process.ProcessId]:
+        """Everything that a stack in this home began and that still runs."""
+        marked = process.carriers(f"={(self.home / 'run').resolve()}#")
+        return marked + process.working_in(self.home / "postgres" / "data")
+
+
+def usual_ports() -> list[int]:
+    return [port for part in PARTS.values() for port in part.ports.values()]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Up, on other ports than the usual ones, which somebody else holds."""
+    running = Stack(tmp_path_factory.mktemp("stack") / ".sluice")
+    with ExitStack() as others:
+        for port in filter(ports.free, usual_ports()):
+            others.enter_context(socket.create_server((ports.HOST, port)))
+        try:
+            running.up()
+            yield running
+        finally:
+            running.local.down()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Stack]:
+    made = Stack(tmp_path / ".sluice")
+    yield made
+    made.local.down()
+
+
+def produce(address: str) -> None:
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(20)
+    producer = Producer({"bootstrap.servers": address, "acks": "all"})
+    producer.produce(TOPIC, b"still here")
+    assert producer.flush(20) == 0
+
+
+def consume(address: str) -> bytes | None:
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "test", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(TOPIC, 0, 0)])
+    try:
+        message = consumer.poll(20)
+        assert message is not None
+        assert message.error() is None
+        return message.value()
+    finally:
+        consumer.close()
+
+
+def register(address: str) -> int:
+    body = json.dumps({"schema": SCHEMA}).encode()
+    request = urllib.request.Request(
+        f"{address}/subjects/{SUBJECT}/versions", body, {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return int(json.load(answer)["id"])
+
+
+def schema_of(address: str, schema_id: int) -> object:
+    with urllib.request.urlopen(f"{address}/schemas/ids/{schema_id}", timeout=20) as answer:
+        return json.loads(json.load(answer)["schema"])
+
+
+def rows(dsn: str) -> list[tuple[str]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute("SELECT what FROM kept").fetchall()
+
+
+def moved(before: StackState, after: StackState) -> set[str]:
+    """Parts whose address changed: none, unless somebody else took a port while it was free."""
+    return {part.name for part in before.parts if after.part(part.name).address != part.address}
+
+
+@pytest.fixture(scope="module")
+def kept(stack: Stack) -> int:
+    """A record, a schema and a row in the running stack; the value is the schema's id."""
+    env = stack.local.status().env()
+    produce(env["KAFKA_BOOTSTRAP_SERVERS"])
+    with psycopg.connect(env["DATABASE_URL"]) as connection:
+        connection.execute("CREATE TABLE kept (what text)")
+        connection.execute("INSERT INTO kept VALUES ('still here')")
+    return register(env["SCHEMA_REGISTRY_URL"])
+
+
+def assert_kept(state: StackState, schema_id: int) -> None:
+    env = state.env()
+    assert consume(env["KAFKA_BOOTSTRAP_SERVERS"]) == b"still here"
+    assert schema_of(env["SCHEMA_REGISTRY_URL"], schema_id) == json.loads(SCHEMA)
+    assert rows(env["DATABASE_URL"]) == [("still here",)]
+
+
+def test_a_port_in_use_is_replaced_and_it_is_said(stack: Stack) -> None:
+    state = stack.local.status()
+    assert state.running
+    assert stack.told(EventKind.PORT) == stack.told(EventKind.READY) == set(PARTS)
+    assert {part.port for part in state.parts}.isdisjoint(usual_ports())
+
+
+def test_the_settings_of_the_project_find_the_stack_and_strangers_do_not_find_the_password(stack: Stack) -> None:
+    addresses = stack.home / "stack-env.json"
+    assert json.loads(addresses.read_text()) == stack.local.status().env()
+    assert addresses.stat().st_mode & 0o077 == 0
+    assert "postgresql://" not in repr(stack.local.status())
+    assert all("postgresql://" not in event.message for event in stack.events)
+
+
+def test_the_database_lets_nobody_in_without_the_password(stack: Stack) -> None:
+    dsn = stack.local.status().env()["DATABASE_URL"]
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(dsn, password="guessed")
+
+
+def test_the_folders_above_the_data_stay_as_closed_as_they_were(stack: Stack) -> None:
+    assert stack.home.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_topic_that_nobody_declared_is_not_made_by_a_typo(stack: Stack) -> None:
+    admin = AdminClient({"bootstrap.servers": stack.local.status().env()["KAFKA_BOOTSTRAP_SERVERS"]})
+    admin.list_topics("requets.echo", timeout=20)
+    assert "requets.echo" not in admin.list_topics(timeout=20).topics
+
+
+def test_a_second_up_is_harmless(stack: Stack) -> None:
+    before = stack.local.status()
+    after = stack.up()
+    assert [part.pid for part in after.parts] == [part.pid for part in before.parts]
+    assert stack.told(EventKind.REUSED) == set(PARTS)
+    assert stack.told(EventKind.STARTING) == set()
+
+
+def test_after_a_kill_of_every_part_up_brings_all_of_it_back(stack: Stack, kept: int) -> None:
+    before = stack.local.status()
+    for part in before.parts:
+        assert part.pid is not None
+        os.kill(part.pid, signal.SIGKILL)
+    after = stack.up()
+    assert sorted(event.part for event in stack.events if event.kind is EventKind.RECOVERED) == sorted(PARTS)
+    assert moved(before, after) == stack.told(EventKind.PORT)
+    assert_kept(after, kept)
+
+
+def test_a_service_of_our_own_runs_beside_the_parts(stack: Stack, tmp_path: Path) -> None:
+    code = "print('at work', flush=True)\nimport signal; signal.pause()"
+    log = tmp_path / "timekeeper.log"
+    service = Service(
+        name="timekeeper",
+        argv=(sys.executable, "-c", code),
+        log=log,
+        env={},
+        ready=lambda: "at work" in log.read_text(),
+    )
+    state = stack.local.run([service])
+    assert state.part("timekeeper").running
+    assert stack.local.run([service]).part("timekeeper").pid == state.part("timekeeper").pid
+
+
+def test_down_stops_services_and_parts_and_up_finds_the_data_again(stack: Stack, kept: int) -> None:
+    before = stack.local.status()
+    assert set(stack.local.down()) == {*PARTS, "timekeeper"}
+    assert stack.processes() == []
+    assert stack.local.status().env() == {}
+    assert not (stack.home / "stack-env.json").exists()
+    after = stack.up()
+    assert moved(before, after) == stack.told(EventKind.PORT)
+    assert_kept(after, kept)
+
+
+def test_down_with_nothing_running_is_harmless(fresh: Stack) -> None:
+    assert fresh.local.down() == []
+
+
+def test_a_part_that_cannot_start_takes_the_others_down_and_shows_its_log(fresh: Stack) -> None:
+    data = fresh.home / "kafka" / "data"
+    data.mkdir(parents=True)
+    (data / "meta.properties").write_text("version=99\n")
+    with pytest.raises(StartupError, match="kafka stopped while starting") as caught:
+        fresh.up()
+    assert "99" in str(caught.value.next_step)
+    assert fresh.processes() == []
+
+
+def test_only_what_the_failed_call_began_is_stopped(fresh: Stack) -> None:
+    fresh.up("postgres")
+    broken = Service(
+        name="sink", argv=(sys.executable, "-c", "1/0"), log=fresh.home / "sink.log", env={}, ready=lambda: False
+    )
+    with pytest.raises(StartupError, match="sink stopped while starting"):
+        fresh.local.run([broken])
+    assert fresh.local.status().part("postgres").running
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
+def test_an_interrupted_up_leaves_nothing_running(fresh: Stack, number: signal.Signals, status: int) -> None:
+    with started(fresh, "postgres", "kafka") as up:
+        wait_for_lines(up, ["ready postgres", "starting kafka"])
+        up.send_signal(number)
+        said, errors = up.communicate(timeout=60)
+    assert up.returncode == status
+    assert fresh.processes() == []
+    assert ("KeyboardInterrupt" in errors) == (number is signal.SIGINT)
+    assert "ready kafka" not in said
+
+
+def test_two_ups_at_once_start_one_stack(fresh: Stack) -> None:
+    with started(fresh, "postgres") as one, started(fresh, "postgres") as two:
+        said = [each.communicate(timeout=60)[0] for each in (one, two)]
+    assert (one.returncode, two.returncode) == (0, 0)
+    assert sorted("ready postgres" in output for output in said) == [False, True]
+    assert sorted("reused postgres" in output for output in said) == [False, True]
+
+
+def test_up_recovers_from_an_up_that_was_killed(fresh: Stack) -> None:
+    with started(fresh, "postgres", "kafka") as up:
+        wait_for_lines(up, ["ready postgres", "starting kafka"])
+        up.kill()
+    state = fresh.up("postgres", "kafka")
+    assert state.part("postgres").running
+    assert state.part("kafka").running
+    fresh.local.down()
+    assert fresh.processes() == []
+
+
+def started(stack: Stack, *parts: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", UP, str(stack.home), *parts],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_lines(program: subprocess.Popen[str], wanted: Sequence[str]) -> None:
+    assert program.stdout is not None
+    assert program.stderr is not None
+    left = set(wanted)
+    while left:
+        line = program.stdout.readline()
+        assert line, f"it ended before it said {left}: {program.stderr.read()}"
+        left.discard(line.strip())

@@ -1,0 +1,114 @@
+"""The standard event is valid JSON whatever a processor returns."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.callbacks.body import standard_event, to_json
+from schemas.errors import InvalidInput
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def refuse_constant(name: str) -> Any:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def strictly(body: bytes) -> Any:
+    return json.loads(body.decode("utf-8"), parse_constant=refuse_constant)
+
+
+def test_the_standard_event_of_a_completed_job() -> None:
+    row = {
+        "job_id": "j1",
+        "run": 0,
+        "attempt": 2,
+        "processor": "segmentation",
+        "status": "COMPLETED",
+        "external_id": "ai_req_0001",
+        "case_id": "사례-7",
+        "output": {"lesion_volume_mm3": 12.5},
+        "output_refs": [{"uri": "s3://b/k"}],
+        "decided_at": NOW + timedelta(milliseconds=5),
+        "callback_url": "http://secret.example/",
+    }
+    event = strictly(standard_event(row))
+    assert event["type"] == "job.completed"
+    assert event["timestamp"] == "2026-01-01T00:00:00.005000+00:00"
+    assert event["data"]["output"] == {"lesion_volume_mm3": 12.5}
+    assert event["data"]["case_id"] == "사례-7"
+    assert event["data"]["error"] is None
+    assert "callback_url" not in event["data"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"code": "INVALID_INPUT", "message": "NaN in volume", "fingerprint": "x"}},
+        {"error_code": "INVALID_INPUT", "error_message": "NaN in volume"},
+    ],
+)
+def test_the_standard_event_of_a_failed_job_has_code_and_message(error: dict[str, Any]) -> None:
+    event = strictly(standard_event({"job_id": "j1", "status": "FAILED", **error}))
+    assert event["type"] == "job.failed"
+    assert event["data"]["error"] == {"code": "INVALID_INPUT", "message": "NaN in volume"}
+    assert event["data"]["output"] is None
+
+
+def test_numbers_json_has_no_word_for_become_null() -> None:
+    value = {"a": math.nan, "b": [1.0, math.inf, (-math.inf,)], "c": {"d": math.nan}}
+    assert strictly(to_json(value)) == {"a": None, "b": [1.0, None, [None]], "c": {"d": None}}
+
+
+@dataclass
+class Reading:
+    value: float
+    at: datetime
+
+
+def test_what_python_types_carry_is_written_as_text_even_beside_a_nan() -> None:
+    id_ = UUID("0190f5d4-7f6c-7000-8000-000000000000")
+    assert strictly(to_json({"id": id_, "r": Reading(1.0, NOW)})) == {
+        "id": str(id_),
+        "r": {"value": 1.0, "at": NOW.isoformat()},
+    }
+    assert strictly(to_json([id_, Reading(math.nan, NOW)])) == [str(id_), {"value": None, "at": NOW.isoformat()}]
+
+
+def test_a_lone_surrogate_does_not_spoil_the_body() -> None:
+    assert strictly(to_json({"text": "a\ud800b"})) == {"text": "a?b"}
+
+
+@pytest.mark.parametrize("value", [b"bytes", object(), {1, 2}, {("a",): 1}, [math.nan, b"bytes"]])
+def test_what_json_can_not_carry_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput):
+        to_json({"output": value})
+
+
+def test_a_structure_that_contains_itself_is_refused() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(InvalidInput):
+        to_json(loop)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_every_output_makes_a_valid_body(output: Any) -> None:
+    event = strictly(standard_event({"job_id": "j", "status": "COMPLETED", "output": output}))
+    assert event["data"]["job_id"] == "j"

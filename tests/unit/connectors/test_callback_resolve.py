@@ -1,0 +1,124 @@
+"""Where a callback URL leads."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.callbacks.resolve import backend_origin, origin_of, resolve_callback_url
+from schemas.errors import InvalidInput, UsageError
+
+BACKEND = "http://host.docker.internal:9000"
+
+LOOPBACK = [
+    "localhost",
+    "LOCALHOST",
+    "localhost.",
+    "127.0.0.1",
+    "127.8.9.10",
+    "127.1",
+    "2130706433",
+    "0x7f.0.0.1",
+    "0177.0.0.1",
+    "0.0.0.0",
+    "[::1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
+    "[::]",
+]
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+@pytest.mark.parametrize("port", ["", ":8000"])
+def test_loopback_means_the_configured_backend(host: str, port: str) -> None:
+    assert resolve_callback_url(f"http://{host}{port}/api/ai/callback/", BACKEND) == f"{BACKEND}/api/ai/callback/"
+
+
+@pytest.mark.parametrize(
+    "host", ["backend.example", "10.0.0.7", "localhost.evil.example", "[2001:db8::1]", "128.0.0.1"]
+)
+def test_any_other_host_is_left_as_it_is(host: str) -> None:
+    url = f"https://{host}:8443/cb?x=%2F"
+    assert resolve_callback_url(url, BACKEND) == url
+
+
+def test_without_a_configured_backend_loopback_is_left_as_it_is() -> None:
+    assert resolve_callback_url("http://localhost:8000/cb", None) == "http://localhost:8000/cb"
+
+
+def test_the_scheme_is_the_backends_too() -> None:
+    assert resolve_callback_url("http://localhost/cb", "https://api.example") == "https://api.example/cb"
+
+
+def test_a_backend_url_with_a_path_gives_only_its_origin() -> None:
+    assert resolve_callback_url("http://localhost:8000/cb", "http://web:8000/ignored/") == "http://web:8000/cb"
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zs", "Zl", "Zp"]), max_size=200),
+    st.sampled_from(LOOPBACK),
+)
+def test_path_and_query_are_kept_byte_for_byte(rest: str, host: str) -> None:
+    assert resolve_callback_url(f"http://{host}:8000/{rest}", BACKEND) == f"{BACKEND}/{rest}"
+
+
+@given(st.text(max_size=300), st.sampled_from(["", "http://", "https://", "http://localhost", "http://[::1]"]))
+def test_any_text_is_resolved_or_refused_as_invalid_input(text: str, prefix: str) -> None:
+    try:
+        resolved = resolve_callback_url(prefix + text, BACKEND)
+    except InvalidInput:
+        return
+    assert resolved.lower().startswith(("http://", "https://"))
+    assert not any(ord(character) < 33 for character in resolved)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/api/callback",
+        "localhost:8000/cb",
+        "ftp://host/x",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "http://",
+        "http:///path",
+        "http://:8000/cb",
+        "http://user@host/",
+        "http://user:pw@host/",
+        "http://host\\@evil.example/",
+        "http://host:0/",
+        "http://host:65536/",
+        "http://host:8a/",
+        "http://host:80:80/",
+        "http://[::1/",
+        "http://[zz::1]/",
+        "http://[::1]evil/",
+        "http://./",
+        "http://host/a b",
+        "http://host/a\r\nX-Injected: 1",
+        "http://host/\x00",
+        "http://host/\u2028",
+        "http://host/" + "x" * 2048,
+    ],
+)
+def test_what_can_not_be_a_callback_url_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput):
+        resolve_callback_url(url, BACKEND)
+
+
+def test_the_longest_allowed_url_passes() -> None:
+    url = "http://host/".ljust(2048, "x")
+    assert resolve_callback_url(url, BACKEND) == url
+
+
+@pytest.mark.parametrize("setting", ["backend:8000", "http://user:pw@backend", "ftp://backend", ""])
+def test_an_unusable_backend_setting_is_the_operators_error(setting: str) -> None:
+    with pytest.raises(UsageError, match="SLUICE_BACKEND_URL"):
+        backend_origin(setting)
+
+
+def test_an_origin_is_the_same_for_all_paths_and_spellings_of_a_host() -> None:
+    urls = ["http://Backend:8000/a", "HTTP://backend:8000/b?c", "http://backend:8000"]
+    assert {origin_of(url) for url in urls} == {"http://backend:8000"}

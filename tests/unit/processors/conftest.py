@@ -1,0 +1,11 @@
+"""One thread for torch: the tests run beside others, and their times should not depend on the machine's cores."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,145 @@
+"""What goes over the wire comes back the same, and broken bytes are named as such."""
+
+from __future__ import annotations
+
+import struct
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.avsc import request_schema, result_schema
+from schemas.codec import Codec, schema_id_of
+from schemas.envelope import header_of, input_hash, request_of, result_of, typed_input
+from schemas.errors import InvalidInput, UndecodableRecord, UnknownSchema
+from schemas.ids import new_id
+from schemas.plain import to_plain
+from schemas.records import (
+    ECHO,
+    SEGMENTATION,
+    Claim,
+    Coordinates,
+    EchoInput,
+    EchoOutput,
+    ErrorInfo,
+    JobHeader,
+    Request,
+    Result,
+    ResultInfo,
+    SegmentationInput,
+    Timings,
+)
+from schemas.registry import MemoryRegistry
+
+NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
+TEXT = st.text(max_size=40)
+MAYBE = st.none() | TEXT
+TIMES = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1)).map(
+    lambda t: t.replace(tzinfo=UTC)
+)
+
+HEADERS = st.builds(
+    JobHeader,
+    job_id=st.builds(new_id),
+    processor=st.just("echo"),
+    created_at=TIMES,
+    input_sha256=TEXT,
+    run=st.integers(0, 1000),
+    attempt=st.integers(1, 100),
+    deadline=st.none() | TIMES,
+    callback_url=MAYBE,
+    case_id=MAYBE,
+    source_coordinates=st.none() | st.builds(Coordinates, TEXT, st.integers(0, 99), st.integers(0, 2**62)),
+    labels=st.dictionaries(TEXT, TEXT, max_size=3),
+)
+
+
+def codec() -> Codec:
+    return Codec(MemoryRegistry())
+
+
+@given(header=HEADERS, message=TEXT, delay=st.integers(0, 10_000), fail=MAYBE)
+def test_a_request_comes_back_as_it_went(header: JobHeader, message: str, delay: int, fail: str | None) -> None:
+    made = codec()
+    encoder = made.encoder("requests.echo-value", request_schema(ECHO), register=True)
+    request = Request(header, EchoInput(message, delay, fail))
+    assert request_of(ECHO, made.decode(encoder.encode(to_plain(request)))) == request
+
+
+def test_a_result_comes_back_as_it_went() -> None:
+    made = codec()
+    encoder = made.encoder("results.echo-value", result_schema(ECHO), register=True)
+    info = ResultInfo(
+        "failed",
+        "worker-1",
+        "cpu",
+        Timings(NOW, NOW, NOW + timedelta(milliseconds=3), 1.0, 2.0, 0.5, 4),
+        error=ErrorInfo("INVALID_INPUT", "no", "InvalidInput", "abc"),
+        output_refs=[Claim("file:///x", "0" * 64, 12)],
+    )
+    for output in (None, EchoOutput("hi", 2)):
+        result = Result(JobHeader(new_id(), "echo", NOW, "0" * 64), info, output)
+        assert result_of(ECHO, made.decode(encoder.encode(to_plain(result)))) == result
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_whatever_raise_anything_but_our_own_errors(data: bytes) -> None:
+    made = codec()
+    made.encoder("requests.echo-value", request_schema(ECHO), register=True)
+    for candidate in (data, b"\0\0\0\0\1" + data):
+        try:
+            request_of(ECHO, made.decode(candidate))
+        except (UndecodableRecord, UnknownSchema):
+            continue
+
+
+def test_bytes_without_a_frame_are_called_undecodable() -> None:
+    with pytest.raises(UndecodableRecord, match="do not begin with a Confluent frame"):
+        schema_id_of(b"{}")
+
+
+def test_a_schema_id_that_the_registry_does_not_know_is_named() -> None:
+    with pytest.raises(UnknownSchema, match="999"):
+        codec().decode(struct.pack(">bI", 0, 999) + b"x")
+
+
+def test_bytes_left_over_are_not_swallowed() -> None:
+    made = codec()
+    encoder = made.encoder("s", request_schema(ECHO), register=True)
+    data = encoder.encode(to_plain(Request(JobHeader(new_id(), "echo", NOW, ""), EchoInput("x"))))
+    with pytest.raises(UndecodableRecord, match="3 bytes are left over"):
+        made.decode(data + b"abc")
+
+
+def test_a_record_that_does_not_fit_its_schema_is_refused_at_the_writer() -> None:
+    encoder = codec().encoder("s", request_schema(ECHO), register=True)
+    with pytest.raises(InvalidInput, match="does not fit its schema"):
+        encoder.encode({"header": {}, "input": {"message": 3}})
+
+
+def test_a_producer_that_may_not_register_is_told_what_to_run() -> None:
+    with pytest.raises(UnknownSchema, match="sluice topics apply"):
+        codec().encoder("s", request_schema(ECHO))
+
+
+def test_a_field_from_a_newer_writer_is_left_out() -> None:
+    plain = to_plain(JobHeader(new_id(), "echo", NOW, "")) | {"invented_later": 1}
+    assert header_of({"header": plain}).processor == "echo"
+
+
+def test_equal_inputs_have_equal_hashes_and_others_do_not() -> None:
+    encoder = codec().encoder("s", request_schema(ECHO), register=True)
+    assert input_hash(encoder, EchoInput("a")) == input_hash(encoder, EchoInput("a", 0, None))
+    assert input_hash(encoder, EchoInput("a")) != input_hash(encoder, EchoInput("b"))
+
+
+def test_loose_input_becomes_typed_and_nested_records_too() -> None:
+    given_ = {"volume": {"uri": "file:///v", "sha256": "0" * 64, "size": 3}, "threshold": 0.4}
+    claim = Claim("file:///v", "0" * 64, 3)
+    assert typed_input(SEGMENTATION, given_) == SegmentationInput(claim, "auto", 0.4)
+
+
+def test_loose_input_that_does_not_fit_says_which_fields_there_are() -> None:
+    with pytest.raises(InvalidInput, match=r"no field mesage and needs message.*message, delay_ms, fail"):
+        typed_input(ECHO, {"mesage": "typo"})

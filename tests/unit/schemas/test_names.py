@@ -1,0 +1,90 @@
+"""Ids, topic names, processor names, headers and errors."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import errors, headers
+from schemas.contract import ProcessorContract, contract, known_processors
+from schemas.errors import ErrorCode, SluiceError, UnknownProcessor
+from schemas.ids import derived_id, is_job_id, new_id
+from schemas.records import EchoInput, EchoOutput, JobHeader
+from schemas.states import State
+from schemas.topics import TopicNames, declared
+
+PROCESSOR = st.from_regex(r"^[a-z][a-z0-9-]{0,47}$", fullmatch=True).filter(lambda name: name != "bulk")
+
+
+def test_fresh_ids_sort_by_the_time_they_were_made() -> None:
+    ids = [new_id() for _ in range(1000)]
+    assert ids == sorted(ids)
+    assert all(is_job_id(made) for made in ids)
+
+
+@given(st.tuples(st.text(), st.text(), st.text()), st.tuples(st.text(), st.text(), st.text()))
+def test_the_same_key_gives_the_same_job_and_another_key_another(
+    a: tuple[str, str, str], b: tuple[str, str, str]
+) -> None:
+    if any("\0" in part for part in a + b):
+        return
+    assert (derived_id(*a) == derived_id(*b)) == (a == b)
+
+
+@given(PROCESSOR, st.sampled_from(["", "team."]), st.sampled_from(["live", "bulk"]))
+def test_a_topic_tells_its_processor(name: str, prefix: str, lane: str) -> None:
+    names = TopicNames(prefix)
+    assert names.processor_of(names.requests(name, lane)) == name
+    assert names.processor_of(names.results(name)) == name
+    assert names.processor_of(names.outcomes(name)) == name
+    assert names.processor_of(names.progress) is None
+
+
+@pytest.mark.parametrize("name", ["", "Echo", "gene_expression", "a.b", "bulk", "x" * 49, "1a"])
+def test_a_name_that_kafka_or_we_reserve_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no processor name"):
+        ProcessorContract(name, EchoInput, EchoOutput)
+
+
+def test_an_unknown_processor_is_told_the_nearest_name() -> None:
+    with pytest.raises(UnknownProcessor, match="Did you mean 'segmentation'"):
+        contract("segmentaton")
+
+
+def test_every_processor_gets_two_lanes_results_and_compacted_outcomes() -> None:
+    topics = {topic.name: topic for topic in declared([contract(name) for name in known_processors()], TopicNames(), 6)}
+    assert {"requests.echo", "requests.echo.bulk", "results.echo", "outcomes.echo"} <= topics.keys()
+    assert topics["requests.echo"].partitions == topics["requests.echo.bulk"].partitions == 6
+    assert topics["outcomes.echo"].config()["cleanup.policy"] == "compact,delete"
+    assert topics["dead-letters"].schema is None
+
+
+def test_headers_that_say_the_same_do_not_contradict() -> None:
+    header = JobHeader(new_id(), "echo", datetime.now(UTC), "", deadline=datetime.now(UTC))
+    given_ = dict(headers.request_headers(header, source="test", claims=["file:///a"]))
+    assert headers.contradictions(given_, header) == []
+    assert headers.contradictions({}, header) == []
+    assert headers.contradictions(given_ | {headers.JOB: b"other"}, header) == [headers.JOB]
+
+
+def every_error() -> list[type[SluiceError]]:
+    found = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, SluiceError)]
+    assert len(found) > 15
+    return found
+
+
+@pytest.mark.parametrize("cls", every_error(), ids=lambda cls: cls.__name__)
+def test_an_error_is_drawn_in_the_tree_and_survives_a_process_border(cls: type[SluiceError]) -> None:
+    assert errors.__doc__ is not None
+    assert cls.__name__ in errors.__doc__
+    again = pickle.loads(pickle.dumps(cls("what", next_step="do")))
+    assert (type(again), again.message, again.next_step) == (cls, "what", "do")
+
+
+def test_words_from_a_newer_version_read_as_unknown() -> None:
+    assert ErrorCode("INVENTED_LATER") is ErrorCode.UNKNOWN
+    assert State("INVENTED_LATER") is State.UNKNOWN

@@ -1,0 +1,118 @@
+"""Inputs as people give them."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import UsageError
+from schemas.records import ECHO, SEGMENTATION
+from streams.cli.inputs import content_type, pairs, read_inputs, with_files
+from streams.settings import Settings
+
+
+def test_json_on_the_command_line_is_one_job() -> None:
+    assert read_inputs('{"message": "hi"}') == [{"message": "hi"}]
+
+
+def test_a_file_with_one_object_over_many_lines_is_one_job(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({"message": "hi"}, indent=4))
+    assert read_inputs(str(path)) == [{"message": "hi"}]
+
+
+def test_json_lines_are_many_jobs(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    path.write_text('{"message": "a"}\n\n{"message": "b"}\n')
+    assert read_inputs(str(path)) == [{"message": "a"}, {"message": "b"}]
+
+
+def test_a_list_is_many_jobs() -> None:
+    assert read_inputs('[{"message": "a"}, {"message": "b"}]') == [{"message": "a"}, {"message": "b"}]
+
+
+def test_a_dash_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"message": "piped"}'))
+    assert read_inputs("-") == [{"message": "piped"}]
+
+
+def test_no_input_is_an_empty_one() -> None:
+    assert read_inputs(None) == [{}]
+
+
+def test_an_empty_file_is_no_job(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("")
+    with pytest.raises(UsageError, match="no job"):
+        read_inputs(str(tmp_path / "empty"))
+
+
+def test_broken_json_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    path.write_text('{"message": "a"}\n{"message": \n')
+    with pytest.raises(UsageError, match="line 3"):
+        read_inputs(str(path))
+
+
+@pytest.mark.parametrize("text", ['{"threshold": NaN}', '{"threshold": -Infinity}'])
+def test_what_is_no_number_in_json_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a number that JSON has"):
+        read_inputs(text)
+
+
+def test_a_number_is_no_input() -> None:
+    with pytest.raises(UsageError, match="a int where"):
+        read_inputs("[1]")
+
+
+def test_a_missing_file_is_told_by_name() -> None:
+    with pytest.raises(UsageError, match=r"nowhere\.json"):
+        read_inputs("nowhere.json")
+
+
+def test_labels_are_key_and_value() -> None:
+    assert pairs(["ward=3", "note=a=b"], "--label") == {"ward": "3", "note": "a=b"}
+
+
+@pytest.mark.parametrize("text", ["ward", "=3"])
+def test_a_label_without_key_or_value_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--label"):
+        pairs([text], "--label")
+
+
+def test_a_file_becomes_a_claim_in_its_field(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.nii.gz"
+    scan.write_bytes(b"voxels")
+    settings = Settings(home=tmp_path / "home")
+    (given,) = with_files(settings, SEGMENTATION, [{"threshold": 0.4}], [f"volume={scan}"])
+    assert given["threshold"] == 0.4
+    assert given["volume"]["size"] == 6
+    assert given["volume"]["content_type"] == "application/x-nifti"
+    assert given["volume"]["uri"].startswith((tmp_path / "home").as_uri())
+
+
+def test_a_field_that_takes_no_file_is_told_with_those_that_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="takes no file in 'threshold'") as caught:
+        with_files(Settings(home=tmp_path), SEGMENTATION, [{}], ["threshold=x"])
+    assert caught.value.next_step == "It takes files in: volume."
+
+
+def test_a_processor_without_files_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        with_files(Settings(home=tmp_path), ECHO, [{}], ["message=x"])
+    assert caught.value.next_step == "It takes no files at all."
+
+
+def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"missing\.nii"):
+        with_files(Settings(home=tmp_path), SEGMENTATION, [{}], ["volume=missing.nii"])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.nii", "application/x-nifti"), ("a.zip", "application/zip"), ("a.unheard", "application/octet-stream")],
+)
+def test_the_content_type_follows_the_name(name: str, expected: str) -> None:
+    assert content_type(Path(name)) == expected

@@ -1,0 +1,107 @@
+"""Errors become a message, a next step and an exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import Conflict, ExitCode, InvalidInput, NotFound, SluiceError, Unreachable
+from streams.cli import run as module
+from streams.cli.run import run
+
+SLUICE = [sys.executable, "-m", "streams.cli"]
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let every command end in this error."""
+
+    def fail(tokens: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "build", lambda: fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotFound("gone"), ExitCode.NOT_FOUND),
+        (Unreachable("away"), ExitCode.UNREACHABLE),
+        (Conflict("other"), ExitCode.CONFLICT),
+        (InvalidInput("refused at the door"), ExitCode.USAGE),
+        (SluiceError("broken"), ExitCode.INTERNAL),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (ZeroDivisionError("a bug"), ExitCode.INTERNAL),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_each_error_has_its_exit_status(monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int) -> None:
+    raising(monkeypatch, error)
+    assert run(["status"]) == status
+
+
+def test_an_error_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(monkeypatch, Unreachable("Kafka did not answer.", next_step="Run `sluice up`."))
+    run(["status"])
+    said = capsys.readouterr()
+    assert said.err == "error: Kafka did not answer.\n  Run `sluice up`.\n"
+    assert said.out == ""
+
+
+def test_with_json_an_error_is_json_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(monkeypatch, NotFound("There is no such job.", next_step="Look at `sluice jobs`."))
+    run(["job", "x", "--json"])
+    assert json.loads(capsys.readouterr().err) == {
+        "error": {
+            "code": "NOT_FOUND",
+            "message": "There is no such job.",
+            "next_step": "Look at `sluice jobs`.",
+            "exit_code": 5,
+        }
+    }
+
+
+def test_a_bug_hides_its_traceback_until_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, ZeroDivisionError("a bug"))
+    run(["status"])
+    assert capsys.readouterr().err == "error: ZeroDivisionError: a bug\n  This is a bug; `--debug` shows where.\n"
+    run(["--debug", "status"])
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_debug_behind_a_double_dash_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(module, "build", lambda: seen.append)
+    run(["--debug", "status", "--", "--debug"])
+    assert seen == [["status", "--", "--debug"]]
+
+
+def test_an_unknown_command_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sumbit"]) == ExitCode.USAGE
+    assert "Did you mean `sluice submit`?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["submit"], ["submit", "echo", "--wiat"], ["topics", "aply"], ["--nonsense"]])
+def test_wrong_usage_is_status_two_and_points_to_the_help(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(argv) == ExitCode.USAGE
+    assert "--help`" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == ExitCode.OK
+    assert capsys.readouterr().out.startswith("sluice 0.")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    """As in `sluice status --json | true`: the pipe has no reader when we write."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run([*SLUICE, "status", "--json"], stdout=write_end, stderr=subprocess.PIPE, cwd=tmp_path)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (ExitCode.OK, b"")

@@ -1,0 +1,65 @@
+"""Long-running commands stop as they are told."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from schemas.errors import ExitCode
+
+PROGRAM = """
+import sys, threading
+from streams.cli.service import serve
+
+class Patient:
+    def run(self, stop):
+        print("working", flush=True)
+        stop.wait()
+        print("draining", flush=True)
+        if {stubborn}:
+            threading.Event().wait()
+
+sys.exit(serve("patient", lambda settings: Patient()))
+"""
+
+
+@contextmanager
+def service(*, stubborn: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """A service that is at work; `stubborn` ones never finish what they hold."""
+    program = [sys.executable, "-c", PROGRAM.format(stubborn=stubborn)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert line_of(process) == "working"
+            yield process
+        finally:
+            process.kill()
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_a_termination_lets_it_finish_what_it_holds() -> None:
+    with service() as process:
+        process.send_signal(signal.SIGTERM)
+        assert line_of(process) == "draining"
+        assert process.wait(20) == ExitCode.OK
+
+
+def test_an_interrupt_lets_it_finish_what_it_holds() -> None:
+    with service() as process:
+        process.send_signal(signal.SIGINT)
+        assert line_of(process) == "draining"
+        assert process.wait(20) == ExitCode.OK
+
+
+def test_a_second_interrupt_ends_it_at_once() -> None:
+    with service(stubborn=True) as process:
+        process.send_signal(signal.SIGINT)
+        assert line_of(process) == "draining"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == ExitCode.INTERRUPTED

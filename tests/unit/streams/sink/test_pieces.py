@@ -1,0 +1,95 @@
+"""Small parts: topic ids, what a topic is to the sink, delivery ids, JSON and arrays for Postgres."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.postgres.arrays import array, integers, micros, moment, uuids
+from connectors.postgres.jsonb import jsonb
+from connectors.postgres.statement import statement
+from schemas.errors import UndecodableRecord
+from schemas.topics import TopicNames
+from streams.sink.read import job_bytes
+from streams.sink.rows import delivery_id
+from streams.sink.topic_table import Part, parse_topic_id, part_of, print_topic_id
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_a_topic_id_is_read_as_kafka_prints_it_and_as_a_uuid(topic_id: bytes) -> None:
+    assert parse_topic_id(print_topic_id(topic_id)) == topic_id
+    assert parse_topic_id(str(UUID(bytes=topic_id))) == topic_id
+
+
+@pytest.mark.parametrize("text", ["", "a", "a" * 22 + "!", "x" * 36])
+def test_what_is_no_topic_id_is_none(text: str) -> None:
+    assert parse_topic_id(text) is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "part"),
+    [
+        ("p.requests.echo", Part.REQUESTS),
+        ("p.requests.echo.bulk", Part.REQUESTS),
+        ("p.requests.ecko", Part.UNKNOWN_REQUESTS),
+        ("p.requests.elsewhere", Part.REQUESTS),
+        ("p.results.ecko", Part.RESULTS),
+        ("p.outcomes.echo", None),
+        ("p.dead-letters", Part.DEAD_LETTERS),
+        ("p.progress", None),
+        ("requests.echo", None),
+    ],
+)
+def test_a_topic_is_to_the_sink_what_its_name_says(topic: str, part: Part | None) -> None:
+    assert part_of(topic, TopicNames("p."), {topic, "p.results.elsewhere"}) is part
+
+
+def test_a_delivery_id_is_stable_sorts_with_its_job_and_is_a_uuid_of_version_8() -> None:
+    job = uuid.UUID("01890000-0000-7000-8000-000000000001").bytes
+    made = delivery_id(job, 0)
+    assert made == delivery_id(job, 0)
+    assert made[:6] == job[:6]
+    assert UUID(bytes=made).version == 8
+    assert UUID(bytes=made).variant == uuid.RFC_4122
+    assert len({made, delivery_id(job, 1), delivery_id(job, 0, sequence=1)}) == 3
+
+
+@pytest.mark.parametrize(
+    "job_id", ["", "1", "01890000-0000-7000-8000-00000000000G", "0189000000007000800000000000000001"]
+)
+def test_a_job_id_that_is_no_canonical_uuid_is_refused(job_id: str) -> None:
+    with pytest.raises(UndecodableRecord):
+        job_bytes(job_id)
+
+
+def test_json_for_postgres_has_no_nul_and_no_nan() -> None:
+    assert jsonb({"a\0": ["b\0", math.nan], "n": 1}) == '{"a\ufffd":["b\ufffd",null],"n":1}'.encode()
+    assert jsonb("a text that says \\u0000") == b'"a text that says \\\\u0000"'
+
+
+@given(st.lists(st.uuids()))
+def test_uuid_arrays_come_back(values: list[UUID]) -> None:
+    assert uuids(array("uuid", [value.bytes for value in values])) == [value.bytes for value in values]
+
+
+@given(st.lists(st.integers(-(2**31), 2**31 - 1)))
+def test_integer_arrays_come_back(values: list[int]) -> None:
+    assert integers(array("integer", values)) == values
+
+
+@given(st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31), timezones=st.just(UTC)))
+def test_moments_come_back(value: datetime) -> None:
+    assert moment(micros(value)) == value
+
+
+def test_a_table_of_parameters_becomes_unnest_with_types() -> None:
+    made = statement("find_winners")
+    assert made.tables == (("c", ("integer", "uuid", "integer", "uuid", "integer", "bigint")),)
+    assert "unnest($1::integer[], $2::uuid[]" in made.sql
+    assert "AS c(n, job_id, run, topic_id, partition, place)" in made.sql

@@ -1,0 +1,53 @@
+"""One at a time, whoever dies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streams.stack.lock import exclusive
+from streams.stack.supervise import never
+
+HOLDER = """
+import sys, signal
+from pathlib import Path
+from streams.stack.lock import exclusive
+with exclusive(Path(sys.argv[1]), on_wait=lambda: None, check=lambda: None):
+    print("held", flush=True)
+    signal.pause()
+"""
+
+
+def nothing_to_wait_for() -> None:
+    raise AssertionError("nobody holds the lock")
+
+
+def test_a_lock_that_nobody_holds_is_had_at_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        with exclusive(tmp_path / "new" / "lock", on_wait=nothing_to_wait_for, check=never):
+            assert (tmp_path / "new" / "lock").exists()
+
+
+def test_whoever_waits_is_told_once_and_gets_it_when_the_holder_is_killed(tmp_path: Path) -> None:
+    waits: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "lock")], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with exclusive(tmp_path / "lock", on_wait=lambda: waits.append("waiting"), check=holder.kill):
+            assert waits == ["waiting"]
+            assert holder.wait() != 0
+
+
+def test_waiting_can_be_given_up(tmp_path: Path) -> None:
+    def check() -> None:
+        raise InterruptedError
+
+    with (
+        exclusive(tmp_path / "lock", on_wait=nothing_to_wait_for, check=never),
+        pytest.raises(InterruptedError),
+        exclusive(tmp_path / "lock", on_wait=never, check=check),
+    ):
+        raise AssertionError("the lock was had twice")

@@ -1,0 +1,76 @@
+"""The same port again where it is free, another one where it is not."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from streams.stack.ports import HOST, PortBook, answered, candidates, free
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server((HOST, 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def vacant() -> int:
+    with socket.create_server((HOST, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_a_port_that_somebody_listens_on_is_not_free(taken: int) -> None:
+    assert not free(taken)
+
+
+def test_a_port_is_answered_while_somebody_listens(taken: int, vacant: int) -> None:
+    assert answered(taken)
+    assert not answered(vacant)
+
+
+def test_a_port_is_free_again_once_its_server_is_gone(vacant: int) -> None:
+    assert free(vacant)
+
+
+def test_a_server_on_every_address_takes_the_port_too() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        assert not free(server.getsockname()[1])
+
+
+def test_a_taken_port_is_replaced_by_one_that_is_easily_recognised() -> None:
+    assert list(islice(candidates(9092), 3)) == [9092, 19092, 29092]
+
+
+def test_a_free_usual_port_is_given(tmp_path: Path, vacant: int) -> None:
+    assert PortBook(tmp_path / "ports.json").assign("kafka", vacant) == vacant
+
+
+def test_a_taken_usual_port_is_not_given(tmp_path: Path, taken: int) -> None:
+    given = PortBook(tmp_path / "ports.json").assign("kafka", taken)
+    assert given != taken
+    assert free(given)
+
+
+def test_a_port_once_given_is_given_again_even_if_the_usual_one_is_free_now(tmp_path: Path, vacant: int) -> None:
+    path = tmp_path / "ports.json"
+    with socket.create_server((HOST, vacant)):
+        first = PortBook(path).assign("kafka", vacant)
+    assert free(vacant)
+    assert PortBook(path).assign("kafka", vacant) == first != vacant
+
+
+def test_two_names_never_share_a_port(tmp_path: Path, vacant: int) -> None:
+    book = PortBook(tmp_path / "ports.json")
+    assert book.assign("kafka", vacant) != book.assign("kafka-controller", vacant)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"kafka": "x"}'])
+def test_a_broken_port_file_counts_as_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "ports.json"
+    path.write_text(content)
+    assert PortBook(path).recorded() == {}

@@ -1,0 +1,82 @@
+"""The committed prefix, under every order in which jobs may finish."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.offsets import OffsetTracker
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[int], list[int]]:
+    """Delivered offsets, rising with gaps, and those of them that get done, in any order."""
+    offsets = sorted(draw(st.sets(st.integers(0, 60), min_size=1, max_size=30)))
+    done = draw(st.lists(st.sampled_from(offsets), unique=True))
+    return offsets, done
+
+
+def tracker_of(offsets: list[int], done: list[int]) -> OffsetTracker:
+    tracker = OffsetTracker()
+    for offset in offsets:
+        assert tracker.delivered(offset)
+    for offset in done:
+        tracker.done(offset)
+    return tracker
+
+
+def test_there_is_nothing_to_commit_before_the_first_delivery() -> None:
+    assert OffsetTracker().position() is None
+
+
+@given(histories())
+def test_nothing_unfinished_lies_below_the_position(history: tuple[list[int], list[int]]) -> None:
+    offsets, done = history
+    unfinished = sorted(set(offsets) - set(done))
+    position = tracker_of(offsets, done).position()
+    assert position == (unfinished[0] if unfinished else offsets[-1] + 1)
+
+
+@given(histories())
+def test_the_position_never_moves_back(history: tuple[list[int], list[int]]) -> None:
+    offsets, done = history
+    tracker = tracker_of(offsets, [])
+    positions = [tracker.position()]
+    for offset in done:
+        tracker.done(offset)
+        positions.append(tracker.position())
+    assert positions == sorted(positions, key=lambda position: position or 0)
+
+
+@given(histories())
+def test_it_counts_what_is_not_done(history: tuple[list[int], list[int]]) -> None:
+    offsets, done = history
+    assert tracker_of(offsets, done).outstanding == len(offsets) - len(done)
+
+
+@given(histories())
+def test_saying_done_twice_changes_nothing(history: tuple[list[int], list[int]]) -> None:
+    offsets, done = history
+    once, twice = tracker_of(offsets, done), tracker_of(offsets, done + done)
+    assert (once.position(), once.outstanding) == (twice.position(), twice.outstanding)
+
+
+def test_a_gap_that_was_never_delivered_counts_as_done() -> None:
+    tracker = tracker_of([3, 9], [3])
+    assert tracker.position() == 9
+    tracker.done(9)
+    assert tracker.position() == 10
+
+
+def test_an_offset_that_was_never_delivered_is_not_done_by_saying_so() -> None:
+    tracker = tracker_of([5, 6], [])
+    tracker.done(3)
+    assert tracker.position() == 5
+
+
+def test_a_record_that_is_fetched_twice_is_not_taken_twice() -> None:
+    tracker = tracker_of([5, 6], [6])
+    assert not tracker.delivered(6)
+    assert not tracker.delivered(5)
+    assert tracker.delivered(7)
+    assert tracker.end == 8

@@ -1,0 +1,163 @@
+"""A bench with real parts in one process: the codec, the in-memory registry and object store, and an outbox that listens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from connectors.objects import ObjectStore
+from processors.policy import Batch, Policy
+from processors.protocol import AnyProcessor, Job, JobContext, LoadContext
+from schemas.avsc import request_schema, result_schema
+from schemas.codec import Codec
+from schemas.errors import Unreachable
+from schemas.ids import new_id
+from schemas.plain import to_plain
+from schemas.records import ECHO, EchoInput, EchoOutput, JobHeader, Request
+from schemas.registry import MemoryRegistry
+from schemas.splice import HeaderSplice
+from streams.worker import frames
+from streams.worker.bench import Bench
+from streams.worker.frames import Answer, JobFrame, Kind, Told
+from streams.worker.intake import Intake
+from streams.worker.results import Judge, Origin, ResultWriter
+from streams.worker.workshop import Workshop
+
+SILENT = Told(None, None, None, None)
+REQUESTS = "requests.echo-value"
+
+
+class Upper:
+    """A processor with every kind of fault on request."""
+
+    name, version, request, result, model_sha256 = "echo", "7", EchoInput, EchoOutput, ""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy(batch=Batch(4))
+        self.batches: list[list[str]] = []
+
+    def load(self, ctx: LoadContext) -> None:
+        """Nothing to load."""
+
+    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> str:
+        if job.input.message == "bad in prepare":
+            raise KeyError("prepare")
+        return job.input.message
+
+    def run(self, items: Sequence[str]) -> Sequence[str]:
+        self.batches.append(list(items))
+        if "bad in run" in items:
+            raise ValueError("run")
+        return [item.upper() for item in items]
+
+    def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
+        if raw == "BAD IN FINISH":
+            raise RuntimeError("finish")
+        if raw == "HUGE":
+            return EchoOutput("x" * 1_100_000, 1_100_000)
+        if raw == "SAVE":
+            path = ctx.scratch() / "out.txt"
+            path.write_text(raw)
+            ctx.save(path, "text/plain")
+        return EchoOutput(raw, len(raw))
+
+
+class Switchable(MemoryRegistry):
+    """The in-memory registry, which does not answer while `away` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = threading.Event()
+
+    def schema_by_id(self, schema_id: int) -> str:
+        if self.away.is_set():
+            raise Unreachable("The registry is away.")
+        return super().schema_by_id(schema_id)
+
+
+class Outbox:
+    """Hears what the bench says, and tells when it has heard enough."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[list[int], int | None]] = []
+        self.given: dict[int, Answer] = {}
+        self._heard = threading.Condition()
+
+    def started(self, slots: list[int], hard_ms: int | None) -> None:
+        self.begun.append((slots, hard_ms))
+
+    def answers(self, answers: list[Answer]) -> None:
+        with self._heard:
+            for answer in answers:
+                assert answer.slot not in self.given, "one execution, one answer"
+                self.given[answer.slot] = answer
+            self._heard.notify_all()
+
+    def wait_for(self, count: int) -> bool:
+        with self._heard:
+            return self._heard.wait_for(lambda: len(self.given) >= count, 20)
+
+
+@dataclass
+class Kit:
+    """Send it frames, then `work`, then look at the answers."""
+
+    processor: Upper
+    scratch: Path
+
+    def __post_init__(self) -> None:
+        self.registry = Switchable()
+        self.codec = Codec(self.registry)
+        self.requests = self.codec.encoder(REQUESTS, request_schema(ECHO), register=True)
+        results = self.codec.encoder("results.echo-value", result_schema(ECHO), register=True)
+        origin = Origin("w1", "cpu", "7", None, "0.0", (("requests.echo", "tid"), ("requests.echo.bulk", "tid2")))
+        splice = HeaderSplice(self.requests, request_schema(ECHO), results, result_schema(ECHO))
+        writer = ResultWriter(results, splice, origin, Judge(self.processor.policy, jitter=lambda: 0.5))
+        intake = Intake(self.codec, ECHO, self.requests, splice, writer)
+        self.outbox = Outbox()
+        self.bench = Bench(self.processor.policy, self.outbox)
+        self.bench.open(self._workshop(self.processor, intake, writer))
+        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        self._sent = 0
+
+    def _workshop(self, processor: AnyProcessor, intake: Intake, writer: ResultWriter) -> Workshop:
+        store, tell = ObjectStore("memory://"), lambda *told: None
+        return Workshop(processor, intake, writer, store, self.scratch, tell, self.bench.out_of_memory)
+
+    def send(self, *values: bytes, flags: int = 0, verdict: bytes = b"", told: Told = SILENT) -> None:
+        jobs = []
+        for value in values:
+            jobs.append(JobFrame(self._sent, 1, flags, 0, 3, 100 + self._sent, 5, 6, verdict, told, value))
+            self._sent += 1
+        self.inbox.put((Kind.JOBS, b"".join(map(frames.pack_job, jobs))))
+
+    def say(self, message: str, **changed: Any) -> bytes:
+        """A request's bytes."""
+        fields = {"job_id": new_id(), "processor": "echo", "created_at": datetime.now(UTC), "input_sha256": "00"}
+        return self.requests.encode(to_plain(Request(JobHeader(**{**fields, **changed}), EchoInput(message))))
+
+    def work(self) -> None:
+        """Until everything sent is answered, on a thread like the child's own."""
+        worker = threading.Thread(target=self.bench.work, args=(self.inbox,))
+        worker.start()
+        enough = self.outbox.wait_for(self._sent)
+        self.inbox.put(None)
+        worker.join(10)
+        assert enough, f"{len(self.outbox.given)} of {self._sent} were answered"
+
+    def result(self, slot: int) -> dict[str, Any]:
+        return self.codec.decode(self.outbox.given[slot].value)
+
+    def code(self, slot: int) -> str | None:
+        error = self.result(slot)["result"]["error"]
+        return None if error is None else str(error["code"])
+
+
+def named(job_id: str) -> Told:
+    """Headers that name a job and nothing else."""
+    return Told(job_id.encode(), None, None, None)

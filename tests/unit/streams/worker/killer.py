@@ -1,0 +1,63 @@
+"""A processor that takes its process with it when it is told to, as a fault in native code or the memory killer would.
+
+`installed` makes it known by entry points of its own, as any other distribution's processor is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from processors.policy import Batch, Limits, Policy
+from processors.protocol import Job, JobContext, LoadContext
+from schemas.contract import ProcessorContract
+from schemas.records import EchoInput, EchoOutput
+
+KILLER: ProcessorContract[EchoInput, EchoOutput] = ProcessorContract(
+    "killer", EchoInput, EchoOutput, Path(__file__).parent / "avro"
+)
+
+
+class Killer:
+    name, version, request, result, model_sha256 = "killer", "1", EchoInput, EchoOutput, ""
+    policy = Policy(batch=Batch(5), limits=Limits(executions=2))
+
+    def load(self, ctx: LoadContext) -> None:
+        """Nothing to load."""
+
+    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> EchoInput:
+        return job.input
+
+    def run(self, items: Sequence[EchoInput]) -> Sequence[str]:
+        time.sleep(0.02)
+        if any(item.message == "kill" for item in items):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [item.message for item in items]
+
+    def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
+        return EchoOutput(raw, len(raw))
+
+
+class Broken(Killer):
+    def load(self, ctx: LoadContext) -> None:
+        raise OSError("libmodel.so.3: cannot open shared object file")
+
+
+class Dying(Killer):
+    def load(self, ctx: LoadContext) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def installed(folder: Path, processor: str = "Killer") -> Path:
+    """A folder that, on PYTHONPATH, is an installed distribution with this processor."""
+    info = folder / "sluice_killer-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sluice-killer\nVersion: 1.0\n")
+    module = "tests.unit.streams.worker.killer"
+    (info / "entry_points.txt").write_text(
+        f"[sluice.contracts]\nkiller = {module}:KILLER\n[sluice.processors]\nkiller = {module}:{processor}\n"
+    )
+    return folder

@@ -1,0 +1,82 @@
+"""What a failure means, and what it is called."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from processors.policy import Policy, Retry
+from schemas.errors import ConnectionFailed, ErrorCode, InvalidInput, JobError, JobTimeout, ProcessorBug, Unreachable
+from schemas.records import JobHeader
+from schemas.states import Disposition
+from streams.worker.results import Judge, as_job_error, error_info
+
+FAILED = (Disposition.FAILED, None)
+
+
+def judged(
+    error: JobError, attempt: int, *, jitter: float = 1.0, retry: Retry | None = None
+) -> tuple[Disposition, int | None]:
+    header = JobHeader("id", "echo", datetime.now(UTC), "", attempt=attempt, max_attempts=3)
+    return Judge(Policy(retry=retry or Retry()), jitter=lambda: jitter).disposition(error, header)
+
+
+def test_what_may_work_again_is_tried_again_until_its_attempts_are_used_up() -> None:
+    assert judged(ConnectionFailed("x"), 1) == (Disposition.RETRY, 1000)
+    assert judged(ConnectionFailed("x"), 2) == (Disposition.RETRY, 4000)
+    assert judged(ConnectionFailed("x"), 3) == FAILED
+
+
+@pytest.mark.parametrize("error", [InvalidInput("x"), ProcessorBug("x")])
+def test_what_can_never_work_is_not_tried_again(error: JobError) -> None:
+    assert judged(error, 1) == FAILED
+
+
+def test_a_processor_may_rule_a_retry_out() -> None:
+    never = Retry(never=frozenset({ErrorCode.TIMEOUT_ERROR}))
+    assert judged(JobTimeout("x"), 1, retry=never) == FAILED
+
+
+def test_the_wait_has_full_jitter_and_a_ceiling() -> None:
+    assert judged(JobTimeout("x"), 1, jitter=0.25) == (Disposition.RETRY, 250)
+    assert judged(JobTimeout("x"), 2, retry=Retry(max_s=2)) == (Disposition.RETRY, 2000)
+
+
+def test_an_attempt_of_any_number_can_be_judged() -> None:
+    header = JobHeader("id", "echo", datetime.now(UTC), "", attempt=2**30, max_attempts=2**31 - 1)
+    assert Judge(Policy(), jitter=lambda: 1.0).disposition(JobTimeout("x"), header) == (Disposition.RETRY, 300_000)
+
+
+def test_a_surprise_is_the_processors_bug_and_its_message_is_short() -> None:
+    told = as_job_error(ValueError("v" * 9000))
+    assert isinstance(told, ProcessorBug)
+    assert len(told.message) == 500
+    assert told.message.startswith("ValueError: v")
+
+
+def test_an_error_of_ours_keeps_its_code() -> None:
+    told = as_job_error(Unreachable("the store is away"))
+    assert (told.code, told.retryable) == (ErrorCode.UNREACHABLE, True)
+
+
+def raised(error: Exception) -> Exception:
+    with pytest.raises(type(error)) as caught:
+        raise error
+    return caught.value
+
+
+def raised_elsewhere(error: Exception) -> Exception:
+    with pytest.raises(type(error)) as caught:
+        raise error
+    return caught.value
+
+
+def test_alike_failures_share_a_fingerprint_whatever_their_values() -> None:
+    assert error_info(raised(ValueError("patient 1"))).fingerprint == error_info(raised(ValueError("2"))).fingerprint
+    different = {
+        error_info(raised(ValueError("1"))).fingerprint,
+        error_info(raised(KeyError("1"))).fingerprint,
+        error_info(raised_elsewhere(ValueError("1"))).fingerprint,
+    }
+    assert len(different) == 3

@@ -1,0 +1,70 @@
+"""Who runs for how long, and what is told of it."""
+
+from __future__ import annotations
+
+from streams.worker.running import Running
+
+
+def test_a_job_done_at_once_leaves_no_progress() -> None:
+    running = Running()
+    running.started([1], None, 0.0)
+    running.tell(1, "half", 50, "")
+    assert running.notes(0.2) == []
+    running.ended([1])
+    assert running.notes(9.0) == []
+
+
+def test_a_long_job_tells_once_that_it_has_started() -> None:
+    running = Running()
+    running.started([1, 2], None, 0.0)
+    assert [(note.slot, note.stage, note.sequence) for note in running.notes(0.3)] == [
+        (1, "started", 1),
+        (2, "started", 1),
+    ]
+    assert running.notes(5.0) == []
+
+
+def test_two_words_a_second_and_the_last_one_wins() -> None:
+    running = Running()
+    running.started([1], None, 0.0)
+    running.notes(0.3)
+    running.tell(1, "a", 10, "")
+    running.tell(1, "b", 20, "two")
+    assert running.notes(0.5) == []
+    (note,) = running.notes(0.85)
+    assert (note.stage, note.percent, note.message, note.sequence) == ("b", 20, "two", 2)
+    running.tell(1, "c", 30, "")
+    assert running.notes(1.2) == []
+    assert [note.stage for note in running.notes(1.4)] == ["c"]
+
+
+def test_a_word_of_a_job_that_is_over_is_dropped() -> None:
+    running = Running()
+    running.tell(7, "late", None, "")
+    assert running.notes(9.0) == []
+
+
+def test_jobs_past_their_limit_are_overdue_until_they_end() -> None:
+    running = Running()
+    running.started([1, 2], 1000, 0.0)
+    running.started([3], None, 0.0)
+    running.started([2], 5000, 0.0)
+    assert running.overdue(0.9) == []
+    assert running.overdue(1.0) == [1]
+    running.ended([1])
+    assert running.overdue(2.0) == []
+
+
+def test_a_new_start_counts_the_limit_anew() -> None:
+    running = Running()
+    running.started([1], 1000, 0.0)
+    running.started([1], 1000, 0.8)
+    assert running.overdue(1.5) == []
+
+
+def test_with_its_process_everything_is_forgotten() -> None:
+    running = Running()
+    running.started([1], 10, 0.0)
+    running.clear()
+    assert running.overdue(9.0) == []
+    assert running.notes(9.0) == []
