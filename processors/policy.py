@@ -52,12 +52,39 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Lanes:
+    """How the two lanes share a worker while both have work: `live` jobs to every `bulk` jobs. A lane alone takes all."""
+
+    live: int = 8
+    bulk: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recycle:
+    """When the child is replaced by a fresh one, between two batches: after so many jobs, or above so much memory (resident,
+    in MiB). None: never."""
+
+    jobs: int | None = None
+    memory_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """For custody by lease. `seconds`: a worker that is silent for so long has lost the job; it renews every third of it."""
+
+    seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     custody: Custody = Custody.OFFSET
     order: Order = Order.NONE
     batch: Batch = Batch()
     retry: Retry = Retry()
     limits: Limits = Limits()
+    lanes: Lanes = Lanes()
+    recycle: Recycle = Recycle()
+    lease: Lease = Lease()
     #: Jobs held by one worker at most: polled, running or waiting for their delivery report.
     in_flight: int = 2000
     #: CPU threads that run `prepare` and `finish` beside the device. 0: in the device's own thread (light work).

@@ -18,6 +18,7 @@ SluiceError                 anything this package raises on purpose; carries `co
     ├── OutOfMemory         the device could not hold even this one job
     ├── JobTimeout          the hard limit passed
     ├── DeadlineExceeded    the deadline passed before it was done
+    ├── JobCancelled        somebody asked for it to stop, and it did
     ├── ConnectionFailed    something the job needs did not answer: retried
     ├── WorkerLost          the process that held the job died: retried up to the execution limit
     └── ProcessorBug        the processor raised what it never declared
@@ -44,6 +45,7 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     TIMEOUT_ERROR = "TIMEOUT_ERROR"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    CANCELLED = "CANCELLED"
     CONNECTION_ERROR = "CONNECTION_ERROR"
     WORKER_LOST = "WORKER_LOST"
     PROCESSOR_ERROR = "PROCESSOR_ERROR"
@@ -178,6 +180,11 @@ class JobTimeout(JobError):
 
 class DeadlineExceeded(JobError):
     code = ErrorCode.DEADLINE_EXCEEDED
+
+
+class JobCancelled(JobError):
+    code = ErrorCode.CANCELLED
+    exit_code = ExitCode.CANCELLED_OR_EXPIRED
 
 
 class ConnectionFailed(JobError):

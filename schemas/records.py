@@ -158,6 +158,20 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """An order to the engine, or a worker's word that it was heard. `action`: cancel, pause, resume; paused and resumed are
+    answers, and `by` is the worker then. `job_id` and `run` are a cancel's."""
+
+    action: str
+    at: datetime
+    by: str = ""
+    job_id: str | None = None
+    run: int = 0
+    processor: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EchoInput:
     """`delay_ms` is how long to pretend to work; `fail` names the error code to fail with (testing a backend's error path)."""
 

@@ -19,7 +19,8 @@ RELEASED = Path(__file__).parent / "released"
 
 def current() -> dict[str, str]:
     """Today's schemas, self-contained, by the role of their topic: `requests.echo`, `progress`, …"""
-    schemas = {"uploads": self_contained("Upload"), "progress": self_contained("Progress")}
+    shared = {"uploads": "Upload", "progress": "Progress", "control": "Control"}
+    schemas = {role: self_contained(name) for role, name in shared.items()}
     for name in known_processors():
         made = contract(name)
         schemas[f"requests.{name}"] = request_schema(made)

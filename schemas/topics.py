@@ -56,6 +56,10 @@ class TopicNames:
         return f"{self.prefix}progress"
 
     @property
+    def control(self) -> str:
+        return f"{self.prefix}control"
+
+    @property
     def dead_letters(self) -> str:
         return f"{self.prefix}dead-letters"
 
@@ -72,6 +76,7 @@ def declared(contracts: Iterable[AnyContract], names: TopicNames, partitions: in
     topics = [
         Topic(names.uploads, partitions, 7 * DAY_MS, self_contained("Upload")),
         Topic(names.progress, partitions, 1 * DAY_MS, self_contained("Progress")),
+        Topic(names.control, partitions, 15 * DAY_MS, self_contained("Control"), compacted=True),
         Topic(names.dead_letters, partitions, 90 * DAY_MS, None),
     ]
     for contract in contracts:
