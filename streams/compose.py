@@ -10,7 +10,11 @@ from schemas.registry import SchemaRegistry
 from streams.settings import Settings
 
 if TYPE_CHECKING:
+    from connectors.delivery_store import DeliveryStore
+    from connectors.due_store import DueStore
+    from connectors.job_store import JobStore
     from connectors.objects import ObjectStore
+    from connectors.store import SinkStore
 
 
 def registry(settings: Settings) -> SchemaRegistry:
@@ -29,6 +33,31 @@ def object_store(settings: Settings) -> ObjectStore:
     from connectors.objects import ObjectStore
 
     return ObjectStore(settings.objects)
+
+
+def sink_store(settings: Settings, *, application: str = "sluice sink") -> SinkStore:
+    """`application`: what the database calls its connection."""
+    from connectors.postgres.sink_store import PostgresSinkStore
+
+    return PostgresSinkStore(settings.database, application=application)
+
+
+def due_store(settings: Settings) -> DueStore:
+    from connectors.postgres.due_store import PostgresDueStore
+
+    return PostgresDueStore(settings.database)
+
+
+def delivery_store(settings: Settings) -> DeliveryStore:
+    from connectors.postgres.delivery_store import PostgresDeliveryStore
+
+    return PostgresDeliveryStore(settings.database)
+
+
+def job_store(settings: Settings) -> JobStore:
+    from connectors.postgres.job_store import PostgresJobStore
+
+    return PostgresJobStore(settings.database)
 
 
 def contracts(settings: Settings) -> list[AnyContract]:

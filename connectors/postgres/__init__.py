@@ -5,7 +5,6 @@ May import: schemas, psycopg (only here). Start reading at `migrations/0001_jobs
 
 from __future__ import annotations
 
-from connectors.postgres.job_store import JobStore
 from connectors.postgres.migrate import migrate, pending
 
-__all__ = ["JobStore", "migrate", "pending"]
+__all__ = ["migrate", "pending"]

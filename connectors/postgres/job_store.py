@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from psycopg.rows import dict_row
@@ -18,22 +18,20 @@ from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo
 
 
-class JobStore:
-    """Connects at first use. Used by one thread; a context manager that disconnects. Every call raises Unreachable, and
-    UsageError where `sluice migrate` was never run."""
+class PostgresJobStore:
+    """See `connectors.job_store.JobStore`. Connects at first use."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._connection: Connection | None = None
 
-    def __enter__(self) -> JobStore:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def job(self, job_id: str, run: int | None = None) -> JobView | None:
-        """A job by its current run, or by the given one; None when it was never heard of."""
         if not is_job_id(job_id):
             return None
         key = UUID(job_id)
@@ -53,7 +51,6 @@ class JobStore:
         limit: int = 50,
         after: tuple[datetime, str] | None = None,
     ) -> list[JobRow]:
-        """Jobs, the newest first. `after` is `(requested_at, job_id)` of the last row of the page before."""
         wanted = {
             "state": "r.state = %(state)s AND (%(state)s = 'COMPLETED' OR r.state <> 'COMPLETED')" if state else "true",
             "processor": "j.processor = %(processor)s" if processor else "true",
@@ -64,7 +61,6 @@ class JobStore:
         return [JobRow(**row) for row in rows]
 
     def counts(self, *, batch_id: str | None = None) -> dict[str, int]:
-        """How many jobs stand in each state, by their current runs: all of them, or those of one batch."""
         wanted = {"batch": "j.batch_id = %(batch_id)s" if batch_id else "true"}
         return {row["state"]: row["jobs"] for row in self._fetch("count_states", wanted, batch_id=batch_id)}
 

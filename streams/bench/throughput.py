@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from connectors.postgres import JobStore
 from schemas.errors import SluiceError
 from schemas.ids import new_id
 from schemas.records import EchoInput
+from streams import compose
 from streams.bench.latency import MESSAGE
 from streams.settings import Settings
 from streams.submit import Submitter
@@ -52,7 +52,7 @@ def measure(settings: Settings, jobs: int, warm_up: int) -> ThroughputReport:
         submitted = time.monotonic()
         stats = _wait(url, warm_up + jobs)
     seconds = stats["last_new_at"] - begun
-    with JobStore(settings.database) as store:
+    with compose.job_store(settings) as store:
         rows = store.counts(batch_id=batch).get("COMPLETED", 0)
     return ThroughputReport(
         jobs=jobs,

@@ -12,7 +12,7 @@ from streams.cli.options import Json
 from streams.cli.output import jsonable, say, say_json, table
 
 if TYPE_CHECKING:
-    from connectors.postgres import JobStore
+    from connectors.job_store import JobStore
     from connectors.views import DeliveryView, JobView
     from schemas.records import Coordinates
 
@@ -36,14 +36,14 @@ def job(job_id: JobId, /, *, run: Run = None, json: Json = False) -> int:
         sluice job 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10
         sluice job 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --json | jq .output
     """
-    from connectors.postgres import JobStore
     from schemas.errors import NotFound, UsageError
     from schemas.ids import is_job_id
+    from streams import compose
     from streams.settings import load_settings
 
     if not is_job_id(job_id):
         raise UsageError(f"{job_id!r} is no job id.", next_step="`sluice jobs` lists them.")
-    with JobStore(load_settings().database) as store:
+    with compose.job_store(load_settings()) as store:
         view = _look(store, job_id, run)
     if view is None:
         which = f"run {run} of job {job_id}" if run is not None else f"job {job_id}"

@@ -30,10 +30,10 @@ def jobs(
         sluice jobs --counts
         sluice jobs --state FAILED --limit 1000 --json | jq -r '.[].job_id'
     """
-    from connectors.postgres import JobStore
+    from streams import compose
     from streams.settings import load_settings
 
-    with JobStore(load_settings().database) as store:
+    with compose.job_store(load_settings()) as store:
         if counts:
             found = store.counts()
             say_json(found) if json else say(table(found.items(), ("STATE", "JOBS")))

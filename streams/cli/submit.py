@@ -185,12 +185,12 @@ def _wait(waiter: OutcomeWaiter, job_ids: Sequence[str], timeout_s: float, as_js
 
 def _already_decided(settings: Settings, job_id: str, as_json: bool) -> int | None:
     """The exit status of a job that this key had made, and finished, before: its outcome comes no second time."""
-    from connectors.postgres import JobStore
     from schemas.states import State
+    from streams import compose
     from streams.cli.job import as_text
     from streams.log.wait import exit_code_of
 
-    with JobStore(settings.database) as store:
+    with compose.job_store(settings) as store:
         view = store.job(job_id)
     if view is None or not (state := State(view.state)).terminal:
         return None

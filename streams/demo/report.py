@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connectors.postgres import JobStore
+from connectors.job_store import JobStore
 from schemas.records import Claim
 from streams import compose
 from streams.bench.receiver import Callback, Receiver
@@ -47,7 +47,7 @@ class Report:
 def gather(settings: Settings, plan: Plan, receiver: Receiver, picture: Path) -> Report:
     """Read rows, masks and callbacks. `broken` names each way in which the promise did not hold; it should be empty."""
     by_job = {callback.event()["data"]["job_id"]: callback for callback in receiver.callbacks}
-    with JobStore(settings.database) as store:
+    with compose.job_store(settings) as store:
         states = dict(store.counts(batch_id=plan.batch_id))
         volumes = [_volume(settings, store, plan, job, by_job.get(job)) for job in plan.volumes]
     times = [(by_job[job].at - plan.submitted_at[job]) * 1000 for job in plan.light if job in by_job]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
-from connectors.postgres import JobStore
 from schemas.errors import SluiceError
+from streams import compose
 from streams.bench.receiver import Receiver
 from streams.demo import plan, report, show, watch
 from streams.demo.report import Report
@@ -34,7 +34,7 @@ def demonstrate(settings: Settings, volumes: int, light: int, console: Console) 
         samples = _volumes(settings, volumes, seed, console)
         made = plan.submit(settings, receiver, samples, light)
         console.print(f"Submitted {len(made.volumes)} MR volumes and {len(made.light)} light jobs:")
-        with JobStore(settings.database) as store:
+        with compose.job_store(settings) as store:
             ended = watch.until_done(console, made.jobs, lambda: store.counts(batch_id=made.batch_id), PATIENCE_S)
         if not ended:
             raise SluiceError(

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.guard import AllowRules
-from connectors.postgres.delivery_store import PostgresDeliveryStore
-from streams import logs
+from streams import compose, logs
 from streams.notify.courier import Courier
 from streams.settings import Settings
 
@@ -42,7 +41,7 @@ async def deliver_until(
         target=lambda: (stop.wait(), loop.call_soon_threadsafe(ended.set)), name="notify-stop", daemon=True
     )
     watcher.start()
-    store = PostgresDeliveryStore(settings.database)
+    store = compose.delivery_store(settings)
     try:
         async with deliverer(settings) as made:
             courier = Courier(made, store, per_destination=settings.callback_connections, poll_s=poll_s)

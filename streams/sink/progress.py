@@ -7,8 +7,7 @@ import time
 
 from confluent_kafka import Consumer, KafkaException, Message
 
-from connectors.postgres.sink_store import PostgresSinkStore
-from connectors.store import ProgressRow
+from connectors.store import ProgressRow, SinkStore
 from schemas.codec import Codec
 from schemas.errors import SluiceError, UndecodableRecord
 from schemas.records import Progress
@@ -47,7 +46,7 @@ class ProgressMarker:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            store = PostgresSinkStore(self._settings.database, application="sluice progress")
+            store = compose.sink_store(self._settings, application="sluice progress")
             # Only what is said from now on matters: old signs of life say nothing.
             consumer = kafka.consumer(
                 self._settings, f"{self._settings.topic_prefix}sink-progress", **{"auto.offset.reset": "latest"}
@@ -63,7 +62,7 @@ class ProgressMarker:
                 consumer.close()
                 store.close()
 
-    def _turn(self, consumer: Consumer, store: PostgresSinkStore) -> None:
+    def _turn(self, consumer: Consumer, store: SinkStore) -> None:
         first = consumer.poll(TURN_S)
         messages = [] if first is None else [first, *consumer.consume(BATCH - 1, 0)]
         for message in messages:

@@ -6,8 +6,7 @@ import socket
 import threading
 import time
 
-from connectors.postgres.sink_store import PostgresSinkStore
-from connectors.store import Fenced
+from connectors.store import Fenced, SinkStore
 from schemas.errors import Unreachable
 from streams import compose, logs
 from streams.log import kafka
@@ -54,7 +53,7 @@ class Sink:
                 self._notifier.stop()
 
     def _one_session(self, stop: threading.Event) -> None:
-        store = PostgresSinkStore(self._settings.database)
+        store = compose.sink_store(self._settings)
         session: Session | None = None
         try:
             session = self._session(store, stop)
@@ -74,7 +73,7 @@ class Sink:
             if self._notifier is not None:
                 self._notifier.reconcile()
 
-    def _session(self, store: PostgresSinkStore, stop: threading.Event) -> Session:
+    def _session(self, store: SinkStore, stop: threading.Event) -> Session:
         table = read_topics(self._admin, self._settings.topics)
         who = f"sink@{socket.gethostname()}"
         codec = compose.codec(self._settings)

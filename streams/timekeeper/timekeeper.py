@@ -14,8 +14,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from connectors.due_store import DoneRow, Due
-from connectors.postgres.due_store import PostgresDueStore
+from connectors.due_store import DoneRow, Due, DueStore
 from schemas.avsc import request_schema
 from schemas.codec import Encoder
 from schemas.contract import contract
@@ -56,7 +55,7 @@ class Timekeeper:
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; leadership is given up then."""
-        store, reader = PostgresDueStore(self._settings.database), RequestReader(self._settings)
+        store, reader = compose.due_store(self._settings), RequestReader(self._settings)
         led = False
         try:
             while not stop.is_set():
@@ -75,7 +74,7 @@ class Timekeeper:
             store.close()
             reader.close()
 
-    def _turn(self, store: PostgresDueStore, reader: RequestReader) -> bool:
+    def _turn(self, store: DueStore, reader: RequestReader) -> bool:
         """Do what is due; True if there may be more."""
         due = store.due(BATCH)
         if due:
@@ -172,7 +171,7 @@ class Timekeeper:
 
     # ── pruning ──
 
-    def _prune(self, store: PostgresDueStore) -> None:
+    def _prune(self, store: DueStore) -> None:
         if self._keep is None or time.monotonic() < self._prune_at:
             return
         forgotten = store.prune(self._keep, PRUNE)

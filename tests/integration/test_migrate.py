@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from connectors.postgres import JobStore, migrate, pending
+from connectors.postgres import migrate, pending
+from connectors.postgres.job_store import PostgresJobStore
 from connectors.postgres.migrate import migrations
 from schemas.errors import Conflict, Unreachable, UsageError
 from tests.harness.databases import at, drop_database
@@ -50,7 +51,7 @@ def test_a_migration_that_was_edited_after_it_was_applied_is_refused_by_name(emp
 
 
 def test_a_database_without_tables_says_what_to_run(empty: str) -> None:
-    with JobStore(empty) as store, pytest.raises(UsageError, match="sluice migrate"):
+    with PostgresJobStore(empty) as store, pytest.raises(UsageError, match="sluice migrate"):
         store.counts()
 
 

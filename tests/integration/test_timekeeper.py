@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.postgres import JobStore
 from connectors.postgres.due_store import PostgresDueStore
 from schemas import headers
 from streams import compose
@@ -85,7 +84,7 @@ def test_a_retry_whose_request_is_gone_from_the_log_ends_the_job(settings: Setti
     job = header()
     scribe.result(job, "retry", retry_in_ms=50)  # without coordinates, and its request was never read
     scribe.wait(job, "FAILED")
-    with JobStore(settings.database) as store:
+    with compose.job_store(settings) as store:
         view = store.job(job.job_id)
     assert view is not None
     assert view.error is not None
