@@ -35,6 +35,7 @@ class LocalJobContext:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.soft_deadline: float | None = None
         self.stages: list[str] = []
 
     def open(self, claim: Claim) -> Path:

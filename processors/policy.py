@@ -43,12 +43,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`soft_ms`: the job is told. `hard_ms`: its process is killed. `executions`: starts of one attempt before the job is
-    taken for the killer of its process and dead-lettered. None means no limit."""
+    """`soft_ms`: the job is told. `hard_ms`: its process is killed. `executions`: how often its process may die under one
+    attempt before the job is taken for the killer and dead-lettered. `cancel_grace_ms`: what a job has, once it is told
+    to stop (somebody cancelled it, its deadline passed), before its process is killed. None means no limit."""
 
     soft_ms: int | None = None
     hard_ms: int | None = None
     executions: int = 3
+    cancel_grace_ms: int | None = 5000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@
 
 An exception from `prepare` or `finish` is that job's alone. One from `run` is the batch's: the engine bisects it until the
 bad job stands alone; return a `JobError` in an item's place when the batch can say itself which item is bad.
+
+`run` is given no context. Where a batch takes long enough to be worth stopping, let `prepare` put the job's context into the
+item it returns: `run` asks `item.ctx.cancelled()` between its steps and returns a `JobCancelled` in that item's place.
 """
 
 from __future__ import annotations
@@ -69,8 +72,18 @@ class JobContext(Protocol):
         """Tell how far the job is; at most two a second are published, the last one wins."""
         ...
 
+    @property
+    def soft_deadline(self) -> float | None:
+        """When the job is told to stop by itself, on the clock of `time.monotonic`: its soft limit. None: never."""
+        ...
+
     def cancelled(self) -> bool:
-        """True once somebody asked for this job to stop; long work looks now and then."""
+        """True once this job is to stop: somebody cancelled it, or its soft limit or its deadline has passed.
+
+        Long work looks now and then and raises JobCancelled; the engine knows which of the three it was and names it in the
+        result. A job that goes on although it was cancelled loses its process after `Limits.cancel_grace_ms`; one that
+        is done before keeps its success.
+        """
         ...
 
 

@@ -35,9 +35,14 @@ class Batcher(Generic[T]):
         """The device ran out of memory above `size`: make no larger batch again."""
         self._ceiling = max(1, min(self._ceiling, size))
 
-    def drop(self, unwanted: Callable[[T], bool]) -> None:
-        """Forget the waiting items that nobody wants any more."""
-        self._waiting = deque(entry for entry in self._waiting if not unwanted(entry[0]))
+    def drop(self, unwanted: Callable[[T], bool]) -> list[T]:
+        """Take out the waiting items that nobody wants any more."""
+        kept: deque[tuple[T, float]] = deque()
+        dropped = []
+        for entry in self._waiting:
+            dropped.append(entry[0]) if unwanted(entry[0]) else kept.append(entry)
+        self._waiting = kept
+        return dropped
 
     def due_at(self) -> float | None:
         """When the oldest item has waited long enough; None while nothing waits."""

@@ -1,6 +1,7 @@
 """The child's workbench: what runs now, what waits. It owns the device's thread; with `policy.threads`, CPU work overlaps.
 
-Everything that happens reaches it through one inbox: frames from the parent, and what the CPU threads have finished.
+Everything that happens reaches it through one inbox: frames from the parent, and what the CPU threads have finished. Only a
+cancel does not wait its turn: what waits is answered by the thread that hears it, while the device works on.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from processors.policy import Policy
-from schemas.errors import Unreachable
+from schemas.errors import ErrorCode, Unreachable
 from streams import logs
 from streams.batcher import Batcher
 from streams.worker.frames import Answer, Flag, JobFrame, Kind, unpack_jobs, unpack_slots
@@ -40,11 +42,12 @@ Inbox = SimpleQueue[Any]
 
 
 class Bench:
-    """`open` before `work`. Only the device's thread touches what is here, but for the inbox and the outbox."""
+    """`open` before `work`. What waits is touched by the device's thread and by `cancel`, each with the lock."""
 
     def __init__(self, policy: Policy, outbox: Outbox) -> None:
         self._policy = policy
         self._outbox = outbox
+        self._lock = threading.Lock()  # guards the three queues; taken once a batch
         self._ready: Batcher[Any] = Batcher(policy.batch)  # frames; with threads, prepared tasks
         self._waiting: deque[JobFrame] = deque()  # with threads: not yet given to one
         self._alone: deque[JobFrame] = deque()
@@ -71,9 +74,10 @@ class Bench:
         """Take in what has happened; waits only while there is nothing to do. False at the end."""
         try:
             event = self._inbox.get(block=not self._could_work())
-            while event is not None:
-                self._take_in(event)
-                event = self._inbox.get_nowait()
+            with self._lock:
+                while event is not None:
+                    self._take_in(event)
+                    event = self._inbox.get_nowait()
         except Empty:
             return True
         return False
@@ -99,6 +103,8 @@ class Bench:
             self._drop(frozenset(unpack_slots(event[1])))
 
     def _enqueue(self, frame: JobFrame) -> None:
+        if self._shop.stops and self._shop.stops.asked(frame.slot):
+            frame = _called_off(frame)
         if frame.flags & Flag.ALONE:
             self._alone.append(frame)
         elif self._pool is None:
@@ -112,16 +118,67 @@ class Bench:
         if self._pool is None:
             self._ready.drop(lambda frame: frame.slot in slots)
 
+    # ── cancel (the thread that hears the parent) ──
+
+    def cancel(self, inbox: Inbox, slots: Iterable[int]) -> None:
+        """These are to stop: those that wait are answered now, those that run are told. Work that has begun goes on."""
+        asked = set(slots)
+        self._inbox = inbox
+        with self._lock:
+            self._take_in_early()
+            frames, tasks = self._take_out(asked)
+            self._shop.stops.ask(asked)
+        answers = [self._shop.cancelled(task) for task in tasks]
+        for frame in frames:
+            self._answer_called_off(_called_off(frame), answers)
+        self._outbox.answers(answers)
+        inbox.put(len(tasks))  # this also wakes the device's thread, which may wait though we have filled its queues
+
+    def _answer_called_off(self, frame: JobFrame, answers: list[Answer]) -> None:
+        if self._readable(frame) and isinstance(answer := self._shop.open(frame), Answer):
+            answers.append(answer)
+
+    def _take_in_early(self) -> None:
+        """A job may still be in the inbox."""
+        faults = []
+        with suppress(Empty):
+            while True:
+                event = self._inbox.get_nowait()
+                if isinstance(event, BaseException):
+                    faults.append(event)  # ends the process, from the device's thread
+                else:
+                    self._take_in(event)
+        for fault in faults:
+            self._inbox.put(fault)
+
+    def _take_out(self, asked: set[int]) -> tuple[list[JobFrame], list[Task]]:
+        """Take the jobs in these slots from the queues."""
+        frames = [frame for frame in (*self._waiting, *self._alone) if frame.slot in asked]
+        self._waiting = deque(frame for frame in self._waiting if frame.slot not in asked)
+        self._alone = deque(frame for frame in self._alone if frame.slot not in asked)
+        tasks: list[Task] = []
+        for found in self._ready.drop(lambda item: _slot(item) in asked):
+            tasks.append(found) if isinstance(found, Task) else frames.append(found)
+        asked.difference_update(frame.slot for frame in frames)
+        asked.difference_update(task.frame.slot for task in tasks)
+        return frames, tasks
+
     # ── what is done ──
 
     def _step(self) -> None:
-        if self._alone and not self._busy:
-            self._run_inline([self._alone.popleft()])
-        elif self._pool is None:
-            self._run_inline(self._ready.take(time.monotonic(), idle=True))
-        else:
-            self._start_preparing(self._pool)
-            self._run_prepared(self._pool, self._ready.take(time.monotonic(), idle=True))
+        with self._lock:
+            if self._alone and not self._busy:
+                batch: list[Any] = [self._alone.popleft()]
+                inline = True
+            else:
+                inline = self._pool is None
+                batch = self._ready.take(time.monotonic(), idle=True)
+                if self._pool is not None:
+                    self._start_preparing(self._pool)
+        if inline:
+            self._run_inline(batch)
+        elif self._pool is not None:
+            self._run_prepared(self._pool, batch)
 
     def _run_inline(self, frames: list[JobFrame]) -> None:
         """All steps in this thread: light work, or a job that must be alone in the process."""
@@ -226,3 +283,14 @@ class Bench:
     def _finish(self, task: Task, outcome: Any) -> None:
         self._outbox.answers([self._shop.finish(task, outcome)])
         self._inbox.put(1)
+
+
+def _slot(item: JobFrame | Task) -> int:
+    return item.frame.slot if isinstance(item, Task) else item.slot
+
+
+def _called_off(frame: JobFrame) -> JobFrame:
+    """The same job, to be answered as cancelled and not to be run."""
+    if frame.flags & Flag.VERDICT:
+        return frame  # its end is known already
+    return frame._replace(flags=frame.flags | Flag.VERDICT, verdict=ErrorCode.CANCELLED.encode())

@@ -6,19 +6,22 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from connectors.objects import ClaimStore
 from processors import devices, weights
+from schemas.errors import DeadlineExceeded, JobCancelled, JobError, JobTimeout
 from schemas.records import Claim
 from streams import logs
+from streams.worker.stops import Stops
 
 log = logs.get("worker")
 
-#: stage, percent, message
-Tell = Callable[[str, float | None, str], None]
+#: slot, stage, percent, message
+Tell = Callable[[int, str, float | None, str], None]
 
 
 class WorkerLoadContext:
@@ -49,14 +52,27 @@ class WorkerLoadContext:
 class WorkerJobContext:
     """One job's doors to the outside. Costs nothing until a file is touched."""
 
-    __slots__ = ("_folder", "_root", "_soft_deadline", "_store", "_tell", "saved")
+    __slots__ = ("_deadline", "_folder", "_root", "_slot", "_stops", "_store", "_tell", "saved", "soft_deadline")
 
-    def __init__(self, store: ClaimStore, root: Path, tell: Tell, soft_deadline: float | None) -> None:
+    def __init__(
+        self,
+        store: ClaimStore,
+        root: Path,
+        tell: Tell,
+        soft_deadline: float | None,
+        *,
+        slot: int,
+        stops: Stops,
+        deadline: datetime | None,
+    ) -> None:
         self._store = store
         self._root = root
         self._tell = tell
-        self._soft_deadline = soft_deadline
+        self._slot = slot
+        self._stops = stops
+        self._deadline = deadline
         self._folder: Path | None = None
+        self.soft_deadline = soft_deadline
         #: Claims of everything the job stored; they travel in the result as `output_refs`.
         self.saved: list[Claim] = []
 
@@ -74,10 +90,20 @@ class WorkerJobContext:
         return self._folder
 
     def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
-        self._tell(stage, percent, message)
+        self._tell(self._slot, stage, percent, message)
 
     def cancelled(self) -> bool:
-        return self._soft_deadline is not None and time.monotonic() >= self._soft_deadline
+        return self.told_to_stop() is not None
+
+    def told_to_stop(self) -> JobError | None:
+        """Why the job is to stop, as the error that it ends with if it does; None while it may go on."""
+        if self._stops.asked(self._slot):
+            return JobCancelled("The job was cancelled.")
+        if self._deadline is not None and datetime.now(UTC) >= self._deadline:
+            return DeadlineExceeded("The deadline passed while the job ran, and it stopped.")
+        if self.soft_deadline is not None and time.monotonic() >= self.soft_deadline:
+            return JobTimeout("The job's soft limit passed, and it stopped.")
+        return None
 
     def close(self) -> None:
         """Remove what the job left on disk."""

@@ -24,7 +24,7 @@ DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Di
 
 
 class Kind(IntEnum):
-    """From the parent: CONFIG once, JOBS, DROP. From the child: READY or BROKEN once, then the others."""
+    """From the parent: CONFIG once, JOBS, DROP, CANCEL. From the child: READY or BROKEN once, then the others."""
 
     CONFIG = 1
     JOBS = 2
@@ -34,6 +34,7 @@ class Kind(IntEnum):
     STARTED = 6
     ANSWERS = 7
     PROGRESS = 8
+    CANCEL = 9
 
 
 class Flag(IntEnum):

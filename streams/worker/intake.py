@@ -17,6 +17,7 @@ from schemas.errors import (
     DeadlineExceeded,
     ErrorCode,
     HeaderMismatch,
+    JobCancelled,
     JobError,
     JobTimeout,
     PayloadTooLarge,
@@ -43,6 +44,8 @@ VERDICTS: dict[str, JobError] = {
         "The job's process died each time it was run.",
         next_step="Look at the worker's log and at the input: it may need more memory than the machine has.",
     ),
+    ErrorCode.CANCELLED: JobCancelled("The job was cancelled."),
+    ErrorCode.DEADLINE_EXCEEDED: DeadlineExceeded("The deadline passed while the job ran, so its process was killed."),
     ErrorCode.PAYLOAD_TOO_LARGE: PayloadTooLarge("Kafka refused the result because it is too large."),
 }
 

@@ -36,6 +36,7 @@ class Held:
     """One job in this worker's hands."""
 
     __slots__ = (
+        "deaths",
         "execution",
         "flags",
         "message",
@@ -55,7 +56,8 @@ class Held:
         self.owned = owned
         self.size = size
         self.received_us = received_us
-        self.execution = 1
+        self.execution = 1  # starts of this attempt, as the wire shows them
+        self.deaths = 0  # how often its process died while it ran, and not by our hand: what makes a job a killer
         self.flags = 0
         self.verdict = b""
         self.trace: bytes | None = None  # the caller's traceparent, handed on in the result

@@ -17,7 +17,7 @@ from typing import Any
 
 from processors.policy import Policy
 from schemas.codec import Encoder
-from schemas.errors import InvalidInput, JobError, PayloadTooLarge, ProcessorBug, SluiceError
+from schemas.errors import InvalidInput, JobCancelled, JobError, PayloadTooLarge, ProcessorBug, SluiceError
 from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN
 from schemas.ids import is_job_id
 from schemas.plain import to_plain
@@ -68,7 +68,9 @@ class Judge:
         self._jitter = jitter
 
     def disposition(self, error: JobError, header: JobHeader) -> tuple[Disposition, int | None]:
-        """RETRY and the milliseconds to wait, or FAILED."""
+        """RETRY and the milliseconds to wait, or how the job ends."""
+        if isinstance(error, JobCancelled):
+            return Disposition.CANCELLED, None
         retry = self._policy.retry
         if not error.retryable or error.code in retry.never or header.attempt >= header.max_attempts:
             return Disposition.FAILED, None

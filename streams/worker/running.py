@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from schemas.errors import ErrorCode
+
 QUIET_S = 0.25
 PERIOD_S = 0.5
 
@@ -35,6 +37,7 @@ class Running:
     def __init__(self) -> None:
         self._since: dict[int, float] = {}  # by slot, the oldest first
         self._limits: dict[int, float] = {}
+        self._asked: dict[int, float | None] = {}  # to stop: when our patience ends
         self._told: dict[int, _Told] = {}
 
     def started(self, slots: Iterable[int], hard_ms: int | None, now: float) -> None:
@@ -49,18 +52,34 @@ class Running:
             self._since.pop(slot, None)
             if self._limits:
                 self._limits.pop(slot, None)
+            if self._asked:
+                self._asked.pop(slot, None)
             if self._told:
                 self._told.pop(slot, None)
 
-    def clear(self) -> None:
-        """The child is gone."""
-        self._since.clear()
-        self._limits.clear()
-        self._told.clear()
+    def clear(self) -> set[int]:
+        """The child is gone; the slots of the jobs that had been asked to stop."""
+        asked = set(self._asked)
+        for each in (self._since, self._limits, self._asked, self._told):
+            each.clear()
+        return asked
 
-    def overdue(self, now: float) -> list[int]:
-        """Slots whose hard limit has passed."""
-        return [slot for slot, limit in self._limits.items() if now >= limit]
+    def ask(self, slots: Iterable[int], until: float | None) -> None:
+        """These were told to stop. One that has begun has until then (None: for ever); asked again, nothing is added."""
+        for slot in slots:
+            self._asked.setdefault(slot, until)
+
+    def overdue(self, now: float) -> dict[int, ErrorCode]:
+        """Slots of jobs that their process is to be killed for, and why."""
+        late = {slot: ErrorCode.TIMEOUT_ERROR for slot, limit in self._limits.items() if now >= limit}
+        if self._asked:
+            asked = self._asked.items()
+            late |= {
+                slot: ErrorCode.CANCELLED
+                for slot, until in asked
+                if until is not None and now >= until and slot in self._since
+            }
+        return late
 
     def tell(self, slot: int, stage: str, percent: float | None, message: str) -> None:
         """The processor says how far it is."""

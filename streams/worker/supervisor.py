@@ -1,7 +1,9 @@
 """Keeps a child alive and hears it: which jobs run, what became of them, and what to do with them when it dies.
 
 A job that was being worked on when its process died is a suspect: it runs again alone, so that one killer takes no innocent
-with it, and after too many starts it is not run any more. Jobs that only waited in the child run again as if nothing had been.
+with it, and after too many deaths it is not run any more. Jobs that only waited in the child run again as if nothing had been.
+Where we killed the child, for a job over its limit or one that would not stop, nobody else is suspected: its batch mates have
+one more execution and nothing to answer for.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 
 from schemas.errors import ErrorCode, StartupError
 from streams import logs
-from streams.worker import frames
+from streams.worker import frames, judge
 from streams.worker.child_process import ChildProcess
 from streams.worker.config import ChildConfig
 from streams.worker.frames import Flag, Kind
@@ -45,6 +47,7 @@ class Supervisor:
         self._start_deaths = 0
         self._was_ready = False
         self._executions = 3
+        self._grace_s: float | None = 5.0
         self._reopened: deque[Held] = deque()
         self.publisher: Publisher | None = None
         self._next_look = 0.0
@@ -67,9 +70,15 @@ class Supervisor:
             if self._spoke.wait(0.1):
                 self._recover_if_ended()
                 if self._child is not None and self._child.ready is not None:
-                    self._executions = int(self._child.ready["executions"])
+                    self._obey(self._child.ready)
                     return self._child.ready
         return None
+
+    def _obey(self, ready: dict[str, Any]) -> None:
+        """The limits of the processor's policy."""
+        self._executions = int(ready["executions"])
+        grace_ms = ready["cancel_grace_ms"]
+        self._grace_s = None if grace_ms is None else grace_ms / 1000
 
     def _spawn(self) -> None:
         self._ended.clear()
@@ -99,6 +108,16 @@ class Supervisor:
             self._child.send(frames.write_frame(Kind.DROP, [frames.pack_slots(slots)]))
         with self._lock:
             self._running.ended(slots)
+
+    def cancel(self, slots: Iterable[int]) -> None:
+        """Somebody asked for these jobs to stop. What waits is answered at once; what runs is told, and loses its process
+        after the policy's grace. Slots that nobody waits for any more are left out. From the main thread."""
+        asked = [slot for slot in slots if self._ledger.held(slot) is not None]
+        if not asked or self._child is None:
+            return
+        with self._lock:
+            self._running.ask(asked, None if self._grace_s is None else time.monotonic() + self._grace_s)
+        self._child.send(frames.write_frame(Kind.CANCEL, [frames.pack_slots(asked)]))
 
     # ── what the child says (reader thread) ──
 
@@ -160,36 +179,49 @@ class Supervisor:
             self._child.kill()
             self._ended.wait()
 
-    def _enforce(self, overdue: list[int]) -> None:
-        """Kill the child. One overdue job is to blame; among several nobody is yet, they run again alone."""
+    def _enforce(self, overdue: dict[int, ErrorCode]) -> None:
+        """Kill the child for these jobs."""
         assert self._child is not None
-        log.warning("hard_limit", jobs=len(overdue), child=self._child.pid)
+        overdue = {slot: why for slot, why in overdue.items() if self._ledger.held(slot) is not None}
+        if not overdue:
+            return
+        log.warning("child_killed", child=self._child.pid, reasons=sorted(set(overdue.values())), jobs=len(overdue))
         self._child.kill()
         self._ended.wait()  # everything it had said is heard first: a job that just made it is not to blame
-        still = [held for held in self._ledger.unanswered() if held.slot in overdue]
-        if len(still) == 1:
-            still[0].verdict = ErrorCode.TIMEOUT_ERROR.encode()
-        self._recover_if_ended()
+        self._recover(overdue)
 
     def _recover_if_ended(self) -> None:
-        if not self._ended.is_set() or self._child is None:
-            return
+        if self._ended.is_set() and self._child is not None:
+            self._recover(None)
+
+    def _recover(self, overdue: dict[int, ErrorCode] | None) -> None:
+        """Start another child and give it what the last one left. `overdue`: the jobs we killed it for; None: it died."""
+        assert self._child is not None
         status = self._child.reap()
         if self._broken is not None:
             raise self._broken
         self._count_start_death(status)
         jobs = self._ledger.unanswered()
-        suspects = [held for held in jobs if held.started]
-        log.warning(
-            "child_died", processor=self._config.processor, status=status, held=len(jobs), suspects=len(suspects)
-        )
         with self._lock:
-            self._running.clear()
+            asked = self._running.clear()
+        suspects = self._judge_all(jobs, asked, overdue)
+        log.warning("child_died", processor=self._config.processor, status=status, held=len(jobs), suspects=suspects)
         self.restarts += 1
         self._spawn()
-        for held in suspects:
-            self._judge(held)
         self.send(jobs)
+
+    def _judge_all(self, jobs: list[Held], asked: set[int], overdue: dict[int, ErrorCode] | None) -> int:
+        """What becomes of the jobs that were in a child that is gone; how many are suspected of having killed it."""
+        running = [held for held in jobs if held.started]
+        if overdue is None:
+            for held in running:
+                judge.died_under(held, self._executions)
+        else:
+            judge.killed_for(running, overdue)
+        for held in jobs:
+            if held.slot in asked:
+                judge.called_off(held)
+        return 0 if overdue is not None else len(running)
 
     def _count_start_death(self, status: int) -> None:
         assert self._child is not None
@@ -202,19 +234,6 @@ class Supervisor:
                 f"(exit status {status}).",
                 next_step="Its own words stand in the log above; a negative status is the signal that killed it.",
             )
-
-    def _judge(self, held: Held) -> None:
-        """What becomes of a job whose process died under it."""
-        held.started = False
-        if held.flags & Flag.VERDICT:  # not even its verdict could be written: reading it kills
-            held.flags |= Flag.UNREADABLE
-        elif held.verdict:
-            held.flags = Flag.VERDICT
-        elif held.execution >= self._executions:
-            held.flags, held.verdict = Flag.VERDICT, ErrorCode.WORKER_LOST.encode()
-        else:
-            held.execution += 1
-            held.flags = Flag.ALONE
 
     def refuse_for_size(self, held: Held) -> None:
         """Kafka refused its result: the child is to make a small one that says so. From the deliverer's thread."""

@@ -12,19 +12,17 @@ from typing import Any
 
 from connectors.objects import ClaimStore
 from processors.protocol import AnyProcessor, Job
-from schemas.errors import JobError
+from schemas.errors import JobCancelled, JobError
 from schemas.records import JobHeader
 from streams import logs
 from streams.worker.bisect import run_all
-from streams.worker.context import WorkerJobContext
+from streams.worker.context import Tell, WorkerJobContext
 from streams.worker.frames import Answer, JobFrame
 from streams.worker.intake import Intake, Opened, Task, soft_deadline
 from streams.worker.results import ResultWriter, now_us
+from streams.worker.stops import Stops
 
 log = logs.get("worker")
-
-#: slot, stage, percent, message
-TellProgress = Callable[[int, str, float | None, str], None]
 
 
 class Workshop:
@@ -37,7 +35,7 @@ class Workshop:
         writer: ResultWriter,
         store: ClaimStore,
         scratch: Path,
-        tell: TellProgress,
+        tell: Tell,
         on_out_of_memory: Callable[[int], None],
     ) -> None:
         self._processor = processor
@@ -47,6 +45,8 @@ class Workshop:
         self._scratch = scratch
         self._tell = tell
         self._on_out_of_memory = on_out_of_memory
+        #: Jobs that are to stop, where they have begun.
+        self.stops = Stops()
 
     def can_read(self, frame: JobFrame) -> bool:
         return self._intake.can_read(frame)
@@ -61,6 +61,7 @@ class Workshop:
         began = time.perf_counter()
         task.clock.started_us = now_us()
         try:
+            self._stop_if_asked(task)
             task.item = self._processor.prepare(task.job, task.context)
         except Exception as error:  # noqa: BLE001 - a processor may raise anything; it is this job's outcome
             return self._failed(task, error)
@@ -83,6 +84,7 @@ class Workshop:
             return self._failed(task, outcome)
         began = time.perf_counter()
         try:
+            self._stop_if_asked(task)
             output = self._processor.finish(task.job, outcome, task.context)
         except Exception as error:  # noqa: BLE001 - see prepare
             return self._failed(task, error)
@@ -99,16 +101,30 @@ class Workshop:
 
     def _task(self, frame: JobFrame, opened: Opened) -> Task:
         request = opened.request
-        slot, tell = frame.slot, self._tell
         context = WorkerJobContext(
             self._store,
             self._scratch,
-            lambda stage, percent, message: tell(slot, stage, percent, message),
+            self._tell,
             soft_deadline(request.header, self._processor.policy.limits.soft_ms),
+            slot=frame.slot,
+            stops=self.stops,
+            deadline=request.header.deadline,
         )
         return Task(frame, Job(request.header, request.input), context, header=opened.header)
 
+    def cancelled(self, task: Task) -> Answer:
+        """The answer of a job that waited, prepared, when somebody cancelled it."""
+        return self._failed(task, JobCancelled("The job was cancelled before it reached the device."))
+
+    def _stop_if_asked(self, task: Task) -> None:
+        """Between two steps of a job: nothing is begun that nobody wants any more."""
+        if self.stops and self.stops.asked(task.frame.slot):
+            raise JobCancelled("The job was cancelled.")
+
     def _failed(self, task: Task, error: Exception) -> Answer:
+        if isinstance(error, JobCancelled):  # the processor saw that it is to stop; we know why
+            error = task.context.told_to_stop() or error
+            self.stops.heeded(task.frame.slot)
         task.context.close()
         if not isinstance(error, JobError):
             _log_bug(task, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.errors import ErrorCode
 from streams.worker.running import Running
 
 
@@ -49,22 +50,48 @@ def test_jobs_past_their_limit_are_overdue_until_they_end() -> None:
     running.started([1, 2], 1000, 0.0)
     running.started([3], None, 0.0)
     running.started([2], 5000, 0.0)
-    assert running.overdue(0.9) == []
-    assert running.overdue(1.0) == [1]
+    assert running.overdue(0.9) == {}
+    assert running.overdue(1.0) == {1: ErrorCode.TIMEOUT_ERROR}
     running.ended([1])
-    assert running.overdue(2.0) == []
+    assert running.overdue(2.0) == {}
 
 
 def test_a_new_start_counts_the_limit_anew() -> None:
     running = Running()
     running.started([1], 1000, 0.0)
     running.started([1], 1000, 0.8)
-    assert running.overdue(1.5) == []
+    assert running.overdue(1.5) == {}
 
 
 def test_with_its_process_everything_is_forgotten() -> None:
     running = Running()
     running.started([1], 10, 0.0)
     running.clear()
-    assert running.overdue(9.0) == []
+    assert running.overdue(9.0) == {}
     assert running.notes(9.0) == []
+
+
+def test_a_running_job_that_was_asked_to_stop_is_overdue_when_patience_ends() -> None:
+    running = Running()
+    running.started([1], None, 0.0)
+    running.ask([1, 2], 5.0)
+    running.ask([1], 9.0)
+    assert running.overdue(4.9) == {}
+    assert running.overdue(5.0) == {1: ErrorCode.CANCELLED}, "job 2 waits: its process is not to blame"
+
+
+def test_a_job_that_stops_when_asked_is_not_overdue() -> None:
+    running = Running()
+    running.started([1], 100_000, 0.0)
+    running.ask([1], 5.0)
+    running.ended([1])
+    assert running.overdue(6.0) == {}
+
+
+def test_without_a_grace_a_job_that_was_asked_is_never_killed_but_remembered() -> None:
+    running = Running()
+    running.started([1], None, 0.0)
+    running.ask([1, 2], None)
+    assert running.overdue(1e9) == {}
+    assert running.clear() == {1, 2}
+    assert running.clear() == set()

@@ -1,0 +1,128 @@
+"""Cancelling jobs inside the child: what waits is answered while the device works, what runs is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from processors.policy import Batch, Policy
+from processors.protocol import Job, JobContext
+from schemas.errors import JobCancelled
+from schemas.records import EchoInput
+from streams.worker.frames import Flag
+from streams.worker.stops import Stops
+from tests.unit.streams.worker.bench_kit import Kit, Upper
+
+
+class Steady(Upper):
+    """Its device works on "hold" until `go`; "heed" raises as soon as it is told to stop."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.busy, self.go = threading.Event(), threading.Event()
+        self.contexts: dict[str, JobContext] = {}
+
+    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> str:
+        self.contexts[job.input.message] = ctx
+        return super().prepare(job, ctx)
+
+    def run(self, items: Sequence[str]) -> Sequence[str]:
+        if items[0] in ("hold", "heed"):
+            self.busy.set()
+            assert self.go.wait(10)
+        if "heed" in items and self.contexts["heed"].cancelled():
+            raise JobCancelled("Told to stop.")
+        return super().run(items)
+
+
+@pytest.fixture(params=[0, 2], ids=["in the device's thread", "with CPU threads"])
+def processor(request: pytest.FixtureRequest) -> Steady:
+    return Steady(Policy(batch=Batch(1), threads=request.param))
+
+
+@pytest.fixture
+def kit(processor: Steady, tmp_path: Path) -> Iterator[Kit]:
+    made = Kit(processor, tmp_path)
+    worker = threading.Thread(target=made.bench.work, args=(made.inbox,))
+    worker.start()
+    yield made
+    processor.go.set()
+    made.inbox.put(None)
+    worker.join(10)
+    assert not worker.is_alive()
+
+
+def disposition(kit: Kit, slot: int) -> str:
+    return str(kit.result(slot)["result"]["disposition"])
+
+
+def test_jobs_that_wait_are_answered_while_the_device_works(kit: Kit, processor: Steady) -> None:
+    kit.send(kit.say("hold"))
+    assert processor.busy.wait(10)
+    kit.send(kit.say("a"), kit.say("b"), kit.say("c"))
+    kit.send(kit.say("alone"), flags=Flag.ALONE)
+    kit.bench.cancel(kit.inbox, [1, 3, 4])
+    assert kit.outbox.wait_for(3), "the device is still busy"
+    assert [disposition(kit, slot) for slot in (1, 3, 4)] == ["cancelled"] * 3
+    assert kit.code(1) == "CANCELLED"
+    processor.go.set()
+    assert kit.outbox.wait_for(5)
+    assert [disposition(kit, slot) for slot in (0, 2)] == ["succeeded"] * 2
+    assert [item for batch in processor.batches for item in batch] == ["hold", "b"]
+
+
+def test_a_running_job_is_told_and_may_stop(kit: Kit, processor: Steady) -> None:
+    kit.send(kit.say("heed"))
+    assert processor.busy.wait(10)
+    assert not processor.contexts["heed"].cancelled()
+    kit.bench.cancel(kit.inbox, [0])
+    assert processor.contexts["heed"].cancelled()
+    processor.go.set()
+    assert kit.outbox.wait_for(1)
+    assert (disposition(kit, 0), kit.code(0)) == ("cancelled", "CANCELLED")
+
+
+def test_a_job_that_is_told_before_its_last_step_does_not_begin_it(kit: Kit, processor: Steady) -> None:
+    kit.send(kit.say("hold"))
+    assert processor.busy.wait(10)
+    kit.bench.cancel(kit.inbox, [0])
+    processor.go.set()
+    assert kit.outbox.wait_for(1)
+    assert disposition(kit, 0) == "cancelled"
+
+
+def test_a_job_that_was_cancelled_before_it_came_is_not_run(kit: Kit, processor: Steady) -> None:
+    kit.bench.cancel(kit.inbox, [0])
+    kit.send(kit.say("a"))
+    kit.send(kit.say("b"), flags=Flag.VERDICT, verdict=b"CANCELLED")
+    assert kit.outbox.wait_for(2)
+    assert [disposition(kit, slot) for slot in (0, 1)] == ["cancelled"] * 2
+    assert processor.batches == []
+
+
+def test_a_job_that_stops_for_its_soft_limit_was_not_cancelled(kit: Kit, processor: Steady) -> None:
+    kit.send(kit.say("heed", soft_limit_ms=0, max_attempts=1))
+    processor.go.set()
+    assert kit.outbox.wait_for(1)
+    assert (disposition(kit, 0), kit.code(0)) == ("failed", "TIMEOUT_ERROR")
+
+
+def test_cancelling_what_is_over_does_nothing(kit: Kit) -> None:
+    kit.send(kit.say("a"))
+    assert kit.outbox.wait_for(1)
+    kit.bench.cancel(kit.inbox, [0, 99])
+    kit.send(kit.say("b"))
+    assert kit.outbox.wait_for(2)
+    assert disposition(kit, 0) == "succeeded"
+
+
+@pytest.mark.parametrize("look", [lambda stops: stops.asked(0), lambda stops: stops.asked(1)])
+def test_only_so_many_are_remembered(look: Callable[[Stops], bool]) -> None:
+    stops = Stops(kept=2)
+    stops.ask([0, 1, 2, 3])
+    assert not look(stops)
+    assert stops.asked(2)
+    assert stops.asked(3)
