@@ -5,7 +5,9 @@ torch saying that CUDA is available proves little: a driver too old, a full or a
 
 from __future__ import annotations
 
+import gc
 import re
+import sys
 from dataclasses import dataclass
 
 from schemas.errors import StartupError
@@ -15,11 +17,17 @@ _WANTED = re.compile(r"^(auto|cpu|cuda(:\d+)?)$")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """`name`: "cpu" or "cuda:N". `reason`: why this one. `warning`: whether an operator should read the reason."""
+    """`name`: "cpu" or "cuda:N". `reason`: why this one. `fallback`: what went wrong with the better one that `auto` would
+    have taken, in a line; None when nothing did."""
 
     name: str
     reason: str
-    warning: bool = False
+    fallback: str | None = None
+
+    @property
+    def warning(self) -> bool:
+        """Whether an operator should read the reason."""
+        return self.fallback is not None
 
 
 def pick_device(wanted: str = "auto") -> Device:
@@ -36,7 +44,7 @@ def pick_device(wanted: str = "auto") -> Device:
     if fault is None:
         return Device(name, "asked for" if wanted != "auto" else "a kernel ran on it")
     if wanted == "auto":
-        return Device("cpu", f"running on the CPU, because CUDA does not work here: {fault}", warning=True)
+        return Device("cpu", f"running on the CPU, because CUDA does not work here: {fault}", fault)
     raise StartupError(f"{wanted} was asked for and does not work: {fault}.", next_step="Use --device auto or cpu.")
 
 
@@ -54,3 +62,11 @@ def cuda_fault(name: str) -> str | None:
     except (RuntimeError, AssertionError) as error:
         return (str(error).strip().splitlines() or [type(error).__name__])[0]
     return None if total == 64.0**3 else f"a kernel on {name} computed {total}"
+
+
+def release_memory() -> None:
+    """Give back what the device's allocator keeps in reserve, after it ran out. Does nothing where torch was never imported."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()

@@ -17,17 +17,21 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """When jobs run together. A batch is closed at `max_size` jobs or `max_wait_ms` after its first job, and at once
-    while the device is idle."""
+    """When jobs run together. A batch is closed at `max_size` jobs, at `max_cost`, or `max_wait_ms` after its first job, and
+    at once while the device is idle. `max_cost` is in the unit of the processor's `cost` (pixels, tokens, seconds of
+    audio); a job that is dearer runs alone. None: no limit."""
 
     max_size: int = 1
     max_wait_ms: float = 0.0
+    max_cost: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_size < 1:
             raise ValueError(f"max_size must be at least 1, got {self.max_size}")
         if self.max_wait_ms < 0:
             raise ValueError(f"max_wait_ms must not be negative, got {self.max_wait_ms}")
+        if self.max_cost is not None and not self.max_cost > 0:
+            raise ValueError(f"max_cost must be above 0, got {self.max_cost}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,10 @@ class Lanes:
 
     live: int = 8
     bulk: int = 1
+
+    def __post_init__(self) -> None:
+        if self.live < 1 or self.bulk < 1:
+            raise ValueError(f"a lane's weight must be at least 1, got live {self.live} and bulk {self.bulk}")
 
 
 @dataclass(frozen=True, slots=True)

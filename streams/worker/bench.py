@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -58,9 +58,10 @@ class Bench:
     def open(self, shop: Workshop) -> None:
         self._shop = shop
 
-    def out_of_memory(self, safe: int) -> None:
-        self._ready.lower(safe)
-        log.warning("out_of_memory", batch_size_from_now=self._ready.ceiling)
+    def out_of_memory(self, tasks: Sequence[Task]) -> None:
+        """The device could not hold these together."""
+        self._ready.lower((len(tasks) + 1) // 2)
+        log.warning("out_of_memory", batch_size=len(tasks), batch_size_from_now=self._ready.ceiling())
 
     def work(self, inbox: Inbox) -> None:
         """Until the parent closes its pipe."""
@@ -241,7 +242,7 @@ class Bench:
 
     def _may_start(self) -> bool:
         """Prepared jobs cost memory: hold the batch that runs, the next one and what the threads are at, no more."""
-        room = 2 * self._ready.ceiling + self._policy.threads
+        room = 2 * self._ready.ceiling() + self._policy.threads
         return bool(self._waiting) and not self._alone and self._busy < room
 
     def _start_preparing(self, pool: ThreadPoolExecutor) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from connectors.objects import ClaimStore
+from processors import devices
 from processors.protocol import AnyProcessor, Job
 from schemas.errors import JobCancelled, JobError
 from schemas.records import JobHeader
 from streams import logs
-from streams.worker.bisect import run_all
+from streams.worker.bisect import as_out_of_memory, is_out_of_memory, run_all
 from streams.worker.context import Tell, WorkerJobContext
 from streams.worker.frames import Answer, JobFrame
 from streams.worker.intake import Intake, Opened, Task, soft_deadline
@@ -36,7 +37,7 @@ class Workshop:
         store: ClaimStore,
         scratch: Path,
         tell: Tell,
-        on_out_of_memory: Callable[[int], None],
+        on_out_of_memory: Callable[[Sequence[Task]], None],
     ) -> None:
         self._processor = processor
         self._intake = intake
@@ -71,7 +72,12 @@ class Workshop:
     def run(self, tasks: Sequence[Task]) -> list[Any]:
         """The device's outcomes, one a task: a raw output or an exception."""
         began = time.perf_counter()
-        outcomes = run_all(self._processor.run, [task.item for task in tasks], self._on_out_of_memory)
+
+        def did_not_fit(start: int, stop: int) -> None:
+            devices.release_memory()
+            self._on_out_of_memory(tasks[start:stop])
+
+        outcomes = run_all(self._processor.run, [task.item for task in tasks], did_not_fit)
         took, size = _ms_since(began), len(tasks)
         for task in tasks:
             task.clock.run_ms, task.clock.batch_size = took, size
@@ -126,6 +132,8 @@ class Workshop:
             error = task.context.told_to_stop() or error
             self.stops.heeded(task.frame.slot)
         task.context.close()
+        if is_out_of_memory(error):
+            error = as_out_of_memory(error)
         if not isinstance(error, JobError):
             _log_bug(task, error)
         return self._writer.failed(task.frame, task.job.header, error, task.clock)
