@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from connectors.payload_store import Payload
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A run whose time has come. `kind`: retry or deadline. The place is its request's; None if it was never told."""
+    """A run whose time has come. `kind`: retry, not_before, deadline or cancel. The place is its request's; None if it was
+    never told. `reason`: why it is cancelled, as far as it was said."""
 
     job_id: str
     run: int
@@ -22,6 +25,7 @@ class Due:
     topic_id: bytes | None
     partition: int | None
     offset: int | None
+    reason: str = ""
 
 
 class DoneRow(NamedTuple):
@@ -39,7 +43,12 @@ class DueStore(Protocol):
     """Used by one thread. Every call raises Unreachable while the store does not answer; leadership is lost then."""
 
     def lead(self) -> bool:
-        """Become the one leader, or stay it. False while somebody else is."""
+        """Become the one leader, or stay it. False while somebody else is. A leader that says nothing for six seconds has
+        lost it: then it is stopped, hangs, or is cut off."""
+        ...
+
+    def pulse(self) -> None:
+        """A sign of life, for a leader that has something to wait for elsewhere."""
         ...
 
     def due(self, limit: int) -> list[Due]:
@@ -48,6 +57,16 @@ class DueStore(Protocol):
 
     def done(self, rows: Sequence[DoneRow]) -> None:
         """What is done is safely in the log. A run that moved on meanwhile is left as it is."""
+        ...
+
+    def open_cancels(self, grace: timedelta, limit: int) -> list[Due]:
+        """Runs that somebody asked to stop and that are to be ended now: waiting ones, and those that run `grace` after
+        the order was heard. At most `limit` orders are looked at; each returned one is not looked at again for ten seconds."""
+        ...
+
+    def unsent(self, limit: int) -> list[Payload]:
+        """Accepted requests that should have been read from the log by now, and were not. At most `limit` are looked at;
+        how long until one is looked at again doubles."""
         ...
 
     def prune(self, older_than: timedelta, limit: int) -> int:

@@ -49,6 +49,7 @@ class RunRow(NamedTuple):
     owner: str | None
     due_in_ms: int | None
     deadline: datetime | None
+    not_before: datetime | None  # only of a request that the timekeeper has not released yet
     topic_id: bytes | None  # of the request; with partition and place
     partition: int | None
     place: int | None

@@ -61,6 +61,52 @@ class HistoryLine:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelView:
+    """That somebody asked for a run to stop. `requested_at` is the asker's clock."""
+
+    requested_at: datetime
+    requested_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one run of a job stands, and nothing else of it."""
+
+    job_id: str
+    run: int
+    processor: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerView:
+    """A worker's last answer to a processor's orders: it has `action` (paused or resumed)."""
+
+    worker_id: str
+    action: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorView:
+    """A processor as it was ordered to be. `action` is the last order: pause, resume, or None when there never was one.
+    `answers`: the workers' words since that order. `jobs`: how many stand in each state, ended ones left out."""
+
+    name: str
+    action: str | None
+    requested_at: datetime | None
+    requested_by: str | None
+    reason: str | None
+    answers: list[AnswerView]
+    jobs: dict[str, int]
+
+    @property
+    def paused(self) -> bool:
+        return self.action == "pause"
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
     """A job in full, by its current run. `due_at` and `due_kind`: what it waits for, while it waits."""
 
@@ -101,3 +147,4 @@ class JobView:
     result: Coordinates | None
     deliveries: list[DeliveryView]
     history: list[HistoryLine]
+    cancel: CancelView | None = None

@@ -10,10 +10,12 @@ from schemas.registry import SchemaRegistry
 from streams.settings import Settings
 
 if TYPE_CHECKING:
+    from connectors.control_store import ControlStore
     from connectors.delivery_store import DeliveryStore
     from connectors.due_store import DueStore
     from connectors.job_store import JobStore
     from connectors.objects import ObjectStore
+    from connectors.payload_store import PayloadStore
     from connectors.store import SinkStore
 
 
@@ -48,10 +50,22 @@ def due_store(settings: Settings) -> DueStore:
     return PostgresDueStore(settings.database)
 
 
+def control_store(settings: Settings) -> ControlStore:
+    from connectors.postgres.control_store import PostgresControlStore
+
+    return PostgresControlStore(settings.database)
+
+
 def delivery_store(settings: Settings) -> DeliveryStore:
     from connectors.postgres.delivery_store import PostgresDeliveryStore
 
     return PostgresDeliveryStore(settings.database)
+
+
+def payload_store(settings: Settings) -> PayloadStore:
+    from connectors.postgres.payload_store import PostgresPayloadStore
+
+    return PostgresPayloadStore(settings.database)
 
 
 def job_store(settings: Settings) -> JobStore:

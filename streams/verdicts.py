@@ -17,7 +17,7 @@ from schemas.topics import TopicNames
 
 
 class Verdicts:
-    """Encodes failed results, for any processor whose contract is installed."""
+    """Encodes failed and cancelled results, for any processor whose contract is installed."""
 
     def __init__(self, codec: Codec, names: TopicNames, who: str) -> None:
         self._codec = codec
@@ -27,9 +27,19 @@ class Verdicts:
 
     def failed(self, header: Mapping[str, Any], error: ErrorInfo, request: Coordinates | None = None) -> bytes:
         """A Result with disposition failed. Raises UnknownProcessor, UnknownSchema, Unreachable."""
+        return self.ended(header, Disposition.FAILED, error, request)
+
+    def ended(
+        self,
+        header: Mapping[str, Any],
+        disposition: Disposition,
+        error: ErrorInfo,
+        request: Coordinates | None = None,
+    ) -> bytes:
+        """As `failed`, with the disposition as well: failed or cancelled."""
         now = datetime.now(UTC)
         info = ResultInfo(
-            disposition=Disposition.FAILED.value,
+            disposition=disposition.value,
             worker_id=self._who,
             device="",
             timings=Timings(now, now, now),

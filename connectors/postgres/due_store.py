@@ -1,5 +1,6 @@
 """The timekeeper's store on Postgres. Leadership is a session lock on the connection that everything else goes through, so
-that a leader that lost its connection can't go on by mistake."""
+that a leader that lost its connection can't go on by mistake. One that is stopped or cut off keeps its connection, as far as
+the server can see: therefore the server ends a session that says nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +12,14 @@ import psycopg
 from psycopg.rows import dict_row
 
 from connectors.due_store import DoneRow, Due
+from connectors.payload_store import Payload
 from connectors.postgres.connection import Connection, connect, translated
 from connectors.postgres.statement import query, statement
 from schemas.errors import SluiceError
 
 _LEADER = 0x71C5  # any fixed number, one a database
+#: A session that is silent for so long is ended by the server, and its lock with it. A leader asks five times a second.
+_SILENCE = "SET idle_session_timeout = '6s'"
 
 
 class PostgresDueStore:
@@ -33,9 +37,18 @@ class PostgresDueStore:
             self._leads = bool(row["leads"])
         return self._leads
 
+    def pulse(self) -> None:
+        self._fetch(b"SELECT 1 AS alive")
+
     def due(self, limit: int) -> list[Due]:
-        rows = self._fetch(query("due_runs"), limit=limit)
-        return [Due(**{**row, "topic_id": row["topic_id"].bytes if row["topic_id"] else None}) for row in rows]
+        return [_due(row) for row in self._fetch(query("due_runs"), limit=limit)]
+
+    def open_cancels(self, grace: timedelta, limit: int) -> list[Due]:
+        return [_due(row) for row in self._fetch(query("open_cancels"), grace=grace, limit=limit)]
+
+    def unsent(self, limit: int) -> list[Payload]:
+        rows = self._fetch(query("unsent"), limit=limit)
+        return [Payload(**{**row, "headers": [(name, text) for name, text in row["headers"]]}) for row in rows]
 
     def done(self, rows: Sequence[DoneRow]) -> None:
         try:
@@ -67,5 +80,10 @@ class PostgresDueStore:
             self._leads = False
             self._connection = connect(self._dsn, application=self._application)
             self._connection.execute("SET plan_cache_mode = force_custom_plan")
+            self._connection.execute(_SILENCE)
             statement("mark_done").prepare(self._connection)
         return self._connection
+
+
+def _due(row: dict[str, Any]) -> Due:
+    return Due(**{**row, "topic_id": row["topic_id"].bytes if row["topic_id"] else None})

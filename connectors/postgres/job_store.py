@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from connectors.postgres.connection import Connection, connect, translated
 from connectors.postgres.statement import query
-from connectors.views import DeliveryView, HistoryLine, JobRow, JobView, TryView
+from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobView, TryView
 from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo
 
@@ -95,7 +95,14 @@ def _job_view(row: dict[str, Any], deliveries: list[DeliveryView], history: list
     row["refs"] = [Claim(**claim) for claim in row["refs"] or ()]
     row["labels"] = row["labels"] or {}
     row["request"], row["result"] = _coordinates(row, "request_"), _coordinates(row, "result_")
-    return JobView(**row, deliveries=deliveries, history=history)
+    cancel = _cancel(row)
+    return JobView(**row, deliveries=deliveries, history=history, cancel=cancel)
+
+
+def _cancel(row: dict[str, Any]) -> CancelView | None:
+    """Takes the cancel out of a row."""
+    at, by, reason = (row.pop(f"cancel_{name}") for name in ("requested_at", "requested_by", "reason"))
+    return None if at is None else CancelView(at, by, reason)
 
 
 def _delivery(row: dict[str, Any]) -> DeliveryView:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from schemas.states import State
 from streams.cli.options import Json
 from streams.cli.output import jsonable, say, say_json, table
 
@@ -87,6 +88,7 @@ def _facts(view: JobView) -> dict[str, str]:
         "job": f"{view.job_id}  run {view.run}, attempt {view.attempt}",
         "state": view.state,
         "processor": f"{view.processor} {view.model_version or ''}".rstrip(),
+        "cancel": _cancel(view),
         "waits for": waits,
         "stage": stage,
         "worker": view.owner,
@@ -103,6 +105,17 @@ def _facts(view: JobView) -> dict[str, str]:
         "result": _place(view.result),
     }
     return {name: told for name, told in facts.items() if told}
+
+
+def _cancel(view: JobView) -> str | None:
+    """That it was asked for, and once the job has ended, what came of it."""
+    if view.cancel is None:
+        return None
+    asked = f"requested at {view.cancel.requested_at:%Y-%m-%d %H:%M:%S} UTC by {view.cancel.requested_by}"
+    why = f" ({view.cancel.reason})" if view.cancel.reason else ""
+    state = State(view.state)
+    came = "; it took effect" if state is State.CANCELLED else "; it came too late" if state.terminal else ""
+    return f"{asked}{why}{came}"
 
 
 def _delivery(delivery: DeliveryView) -> str:

@@ -87,6 +87,7 @@ def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier
         best.owner,
         best.retry_in_ms,
         best.header["deadline"],
+        best.header["not_before"] if best.header["source_coordinates"] is None else None,
         topic_id,
         partition,
         offset,

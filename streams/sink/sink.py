@@ -12,6 +12,7 @@ from streams import compose, logs
 from streams.log import kafka
 from streams.notify.inline import InlineNotifier
 from streams.settings import Settings
+from streams.sink.control import ControlKeeper
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.outcomes import OutcomePublisher
 from streams.sink.progress import ProgressMarker
@@ -40,8 +41,9 @@ class Sink:
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; then everything read is stored, published and confirmed."""
         tune()
-        progress = ProgressMarker(self._settings)
+        progress, control = ProgressMarker(self._settings), ControlKeeper(self._settings)
         progress.start()
+        control.start()
         if self._notifier is not None:
             self._notifier.start()
         try:
@@ -49,6 +51,7 @@ class Sink:
                 self._one_session(stop)
         finally:
             progress.stop()
+            control.stop()
             if self._notifier is not None:
                 self._notifier.stop()
 

@@ -9,7 +9,9 @@ WITH p AS MATERIALIZED (
 moved AS (
     UPDATE runs SET
         state = 'PROCESSING', attempt = p.attempt, execution = p.execution, sequence = p.sequence, owner = p.owner,
-        stage = p.stage, percent = p.percent, updated_at = now()
+        stage = p.stage, percent = p.percent,
+        -- What it waited for is here; from now on it waits for its deadline, if it has one.
+        due_at = runs.deadline, due_kind = CASE WHEN runs.deadline IS NOT NULL THEN 'deadline' END, updated_at = now()
     FROM p
     WHERE runs.job_id = p.job_id AND runs.run = p.run
       AND CASE runs.state

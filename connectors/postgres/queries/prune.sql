@@ -14,6 +14,12 @@ runs_gone AS (
 history_gone AS (
     DELETE FROM history AS h USING old WHERE h.job_id = old.job_id AND h.run = old.run
 ),
+cancels_gone AS (
+    DELETE FROM cancels AS c USING old WHERE c.job_id = old.job_id AND c.run = old.run
+),
+payloads_gone AS (
+    DELETE FROM payloads AS p USING old WHERE p.job_id = old.job_id AND p.run = old.run
+),
 deliveries_gone AS (
     DELETE FROM deliveries AS d USING old WHERE d.job_id = old.job_id AND d.run = old.run RETURNING d.delivery_id
 ),

@@ -8,8 +8,8 @@ WITH r AS MATERIALIZED (
         job_id uuid, run integer, leads boolean, current_run integer, created_at timestamptz, tenant text, processor text,
         input_sha256 text, external_id text, case_id text, upload_id text, batch_id text, parent_job_id text,
         callback_url text, labels jsonb, mode text, lane text, state text, attempt integer, execution integer,
-        sequence integer, owner text, due_in_ms bigint, deadline timestamptz, topic_id uuid, partition integer,
-        place bigint, status text, error_code text, error_message text, fingerprint text, output jsonb, refs jsonb,
+        sequence integer, owner text, due_in_ms bigint, deadline timestamptz, not_before timestamptz, topic_id uuid,
+        partition integer, place bigint, status text, error_code text, error_message text, fingerprint text, output jsonb, refs jsonb,
         device text, model_version text, started_at timestamptz, finished_at timestamptz, run_ms real,
         won_topic_id uuid, won_partition integer, won_place bigint, delivery_id uuid, notifier uuid
     )
@@ -50,8 +50,19 @@ moved AS (
     )
     SELECT
         r.job_id, r.run, r.mode, r.lane, r.state, r.attempt, r.execution, r.sequence, r.owner,
-        CASE r.state WHEN 'RETRYING' THEN now() + r.due_in_ms * interval '1 millisecond' WHEN 'PENDING' THEN r.deadline END,
-        CASE r.state WHEN 'RETRYING' THEN 'retry' WHEN 'PENDING' THEN CASE WHEN r.deadline IS NOT NULL THEN 'deadline' END END,
+        -- A run waits for one time only, the earlier of its own (a retry's, or that before which it must not run) and its deadline.
+        CASE r.state
+            WHEN 'RETRYING' THEN least(now() + r.due_in_ms * interval '1 millisecond', r.deadline)
+            WHEN 'PENDING' THEN least(r.not_before, r.deadline)
+        END,
+        CASE r.state
+            WHEN 'RETRYING' THEN
+                CASE WHEN r.deadline < now() + r.due_in_ms * interval '1 millisecond' THEN 'deadline' ELSE 'retry' END
+            WHEN 'PENDING' THEN CASE
+                WHEN r.not_before < coalesce(r.deadline, 'infinity') THEN 'not_before'
+                WHEN r.deadline IS NOT NULL THEN 'deadline'
+            END
+        END,
         r.deadline, r.topic_id, r.partition, r.place, r.created_at
     FROM r JOIN known USING (job_id) LEFT JOIN won ON won.job_id = r.job_id AND won.run = r.run
     WHERE r.status IS NULL OR won.job_id IS NOT NULL

@@ -1,0 +1,23 @@
+-- Orders to processors, the workers' answers since, and how many of their jobs have not ended.
+SELECT
+    p.name, c.action, c.requested_at, c.requested_by, c.reason,
+    coalesce(
+        (SELECT jsonb_agg(jsonb_build_object('worker_id', a.worker_id, 'action', a.action, 'at', a.at) ORDER BY a.worker_id)
+         FROM control_answers AS a WHERE a.processor = p.name AND a.at >= c.requested_at),
+        '[]'
+    ) AS answers,
+    coalesce(n.jobs, '{}') AS jobs
+FROM unnest(%(names)s::text[]) WITH ORDINALITY AS p(name, place)
+LEFT JOIN controls AS c ON c.processor = p.name
+LEFT JOIN (
+    SELECT processor, jsonb_object_agg(state, jobs) AS jobs
+    FROM (
+        SELECT j.processor, r.state, count(*) AS jobs
+        FROM runs AS r JOIN jobs AS j ON j.job_id = r.job_id AND j.current_run = r.run
+        -- Twice, so that the index of the rare states serves it.
+        WHERE r.state IN ('PENDING', 'PROCESSING', 'RETRYING') AND r.state <> 'COMPLETED'
+        GROUP BY j.processor, r.state
+    ) AS counted
+    GROUP BY processor
+) AS n ON n.processor = p.name
+ORDER BY p.place
