@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -11,6 +11,9 @@ from confluent_kafka.admin import AdminClient
 from schemas.errors import SluiceError, Unreachable
 from streams import logs
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.log.memory import MemoryLog
 
 log = logs.get("kafka")
 
@@ -34,42 +37,42 @@ _UNREACHABLE = frozenset(
 
 def producer(settings: Settings, **more: Any) -> Producer:
     """An idempotent producer. `linger.ms` 0: a job waits for nothing; librdkafka still batches what queues up meanwhile."""
-    return Producer(
-        {
-            **_common(settings),
-            "enable.idempotence": True,
-            "acks": "all",
-            "linger.ms": 0,
-            "partitioner": "murmur2_random",  # as Java's and Faust's, so that a key has one partition whoever writes
-            "queue.buffering.max.messages": 200_000,
-            "queue.buffering.max.kbytes": 512 * 1024,
-            "delivery.timeout.ms": 120_000,
-            "message.max.bytes": 8 * 1024 * 1024,
-            **settings.kafka_config,
-            **more,
-        }
-    )
+    made: dict[str, Any] = {
+        **_common(settings),
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": 0,
+        "partitioner": "murmur2_random",  # as Java's and Faust's, so that a key has one partition whoever writes
+        "queue.buffering.max.messages": 200_000,
+        "queue.buffering.max.kbytes": 512 * 1024,
+        "delivery.timeout.ms": 120_000,
+        "message.max.bytes": 8 * 1024 * 1024,
+        **settings.kafka_config,
+        **more,
+    }
+    twin = _twin(settings)
+    return Producer(made) if twin is None else cast(Producer, twin.producer(made))
 
 
 def consumer(settings: Settings, group: str, **more: Any) -> Consumer:
     """A consumer that commits only when told to. KIP-848 groups: a rebalance stops only the partitions that move."""
-    return Consumer(
-        {
-            **_common(settings),
-            "group.id": group,
-            "group.protocol": "consumer",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": False,
-            "fetch.queue.backoff.ms": 10,  # the default of 1 s stalls a consumer that has drained its queue
-            "fetch.wait.max.ms": 100,
-            "queued.max.messages.kbytes": 64 * 1024,
-            "max.poll.interval.ms": 300_000,
-            **settings.kafka_config,
-            **more,
-        }
-    )
+    made: dict[str, Any] = {
+        **_common(settings),
+        "group.id": group,
+        "group.protocol": "consumer",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": False,
+        "fetch.queue.backoff.ms": 10,  # the default of 1 s stalls a consumer that has drained its queue
+        "fetch.wait.max.ms": 100,
+        "queued.max.messages.kbytes": 64 * 1024,
+        "max.poll.interval.ms": 300_000,
+        **settings.kafka_config,
+        **more,
+    }
+    twin = _twin(settings)
+    return Consumer(made) if twin is None else cast(Consumer, twin.consumer(made))
 
 
 def reader(settings: Settings, **more: Any) -> Consumer:
@@ -80,7 +83,10 @@ def reader(settings: Settings, **more: Any) -> Consumer:
 
 
 def admin(settings: Settings) -> AdminClient:
-    return AdminClient({**_common(settings), **settings.kafka_config})
+    twin = _twin(settings)
+    if twin is None:
+        return AdminClient({**_common(settings), **settings.kafka_config})
+    return cast(AdminClient, twin.admin())
 
 
 def translate(error: KafkaError | KafkaException, doing: str) -> SluiceError:
@@ -92,6 +98,16 @@ def translate(error: KafkaError | KafkaException, doing: str) -> SluiceError:
             next_step="Run `sluice doctor`; with the local stack, `sluice up` starts it.",
         )
     return SluiceError(f"Kafka failed while {doing}: {inner}.")
+
+
+def _twin(settings: Settings) -> MemoryLog | None:
+    """The log within this process, where the address is `memory:NAME` (docs/testing.md). Its clients keep the port's promises
+    (`streams.log.port`), and are called here by the names of the real ones."""
+    if not settings.bootstrap.startswith("memory:"):
+        return None
+    from streams.log.memory import MemoryLog
+
+    return MemoryLog.at(settings.bootstrap)
 
 
 def _common(settings: Settings) -> dict[str, Any]:

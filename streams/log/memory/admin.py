@@ -1,0 +1,133 @@
+"""Makes, changes and describes the topics of a memory log, in the words of confluent_kafka's AdminClient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition, Uuid
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry
+from confluent_kafka.admin._metadata import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
+from confluent_kafka.admin._records import DeletedRecords
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.admin._topic import TopicDescription
+
+from streams.log.memory.log import MemoryLog
+from streams.log.memory.topic import LARGEST_RECORD, Topic
+
+#: What a broker of ours says of itself (streams/stack/kafka.py), as far as anybody asks.
+BROKER_CONFIG = {
+    "offsets.retention.minutes": str(30 * 24 * 60),
+    "group.consumer.session.timeout.ms": "10000",
+    "group.consumer.heartbeat.interval.ms": "2000",
+    "group.consumer.min.session.timeout.ms": "6000",
+    "group.consumer.min.heartbeat.interval.ms": "1000",
+    "message.max.bytes": str(LARGEST_RECORD),
+}
+_ME = 1
+
+
+class MemoryAdmin:
+    """See `streams.log.port.LogAdmin`. Every future is done when it is returned."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
+        with self._log.changed:
+            names = list(self._log.topics) if topic is None else [topic]
+            made = ClusterMetadata()
+            made.controller_id, made.orig_broker_id = _ME, _ME
+            broker = BrokerMetadata()
+            broker.id = _ME
+            made.brokers = {_ME: broker}
+            made.topics = {name: _metadata(name, self._log.topics.get(name)) for name in names}
+            return made
+
+    def create_topics(self, new_topics: list[Any], **more: Any) -> dict[str, Future[Any]]:
+        return {
+            new.topic: _done(self._log.create_topic, new.topic, new.num_partitions, new.config) for new in new_topics
+        }
+
+    def create_partitions(self, new_partitions: list[Any], **more: Any) -> dict[str, Future[Any]]:
+        return {new.topic: _done(self._log.add_partitions, new.topic, new.new_total_count) for new in new_partitions}
+
+    def delete_topics(self, topics: list[str], **more: Any) -> dict[str, Future[Any]]:
+        return {name: _done(self._log.delete_topic, name) for name in topics}
+
+    def delete_records(
+        self, topic_partition_offsets: list[TopicPartition], **more: Any
+    ) -> dict[TopicPartition, Future[Any]]:
+        return {given: _done(self._delete, given) for given in topic_partition_offsets}
+
+    def describe_topics(self, topics: Any, **more: Any) -> dict[str, Future[Any]]:
+        return {name: _done(self._describe, name) for name in topics.topic_names}
+
+    def describe_configs(self, resources: list[Any], **more: Any) -> dict[Any, Future[Any]]:
+        return {resource: _done(self._config, resource) for resource in resources}
+
+    def incremental_alter_configs(self, resources: list[Any], **more: Any) -> dict[Any, Future[Any]]:
+        return {resource: _done(self._alter, resource) for resource in resources}
+
+    def _describe(self, name: str) -> TopicDescription:
+        with self._log.changed:
+            return _description(self._log.topic(name))
+
+    def _delete(self, given: TopicPartition) -> DeletedRecords:
+        with self._log.changed:
+            partition = self._log.partition(given.topic, given.partition)
+            if given.offset > partition.end:
+                raise KafkaException(KafkaError(KafkaError.OFFSET_OUT_OF_RANGE))
+            partition.delete_before(partition.end if given.offset < 0 else given.offset)
+            return DeletedRecords(partition.begin)
+
+    def _config(self, resource: Any) -> dict[str, ConfigEntry]:
+        with self._log.changed:
+            found = BROKER_CONFIG
+            if resource.restype == ResourceType.TOPIC:
+                found = {"max.message.bytes": str(LARGEST_RECORD), **self._log.topic(resource.name).config}
+            return {name: ConfigEntry(name, value) for name, value in found.items()}
+
+    def _alter(self, resource: Any) -> None:
+        with self._log.changed:
+            _change(self._log.topic(resource.name).config, resource.incremental_configs)
+
+
+def _change(config: dict[str, str], entries: Iterable[ConfigEntry]) -> None:
+    for entry in entries:
+        if entry.incremental_operation == AlterConfigOpType.DELETE or entry.value is None:
+            config.pop(entry.name, None)
+        else:
+            config[entry.name] = str(entry.value)
+
+
+def _metadata(name: str, topic: Topic | None) -> TopicMetadata:
+    made = TopicMetadata()
+    made.topic = name
+    if topic is None:
+        made.error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        return made
+    for number in range(len(topic.partitions)):
+        partition = made.partitions[number] = PartitionMetadata()
+        partition.id, partition.leader = number, _ME
+        partition.replicas, partition.isrs = [_ME], [_ME]
+    return made
+
+
+def _description(topic: Topic) -> TopicDescription:
+    high, low = topic.topic_id.int >> 64, topic.topic_id.int & (2**64 - 1)
+    return TopicDescription(topic.name, Uuid(_signed(high), _signed(low)), False, [])
+
+
+def _signed(number: int) -> int:
+    return number - 2**64 if number >= 2**63 else number
+
+
+def _done(do: Callable[..., Any], *given: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    try:
+        future.set_result(do(*given))
+    except KafkaException as error:
+        future.set_exception(error)
+    return future
