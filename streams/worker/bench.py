@@ -35,6 +35,8 @@ class Outbox(Protocol):
 
     def answers(self, answers: list[Answer]) -> None: ...
 
+    def dropped(self, slots: list[int]) -> None: ...
+
 
 #: Frames from the parent, a JobFrame that comes back after waiting for its schema, a Task that is prepared, the number of
 #: jobs that the CPU threads are through with, an exception that ends the process; None when the parent's pipe is closed.
@@ -114,10 +116,13 @@ class Bench:
             self._waiting.append(frame)
 
     def _drop(self, slots: frozenset[int]) -> None:
+        """Take out what has not begun, and say which: a worker that stops must know what another is to run instead."""
+        dropped = [frame.slot for frame in (*self._waiting, *self._alone) if frame.slot in slots]
         self._waiting = deque(frame for frame in self._waiting if frame.slot not in slots)
         self._alone = deque(frame for frame in self._alone if frame.slot not in slots)
         if self._pool is None:
-            self._ready.drop(lambda frame: frame.slot in slots)
+            dropped += [frame.slot for frame in self._ready.drop(lambda frame: frame.slot in slots)]
+        self._outbox.dropped(dropped)
 
     # ── cancel (the thread that hears the parent) ──
 

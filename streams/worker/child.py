@@ -60,6 +60,9 @@ class Outlet:
         if answers:
             self.send(frames.write_frame(Kind.ANSWERS, map(frames.pack_answer, answers)))
 
+    def dropped(self, slots: list[int]) -> None:
+        self.send(frames.write_frame(Kind.DROPPED, [frames.pack_slots(slots)]))
+
     def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
         told = {"slot": slot, "stage": stage, "percent": percent, "message": message}
         self.send(frames.json_frame(Kind.PROGRESS, told))
@@ -148,6 +151,8 @@ def _readiness(processor: AnyProcessor, policy: Policy, loaded: WorkerLoadContex
         "in_flight": policy.in_flight,
         "executions": policy.limits.executions,
         "cancel_grace_ms": policy.limits.cancel_grace_ms,
+        "order": policy.order.value,
+        "lanes": [policy.lanes.live, policy.lanes.bulk],
     }
 
 

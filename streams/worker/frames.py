@@ -17,14 +17,17 @@ from schemas.states import Disposition
 LONGEST_HEADER = 1000
 
 FRAME = struct.Struct("<IB")
-_JOB = struct.Struct("<IHBBHqqqHhhhhI")
-_ANSWER = struct.Struct("<IBHiiHHHHI")
+_JOB = struct.Struct("<IHBBHqqqHhhhhIi")
+_ANSWER = struct.Struct("<IBHiiHHHHIi")
 
 DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Disposition.CANCELLED)
 
 
 class Kind(IntEnum):
-    """From the parent: CONFIG once, JOBS, DROP, CANCEL. From the child: READY or BROKEN once, then the others."""
+    """From the parent: CONFIG once, JOBS, DROP, CANCEL. From the child: READY or BROKEN once, then the others.
+
+    DROPPED answers a DROP: those of the slots whose jobs had not begun, and now never will.
+    """
 
     CONFIG = 1
     JOBS = 2
@@ -35,6 +38,7 @@ class Kind(IntEnum):
     ANSWERS = 7
     PROGRESS = 8
     CANCEL = 9
+    DROPPED = 10
 
 
 class Flag(IntEnum):
@@ -56,7 +60,8 @@ class Told(NamedTuple):
 
 
 class JobFrame(NamedTuple):
-    """One request on its way to the child. `lane` 0 is live, 1 bulk. `verdict` is why it failed, with Flag.VERDICT."""
+    """One request on its way to the child. `lane` 0 is live, 1 bulk. `verdict` is why it failed, with Flag.VERDICT.
+    `attempt` is the one to run where it is not the record's (an ordered job is tried again in place); 0: as recorded."""
 
     slot: int
     execution: int
@@ -69,12 +74,14 @@ class JobFrame(NamedTuple):
     verdict: bytes
     told: Told
     value: bytes
+    attempt: int = 0
 
 
 class Answer(NamedTuple):
     """What the child made of a job: an encoded Result, a reason for the dead letters, or both.
 
-    An empty `value` means no Result (no job is known to fail); an empty `dead_reason` no dead letter.
+    An empty `value` means no Result (no job is known to fail); an empty `dead_reason` no dead letter. `retry_in_ms` is how long
+    to wait before the next attempt, with disposition `retry`; else -1.
     """
 
     slot: int
@@ -87,6 +94,7 @@ class Answer(NamedTuple):
     processor: str = ""
     dead_reason: str = ""
     dead_message: str = ""
+    retry_in_ms: int = -1
 
 
 def write_frame(kind: Kind, parts: Iterable[bytes]) -> bytes:
@@ -110,7 +118,7 @@ def json_frame(kind: Kind, told: dict[str, Any]) -> bytes:
 
 
 def pack_job(job: JobFrame) -> bytes:
-    slot, execution, flags, lane, partition, offset, received_us, timestamp_ms, verdict, told, value = job
+    slot, execution, flags, lane, partition, offset, received_us, timestamp_ms, verdict, told, value, again = job
     job_id, run, attempt, processor = [text and text[:LONGEST_HEADER] for text in told]
     head = _JOB.pack(
         slot,
@@ -127,6 +135,7 @@ def pack_job(job: JobFrame) -> bytes:
         -1 if attempt is None else len(attempt),
         -1 if processor is None else len(processor),
         len(value),
+        again,
     )
     return b"".join((head, verdict, job_id or b"", run or b"", attempt or b"", processor or b"", value))
 
@@ -135,8 +144,8 @@ def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
     at = 0
     size = _JOB.size
     while at < len(body):
-        slot, execution, flags, lane, partition, offset, received, stamp, nv, nj, nr, na, np, n = _JOB.unpack_from(
-            body, at
+        (slot, execution, flags, lane, partition, offset, received, stamp, nv, nj, nr, na, np, n, again) = (
+            _JOB.unpack_from(body, at)
         )
         at += size
         verdict, at = body[at : at + nv], at + nv
@@ -145,11 +154,12 @@ def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
             told.append(None if length < 0 else body[at : at + length])
             at += max(0, length)
         value, at = body[at : at + n], at + n
-        yield JobFrame(slot, execution, flags, lane, partition, offset, received, stamp, verdict, Told(*told), value)
+        given = Told(*told)
+        yield JobFrame(slot, execution, flags, lane, partition, offset, received, stamp, verdict, given, value, again)
 
 
 def pack_answer(answer: Answer) -> bytes:
-    slot, execution, disposition, job_id, run, attempt, value, processor, reason, message = answer
+    slot, execution, disposition, job_id, run, attempt, value, processor, reason, message, retry_ms = answer
     names = (job_id.encode(), processor[:100].encode(), reason.encode(), message[:1000].encode())
     head = _ANSWER.pack(
         slot,
@@ -162,6 +172,7 @@ def pack_answer(answer: Answer) -> bytes:
         len(names[2]),
         len(names[3]),
         len(value),
+        retry_ms,
     )
     return b"".join((head, *names, value))
 
@@ -169,7 +180,7 @@ def pack_answer(answer: Answer) -> bytes:
 def unpack_answers(body: bytes) -> Iterator[Answer]:
     at = 0
     while at < len(body):
-        slot, disposition, execution, run, attempt, nj, np, nr, nm, n = _ANSWER.unpack_from(body, at)
+        slot, disposition, execution, run, attempt, nj, np, nr, nm, n, retry_ms = _ANSWER.unpack_from(body, at)
         at += _ANSWER.size
         job_id, at = body[at : at + nj].decode(), at + nj
         processor, at = body[at : at + np].decode(), at + np
@@ -177,7 +188,7 @@ def unpack_answers(body: bytes) -> Iterator[Answer]:
         message, at = body[at : at + nm].decode(), at + nm
         value, at = body[at : at + n], at + n
         known = DISPOSITIONS[disposition]
-        yield Answer(slot, execution, known, job_id, run, attempt, value, processor, reason, message)
+        yield Answer(slot, execution, known, job_id, run, attempt, value, processor, reason, message, retry_ms)
 
 
 def pack_started(slots: Iterable[int], hard_ms: int | None) -> bytes:

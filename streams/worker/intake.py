@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -100,7 +100,10 @@ class Intake:
             raise
         except (SluiceError, UndecodableRecord) as error:
             return self._refuse_unreadable(frame, error)
-        return self._refusal(frame, opened.request.header) or opened
+        refusal = self._refusal(frame, opened.request.header)
+        if refusal is not None:
+            return refusal
+        return _tried_again(opened, frame.attempt) if frame.attempt else opened
 
     def _decode(self, frame: JobFrame) -> Opened:
         try:
@@ -128,6 +131,8 @@ class Intake:
             wrong = headers.contradictions(told_headers(frame), header)
             if wrong:
                 return self._contradicted(frame, header, wrong)
+        if frame.attempt:
+            header = replace(header, attempt=frame.attempt)
         if header.processor != self._contract.name:
             return self._writer.failed(
                 frame, header, wrong_processor(header.processor, self._contract.name), _no_time()
@@ -173,6 +178,12 @@ class Intake:
         if header is None:
             return Answer(frame.slot, frame.execution, Disposition.FAILED, "", 0, 0, b"", "", *dead)
         return self._writer.failed(frame, header, error, _no_time(), final=True, dead=dead)
+
+
+def _tried_again(opened: Opened, attempt: int) -> Opened:
+    """An ordered job that is tried again in place: its record still says the first attempt."""
+    request = opened.request
+    return Opened(Request(replace(request.header, attempt=attempt), request.input), None)
 
 
 def wrong_processor(named: str, ours: str) -> JobError:

@@ -7,8 +7,9 @@ lock once for a whole batch.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN, TRACEPARENT
 from streams.offsets import OffsetTracker
@@ -16,6 +17,15 @@ from streams.worker.frames import JobFrame, Told
 
 #: Requests may be as large as a megabyte each; the cap on jobs alone would not bound the memory.
 MAX_BYTES = 128 * 1024 * 1024
+#: The part of the cap that bulk jobs may never take, so that a live job is admitted at once.
+KEPT_FOR_LIVE = 0.25
+
+
+class Room(NamedTuple):
+    """How many more jobs may be taken: of both lanes together, and of these how many bulk ones."""
+
+    total: int
+    bulk: int
 
 
 class Owned:
@@ -36,16 +46,19 @@ class Held:
     """One job in this worker's hands."""
 
     __slots__ = (
+        "attempt",
         "deaths",
         "execution",
         "flags",
         "message",
         "owned",
+        "parked",
         "received_us",
         "size",
         "slot",
         "started",
         "trace",
+        "turn",
         "unconfirmed",
         "verdict",
     )
@@ -56,6 +69,7 @@ class Held:
         self.owned = owned
         self.size = size
         self.received_us = received_us
+        self.attempt = 0  # the one to run, where it is not the record's
         self.execution = 1  # starts of this attempt, as the wire shows them
         self.deaths = 0  # how often its process died while it ran, and not by our hand: what makes a job a killer
         self.flags = 0
@@ -63,6 +77,8 @@ class Held:
         self.trace: bytes | None = None  # the caller's traceparent, handed on in the result
         self.started = False  # whether its process has begun to work on it in this execution
         self.unconfirmed = 0  # records that must be delivered before the job is done
+        self.turn: Hashable | None = None  # what it shares with the jobs it must not run beside; None: runs with any
+        self.parked = False  # waits here for its turn or its next attempt; the child does not have it
 
     def frame(self) -> JobFrame:
         """As the child gets it."""
@@ -81,6 +97,7 @@ class Held:
             self.verdict,
             Told(given.get(JOB), given.get(RUN), given.get(ATTEMPT), given.get(PROCESSOR)),
             message.value() or b"",
+            self.attempt,
         )
 
 
@@ -92,8 +109,11 @@ class Ledger:
         self._changed = threading.Condition(self._lock)
         self._unanswered: dict[int, Held] = {}
         self._count = 0
+        self._by_lane = [0, 0]
         self._bytes = 0
         self._next_slot = 0
+        #: Jobs with a turn that are done, for whoever lets the next one run.
+        self.finished: deque[Held] = deque()
 
     def __len__(self) -> int:
         """Jobs held: with the child, or waiting for a delivery report."""
@@ -110,15 +130,27 @@ class Ledger:
                     held = self._unanswered[slot] = Held(slot, message, owned, size, received_us)
                     admitted.append(held)
                     self._bytes += size
+                    self._by_lane[owned.lane] += 1
             self._count += len(admitted)
         return admitted
 
-    def wait_for_room(self, timeout: float) -> int:
-        """How many more jobs may be taken; waits for the first place. 0 when none came free in time."""
+    @property
+    def by_lane(self) -> tuple[int, int]:
+        """Jobs held, live and bulk."""
+        live, bulk = self._by_lane
+        return live, bulk
+
+    def wait_for_room(self, timeout: float) -> Room:
+        """How much may be taken; waits for the first place."""
         with self._changed:
             if self._room() <= 0:
                 self._changed.wait_for(lambda: self._room() > 0, timeout)
-            return max(0, self._room())
+            return Room(max(0, self._room()), max(0, self._bulk_room()))
+
+    def wait_for_news(self, timeout: float, *, bulk: bool) -> None:
+        """Until a job with a turn is done or, with `bulk`, another bulk job may be taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self.finished) or (bulk and self._bulk_room() > 0), timeout)
 
     def wait_until_empty(self, timeout: float) -> bool:
         with self._changed:
@@ -156,6 +188,8 @@ class Ledger:
                     held.owned.tracker.done(held.message.offset())
                     held.owned.publishing -= 1
                     self._release(held)
+                    if held.turn is not None:
+                        self.finished.append(held)
             self._changed.notify_all()
 
     def held(self, slot: int) -> Held | None:
@@ -169,7 +203,12 @@ class Ledger:
     def unanswered(self) -> list[Held]:
         """What the child has, or should have."""
         with self._lock:
-            return list(self._unanswered.values())
+            return [held for held in self._unanswered.values() if not held.parked]
+
+    def parked(self) -> list[Held]:
+        """What waits here, and the child does not have."""
+        with self._lock:
+            return [held for held in self._unanswered.values() if held.parked]
 
     def positions(
         self, owned: Iterable[Owned], position: Callable[[OffsetTracker], int | None]
@@ -187,15 +226,30 @@ class Ledger:
         gone = set(owned)
         with self._changed:
             dropped = [held for held in self._unanswered.values() if held.owned in gone]
-            for held in dropped:
-                del self._unanswered[held.slot]
-                self._release(held)
-            self._changed.notify_all()
+            self._give_up(dropped)
         return [held.slot for held in dropped]
+
+    def give_back(self, slots: Iterable[int]) -> None:
+        """Forget jobs that will not be run here: their offsets stay open, so whoever owns the partition next runs them."""
+        with self._changed:
+            self._give_up([held for slot in slots if (held := self._unanswered.get(slot)) is not None])
+
+    def _give_up(self, jobs: list[Held]) -> None:
+        for held in jobs:
+            del self._unanswered[held.slot]
+            self._release(held)
+        self._changed.notify_all()
 
     def _room(self) -> int:
         return 0 if self._bytes >= self._max_bytes else self._capacity - self._count
 
+    def _bulk_room(self) -> int:
+        if self._bytes >= self._max_bytes * (1 - KEPT_FOR_LIVE):
+            return 0
+        most = max(1, int(self._capacity * (1 - KEPT_FOR_LIVE)))
+        return min(self._room(), most - self._by_lane[1])
+
     def _release(self, held: Held) -> None:
         self._count -= 1
+        self._by_lane[held.owned.lane] -= 1
         self._bytes -= held.size

@@ -32,16 +32,18 @@ class CommitPolicy:
 
 
 class Partitions:
-    """Used from the main thread only; Kafka calls the rebalance methods from within its poll."""
+    """Those of one lane. Used from the main thread only; Kafka calls the rebalance methods from within its poll."""
 
-    def __init__(self, consumer: Consumer, ledger: Ledger, lanes: list[str], policy: CommitPolicy) -> None:
+    def __init__(self, consumer: Consumer, ledger: Ledger, topic: str, lane: int, policy: CommitPolicy) -> None:
         self._consumer = consumer
         self._ledger = ledger
-        self._lanes = lanes
+        self._topic = topic
+        self._lane = lane
         self._policy = policy
         self._owned: dict[tuple[str, int], Owned] = {}
         self._next_commit = 0.0
-        self.on_dropped: Callable[[list[int]], None] = lambda slots: None
+        #: Told what was given back or lost, and the slots of its jobs that nobody here needs to run any more.
+        self.on_dropped: Callable[[list[Owned], list[int]], None] = lambda given, slots: None
         self.commits = 0
 
     @property
@@ -53,7 +55,7 @@ class Partitions:
         return len(self._owned)
 
     def subscribe(self) -> None:
-        self._consumer.subscribe(self._lanes, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def commit_if_due(self, now: float) -> None:
         if now >= self._next_commit:
@@ -74,8 +76,7 @@ class Partitions:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._begin_where_new(consumer, partitions)
         for partition in partitions:
-            lane = self._lanes.index(partition.topic)
-            self._owned[partition.topic, partition.partition] = Owned(partition.topic, partition.partition, lane)
+            self._owned[partition.topic, partition.partition] = Owned(partition.topic, partition.partition, self._lane)
         consumer.incremental_assign(partitions)
         log.info("assigned", partitions=_named(partitions), owned=len(self._owned))
 
@@ -97,7 +98,7 @@ class Partitions:
 
     def _forget(self, given: list[Owned], how: str, partitions: list[TopicPartition]) -> None:
         slots = self._ledger.drop(given)
-        self.on_dropped(slots)
+        self.on_dropped(given, slots)
         log.info(how, partitions=_named(partitions), dropped=len(slots), owned=len(self._owned))
 
     def _begin_where_new(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -149,7 +149,9 @@ class ResultWriter:
         disposition, retry_ms = (Disposition.FAILED, None) if final else self._judge.disposition(job_error, header)
         tail = self._tail(frame, header, clock, disposition, error=error_info(error), retry_ms=retry_ms)
         value = self._whole(header, tail)
-        return _answer(frame, header, disposition, value)._replace(dead_reason=dead[0], dead_message=dead[1])
+        answer = _answer(frame, header, disposition, value)
+        wait = -1 if retry_ms is None else min(retry_ms, LAST)
+        return answer._replace(dead_reason=dead[0], dead_message=dead[1], retry_in_ms=wait)
 
     def _whole(self, header: JobHeader, tail: Plain) -> bytes:
         return self._encoder.encode({"header": to_plain(header), **tail})

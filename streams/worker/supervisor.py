@@ -109,6 +109,11 @@ class Supervisor:
         with self._lock:
             self._running.ended(slots)
 
+    def give_back(self, slots: list[int]) -> None:
+        """What has not begun of these is not to be run here. The child says which that is: those leave the ledger."""
+        if slots and self._child is not None:
+            self._child.send(frames.write_frame(Kind.DROP, [frames.pack_slots(slots)]))
+
     def cancel(self, slots: Iterable[int]) -> None:
         """Somebody asked for these jobs to stop. What waits is answered at once; what runs is told, and loses its process
         after the policy's grace. Slots that nobody waits for any more are left out. From the main thread."""
@@ -130,6 +135,8 @@ class Supervisor:
             told = json.loads(body)
             with self._lock:
                 self._running.tell(told["slot"], told["stage"], told["percent"], told["message"])
+        elif kind is Kind.DROPPED:
+            self._ledger.give_back(frames.unpack_slots(body))
         elif kind is Kind.READY:
             child.ready = json.loads(body)
             self._start_deaths = 0

@@ -86,10 +86,14 @@ class Outbox:
     def __init__(self) -> None:
         self.begun: list[tuple[list[int], int | None]] = []
         self.given: dict[int, Answer] = {}
+        self.dropped_slots: list[int] = []
         self._heard = threading.Condition()
 
     def started(self, slots: list[int], hard_ms: int | None) -> None:
         self.begun.append((slots, hard_ms))
+
+    def dropped(self, slots: list[int]) -> None:
+        self.dropped_slots += slots
 
     def answers(self, answers: list[Answer]) -> None:
         with self._heard:

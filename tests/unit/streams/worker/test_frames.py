@@ -30,6 +30,7 @@ jobs = st.builds(
     verdict=st.binary(max_size=20),
     told=st.builds(Told, header, header, header, header),
     value=st.binary(max_size=200),
+    attempt=i31,
 )
 text = st.text(max_size=40)
 answers = st.builds(
@@ -44,6 +45,7 @@ answers = st.builds(
     processor=text,
     dead_reason=text,
     dead_message=text,
+    retry_in_ms=st.integers(-1, 2**31 - 1),
 )
 
 

@@ -1,0 +1,221 @@
+"""The two lanes of a processor: a consumer for each, read by weight, so that no heap of bulk jobs delays a live one.
+
+Both are members of the same group, each of its own topic. Used from the engine's thread only.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+
+from processors.policy import Lanes as Weights
+from schemas.errors import SluiceError
+from streams import logs
+from streams.log import kafka
+from streams.settings import Settings
+from streams.worker.config import ChildConfig
+from streams.worker.ledger import Ledger, Owned, Room
+from streams.worker.partitions import CommitPolicy, Partitions
+
+log = logs.get("worker")
+
+NAMES = ("live", "bulk")
+LIVE, BULK = 0, 1
+POLL_AT_MOST = 500
+#: While bulk records are taken in, nobody looks at live ones: so only so many at a time.
+BULK_AT_MOST = 100
+#: How long the loop waits for a live record before it looks at an idle bulk lane, and at one that has just given something.
+LOOK_AT_BULK_S = 0.05
+FOLLOW_BULK_S = 0.002
+#: For how long a bulk lane that gave something counts as flowing.
+FLOWS_S = 0.1
+MAX_POLL_INTERVAL_MS = 300_000
+#: A lane that had no room for so long is paused and polled, so that it stays in the group and takes part in rebalances. Not
+#: sooner: a pause throws away what was prefetched, 0.7 s of it (measured: 1,400 jobs/s with pauses at the cap, 13,900 with
+#: waits). A worker that has no room for seconds holds jobs of seconds, and loses nothing by it.
+PAUSE_AFTER_S = 10.0
+
+Arrival = tuple[Any, Owned]
+
+
+class Shares:
+    """How many jobs each lane may take of the room there is. Pure.
+
+    Nobody knows what a lane has before it is asked. So live is asked first, for all but what bulk is owed; what one lane
+    leaves, the other takes. A lane that has nothing saves nothing up.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self._bulk_for_a_live = weights.bulk / weights.live
+        self._owed = 0.0  # bulk jobs, for the live ones that were taken
+
+    def live(self, room: Room) -> int:
+        """For how many live jobs to ask."""
+        return min(POLL_AT_MOST, room.total - min(int(self._owed), room.bulk))
+
+    def bulk(self, room: Room, asked: int, live: int) -> int:
+        """For how many bulk jobs to ask, when `live` came of the live ones `asked` for."""
+        self._owed = min(POLL_AT_MOST, self._owed + live * self._bulk_for_a_live)
+        due = room.bulk if live < asked else int(self._owed)
+        return max(0, min(BULK_AT_MOST, due, room.bulk, room.total - live))
+
+    def took(self, asked: int, bulk: int) -> None:
+        """So many bulk jobs came of those asked for."""
+        self._owed = 0.0 if bulk < asked else max(0.0, self._owed - bulk)
+
+
+class Lane:
+    """One consumer and the partitions it owns."""
+
+    def __init__(self, number: int, consumer: Consumer, partitions: Partitions, pause_after_s: float) -> None:
+        self.name = NAMES[number]
+        self.partitions = partitions
+        self.received = 0
+        self._consumer = consumer
+        self._pause_after_s = pause_after_s
+        self._held_back = False
+        self._last_poll = time.monotonic()
+        self._slipped: list[Arrival] = []
+
+    def poll(self, most: int, timeout: float = 0.0) -> list[Arrival]:
+        """The first record as soon as it is there, and what came with it. A lane that was held back flows again."""
+        if self._held_back:
+            self._flow()
+        slipped, self._slipped = self._slipped, []
+        arrivals = [*self._still_ours(slipped), *self._read(most, 0.0 if slipped else timeout)]
+        self.received += len(arrivals)
+        return arrivals
+
+    def stay_in_group(self) -> list[Arrival]:
+        """For a lane without room: nothing, most of the time. A record that slips through is taken in beyond the cap."""
+        if not self._held_back and time.monotonic() - self._last_poll < self._pause_after_s:
+            return []
+        self._hold()
+        arrivals = self._read(1, 0.0)
+        self.received += len(arrivals)
+        return arrivals
+
+    def hold_back(self, timeout: float) -> None:
+        """Take nothing until the next `poll`, however long that is; rebalances go on. What slips through is kept for then."""
+        self._hold()
+        self._slipped += self._read(1, timeout)
+
+    def close(self) -> None:
+        """Gives the partitions back: settles and commits them."""
+        self._consumer.close()
+
+    def _hold(self) -> None:
+        """Also what was assigned since the last time."""
+        self._held_back = True
+        self._consumer.pause(self._consumer.assignment())
+
+    def _flow(self) -> None:
+        self._held_back = False
+        self._consumer.resume(self._consumer.assignment())
+
+    def _still_ours(self, arrivals: list[Arrival]) -> list[Arrival]:
+        owned = self.partitions.by_key
+        return [(message, one) for message, one in arrivals if owned.get((one.topic, one.partition)) is one]
+
+    def _read(self, most: int, timeout: float) -> list[Arrival]:
+        self._last_poll = time.monotonic()
+        try:
+            first = self._consumer.poll(timeout)
+            if first is None:
+                return []
+            messages = [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
+        except KafkaException as error:
+            raise kafka.translate(error, "reading requests") from error
+        owned: Any = self.partitions.by_key
+        # One that was given away by the very poll that brought it is somebody else's.
+        return [
+            (message, one)
+            for message in messages
+            if _has_record(message) and (one := owned.get((message.topic(), message.partition()))) is not None
+        ]
+
+
+class Lanes:
+    """Both of them."""
+
+    def __init__(self, live: Lane, bulk: Lane, weights: Weights) -> None:
+        self.both = (live, bulk)
+        self._live, self._bulk = live, bulk
+        self._shares = Shares(weights)
+        self._bulk_flows_until = 0.0
+
+    @classmethod
+    def join(
+        cls, settings: Settings, config: ChildConfig, ledger: Ledger, policy: CommitPolicy, weights: Weights
+    ) -> Lanes:
+        """Members of the group, both at once: nothing waits for the first to be in."""
+        made = [_lane(settings, config, ledger, policy, number) for number in (LIVE, BULK)]
+        for lane in made:
+            lane.partitions.subscribe()
+        return cls(made[LIVE], made[BULK], weights)
+
+    def poll(self, room: Room, *, wait: bool) -> list[Arrival]:
+        """What there is, live before bulk; with `wait`, the first live record as soon as it comes."""
+        asked = self._shares.live(room)
+        live = self._live.poll(asked) if asked else []
+        most = self._shares.bulk(room, asked, len(live))
+        bulk = self._bulk.poll(most) if most else self._bulk.stay_in_group()
+        if most:
+            self._shares.took(most, len(bulk))
+        now = time.monotonic()
+        if bulk:
+            self._bulk_flows_until = now + FLOWS_S
+        if wait and not live and not bulk:
+            return self._live.poll(max(1, asked), FOLLOW_BULK_S if now < self._bulk_flows_until else LOOK_AT_BULK_S)
+        return live + bulk
+
+    def stay_in_group(self) -> list[Arrival]:
+        """For when there is no room at all."""
+        return self._live.stay_in_group() + self._bulk.stay_in_group()
+
+    def hold_back(self, timeout: float) -> None:
+        """Take nothing; see Lane."""
+        self._live.hold_back(timeout)
+        self._bulk.hold_back(0.0)
+
+    def commit_if_due(self, now: float) -> None:
+        for lane in self.both:
+            lane.partitions.commit_if_due(now)
+
+    def close(self) -> None:
+        for lane in self.both:
+            lane.close()
+
+
+def _lane(settings: Settings, config: ChildConfig, ledger: Ledger, policy: CommitPolicy, number: int) -> Lane:
+    interval_ms = int(settings.kafka_config.get("max.poll.interval.ms", MAX_POLL_INTERVAL_MS))
+    consumer = kafka.consumer(
+        settings,
+        f"{settings.topic_prefix}workers.{config.processor}",
+        **{
+            # Each lane is shared out by itself, evenly among the workers that read it.
+            "group.remote.assignor": "range",
+            "max.poll.interval.ms": interval_ms,
+            "on_commit": lambda error, partitions: made.committed(error, partitions),
+        },
+    )
+    made: Partitions = Partitions(consumer, ledger, config.topics[number][0], number, policy)
+    return Lane(number, consumer, made, min(PAUSE_AFTER_S, interval_ms / 2000))
+
+
+def _has_record(message: Any) -> bool:
+    """False for a message that only tells of an error. Raises when the loop can't go on after it."""
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        raise SluiceError(
+            f"The group's offset is no longer in the log ({error.str()}): requests were deleted before they were run.",
+            next_step="Run `sluice topics plan` to compare retention and offsets.",
+        )
+    if error.fatal():
+        raise kafka.translate(error, "reading requests")
+    log.warning("poll_error", reason=error.str())
+    return False
