@@ -6,7 +6,7 @@ implementation hands them on as they are: these rows are made thousands of times
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -86,6 +86,25 @@ class HistoryRow(NamedTuple):
     body: bytes | None
 
 
+class LeaseRow(NamedTuple):
+    """What a batch says of a run whose job is claimed by lease. `phase`: requested, retrying or ended; from `lane` on it is
+    the request's. `headers`: [[name, text], …] as JSON. The order is that of `l` in queries/store_leases.sql."""
+
+    job_id: bytes
+    run: int
+    phase: str
+    attempt: int
+    input_sha256: str
+    processor: str
+    lane: str | None = None
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: bytes | None = None
+    topic_id: bytes | None = None
+    partition: int | None = None
+    place: int | None = None
+
+
 class OffsetRow(NamedTuple):
     """One partition's step from `expected` to `next_offset`. Outcomes before `published` are confirmed in Kafka."""
 
@@ -151,8 +170,18 @@ class SinkStore(Protocol):
         """Own these partitions from now on, whoever did before; a partition never seen starts at the given offset."""
         ...
 
-    def store(self, runs: Sequence[RunRow], history: Sequence[HistoryRow], offsets: Sequence[OffsetRow]) -> Stored:
+    def store(
+        self,
+        runs: Sequence[RunRow],
+        history: Sequence[HistoryRow],
+        offsets: Sequence[OffsetRow],
+        leases: Sequence[LeaseRow] = (),
+    ) -> Stored:
         """All of it or nothing. Runs are sorted by job. Raises Fenced, Unstorable."""
+        ...
+
+    def executions(self, runs: Iterable[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
+        """Attempt and execution of those of these runs that somebody may claim, holds, or has just finished by lease."""
         ...
 
     def winners(self, candidates: Mapping[Place, tuple[bytes, int]]) -> set[Place]:

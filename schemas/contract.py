@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from schemas.errors import StartupError, UnknownProcessor
+from schemas.states import Custody
 
 I_ = TypeVar("I_")
 O_ = TypeVar("O_")
@@ -25,16 +26,26 @@ AVRO_DIR = Path(__file__).parent / "avro"
 
 @dataclass(frozen=True, slots=True)
 class ProcessorContract(Generic[I_, O_]):
-    """`avro_dir` holds `<Name>Request.avsc` and `<Name>Result.avsc`."""
+    """`avro_dir` holds `<Name>Request.avsc` and `<Name>Result.avsc`. `custody`: who owns a job that waits, `offset` (the
+    worker group reads the topic) or `lease` (the sink stores it, and any idle worker claims it); the processor's policy says
+    the same."""
 
     name: str
     input: type[I_]
     output: type[O_]
     avro_dir: Path = AVRO_DIR
+    custody: str = Custody.OFFSET.value
 
     def __post_init__(self) -> None:
         if not NAME.match(self.name) or self.name == "bulk":
             raise ValueError(f"{self.name!r} is no processor name: {NAME.pattern}, and not 'bulk'")
+        if self.custody not in (Custody.OFFSET, Custody.LEASE):
+            raise ValueError(f"The custody of {self.name!r} is {self.custody!r}; it is offset or lease.")
+
+    @property
+    def leased(self) -> bool:
+        """Whether its jobs are claimed by lease: no worker group reads its topics then."""
+        return self.custody == Custody.LEASE
 
     @property
     def camel(self) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from connectors.delivery_store import DeliveryStore
     from connectors.due_store import DueStore
     from connectors.job_store import JobStore
+    from connectors.lease_store import LeaseStore
     from connectors.objects import ObjectStore
     from connectors.payload_store import PayloadStore
     from connectors.store import SinkStore
@@ -66,6 +67,12 @@ def payload_store(settings: Settings) -> PayloadStore:
     from connectors.postgres.payload_store import PostgresPayloadStore
 
     return PostgresPayloadStore(settings.database)
+
+
+def lease_store(settings: Settings) -> LeaseStore:
+    from connectors.postgres.lease_store import PostgresLeaseStore
+
+    return PostgresLeaseStore(settings.database)
 
 
 def job_store(settings: Settings) -> JobStore:

@@ -68,16 +68,29 @@ class RequestEncoder:
             _check_callback(url)
         _refuse_naive("deadline", options.get("deadline"))
         _refuse_what_nobody_would_do(options)
+        if "custody" in options:
+            options = self._without_custody(options)
         try:
             return JobHeader(
                 job_id=derived_id(tenant, name, key) if key is not None else new_id(),
                 processor=name,
                 created_at=datetime.now(UTC),
                 input_sha256=input_sha256,
+                custody=self._contract.custody,
                 **options,
             )
         except TypeError as error:
             raise UsageError(f"An option is not one of a job's: {error}.") from error
+
+    def _without_custody(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """It is the processor's, for all of its jobs: nobody would look for one that is kept elsewhere."""
+        given, ours = options["custody"], self._contract.custody
+        if given != ours:
+            raise UsageError(
+                f"custody={given!r} is not offered: jobs of {self._contract.name!r} are kept by {ours}.",
+                next_step="Leave it out.",
+            )
+        return {name: value for name, value in options.items() if name != "custody"}
 
     def _refuse_what_is_no_number(self, typed: Any) -> None:
         for name in self._floats:
@@ -102,7 +115,7 @@ def _uris(value: Any) -> list[str]:
 
 
 #: What the door takes of these; the rest of the contract is for parts that do not exist yet, and would be ignored.
-_OFFERED = {"mode": ("live",), "custody": ("offset",), "not_before": (None,), "run": (0,), "attempt": (1,)}
+_OFFERED = {"mode": ("live",), "not_before": (None,), "run": (0,), "attempt": (1,)}
 _POSITIVE = ("max_attempts", "soft_limit_ms", "hard_limit_ms")
 
 

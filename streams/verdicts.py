@@ -43,6 +43,7 @@ class Verdicts:
             worker_id=self._who,
             device="",
             timings=Timings(now, now, now),
+            execution=0,  # nobody's: no worker's lease or death has a say in it
             request_coordinates=request,
             error=error,
             input_sha256=header["input_sha256"],

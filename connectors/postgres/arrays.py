@@ -68,6 +68,7 @@ _INT8 = _fixed("q")
 #: By SQL name: the type's oid (fixed in every Postgres), its array's oid, and how one value becomes length and bytes.
 TYPES: dict[str, tuple[int, int, Encode]] = {
     "boolean": (16, 1000, _fixed("?")),
+    "bytea": (17, 1001, _bytes),
     "bigint": (20, 1016, _INT8),
     "integer": (23, 1007, _fixed("i")),
     "text": (25, 1009, _text),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -11,8 +11,19 @@ from psycopg import errors
 
 from connectors.postgres.arrays import integers, moment, uuids
 from connectors.postgres.connection import Connection, connect, translated
-from connectors.postgres.statement import statement
-from connectors.store import Claimed, Fenced, HistoryRow, OffsetRow, Place, ProgressRow, RunRow, Stored, Unstorable
+from connectors.postgres.statement import Rows, statement
+from connectors.store import (
+    Claimed,
+    Fenced,
+    HistoryRow,
+    LeaseRow,
+    OffsetRow,
+    Place,
+    ProgressRow,
+    RunRow,
+    Stored,
+    Unstorable,
+)
 
 #: The planner plans while the tables are empty, would choose to scan them, and never look again. `store_batch` reaches every
 #: table by an insert, so its hash joins are between parameters only; whatever joins a table must do so by its key.
@@ -20,7 +31,15 @@ _PLANS = """
 SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan;
 SET jit = off
 """
-_QUERIES = ("store_batch", "claim_offsets", "learn_topics", "find_winners", "mark_progress")
+_QUERIES = (
+    "store_batch",
+    "store_leases",
+    "claim_offsets",
+    "learn_topics",
+    "find_winners",
+    "find_executions",
+    "mark_progress",
+)
 _TRIES = 5
 #: What Postgres, or its binary format, has no room for.
 _UNSTORABLE = (
@@ -56,11 +75,24 @@ class PostgresSinkStore:
             claimed[topic, partition] = Claimed(*rest)
         return claimed
 
-    def store(self, runs: Sequence[RunRow], history: Sequence[HistoryRow], offsets: Sequence[OffsetRow]) -> Stored:
+    def store(
+        self,
+        runs: Sequence[RunRow],
+        history: Sequence[HistoryRow],
+        offsets: Sequence[OffsetRow],
+        leases: Sequence[LeaseRow] = (),
+    ) -> Stored:
         with self._talk("storing a batch") as connection:
-            result = _without_deadlocks(connection, runs, history, offsets)
+            result = _without_deadlocks(connection, {"r": runs, "h": history, "o": offsets}, leases)
         losers = zip(uuids(result.get_value(0, 1)), integers(result.get_value(0, 2)), strict=True)
         return Stored(frozenset(losers), moment(_number(result.get_value(0, 3))))
+
+    def executions(self, runs: Iterable[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
+        ordered = sorted(runs)
+        with self._talk("looking for leases") as connection, _by_key(connection):
+            result = statement("find_executions").run(connection, k=[(n, *key) for n, key in enumerate(ordered)])
+        rows = ([_number(result.get_value(row, column)) for column in range(3)] for row in range(result.ntuples))
+        return {ordered[n]: (attempt, execution) for n, attempt, execution in rows}
 
     def winners(self, candidates: Mapping[Place, tuple[bytes, int]]) -> set[Place]:
         places = list(candidates)
@@ -113,15 +145,26 @@ def _by_key(connection: Connection) -> Iterator[None]:
 
 
 def _without_deadlocks(
-    connection: Connection, runs: Sequence[RunRow], history: Sequence[HistoryRow], offsets: Sequence[OffsetRow]
+    connection: Connection, batch: Mapping[str, Rows], leases: Sequence[LeaseRow]
 ) -> psycopg.pq.abc.PGresult:
     """Rows are sorted by job, so two sinks rarely meet head on; when they do, Postgres picks one, which tries again."""
     for _ in range(_TRIES - 1):
         try:
-            return statement("store_batch").run(connection, r=runs, h=history, o=offsets)
+            return _store(connection, batch, leases)
         except (errors.DeadlockDetected, errors.SerializationFailure):
             continue
-    return statement("store_batch").run(connection, r=runs, h=history, o=offsets)
+    return _store(connection, batch, leases)
+
+
+def _store(connection: Connection, batch: Mapping[str, Rows], leases: Sequence[LeaseRow]) -> psycopg.pq.abc.PGresult:
+    """One statement; two in a transaction for a batch in which a run is claimed by lease."""
+    if not leases:
+        return statement("store_batch").run(connection, **batch)
+    with connection.transaction():
+        result = statement("store_batch").run(connection, **batch)
+        with _by_key(connection):
+            statement("store_leases").run(connection, l=leases)
+    return result
 
 
 _WIDTHS = {4: struct.Struct(">i"), 8: struct.Struct(">q")}

@@ -32,12 +32,14 @@ class WorkerGroup:
 
 
 def worker_groups(settings: Settings, contracts: Iterable[AnyContract]) -> list[WorkerGroup]:
+    """One a processor; none for those whose jobs are claimed by lease."""
     names = settings.topics
     return [
         WorkerGroup(
             f"{settings.topic_prefix}workers.{c.name}", (names.requests(c.name), names.requests(c.name, "bulk"))
         )
         for c in contracts
+        if not c.leased
     ]
 
 

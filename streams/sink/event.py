@@ -61,6 +61,7 @@ class Event(NamedTuple):
     owner: str | None = None
     retry_in_ms: int | None = None
     ending: Ending | None = None
+    leased: bool = False  # of a request: it is to be claimed by lease
 
     @property
     def sealed(self) -> bool:

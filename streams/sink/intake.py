@@ -69,7 +69,7 @@ class Intake:
             ready += self._held.take(job_id)
         ready += self._held.take_due(now, BATCH)
         for event in events:
-            if event.job_id in moving:
+            if event.job_id in moving or event.leased:
                 ready.append(event)
             else:
                 self._held.hold(event, now)

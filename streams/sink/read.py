@@ -43,6 +43,8 @@ class EventReader:
         self.table = table
         self._read: dict[Part, Callable[[Message, SinkTopic, Place], Event | None]] = {
             Part.REQUESTS: self._request,
+            Part.LEASED_REQUESTS: self._leased_request,
+            Part.FOREIGN_REQUESTS: self._foreign_request,
             Part.UNKNOWN_REQUESTS: self._unknown_request,
             Part.RESULTS: self._result,
             Part.DEAD_LETTERS: self._dead_letter,
@@ -76,6 +78,18 @@ class EventReader:
                 return None
             header, job_id = told, job_bytes(told["job_id"])
         return _event(message, place, header, job_id, Phase.REQUESTED, "request", request_place=place)
+
+    def _leased_request(self, message: Message, topic: SinkTopic, place: Place) -> Event | None:
+        """Not sealed: it is stored at once, so that somebody can claim it."""
+        event = self._decoded_request(message, topic, place)
+        if event is None:
+            raise UndecodableRecord("The record is no request, and its headers name no job.")
+        return event._replace(leased=True)
+
+    def _foreign_request(self, message: Message, topic: SinkTopic, place: Place) -> Event | None:
+        told = dict(message.headers() or ())
+        read = self._leased_request if told.get(headers.CUSTODY) == b"lease" else self._request
+        return read(message, topic, place)
 
     def _unknown_request(self, message: Message, topic: SinkTopic, place: Place) -> Event | None:
         event = self._decoded_request(message, topic, place)

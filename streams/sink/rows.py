@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from connectors.postgres.jsonb import jsonb
-from connectors.store import HistoryRow, RunRow
+from connectors.store import HistoryRow, LeaseRow, RunRow
 from schemas.states import Mode, State
 from streams.notify.owed import Owed
 from streams.sink.event import Event, Phase
 from streams.sink.fold import JobFold, RunFold
+from streams.sink.topic_table import TopicTable
 
+_LEASE_PHASE = {Phase.REQUESTED: "requested", Phase.RETRYING: "retrying", Phase.ENDED: "ended"}
 _STATE_OF = {Phase.REQUESTED: State.PENDING, Phase.RETRYING: State.RETRYING}
 
 
@@ -35,6 +37,45 @@ def history_rows(folds: Iterable[JobFold]) -> list[HistoryRow]:
         for told in job.told
         for e in (told.event,)
     ]
+
+
+def lease_rows(folds: Iterable[JobFold], table: TopicTable) -> list[LeaseRow]:
+    """One row a run whose job is claimed by lease; none for a request that the timekeeper is to release later."""
+    return [
+        _lease_row(job, run.best, table)
+        for job in folds
+        for run in job.runs.values()
+        if (run.best.leased and _not_before(run.best) is None)
+        or (not run.best.leased and table.leased(job.first.header))
+    ]
+
+
+def _not_before(event: Event) -> datetime | None:
+    """When the timekeeper is to release a request; None for one that may run, or was released already."""
+    when: datetime | None = event.header["not_before"] if event.header["source_coordinates"] is None else None
+    return when
+
+
+def _lease_row(job: JobFold, best: Event, table: TopicTable) -> LeaseRow:
+    """With the request, where that is what moved the run. It is claimed by the topic's processor, whatever its header says."""
+    told = (best.job_id, best.run, _LEASE_PHASE[best.phase], best.attempt, job.first.header["input_sha256"])
+    if not best.leased:
+        return LeaseRow(*told, best.header["processor"])
+    message = best.message
+    headers: Any = message.headers() or ()
+    return LeaseRow(
+        *told,
+        table.topics[message.topic() or ""].processor,
+        best.header["lane"],
+        message.key() or best.header["job_id"].encode(),
+        message.value() or b"",
+        jsonb([[name, _text(value)] for name, value in headers]),
+        *best.place,
+    )
+
+
+def _text(value: bytes | str | None) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
 
 
 def delivery_id(job_id: bytes, run: int, kind: str = "outcome", sequence: int = 0) -> bytes:
@@ -87,7 +128,7 @@ def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier
         best.owner,
         best.retry_in_ms,
         best.header["deadline"],
-        best.header["not_before"] if best.header["source_coordinates"] is None else None,
+        _not_before(best),
         topic_id,
         partition,
         offset,

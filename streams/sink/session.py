@@ -26,6 +26,7 @@ from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold
 from streams.sink.held import HeldRequests
 from streams.sink.intake import Intake
+from streams.sink.leases import LeaseFence
 from streams.sink.outcomes import Outcome, OutcomePublisher
 from streams.sink.positions import Key, Positions
 from streams.sink.read import EventReader
@@ -88,6 +89,7 @@ class Session:
         self._handover = handover
         self._writer = Writer(store, dead_letters, stop)
         self._held = HeldRequests()
+        self._fence = LeaseFence(store, reader, stop)
         self._intake = Intake(reader, self._held, dead_letters, stop)
         self._positions = Positions(self._group)
         self._consumer: Consumer = kafka.consumer(
@@ -102,7 +104,7 @@ class Session:
 
     def subscribe(self, table: TopicTable) -> None:
         """Read these topics from now on."""
-        self._reader.table = table
+        self._reader.table = self._writer.table = table
         self._consumer.subscribe(
             list(table.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -173,7 +175,7 @@ class Session:
     # ── storing ──
 
     def _write(self, events: Sequence[Event]) -> None:
-        later: Sequence[Event] = events
+        later = self._fence.look(events) if self._reader.table.may_lease else events
         while later:
             folds, later = fold(later)
             self._store_folds(folds, last=not later)

@@ -8,14 +8,15 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from connectors.store import Place
-from schemas.contract import known_processors
+from schemas.contract import contract, known_processors
+from schemas.states import Custody
 from schemas.topics import TopicNames
 from streams.log import kafka
 
@@ -26,6 +27,8 @@ class Part(Enum):
     """What a topic is to the sink."""
 
     REQUESTS = "requests"
+    LEASED_REQUESTS = "requests claimed by lease"
+    FOREIGN_REQUESTS = "requests of a processor that is not installed here"  # each says itself how it is kept
     UNKNOWN_REQUESTS = "unknown requests"  # of a processor that nobody has declared
     RESULTS = "results"
     DEAD_LETTERS = "dead letters"
@@ -39,11 +42,31 @@ class SinkTopic:
     processor: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TopicTable:
     """The sink's topics as the broker has them, by name."""
 
     topics: Mapping[str, SinkTopic]
+
+    @cached_property
+    def may_lease(self) -> bool:
+        """Whether any job may be claimed by lease; if not, nobody need look."""
+        return bool(self._processors(Part.LEASED_REQUESTS) | self._processors(Part.FOREIGN_REQUESTS))
+
+    def leased(self, header: Mapping[str, Any]) -> bool:
+        """Whether this job is claimed by lease: as its processor's contract says, or, if that is unknown here, its header."""
+        processor = header["processor"]
+        if processor in self._processors(Part.LEASED_REQUESTS):
+            return True
+        return processor in self._processors(Part.FOREIGN_REQUESTS) and header["custody"] == Custody.LEASE
+
+    @cached_property
+    def _by_part(self) -> dict[Part, frozenset[str]]:
+        parts = {topic.part for topic in self.topics.values()}
+        return {p: frozenset(t.processor for t in self.topics.values() if t.part is p) for p in parts}
+
+    def _processors(self, part: Part) -> frozenset[str]:
+        return self._by_part.get(part, frozenset())
 
     def id_of(self, topic: str, told: str) -> bytes | None:
         """A topic's id from coordinates: as they tell it, else by the topic's name."""
@@ -87,8 +110,9 @@ def part_of(topic: str, names: TopicNames, there: set[str]) -> Part | None:
         return None
     if topic == names.results(processor):
         return Part.RESULTS
-    known = processor in known_processors() or names.results(processor) in there
-    return Part.REQUESTS if known else Part.UNKNOWN_REQUESTS
+    if processor in known_processors():
+        return Part.LEASED_REQUESTS if contract(processor).leased else Part.REQUESTS
+    return Part.FOREIGN_REQUESTS if names.results(processor) in there else Part.UNKNOWN_REQUESTS
 
 
 def uuid_bytes(given: Any) -> bytes:

@@ -12,12 +12,13 @@ from streams import logs
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.event import Event, Phase
 from streams.sink.fold import JobFold, fold
-from streams.sink.rows import history_rows, run_rows
+from streams.sink.rows import history_rows, lease_rows, run_rows
+from streams.sink.topic_table import TopicTable
 
 log = logs.get("sink")
 
 #: Seconds between two tries while the store does not answer.
-_PAUSES = (0.05, 0.2, 0.5, 1.0)
+PAUSES = (0.05, 0.2, 0.5, 1.0)
 
 
 class Stopped(Exception):
@@ -31,6 +32,7 @@ class Writer:
         self._store = store
         self._dead_letters = dead_letters
         self._stop = stop
+        self.table = TopicTable({})
 
     def write(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
         """Store all of it; the offsets move with the last part, so that no record is passed before it is safe."""
@@ -71,9 +73,10 @@ class Writer:
 
     def _try(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
         runs, history = run_rows(folds, notifier), history_rows(folds)
-        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+        leases = lease_rows(folds, self.table) if self.table.may_lease else ()
+        for pause in chain(PAUSES, repeat(PAUSES[-1])):
             try:
-                return self._store.store(runs, history, offsets)
+                return self._store.store(runs, history, offsets, leases)
             except Unreachable as error:
                 log.warning("store_does_not_answer", reason=str(error), retry_in_s=pause)
                 if self._stop.wait(pause):

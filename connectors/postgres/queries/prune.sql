@@ -20,6 +20,9 @@ cancels_gone AS (
 payloads_gone AS (
     DELETE FROM payloads AS p USING old WHERE p.job_id = old.job_id AND p.run = old.run
 ),
+leases_gone AS (
+    DELETE FROM leases AS l USING old WHERE l.job_id = old.job_id AND l.run = old.run
+),
 deliveries_gone AS (
     DELETE FROM deliveries AS d USING old WHERE d.job_id = old.job_id AND d.run = old.run RETURNING d.delivery_id
 ),

@@ -38,7 +38,7 @@ def test_what_is_no_topic_id_is_none(text: str) -> None:
         ("p.requests.echo", Part.REQUESTS),
         ("p.requests.echo.bulk", Part.REQUESTS),
         ("p.requests.ecko", Part.UNKNOWN_REQUESTS),
-        ("p.requests.elsewhere", Part.REQUESTS),
+        ("p.requests.elsewhere", Part.FOREIGN_REQUESTS),
         ("p.results.ecko", Part.RESULTS),
         ("p.outcomes.echo", None),
         ("p.dead-letters", Part.DEAD_LETTERS),

@@ -1,0 +1,30 @@
+-- Leases that have run out: claimable again, one execution further, or given up. What was given up comes again every minute
+-- until its run has ended.
+WITH due AS MATERIALIZED (
+    SELECT l.*, l.state = 'lost' OR l.losses + 1 >= l.executions AS given_up
+    FROM leases AS l
+    WHERE l.expires_at <= now()
+    ORDER BY l.expires_at LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+),
+moved AS (
+    UPDATE leases AS l SET
+        state = CASE WHEN due.given_up THEN 'lost' ELSE 'waiting' END,
+        execution = l.execution + (NOT due.given_up)::integer,
+        losses = l.losses + (l.state = 'held')::integer,
+        worker = CASE WHEN due.given_up THEN l.worker END,
+        expires_at = CASE WHEN due.given_up THEN now() + interval '1 minute' END
+    FROM due WHERE l.job_id = due.job_id AND l.run = due.run
+    RETURNING l.processor
+),
+told AS (
+    SELECT pg_notify('sluice_leases', processor) FROM (SELECT DISTINCT processor FROM moved) AS m
+)
+SELECT
+    due.job_id::text, due.run, due.attempt, due.execution, due.processor, due.worker, due.given_up, p.key, p.value,
+    p.headers, t.name AS topic, due.topic_id, due.partition, due."offset"
+FROM due
+JOIN payloads AS p ON p.job_id = due.job_id AND p.run = due.run
+LEFT JOIN topics AS t ON t.topic_id = due.topic_id
+WHERE (SELECT count(*) FROM told) >= 0
+ORDER BY due.expires_at

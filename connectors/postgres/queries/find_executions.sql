@@ -1,0 +1,4 @@
+-- Where custody by lease stands with these runs.
+SELECT k.n, leases.attempt, leases.execution
+FROM @k(n integer, job_id uuid, run integer)
+JOIN leases ON leases.job_id = k.job_id AND leases.run = k.run

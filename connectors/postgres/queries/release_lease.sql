@@ -1,0 +1,8 @@
+-- Given back unfinished: claimable at once, and by its rank ahead of what came later.
+WITH freed AS (
+    UPDATE leases SET
+        state = 'waiting', worker = NULL, expires_at = NULL, execution = execution + %(started)s::boolean::integer
+    WHERE job_id = %(job_id)s AND run = %(run)s AND fence = %(fence)s AND state = 'held'
+    RETURNING processor
+)
+SELECT pg_notify('sluice_leases', processor) FROM freed
