@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -35,14 +36,37 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """Exponential backoff with full jitter: the n-th retry waits up to `base_s * factor**(n-1)`, at most `max_s`."""
+class Backoff:
+    """Exponential with full jitter: the n-th retry waits up to `base_s * factor**(n-1)` seconds, at most `max_s`.
+    `max_attempts` ends it earlier than the job's own number does; None leaves it to the job."""
 
-    max_attempts: int = 3
+    base_s: float = 1.0
+    factor: float = 4.0
+    max_s: float = 300.0
+    max_attempts: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.base_s < 0 or self.factor < 1 or self.max_s < 0:
+            raise ValueError(f"a wait can't shrink or be negative: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What happens to a failure that may pass. The codes in `never` are final; those in `by_code` have a backoff of their own.
+    How often a job is tried is the job's to say (`max_attempts` of its header); this may only make it fewer."""
+
     base_s: float = 1.0
     factor: float = 4.0
     max_s: float = 300.0
     never: frozenset[ErrorCode] = field(default_factory=frozenset)
+    by_code: Mapping[ErrorCode, Backoff] = field(default_factory=dict)
+    max_attempts: int | None = None
+
+    def backoff(self, code: ErrorCode) -> Backoff | None:
+        """How a failure with this code is tried again; None if it is not."""
+        if code in self.never:
+            return None
+        return self.by_code.get(code) or Backoff(self.base_s, self.factor, self.max_s, self.max_attempts)
 
 
 @dataclass(frozen=True, slots=True)

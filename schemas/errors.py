@@ -140,10 +140,18 @@ class StartupError(SluiceError):
 
 
 class JobError(SluiceError):
-    """Raised (or returned from `run`) by a processor: the outcome of one job, never of its batch."""
+    """Raised (or returned from `run`) by a processor: the outcome of one job, never of its batch.
+
+    `retry_after_s`: what is missing asks for so long a wait (a server's Retry-After); where the error is retried at all, it is
+    not tried again before.
+    """
 
     code = ErrorCode.PROCESSOR_ERROR
     exit_code = ExitCode.JOB_FAILED
+
+    def __init__(self, message: str, *, next_step: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, next_step=next_step)
+        self.retry_after_s = retry_after_s
 
 
 class InvalidInput(JobError):

@@ -9,7 +9,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,8 @@ from schemas.records import Claim, JobHeader
 
 #: A larger input does not travel in the log: it goes to the object store, and a claim on it travels.
 MAX_INPUT_BYTES = 256 * 1024
+#: Requests are kept for 14 days (schemas.topics), and it is from there that a waiting one is read again.
+LONGEST_WAIT = timedelta(days=13)
 
 
 class RequestEncoder:
@@ -70,11 +72,14 @@ class RequestEncoder:
         _refuse_what_nobody_would_do(options)
         if "custody" in options:
             options = self._without_custody(options)
+        now = datetime.now(UTC)
+        if (not_before := options.get("not_before")) is not None:
+            options = {**options, "not_before": _checked_time(not_before, now, options)}
         try:
             return JobHeader(
                 job_id=derived_id(tenant, name, key) if key is not None else new_id(),
                 processor=name,
-                created_at=datetime.now(UTC),
+                created_at=now,
                 input_sha256=input_sha256,
                 custody=self._contract.custody,
                 **options,
@@ -115,7 +120,7 @@ def _uris(value: Any) -> list[str]:
 
 
 #: What the door takes of these; the rest of the contract is for parts that do not exist yet, and would be ignored.
-_OFFERED = {"mode": ("live",), "not_before": (None,), "run": (0,), "attempt": (1,)}
+_OFFERED = {"mode": ("live",), "run": (0,), "attempt": (1,)}
 _POSITIVE = ("max_attempts", "soft_limit_ms", "hard_limit_ms")
 
 
@@ -132,3 +137,19 @@ def _refuse_what_nobody_would_do(options: Mapping[str, Any]) -> None:
 def _refuse_naive(name: str, when: datetime | None) -> None:
     if when is not None and when.tzinfo is None:
         raise UsageError(f"{name} has no time zone.", next_step="Give it in UTC: datetime.now(UTC) + timedelta(…).")
+
+
+def _checked_time(not_before: datetime, now: datetime, options: Mapping[str, Any]) -> datetime | None:
+    """The time before which the job must not run; None when that is no wait any more. Raises UsageError."""
+    _refuse_naive("not_before", not_before)
+    deadline = options.get("deadline")
+    if deadline is not None and deadline <= not_before:
+        raise UsageError("The deadline passes before the job may begin (not_before).", next_step="Give it more time.")
+    if options.get("order_key") is not None:
+        raise UsageError("A job with an order_key can't have a not_before: it would hold up or overtake its order.")
+    if not_before - now > LONGEST_WAIT:
+        raise UsageError(
+            f"not_before is more than {LONGEST_WAIT.days} days ahead; by then the log may have forgotten the request.",
+            next_step="Submit it later.",
+        )
+    return not_before if not_before > now else None

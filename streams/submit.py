@@ -84,8 +84,9 @@ class Submitter:
         """Queue one job and return its id; it is accepted when `flush` has returned.
 
         Options: `callback_url`, `idempotency_key` (the same key makes the same job), `tenant`, `lane` (live or bulk),
-        `deadline` (an aware datetime), `order_key`, `external_id`, `case_id`, `upload_id`, `batch_id`,
-        `labels`, `max_attempts`, and any other field of `JobHeader`.
+        `deadline` and `not_before` (aware datetimes: when it is of no use any more, and before when it must not run),
+        `order_key`, `external_id`, `case_id`, `upload_id`, `batch_id`, `labels`, `max_attempts`, and any other field of
+        `JobHeader`.
         """
         job_id = self._produce(processor, input_, options, self._on_report)
         self._unpolled += 1

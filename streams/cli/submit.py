@@ -57,6 +57,8 @@ class JobOptions:
     deadline: Annotated[timedelta | None, Parameter(help="How long it is of use: 30s, 5m, 2h. Then it is EXPIRED.")] = (
         None
     )
+    not_before: Annotated[datetime | None, Parameter(help="When it may begin: 2026-03-01T06:00:00+00:00.")] = None
+    delay: Annotated[timedelta | None, Parameter(help="How long it waits before it may begin: 30s, 5m, 2h.")] = None
     order_key: Annotated[str | None, Parameter(help="Jobs with one key share a partition.")] = None
     external_id: Annotated[str | None, Parameter(help="The backend's own id.")] = None
     case_id: Annotated[str | None, Parameter(help="The case it belongs to.")] = None
@@ -66,9 +68,14 @@ class JobOptions:
     def for_submitter(self) -> dict[str, Any]:
         """As options of `streams.submit.Submitter`."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        del given["label"], given["deadline"]
-        deadline = None if self.deadline is None else datetime.now(UTC) + self.deadline
-        return {**given, "labels": pairs(self.label, "--label"), "deadline": deadline}
+        del given["label"], given["deadline"], given["delay"]
+        if self.delay is not None and self.not_before is not None:
+            raise UsageError("--delay and --not-before say the same thing.", next_step="Give one of them.")
+        now = datetime.now(UTC)
+        deadline = None if self.deadline is None else now + self.deadline
+        not_before = self.not_before if self.delay is None else now + self.delay
+        labels = pairs(self.label, "--label")
+        return {**given, "labels": labels, "deadline": deadline, "not_before": not_before}
 
 
 def submit(
@@ -94,6 +101,7 @@ def submit(
         sluice submit echo --input '{"message": "hi"}' --wait
         sluice submit segmentation --file volume=scan.nii.gz --wait
         sluice submit echo --input jobs.jsonl --lane bulk
+        sluice submit echo --input job.json --delay 2h
         sluice submit echo --input - --idempotency-key order-17 < job.json
         sluice submit echo --input job.json --callback-url http://localhost:80/x
     """

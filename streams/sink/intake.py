@@ -17,7 +17,7 @@ from streams import logs
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.event import Event, Phase
 from streams.sink.held import HeldRequests
-from streams.sink.read import EventReader
+from streams.sink.read import EventReader, is_near
 from streams.sink.writer import Stopped
 
 log = logs.get("sink")
@@ -69,7 +69,8 @@ class Intake:
             ready += self._held.take(job_id)
         ready += self._held.take_due(now, BATCH)
         for event in events:
-            if event.job_id in moving or event.leased:
+            urgent = event.leased or (not event.sealed and is_near(event.header["deadline"]))
+            if event.job_id in moving or urgent:
                 ready.append(event)
             else:
                 self._held.hold(event, now)

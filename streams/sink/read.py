@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from confluent_kafka import Message
@@ -31,6 +31,8 @@ _ENDS = {
     Disposition.FAILED: State.FAILED,
     Disposition.CANCELLED: State.CANCELLED,
 }
+#: A little more than requests are held back for (held.py).
+NEAR = timedelta(seconds=1.5)
 
 Plain = Mapping[str, Any]
 
@@ -187,6 +189,8 @@ def _told_header(message: Message, processor: str) -> Plain | None:
 def _sealed(message: Message, place: Place) -> Event | None:
     """A request by what its Kafka headers tell, not decoded; None when they do not tell enough."""
     told = dict(message.headers() or ())
+    if headers.DEADLINE in told and is_near(_text(told[headers.DEADLINE])):
+        return None  # it may not be held back, and so there will be nothing to lend it its header
     try:
         job_id, run, attempt = (
             _text(told[headers.JOB]),
@@ -200,6 +204,15 @@ def _sealed(message: Message, place: Place) -> Event | None:
     key = bytes.fromhex(job_id.replace("-", ""))
     at = _at(message)
     return Event(key, run, attempt, 0, 0, Phase.REQUESTED, "request", place, at, SEALED, message, place)
+
+
+def is_near(deadline: datetime | str | None) -> bool:
+    """Whether a deadline, if there is one, passes so soon that the request must be stored at once to be ended in time."""
+    try:
+        at = datetime.fromisoformat(deadline) if isinstance(deadline, str) else deadline
+        return at is not None and at < datetime.now(UTC) + NEAR
+    except (ValueError, TypeError):
+        return False
 
 
 def _ending(disposition: Disposition, info: Plain, output: Any, value: bytes) -> Ending:

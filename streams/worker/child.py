@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
-from processors.policy import Policy
+from processors.policy import Order, Policy
 from processors.protocol import AnyProcessor
 from schemas.avsc import request_schema, result_schema
 from schemas.codec import Codec
@@ -131,7 +131,7 @@ def _workshop(
         topics=tuple((name, topic_id) for name, topic_id in config.topics),
     )
     writer = ResultWriter(result, splice, origin, Judge(processor.policy))
-    intake = Intake(codec, made, request, splice, writer)
+    intake = Intake(codec, made, request, splice, writer, ordered=processor.policy.order is not Order.NONE)
     store = compose.object_store(settings)
     return Workshop(processor, intake, writer, store, Path(config.scratch), outlet.progress, bench.out_of_memory)
 

@@ -17,6 +17,7 @@ from schemas.errors import (
     DeadlineExceeded,
     ErrorCode,
     HeaderMismatch,
+    InvalidInput,
     JobCancelled,
     JobError,
     JobTimeout,
@@ -73,8 +74,16 @@ class Intake:
     """Decodes and checks. Raises Unreachable from `read` when a schema can't be fetched now; everything else is answered."""
 
     def __init__(
-        self, codec: Codec, contract: AnyContract, requests: Encoder, splice: HeaderSplice, writer: ResultWriter
+        self,
+        codec: Codec,
+        contract: AnyContract,
+        requests: Encoder,
+        splice: HeaderSplice,
+        writer: ResultWriter,
+        *,
+        ordered: bool = False,
     ) -> None:
+        self._ordered = ordered
         self._splice = splice
         self._codec = codec
         self._known = {requests.schema_id}  # schemas that decode without asking the registry
@@ -139,10 +148,28 @@ class Intake:
             )
         if frame.flags & Flag.VERDICT:
             return self._verdict(frame, header)
+        if header.not_before is not None and header.source_coordinates is None:
+            return self._too_early(frame, header)
         if header.deadline is not None and header.deadline <= datetime.now(UTC):
             late = DeadlineExceeded("The deadline had passed before the job was started.")
             return self._writer.failed(frame, header, late, _no_time())
         return None
+
+    def _too_early(self, frame: JobFrame, header: JobHeader) -> Answer:
+        """Done without a word: only the timekeeper releases it, by publishing it again at its time (docs/adr/0013)."""
+        if self._ordered:
+            error = InvalidInput(f"{self._contract.name!r} works in order, so none of its jobs can wait for a time.")
+            return self._writer.failed(frame, header, error, _no_time())
+        return Answer(
+            frame.slot,
+            frame.execution,
+            Disposition.RETRY,
+            header.job_id,
+            header.run,
+            header.attempt,
+            b"",
+            header.processor,
+        )
 
     def _contradicted(self, frame: JobFrame, header: JobHeader, wrong: list[str]) -> Answer:
         error = HeaderMismatch(f"The Kafka headers {', '.join(wrong)} contradict the record.")

@@ -77,9 +77,12 @@ class Publisher:
     def publish(self, answer: Answer) -> None:
         """Write a job's result, its dead letter, or both; a job that was dropped meanwhile is left to its new owner."""
         dead = bool(answer.dead_reason)
-        held = self._ledger.answered(answer.slot, bool(answer.value) + dead)
+        records = bool(answer.value) + dead
+        held = self._ledger.answered(answer.slot, records or 1)
         if held is None:
             return
+        if not records:  # nothing is to be said of it, and so nothing to wait for
+            self._ledger.confirmed([held])
         if answer.value:
             self.published += 1
             self._write(held, self._result(held, answer))

@@ -31,6 +31,8 @@ LARGEST_RESULT = 1_000_000
 LONGEST_MESSAGE = 500
 #: Backoff has long reached its maximum by then; attempts come from the record and may be any number.
 LARGEST_EXPONENT = 32
+#: What a job's error may ask for at most: a day.
+LONGEST_RETRY_AFTER_S = 86_400.0
 #: The sequence of a result: after every word of progress of its execution.
 LAST = 2**31 - 1
 
@@ -68,15 +70,16 @@ class Judge:
         self._jitter = jitter
 
     def disposition(self, error: JobError, header: JobHeader) -> tuple[Disposition, int | None]:
-        """RETRY and the milliseconds to wait, or how the job ends."""
+        """RETRY and the milliseconds to wait, or how the job ends. A wait that the error itself asks for is never cut short."""
         if isinstance(error, JobCancelled):
             return Disposition.CANCELLED, None
-        retry = self._policy.retry
-        if not error.retryable or error.code in retry.never or header.attempt >= header.max_attempts:
+        backoff = self._policy.retry.backoff(error.code) if error.retryable else None
+        if backoff is None or header.attempt >= min(header.max_attempts, backoff.max_attempts or header.max_attempts):
             return Disposition.FAILED, None
         exponent = min(max(header.attempt - 1, 0), LARGEST_EXPONENT)
-        ceiling = min(retry.max_s, retry.base_s * retry.factor**exponent)
-        return Disposition.RETRY, int(self._jitter() * ceiling * 1000)
+        ceiling = min(backoff.max_s, backoff.base_s * backoff.factor**exponent)
+        asked_s = min(max(error.retry_after_s or 0.0, 0.0), LONGEST_RETRY_AFTER_S)
+        return Disposition.RETRY, int((asked_s + self._jitter() * ceiling) * 1000)
 
 
 def as_job_error(error: BaseException) -> JobError:

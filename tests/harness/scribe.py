@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import (
     ECHO,
+    Control,
     Coordinates,
     EchoInput,
     EchoOutput,
@@ -55,6 +56,7 @@ class Scribe:
         self._request = codec.encoder(f"{self.names.requests('echo')}-value", request_schema(ECHO))
         self._result = codec.encoder(f"{self.names.results('echo')}-value", result_schema(ECHO))
         self._progress = codec.encoder(f"{self.names.progress}-value", self_contained("Progress"))
+        self._control = codec.encoder(f"{self.names.control}-value", self_contained("Control"))
         self._producer = kafka.producer(settings)
         self._database = psycopg.connect(settings.database, autocommit=True)
 
@@ -67,6 +69,14 @@ class Scribe:
         value = self._request.encode(to_plain(Request(job, EchoInput(message))))
         told = headers.request_headers(job, source="test")
         return self.raw(self.names.requests(job.processor, job.lane), value, told, job.job_id)
+
+    def requests(self, jobs: Iterable[JobHeader]) -> None:
+        """Many at once."""
+        for job in jobs:
+            value = self._request.encode(to_plain(Request(job, EchoInput("hello"))))
+            given: Any = headers.request_headers(job, source="test")
+            self._producer.produce(self.names.requests(job.processor, job.lane), value, job.job_id, headers=given)
+        assert self._producer.flush(30) == 0
 
     def result(self, job: JobHeader, disposition: str = "succeeded", **changes: Any) -> bytes:
         value = self.result_bytes(job, disposition, **changes)
@@ -86,6 +96,11 @@ class Scribe:
         told: dict[str, Any] = {"execution": 1, "sequence": 1, "stage": "run", "worker_id": "worker-1"}
         made = Progress(job.job_id, job.run, job.attempt, processor="echo", at=datetime.now(UTC), **told | changes)
         self.raw(self.names.progress, self._progress.encode(to_plain(made)), [], job.job_id)
+
+    def control(self, order: Control) -> None:
+        """An order, or a worker's answer."""
+        key = f"processor:{order.processor}:{order.by}"
+        self.raw(self.names.control, self._control.encode(to_plain(order)), [], key)
 
     def raw(self, topic: str, value: bytes, told: list[tuple[str, bytes]], key: str = "key") -> Coordinates:
         places: list[Coordinates] = []

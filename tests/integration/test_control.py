@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from schemas.errors import UnknownProcessor, UsageError
 from schemas.ids import new_id
 from schemas.records import Control
+from streams import compose
 from streams.control import Controls
 from streams.log.tail import last
 from streams.settings import Settings
+from streams.sink import Sink
+from streams.timekeeper import Timekeeper
+from tests.harness.scribe import Scribe, header, in_thread, wait_until
 
 pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def scribe(settings: Settings) -> Iterator[Scribe]:
+    made = Scribe(settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def road(settings: Settings) -> Iterator[None]:
+    with in_thread(Sink(settings, notify=False).run), in_thread(Timekeeper(settings).run):
+        yield
+
+
+@pytest.fixture
+def controls(settings: Settings) -> Iterator[Controls]:
+    with Controls(settings, by="nurse@ward") as made:
+        yield made
 
 
 def test_orders_travel_under_the_keys_that_the_topic_is_compacted_by(settings: Settings) -> None:
@@ -33,3 +58,104 @@ def test_what_nobody_could_obey_is_refused_before_it_travels(settings: Settings)
         with pytest.raises(UsageError):
             controls.cancel("job 1")
     assert last(settings, settings.topics.control, 10) == []
+
+
+@pytest.mark.usefixtures("road")
+class TestCancel:
+    def test_a_waiting_job_ends_and_who_asked_is_remembered(
+        self, settings: Settings, scribe: Scribe, controls: Controls
+    ) -> None:
+        job = header(external_id="case-7")
+        scribe.request(job)
+        controls.cancel(job.job_id, reason="moved")
+        scribe.wait(job, "CANCELLED")
+        with compose.job_store(settings) as store:
+            view = store.job(job.job_id)
+        assert view is not None
+        assert view.cancel is not None
+        assert view.error is not None
+        assert (view.cancel.requested_by, view.cancel.reason) == ("nurse@ward", "moved")
+        assert (view.error.code, view.error.message) == ("CANCELLED", "It was cancelled: moved")
+        [outcome] = scribe.messages(scribe.names.outcomes("echo"), 1)
+        assert compose.codec(settings).decode(outcome.value())["header"]["external_id"] == "case-7"
+
+    def test_a_job_that_waits_for_its_retry_ends_and_is_not_tried_again(
+        self, scribe: Scribe, controls: Controls
+    ) -> None:
+        job = header()
+        scribe.request(job)
+        scribe.result(job, "retry", retry_in_ms=3_600_000)
+        scribe.wait(job, "RETRYING")
+        controls.cancel(job.job_id)
+        scribe.wait(job, "CANCELLED")
+        assert scribe.rows("SELECT due_at, due_kind FROM runs") == [(None, None)]
+
+    def test_a_cancel_that_is_heard_before_its_request_waits_for_it(self, scribe: Scribe, controls: Controls) -> None:
+        job = header()
+        controls.cancel(job.job_id)
+        _wait_for_cancels(scribe, 1)
+        scribe.request(job)
+        scribe.wait(job, "CANCELLED")
+
+    def test_a_cancel_that_comes_too_late_changes_nothing_and_is_closed(
+        self, scribe: Scribe, controls: Controls
+    ) -> None:
+        job = header()
+        scribe.request(job)
+        scribe.result(job)
+        scribe.wait(job, "COMPLETED")
+        controls.cancel(job.job_id)
+        wait_until(
+            lambda: scribe.rows("SELECT ended_at IS NOT NULL FROM cancels") == [(True,)], lambda: "it is still open"
+        )
+        assert scribe.state(job) == "COMPLETED"
+        assert scribe.kinds(job) == ["request", "result"]
+
+    def test_a_running_job_is_left_to_its_worker_for_a_while(self, scribe: Scribe, controls: Controls) -> None:
+        job, other = header(), header()
+        scribe.request(job)
+
+        def runs() -> bool:
+            scribe.progress(job)  # again and again: it is heard only once the marker has joined its group
+            return scribe.state(job) == "PROCESSING"
+
+        wait_until(runs, lambda: f"it is {scribe.state(job)}")
+        controls.cancel(job.job_id)
+        _wait_for_cancels(scribe, 1)
+        scribe.request(other)
+        controls.cancel(other.job_id)
+        scribe.wait(other, "CANCELLED")
+        assert scribe.state(job) == "PROCESSING"
+        scribe.rows("UPDATE cancels SET read_at = read_at - interval '8 s', due_at = now() RETURNING 1")
+        scribe.wait(job, "CANCELLED")
+
+
+def _wait_for_cancels(scribe: Scribe, count: int) -> None:
+    wait_until(lambda: scribe.rows("SELECT count(*) FROM cancels") == [(count,)], lambda: "it was not heard")
+
+
+@pytest.mark.usefixtures("road")
+def test_a_pause_and_the_workers_answers_to_it_are_shown(
+    settings: Settings, scribe: Scribe, controls: Controls
+) -> None:
+    scribe.request(header())
+    order = controls.pause("echo", "new weights")
+    scribe.control(Control("paused", order.at, "worker-1", processor="echo"))
+    with compose.control_store(settings) as store:
+        wait_until(lambda: bool(store.processors(["echo"])[0].answers), lambda: "nobody answered")
+        wait_until(lambda: store.processors(["echo"])[0].jobs == {"PENDING": 1}, lambda: "no job is waiting")
+        [echo, embed] = store.processors(["echo", "embed"])
+        assert (echo.paused, echo.requested_by, echo.reason) == (True, "nurse@ward", "new weights")
+        assert [(answer.worker_id, answer.action) for answer in echo.answers] == [("worker-1", "paused")]
+        assert (embed.paused, embed.action, embed.answers, embed.jobs) == (False, None, [], {})
+        controls.resume("echo")
+        wait_until(lambda: not store.processors(["echo"])[0].paused, lambda: "it is still paused")
+        assert store.processors(["echo"])[0].answers == []
+
+
+@pytest.mark.usefixtures("road")
+def test_what_is_no_order_is_passed_over(scribe: Scribe, controls: Controls) -> None:
+    scribe.raw(scribe.names.control, b"no avro", [])
+    scribe.control(Control("dance", controls.cancel(new_id()).at, processor="echo"))
+    controls.cancel(new_id())
+    _wait_for_cancels(scribe, 2)

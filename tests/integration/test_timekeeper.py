@@ -80,6 +80,74 @@ def test_a_job_that_nobody_reads_expires_at_its_deadline(scribe: Scribe) -> None
 
 
 @pytest.mark.usefixtures("road")
+@pytest.mark.parametrize("ms", [-50, 300, 1500], ids=["passed already", "while it is held back", "later"])
+def test_a_deadline_is_met_within_two_seconds(scribe: Scribe, ms: int) -> None:
+    warm = header(deadline=datetime.now(UTC))
+    scribe.request(warm)  # so that joining the groups is not measured
+    scribe.wait(warm, "EXPIRED")
+    job = header(deadline=datetime.now(UTC) + timedelta(milliseconds=ms))
+    scribe.request(job)
+    scribe.wait(job, "EXPIRED")
+    [(late_s,)] = scribe.rows(
+        "SELECT extract(epoch FROM decided_at - %s)::float FROM outcomes WHERE job_id = %s", job.deadline, job.job_id
+    )
+    assert 0 <= late_s < 2
+
+
+@pytest.mark.usefixtures("road")
+def test_a_job_expires_while_it_waits_for_a_retry_that_would_come_too_late(scribe: Scribe) -> None:
+    job = header(deadline=datetime.now(UTC) + timedelta(seconds=1))
+    scribe.request(job)
+    scribe.result(job, "retry", retry_in_ms=3_600_000)
+    scribe.wait(job, "EXPIRED")
+    assert len(scribe.all_of(scribe.names.requests("echo"))) == 1
+
+
+@pytest.mark.usefixtures("road")
+def test_a_running_job_expires_at_its_deadline(scribe: Scribe) -> None:
+    job = header(deadline=datetime.now(UTC) + timedelta(seconds=3))
+    scribe.request(job)
+
+    def runs() -> bool:
+        scribe.progress(job)  # again and again: it is heard only once the marker has joined its group
+        return scribe.state(job) == "PROCESSING"
+
+    wait_until(runs, lambda: f"it is {scribe.state(job)}")
+    scribe.wait(job, "EXPIRED")
+
+
+@pytest.mark.usefixtures("road")
+def test_a_storm_of_deadlines_is_over_soon(scribe: Scribe) -> None:
+    deadline = datetime.now(UTC) + timedelta(seconds=4)
+    scribe.requests(header(deadline=deadline) for _ in range(5000))
+    wait_until(
+        lambda: scribe.rows("SELECT count(*) FROM runs WHERE state = 'EXPIRED'") == [(5000,)],
+        lambda: f"{scribe.rows('SELECT state, count(*) FROM runs GROUP BY state')}",
+    )
+    assert scribe.rows("SELECT kind, count(*) FROM history GROUP BY kind ORDER BY kind") == [
+        ("request", 5000),
+        ("result", 5000),
+    ]
+
+
+@pytest.mark.usefixtures("road")
+def test_a_job_is_released_at_its_time_as_the_same_attempt(settings: Settings, scribe: Scribe) -> None:
+    begin = datetime.now(UTC) + timedelta(seconds=2)
+    job = header(not_before=begin, deadline=begin + timedelta(hours=1))
+    scribe.request(job)
+    scribe.wait(job, "PENDING")
+    assert scribe.rows("SELECT due_kind, due_at FROM runs") == [("not_before", begin)]
+    _, released = scribe.messages(scribe.names.requests("echo"), 2)
+    assert released.timestamp()[1] / 1000 >= begin.timestamp() - 0.01
+    header_ = compose.codec(settings).decode(released.value())["header"]
+    assert (header_["attempt"], header_["source_coordinates"]["topic"]) == (1, scribe.names.requests("echo"))
+    wait_until(
+        lambda: scribe.rows("SELECT state, attempt, due_kind FROM runs") == [("PENDING", 1, "deadline")],
+        lambda: f"{scribe.rows('SELECT state, attempt, due_kind FROM runs')}",
+    )
+
+
+@pytest.mark.usefixtures("road")
 def test_a_retry_whose_request_is_gone_from_the_log_ends_the_job(settings: Settings, scribe: Scribe) -> None:
     job = header()
     scribe.result(job, "retry", retry_in_ms=50)  # without coordinates, and its request was never read

@@ -138,7 +138,9 @@ def test_a_deadline_without_zone_is_refused() -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        {"not_before": datetime.now(UTC) + timedelta(hours=1)},
+        {"not_before": datetime.now(UTC) + timedelta(days=14)},
+        {"not_before": datetime.now(UTC) + timedelta(hours=1), "order_key": "not_before"},
+        {"not_before": datetime.now(UTC) + timedelta(hours=1), "deadline": datetime.now(UTC) + timedelta(minutes=1)},
         {"mode": "shadow"},
         {"custody": "lease"},
         {"run": -5},
@@ -146,11 +148,22 @@ def test_a_deadline_without_zone_is_refused() -> None:
         {"max_attempts": 0},
         {"hard_limit_ms": -1},
     ],
-    ids=str,
+    ids=lambda option: " and ".join(option),
 )
 def test_an_option_that_nobody_would_act_on_is_refused(option: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(option))):
         encode(ECHO, EchoInput("hi"), **option)
+
+
+def test_a_job_may_wait_for_its_time_and_one_that_has_passed_is_no_wait() -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert encode(ECHO, EchoInput("hi"), not_before=later)[0].header.not_before == later
+    assert encode(ECHO, EchoInput("hi"), not_before=datetime.now(UTC))[0].header.not_before is None
+
+
+def test_a_time_without_zone_is_refused() -> None:
+    with pytest.raises(UsageError, match="no time zone"):
+        encode(ECHO, EchoInput("hi"), not_before=datetime(2030, 1, 1))
 
 
 def test_an_option_that_no_job_has_is_refused() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from processors.policy import Policy, Retry
+from processors.policy import Backoff, Policy, Retry
 from schemas.errors import ConnectionFailed, ErrorCode, InvalidInput, JobError, JobTimeout, ProcessorBug, Unreachable
 from schemas.records import JobHeader
 from schemas.states import Disposition
@@ -36,6 +36,30 @@ def test_what_can_never_work_is_not_tried_again(error: JobError) -> None:
 def test_a_processor_may_rule_a_retry_out() -> None:
     never = Retry(never=frozenset({ErrorCode.TIMEOUT_ERROR}))
     assert judged(JobTimeout("x"), 1, retry=never) == FAILED
+
+
+def test_a_code_may_have_a_backoff_of_its_own() -> None:
+    slow = Retry(by_code={ErrorCode.TIMEOUT_ERROR: Backoff(base_s=60, factor=1, max_attempts=2)})
+    assert judged(JobTimeout("x"), 1, retry=slow) == (Disposition.RETRY, 60_000)
+    assert judged(JobTimeout("x"), 2, retry=slow) == FAILED
+    assert judged(ConnectionFailed("x"), 2, retry=slow) == (Disposition.RETRY, 4000)
+
+
+def test_a_processor_may_allow_fewer_attempts_than_the_job_and_never_more() -> None:
+    assert judged(JobTimeout("x"), 1, retry=Retry(max_attempts=1)) == FAILED
+    assert judged(JobTimeout("x"), 3, retry=Retry(max_attempts=9)) == FAILED
+
+
+def test_a_wait_that_the_error_asks_for_is_kept_and_the_jitter_comes_after_it() -> None:
+    busy = ConnectionFailed("x", retry_after_s=30)
+    assert judged(busy, 1, jitter=0.0) == (Disposition.RETRY, 30_000)
+    assert judged(busy, 1, jitter=0.5) == (Disposition.RETRY, 30_500)
+    assert judged(ConnectionFailed("x", retry_after_s=1e12), 1, jitter=0.0) == (Disposition.RETRY, 86_400_000)
+
+
+def test_a_backoff_that_shrinks_is_refused() -> None:
+    with pytest.raises(ValueError, match="shrink"):
+        Backoff(factor=0.5)
 
 
 def test_the_wait_has_full_jitter_and_a_ceiling() -> None:
