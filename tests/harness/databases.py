@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
 from connectors.postgres import migrate
+from connectors.postgres.migrate import migrations
 
-TEMPLATE = "sluice_test_template"
+#: Of these migrations and no others: a stack may outlive a change of them.
+TEMPLATE = f"sluice_test_{hashlib.sha256(''.join(m.sha256 for m in migrations()).encode()).hexdigest()[:12]}"
 
 
 def at(dsn: str, name: str) -> str:
