@@ -16,8 +16,10 @@ from streams import logs
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.config import ChildConfig
+from streams.worker.handover import Handover
 from streams.worker.ledger import Ledger, Owned, Room
 from streams.worker.partitions import CommitPolicy, Partitions
+from streams.worker.takeover import Takeover
 
 log = logs.get("worker")
 
@@ -113,7 +115,7 @@ class Lane:
 
     def _flow(self) -> None:
         self._held_back = False
-        self._consumer.resume(self._consumer.assignment())
+        self._consumer.resume(self.partitions.fetched())
 
     def _still_ours(self, arrivals: list[Arrival]) -> list[Arrival]:
         owned = self.partitions.by_key
@@ -148,10 +150,16 @@ class Lanes:
 
     @classmethod
     def join(
-        cls, settings: Settings, config: ChildConfig, ledger: Ledger, policy: CommitPolicy, weights: Weights
+        cls,
+        settings: Settings,
+        config: ChildConfig,
+        ledger: Ledger,
+        handover: Handover,
+        policy: CommitPolicy,
+        weights: Weights,
     ) -> Lanes:
         """Members of the group, both at once: nothing waits for the first to be in."""
-        made = [_lane(settings, config, ledger, policy, number) for number in (LIVE, BULK)]
+        made = [_lane(settings, config, ledger, handover, policy, number) for number in (LIVE, BULK)]
         for lane in made:
             lane.partitions.subscribe()
         return cls(made[LIVE], made[BULK], weights)
@@ -189,7 +197,9 @@ class Lanes:
             lane.close()
 
 
-def _lane(settings: Settings, config: ChildConfig, ledger: Ledger, policy: CommitPolicy, number: int) -> Lane:
+def _lane(
+    settings: Settings, config: ChildConfig, ledger: Ledger, handover: Handover, policy: CommitPolicy, number: int
+) -> Lane:
     interval_ms = int(settings.kafka_config.get("max.poll.interval.ms", MAX_POLL_INTERVAL_MS))
     consumer = kafka.consumer(
         settings,
@@ -201,7 +211,8 @@ def _lane(settings: Settings, config: ChildConfig, ledger: Ledger, policy: Commi
             "on_commit": lambda error, partitions: made.committed(error, partitions),
         },
     )
-    made: Partitions = Partitions(consumer, ledger, config.topics[number][0], number, policy)
+    takeover = Takeover(settings, *config.topics[number])
+    made: Partitions = Partitions(consumer, ledger, takeover, handover, number, policy)
     return Lane(number, consumer, made, min(PAUSE_AFTER_S, interval_ms / 2000))
 
 

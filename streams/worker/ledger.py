@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN, TRACEPARENT
-from streams.offsets import OffsetTracker
+from streams.offsets import OffsetTracker, Snapshot
 from streams.worker.frames import JobFrame, Told
 
 #: Requests may be as large as a megabyte each; the cap on jobs alone would not bound the memory.
@@ -31,14 +31,18 @@ class Room(NamedTuple):
 class Owned:
     """A partition, from its assignment until it is revoked. Given back and taken again, it is another one."""
 
-    __slots__ = ("committed", "lane", "partition", "publishing", "topic", "tracker")
+    __slots__ = ("careful_until", "commit_first", "committed", "lane", "partition", "publishing", "topic", "tracker")
 
-    def __init__(self, topic: str, partition: int, lane: int) -> None:
+    def __init__(self, topic: str, partition: int, lane: int, before: Snapshot | None = None) -> None:
         self.topic = topic
         self.partition = partition
         self.lane = lane
-        self.tracker = OffsetTracker()
-        self.committed: int | None = None
+        self.tracker = OffsetTracker(before)
+        self.committed: tuple[int, str] | None = None  # position and metadata
+        #: While the position is below, jobs are committed as being in flight before they begin (`handover.py`).
+        self.careful_until = 0
+        #: Commits these partitions, this one among them, and waits for the answer; whether Kafka has it.
+        self.commit_first: Callable[[Sequence[Owned]], bool] = lambda owned: True
         self.publishing = 0  # results that wait for their delivery report
 
 
@@ -61,6 +65,7 @@ class Held:
         "turn",
         "unconfirmed",
         "verdict",
+        "withheld",
     )
 
     def __init__(self, slot: int, message: Any, owned: Owned, size: int, received_us: int) -> None:
@@ -79,6 +84,7 @@ class Held:
         self.unconfirmed = 0  # records that must be delivered before the job is done
         self.turn: Hashable | None = None  # what it shares with the jobs it must not run beside; None: runs with any
         self.parked = False  # waits here for its turn or its next attempt; the child does not have it
+        self.withheld = False  # the same, until it can be given with care
 
     def frame(self) -> JobFrame:
         """As the child gets it."""
@@ -114,6 +120,8 @@ class Ledger:
         self._next_slot = 0
         #: Jobs with a turn that are done, for whoever lets the next one run.
         self.finished: deque[Held] = deque()
+        #: Changes whenever a job is taken in, begun or done: while it stays, there is nothing new to commit.
+        self.changes = 0
 
     def __len__(self) -> int:
         """Jobs held: with the child, or waiting for a delivery report."""
@@ -124,15 +132,57 @@ class Ledger:
         admitted = []
         with self._lock:
             for message, owned in arrivals:
-                if owned.tracker.delivered(message.offset()):
+                execution = owned.tracker.delivered(message.offset())
+                if execution:
                     slot = self._next_slot = (self._next_slot + 1) & 0xFFFFFFFF
                     size = len(message)
                     held = self._unanswered[slot] = Held(slot, message, owned, size, received_us)
+                    if execution > 1:
+                        held.execution, held.deaths = execution, execution - 1
                     admitted.append(held)
                     self._bytes += size
                     self._by_lane[owned.lane] += 1
             self._count += len(admitted)
+            self.changes += 1
         return admitted
+
+    @property
+    def capacity(self) -> int:
+        return self._capacity
+
+    def withhold(self, jobs: Iterable[Held]) -> None:
+        """The child is not to have these yet. A worker that dies now has not executed them."""
+        with self._changed:
+            for held in jobs:
+                held.withheld = True
+                held.owned.tracker.withhold(held.message.offset())
+            self.changes += 1
+
+    def begin(self, jobs: Iterable[Held]) -> list[Held]:
+        """The child is to have these now, but for those that were dropped meanwhile."""
+        with self._lock:
+            begun = [held for held in jobs if held.withheld and self._unanswered.get(held.slot) is held]
+            for held in begun:
+                held.withheld = False
+                held.owned.tracker.begin(held.message.offset())
+            self.changes += 1
+        return begun
+
+    def count_deaths(self, jobs: Iterable[Held]) -> None:
+        """These have died more often, or begin another attempt: what a commit says of them is to follow."""
+        with self._lock:
+            for held in jobs:
+                held.owned.tracker.executed(held.message.offset(), held.deaths + 1)
+            self.changes += 1
+
+    def wait_until_child_is_empty(self, timeout: float) -> bool:
+        """Whether the child has no job, and none waits for its delivery report; waits for it."""
+        with self._changed:
+            return self._changed.wait_for(self._child_is_empty, timeout)
+
+    def _child_is_empty(self) -> bool:
+        waiting = self._unanswered.values()
+        return self._count == len(waiting) and all(held.withheld or held.parked for held in waiting)
 
     @property
     def by_lane(self) -> tuple[int, int]:
@@ -190,6 +240,7 @@ class Ledger:
                     self._release(held)
                     if held.turn is not None:
                         self.finished.append(held)
+            self.changes += 1
             self._changed.notify_all()
 
     def held(self, slot: int) -> Held | None:
@@ -203,7 +254,7 @@ class Ledger:
     def unanswered(self) -> list[Held]:
         """What the child has, or should have."""
         with self._lock:
-            return [held for held in self._unanswered.values() if not held.parked]
+            return [held for held in self._unanswered.values() if not (held.parked or held.withheld)]
 
     def parked(self) -> list[Held]:
         """What waits here, and the child does not have."""
@@ -212,9 +263,15 @@ class Ledger:
 
     def positions(
         self, owned: Iterable[Owned], position: Callable[[OffsetTracker], int | None]
-    ) -> list[tuple[Owned, int | None]]:
+    ) -> list[tuple[Owned, int | None, Snapshot | None]]:
+        """What may be committed of each, and how it stands."""
         with self._lock:
-            return [(one, position(one.tracker)) for one in owned]
+            return [(one, position(one.tracker), one.tracker.snapshot()) for one in owned]
+
+    def not_through(self, owned: Iterable[Owned]) -> set[Owned]:
+        """Those that are still to be treated with care."""
+        with self._lock:
+            return {one for one in owned if (one.tracker.position() or 0) < one.careful_until}
 
     def settle(self, owned: Sequence[Owned], timeout: float) -> bool:
         """Wait until everything that was answered for these partitions is confirmed."""
@@ -232,7 +289,11 @@ class Ledger:
     def give_back(self, slots: Iterable[int]) -> None:
         """Forget jobs that will not be run here: their offsets stay open, so whoever owns the partition next runs them."""
         with self._changed:
-            self._give_up([held for slot in slots if (held := self._unanswered.get(slot)) is not None])
+            jobs = [held for slot in slots if (held := self._unanswered.get(slot)) is not None]
+            for held in jobs:
+                held.owned.tracker.withhold(held.message.offset())
+            self.changes += 1
+            self._give_up(jobs)
 
     def _give_up(self, jobs: list[Held]) -> None:
         for held in jobs:

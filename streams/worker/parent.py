@@ -17,6 +17,7 @@ from streams import logs
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.config import ChildConfig
+from streams.worker.handover import Handover
 from streams.worker.lanes import Arrival, Lanes
 from streams.worker.ledger import Ledger, Owned
 from streams.worker.partitions import CommitPolicy
@@ -41,6 +42,7 @@ class Engine:
         self._weights = Weights()
         self._ledger = Ledger(1)
         self._supervisor = Supervisor(config, self._ledger)
+        self._handover = Handover(self._ledger, self._supervisor.send)
         self._lanes: Lanes | None = None
 
     def status(self) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class Engine:
             if ready is not None:
                 self._check_custody(ready)
                 self._ledger.resize(int(ready["in_flight"]))
+                self._handover.limit(int(ready["executions"]))
                 self._weights = Weights(*ready["lanes"])
                 self._serve(stop)
         finally:
@@ -95,7 +98,9 @@ class Engine:
         self._supervisor.publisher = self._publisher
         self._progress = ProgressWriter(self._settings, self._publisher, self._ledger, self._config)
         self._publisher.start()
-        self._lanes = Lanes.join(self._settings, self._config, self._ledger, self._policy, self._weights)
+        self._lanes = Lanes.join(
+            self._settings, self._config, self._ledger, self._handover, self._policy, self._weights
+        )
         for lane in self._lanes.both:
             lane.partitions.on_dropped = self._given_back
         log.info("worker_ready", processor=processor)
@@ -118,11 +123,12 @@ class Engine:
             self._supervisor.pump(WAIT_S)
             self._admit(self._lanes.stay_in_group())
             return
-        room = self._ledger.wait_for_room(WAIT_S)
+        waiting = self._handover.step(WAIT_S)
+        room = self._ledger.wait_for_room(0.0 if waiting else WAIT_S)
         if room.total == 0:
             self._admit(self._lanes.stay_in_group())
             return
-        arrivals = self._lanes.poll(room, wait=room.bulk > 0)
+        arrivals = self._lanes.poll(room, wait=room.bulk > 0 and not waiting)
         if arrivals:
             self._admit(arrivals)
         elif room.bulk == 0:  # the live lane is idle, and the bulk one waits for a place
@@ -138,7 +144,9 @@ class Engine:
 
     def _admit(self, arrivals: list[Arrival]) -> None:
         if arrivals:
-            self._supervisor.send(self._ledger.admit(arrivals, time.time_ns() // 1000))
+            assert self._lanes is not None
+            self._handover.give(self._ledger.admit(arrivals, time.time_ns() // 1000))
+            self._lanes.commit_if_due(time.monotonic())
 
     # ── stopping ──
 
@@ -150,5 +158,6 @@ class Engine:
         while len(self._ledger) and time.monotonic() < until:
             self._look_after(time.monotonic())
             self._supervisor.pump(0)
+            self._handover.step(0.0)
             self._lanes.hold_back(0.0)  # rebalances go on; a record that slips through is not admitted, so not lost
             self._ledger.wait_until_empty(WAIT_S)

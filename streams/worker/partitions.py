@@ -8,20 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.errors import SluiceError
 from streams import logs
-from streams.log import kafka
+from streams.offset_metadata import SOFT_LIMIT, encode
 from streams.offsets import OffsetTracker
+from streams.worker.handover import Handover
 from streams.worker.ledger import Ledger, Owned
+from streams.worker.takeover import Takeover
 
 log = logs.get("worker")
 
 #: Commits are coalesced: one request every so often, whatever the number of jobs.
 COMMIT_EVERY_S = 0.1
 SETTLE_S = 5.0
-ASK_S = 10.0
+#: A partition that was not fetched because of its metadata's size is fetched again below this one.
+RESUME_BELOW = SOFT_LIMIT * 3 // 4
 
 
 class CommitPolicy:
@@ -34,14 +36,25 @@ class CommitPolicy:
 class Partitions:
     """Those of one lane. Used from the main thread only; Kafka calls the rebalance methods from within its poll."""
 
-    def __init__(self, consumer: Consumer, ledger: Ledger, topic: str, lane: int, policy: CommitPolicy) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        ledger: Ledger,
+        takeover: Takeover,
+        handover: Handover,
+        lane: int,
+        policy: CommitPolicy,
+    ) -> None:
         self._consumer = consumer
         self._ledger = ledger
-        self._topic = topic
+        self._takeover = takeover
+        self._handover = handover
         self._lane = lane
         self._policy = policy
         self._owned: dict[tuple[str, int], Owned] = {}
+        self._full: dict[tuple[str, int], Owned] = {}
         self._next_commit = 0.0
+        self._changes = -1  # the ledger's, when it was last looked at
         #: Told what was given back or lost, and the slots of its jobs that nobody here needs to run any more.
         self.on_dropped: Callable[[list[Owned], list[int]], None] = lambda given, slots: None
         self.commits = 0
@@ -55,12 +68,16 @@ class Partitions:
         return len(self._owned)
 
     def subscribe(self) -> None:
-        self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        topic = self._takeover.topic
+        self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def commit_if_due(self, now: float) -> None:
-        if now >= self._next_commit:
-            self._next_commit = now + COMMIT_EVERY_S
-            self._commit(self._owned.values(), wait=False)
+        """At once after a while of quiet, else with what else happens within COMMIT_EVERY_S."""
+        changes = self._ledger.changes
+        if now >= self._next_commit and changes != self._changes:
+            self._changes = changes
+            if self._commit(self._owned.values()):
+                self._next_commit = now + COMMIT_EVERY_S
 
     def committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """Kafka's answer to an asynchronous commit: what was not taken is sent again with the next."""
@@ -70,22 +87,34 @@ class Partitions:
                 owned = self._owned.get((partition.topic, partition.partition))
                 if owned is not None:
                     owned.committed = None
+                    self._changes = -1
+
+    def fetched(self) -> list[TopicPartition]:
+        """What may be fetched: all that is owned, but for partitions whose metadata is full."""
+        return [TopicPartition(*key) for key in self._owned if key not in self._full]
 
     # ── rebalance ──
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._begin_where_new(consumer, partitions)
+        left = self._takeover.read(consumer, partitions, self._ledger.capacity)
+        taken = []
         for partition in partitions:
-            self._owned[partition.topic, partition.partition] = Owned(partition.topic, partition.partition, self._lane)
+            mine = left[partition.partition]
+            owned = Owned(partition.topic, partition.partition, self._lane, mine.before)
+            owned.careful_until, owned.commit_first = mine.careful_until, self._commit_first
+            self._owned[partition.topic, partition.partition] = owned
+            self._handover.watch(owned)
+            taken.append(owned)
         consumer.incremental_assign(partitions)
         log.info("assigned", partitions=_named(partitions), owned=len(self._owned))
+        self._commit(taken)  # says that they have an owner, whose end will be noticed
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Publish what is done, commit it, and leave the rest to the next owner."""
         given = self._take_out(partitions)
         if not self._ledger.settle(given, SETTLE_S):
             log.warning("revoked_before_delivery", partitions=_named(partitions))
-        self._commit(given, wait=True)
+        self._commit(given, wait=True, is_open=False)
         self._forget(given, "revoked", partitions)
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -94,52 +123,62 @@ class Partitions:
 
     def _take_out(self, partitions: list[TopicPartition]) -> list[Owned]:
         keys = [(partition.topic, partition.partition) for partition in partitions]
+        for key in keys:
+            self._full.pop(key, None)
         return [self._owned.pop(key) for key in keys if key in self._owned]
 
     def _forget(self, given: list[Owned], how: str, partitions: list[TopicPartition]) -> None:
+        self._handover.forget(given)
         slots = self._ledger.drop(given)
         self.on_dropped(given, slots)
         log.info(how, partitions=_named(partitions), dropped=len(slots), owned=len(self._owned))
 
-    def _begin_where_new(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """A partition newer than the group has no offset: it is read from its beginning. A group without any is an error."""
-        for topic in {partition.topic for partition in partitions}:
-            known = self._committed_offsets(consumer, topic)
-            missing = [p for p in partitions if p.topic == topic and known[p.partition] == OFFSET_INVALID]
-            if missing and all(offset == OFFSET_INVALID for offset in known.values()):
-                raise SluiceError(
-                    f"The worker's group has no offsets on {topic}, so it can't know where to begin.",
-                    next_step="Run `sluice topics apply`: it sets them at the beginning.",
-                )
-            for partition in missing:
-                log.info("new_partition", topic=topic, partition=partition.partition)
-                partition.offset = OFFSET_BEGINNING
-
-    def _committed_offsets(self, consumer: Consumer, topic: str) -> dict[int, int]:
-        try:
-            found = consumer.list_topics(topic, timeout=ASK_S).topics[topic].partitions
-            asked = consumer.committed([TopicPartition(topic, number) for number in found], timeout=ASK_S)
-        except KafkaException as error:
-            raise kafka.translate(error, f"reading the group's offsets on {topic}") from error
-        return {partition.partition: partition.offset for partition in asked}
-
     # ── commits ──
 
-    def _commit(self, owned: Iterable[Owned], *, wait: bool) -> None:
+    def _commit_first(self, owned: Iterable[Owned]) -> bool:
+        """What was handed out of these is in flight from now on. False when Kafka did not take it, or they are gone."""
+        still = [one for one in owned if self._owned.get((one.topic, one.partition)) is one]
+        self._commit(still, wait=True)
+        return all(one.committed is not None for one in still)
+
+    def _commit(self, owned: Iterable[Owned], *, wait: bool = False, is_open: bool = True) -> bool:
+        """Commit those that have changed; whether there were any."""
         moved = []
-        for one, position in self._ledger.positions(owned, self._policy.position):
-            if position is not None and position != one.committed:
-                one.committed = position
-                moved.append(TopicPartition(one.topic, one.partition, position))
+        for one, position, snapshot in self._ledger.positions(owned, self._policy.position):
+            if position is None:
+                continue
+            fits = snapshot is not None and snapshot.position == position
+            said = encode(snapshot, self._takeover.topic_id, is_open=is_open) if snapshot and fits else ""
+            if (position, said) != one.committed:
+                one.committed = (position, said)
+                moved.append(TopicPartition(one.topic, one.partition, position, metadata=said))
+                self._watch_size(one, len(said))
         if moved:
             self.commits += 1
             self._send(moved, wait)
+        return bool(moved)
 
     def _send(self, moved: list[TopicPartition], wait: bool) -> None:
         try:
-            self._consumer.commit(offsets=moved, asynchronous=not wait)  # type: ignore[call-overload]
+            answer = self._consumer.commit(offsets=moved, asynchronous=not wait)  # type: ignore[call-overload]
         except KafkaException as error:
             self.committed(error.args[0], moved)
+        else:
+            self.committed(None, answer or [])
+
+    def _watch_size(self, one: Owned, size: int) -> None:
+        """A partition with too many holes is not fetched until jobs that hold it up are done.
+
+        A pause throws away what was prefetched, 0.7 s of it; holes by the thousand are rare enough.
+        """
+        key = (one.topic, one.partition)
+        if size > SOFT_LIMIT and key not in self._full and key in self._owned:
+            log.warning("too_many_holes", topic=one.topic, partition=one.partition, unfinished=one.tracker.outstanding)
+            self._full[key] = one
+            self._consumer.pause([TopicPartition(*key)])
+        elif size < RESUME_BELOW and key in self._full:
+            del self._full[key]
+            self._consumer.resume([TopicPartition(*key)])
 
 
 def _named(partitions: list[Any]) -> str:

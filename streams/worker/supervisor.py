@@ -225,6 +225,7 @@ class Supervisor:
                 judge.died_under(held, self._executions)
         else:
             judge.killed_for(running, overdue)
+        self._ledger.count_deaths(running)
         for held in jobs:
             if held.slot in asked:
                 judge.called_off(held)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.offsets import OffsetTracker
+from streams.offsets import OffsetTracker, Run, Snapshot
 
 
 @st.composite
@@ -80,3 +80,63 @@ def test_a_record_that_is_fetched_twice_is_not_taken_twice() -> None:
     assert not tracker.delivered(5)
     assert tracker.delivered(7)
     assert tracker.end == 8
+
+
+# ── what an earlier owner left ──
+
+
+def test_it_begins_where_the_last_owner_stood() -> None:
+    tracker = OffsetTracker(Snapshot(10, 20, (Run(10, 12), Run(15, 16, 1))))
+    assert (tracker.position(), tracker.end, tracker.outstanding) == (10, 20, 0)
+
+
+def test_only_what_was_unfinished_is_run_again_and_by_its_count() -> None:
+    tracker = OffsetTracker(Snapshot(10, 20, (Run(10, 12), Run(15, 16, 1))))
+    assert {offset: tracker.delivered(offset) for offset in range(10, 22)} == {
+        **dict.fromkeys(range(10, 22), 0),
+        **{10: 1, 11: 1, 15: 2, 20: 1, 21: 1},
+    }
+
+
+def test_the_position_passes_what_the_last_owner_had_done() -> None:
+    tracker = OffsetTracker(Snapshot(10, 20, (Run(10, 11), Run(15, 16))))
+    tracker.delivered(10)
+    tracker.done(10)
+    assert tracker.position() == 15
+    tracker.delivered(15)
+    tracker.done(15)
+    assert tracker.position() == 20
+
+
+def test_what_an_earlier_owner_left_unfinished_and_nobody_delivers_any_more_counts_as_done() -> None:
+    tracker = OffsetTracker(Snapshot(10, 20, (Run(10, 16),)))
+    assert tracker.delivered(13) == 1
+    assert tracker.position() == 13
+    tracker.done(13)
+    assert tracker.position() == 14
+    tracker.delivered(25)
+    tracker.done(25)
+    assert tracker.position() == 26
+
+
+def test_what_is_withheld_is_not_in_flight() -> None:
+    tracker = tracker_of([5, 6], [])
+    tracker.withhold(6)
+    assert tracker.snapshot() == Snapshot(5, 7, (Run(5, 6, 0, True), Run(6, 7, 0, False)))
+    tracker.begin(6)
+    assert tracker.snapshot() == Snapshot(5, 7, (Run(5, 7, 0, True),))
+
+
+def test_a_child_that_dies_counts_too() -> None:
+    tracker = tracker_of([5], [])
+    tracker.executed(5, 3)
+    assert tracker.snapshot() == Snapshot(5, 6, (Run(5, 6, 2, True),))
+    tracker.done(5)
+    tracker.executed(5, 4)
+    assert tracker.snapshot() == Snapshot(6, 6)
+
+
+def test_a_job_that_takes_for_ever_costs_no_memory_for_those_that_pass_it() -> None:
+    tracker = tracker_of(list(range(100_000)), list(range(1, 100_000)))
+    assert tracker.snapshot() == Snapshot(0, 100_000, (Run(0, 1, 0, True),))
+    assert tracker.outstanding == 1
