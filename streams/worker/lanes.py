@@ -106,7 +106,7 @@ class Lane:
 
     def close(self) -> None:
         """Gives the partitions back: settles and commits them."""
-        self._consumer.close()
+        self.partitions.close()
 
     def _hold(self) -> None:
         """Also what was assigned since the last time."""

@@ -54,6 +54,7 @@ class Partitions:
         self._owned: dict[tuple[str, int], Owned] = {}
         self._full: dict[tuple[str, int], Owned] = {}
         self._next_commit = 0.0
+        self._closing = False
         self._changes = -1  # the ledger's, when it was last looked at
         #: Told what was given back or lost, and the slots of its jobs that nobody here needs to run any more.
         self.on_dropped: Callable[[list[Owned], list[int]], None] = lambda given, slots: None
@@ -93,9 +94,16 @@ class Partitions:
         """What may be fetched: all that is owned, but for partitions whose metadata is full."""
         return [TopicPartition(*key) for key in self._owned if key not in self._full]
 
+    def close(self) -> None:
+        """Give everything back: settled, committed, and marked as given back."""
+        self._closing = True
+        self._consumer.close()
+
     # ── rebalance ──
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._closing:  # given back at once; the group is no longer asked for offsets
+            return
         left = self._takeover.read(consumer, partitions, self._ledger.capacity)
         taken = []
         for partition in partitions:
