@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from connectors.objects import ObjectStore
     from connectors.payload_store import PayloadStore
     from connectors.store import SinkStore
+    from streams.health.asked import Asked
 
 
 def registry(settings: Settings) -> SchemaRegistry:
@@ -79,6 +80,14 @@ def job_store(settings: Settings) -> JobStore:
     from connectors.postgres.job_store import PostgresJobStore
 
     return PostgresJobStore(settings.database)
+
+
+def database_reach(settings: Settings) -> Asked:
+    """Whether the database answers, asked on a connection of its own."""
+    from connectors.postgres.connection import fault
+    from streams.health.asked import Asked
+
+    return Asked(lambda: fault(settings.database))
 
 
 def contracts(settings: Settings) -> list[AnyContract]:

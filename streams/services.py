@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from schemas.contract import known_processors
+from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings, environment
 from streams.stack import LocalStack, Service
 
@@ -43,7 +44,7 @@ def _service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str]
         log=stack.log(name),
         env={**LOCAL, **environment(), **addresses, "SLUICE_HOME": str(settings.home), "SLUICE_LOG_FORMAT": "json"},
         ready=_readiness(stack, name, READY_EVENTS[command[0]]),
-        stop_seconds=settings.drain_s + 5.0,
+        stop_seconds=settings.drain_s + CLOSE_S + 2.0,  # it ends itself before, and says why
     )
 
 

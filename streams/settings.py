@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     #: inline: on a thread of the sink. service: by `sluice notify`, a process of its own.
     notify: str = Field("inline", pattern="^(inline|service)$")
 
+    # ── health ──
+    #: Where each service answers GET /livez, /readyz and /status: host:port, port 0 for a free one. "" is nowhere.
+    health_address: str = Field("127.0.0.1:0", pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")
+    #: Seconds without a turn of its loop after which a service counts as hung. Longer than its longest turn.
+    health_patience_s: float = Field(60.0, gt=0)
+
     # ── logging ──
     log_level: str = "info"
     #: auto (console on a terminal, else json), console or json.

@@ -29,6 +29,16 @@ def connect(dsn: str, *, application: str = "sluice") -> Connection:
         )
 
 
+def fault(dsn: str) -> str | None:
+    """Why Postgres can't be used, None if it answers within two seconds."""
+    try:
+        with translated("its health was asked for"), psycopg.connect(dsn, connect_timeout=2) as connection:
+            connection.execute("SELECT 1")
+    except SluiceError as error:
+        return error.message
+    return None
+
+
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Psycopg's errors as ours. `doing` completes the sentence "Postgres failed while …"."""

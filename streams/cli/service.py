@@ -1,39 +1,68 @@
-"""What the long-running commands share: logs, and signals that stop them."""
+"""What the long-running commands share: logs, signals that stop them within a bound, and their health over HTTP."""
 
 from __future__ import annotations
 
 import os
-import signal
 import threading
-from collections.abc import Callable
-from types import FrameType
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from schemas.errors import ExitCode
 from streams import logs
+from streams.health.notes import Posted
+from streams.health.report import HasHealth, Health
+from streams.health.server import HealthServer
+from streams.health.watchdog import CLOSE_S, Watchdog
 from streams.settings import Settings, load_settings
 
 
-class Service(Protocol):
+class Service(HasHealth, Protocol):
     def run(self, stop: threading.Event) -> object:
         """Work until `stop` is set, then finish what is held and return."""
         ...
 
 
-def serve(name: str, build: Callable[[Settings], Service], settings: Settings | None = None) -> int:
-    """Run a service until SIGTERM or SIGINT; a second SIGINT ends it at once."""
+def serve(
+    name: str, build: Callable[[Settings], Service], settings: Settings | None = None, runs: Sequence[str] = ()
+) -> int:
+    """Run a service until SIGTERM or SIGINT; a second SIGINT ends it at once. `runs`: a worker's processors.
+
+    It ends within SLUICE_DRAIN_S and some seconds, by force if it hangs.
+    """
     settings = settings or load_settings()
     logs.configure(settings.log_level, settings.log_format, service=name, pid=os.getpid())
     log, stop = logs.get(name), threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            os._exit(ExitCode.INTERRUPTED)
-        log.info("stopping", signal=signal.Signals(number).name)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    build(settings).run(stop)
+    watchdog = Watchdog(stop, settings.drain_s + CLOSE_S, log)
+    watchdog.listen()
+    try:
+        service = build(settings)
+        with told(name, service, settings, runs):
+            service.run(stop)
+    finally:
+        watchdog.begin()  # threads that are left over shall not keep it from ending either
     log.info("stopped")
     return ExitCode.OK
+
+
+@contextmanager
+def told(name: str, service: HasHealth, settings: Settings, runs: Sequence[str]) -> Iterator[None]:
+    """Answer for the service over HTTP, and leave a note of where, for as long as this lasts. Raises StartupError."""
+    since = time.monotonic()
+
+    def look(ask: bool) -> Health:
+        health = service.health(ask=ask)
+        return Health(
+            health.alive, health.ready, health.reasons, {"up_s": round(time.monotonic() - since, 1), **health.details}
+        )
+
+    facts = {"service": name, "pid": os.getpid()}
+    server = HealthServer(settings.health_address, look, facts) if settings.health_address else None
+    note = Posted(settings.home, name, server.url if server else "", tuple(runs))
+    try:
+        yield
+    finally:
+        note.remove()
+        if server is not None:
+            server.close()

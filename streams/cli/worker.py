@@ -42,4 +42,4 @@ def worker(*processors: Processors, device: Device = None) -> int:
 
         return Worker(settings, names)
 
-    return serve("worker", build, settings)
+    return serve("worker", build, settings, names)

@@ -76,6 +76,16 @@ class Courier:
         ready = not self._stopping and len(self._held) < BACKLOG and time.monotonic() < self._alive_until - RENEW_S
         return self._identity if ready else None
 
+    @property
+    def held(self) -> int:
+        """Deliveries that wait here or are under way. Read from other threads."""
+        return len(self._held)
+
+    @property
+    def leased(self) -> bool:
+        """Whether what it holds is its own. Read from other threads."""
+        return time.monotonic() < self._alive_until
+
     def accept(self, owed: Iterable[Owed]) -> None:
         """Take these on. What is held already is not taken twice."""
         touched: dict[str, Destination] = {}

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Sequence
 
 from schemas.errors import StartupError
+from streams.health.pulse import ended
 from streams.notify.courier import Courier
 from streams.notify.owed import Owed
 from streams.notify.service import deliver_until, loop_factory
+from streams.notify.vitals import Vitals
 from streams.settings import Settings
 
 #: What was handed over needs no asking; this finds retries that are due and what others left behind.
@@ -26,6 +28,7 @@ class InlineNotifier:
         self._courier: Courier | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="notify")
+        self.vitals = Vitals(settings)
 
     def start(self) -> None:
         """Raises StartupError when the thread could not begin."""
@@ -33,6 +36,11 @@ class InlineNotifier:
         self._ready.wait()
         if self._courier is None:
             raise StartupError("The notifier could not start; its error is in the log.")
+
+    @property
+    def dead(self) -> str | None:
+        """Whether its thread has ended though nobody told it to."""
+        return ended(self._thread, self._stop, "callback loop")
 
     def stop(self) -> None:
         """Finish what is under way."""
@@ -54,7 +62,7 @@ class InlineNotifier:
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                runner.run(deliver_until(self._settings, self._stop, POLL_S, self._started))
+                runner.run(deliver_until(self._settings, self._stop, POLL_S, self.vitals, self._started))
         finally:
             self._ready.set()
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.guard import AllowRules
 from streams import compose, logs
+from streams.health.pulse import watched
+from streams.health.report import Health, judge
 from streams.notify.courier import Courier
+from streams.notify.vitals import Vitals
 from streams.settings import Settings
 
 log = logs.get("notify")
@@ -21,6 +25,14 @@ POLL_S = 0.05
 class Notifier:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._vitals = Vitals(settings)
+        self._database = compose.database_reach(settings)
+
+    def health(self, *, ask: bool = True) -> Health:
+        """Ready while its lease in the database is alive, and the database answers."""
+        vitals = self._vitals
+        missing = [vitals.missing, self._database.fault() if ask else None]
+        return judge(vitals.pulses, time.monotonic(), missing=missing, details=vitals.details)
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set; then finish what is under way."""
@@ -28,11 +40,15 @@ class Notifier:
 
         tune()
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(deliver_until(self._settings, stop, POLL_S))
+            runner.run(deliver_until(self._settings, stop, POLL_S, self._vitals))
 
 
 async def deliver_until(
-    settings: Settings, stop: threading.Event, poll_s: float, started: Callable[[Courier], None] = lambda _: None
+    settings: Settings,
+    stop: threading.Event,
+    poll_s: float,
+    vitals: Vitals,
+    started: Callable[[Courier], None] = lambda _: None,
 ) -> None:
     """Run a courier on this loop until `stop` is set; `started` is told of it before it takes anything."""
     ended = asyncio.Event()
@@ -41,15 +57,18 @@ async def deliver_until(
         target=lambda: (stop.wait(), loop.call_soon_threadsafe(ended.set)), name="notify-stop", daemon=True
     )
     watcher.start()
-    store = compose.delivery_store(settings)
+    beat = asyncio.create_task(vitals.beat())
+    store = watched(compose.delivery_store(settings), vitals.store, "Postgres")
     try:
         async with deliverer(settings) as made:
             courier = Courier(made, store, per_destination=settings.callback_connections, poll_s=poll_s)
+            vitals.courier = courier
             started(courier)
             log.info("notify_started")
             await courier.run(ended)
             log.info("notify_stopped")
     finally:
+        beat.cancel()
         store.close()
 
 

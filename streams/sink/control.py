@@ -18,6 +18,7 @@ from schemas.errors import SluiceError, UndecodableRecord, Unreachable
 from schemas.records import Control
 from streams import compose, logs
 from streams.control import CANCEL, PAUSE, PAUSED, RESUME, RESUMED
+from streams.health.pulse import Pulse, ended, watched
 from streams.log import kafka
 from streams.settings import Settings
 from streams.sink.read import job_bytes
@@ -43,9 +44,15 @@ class ControlKeeper:
         self._codec: Codec = compose.codec(settings)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+        self.pulse = Pulse("control loop", settings.health_patience_s)
 
     def start(self) -> None:
         self._thread.start()
+
+    @property
+    def dead(self) -> str | None:
+        """Whether its thread has ended though nobody told it to."""
+        return ended(self._thread, self._stop, self.pulse.loop)
 
     def stop(self) -> None:
         self._stop.set()
@@ -58,9 +65,11 @@ class ControlKeeper:
                 self._settings, f"{self._settings.topic_prefix}sink-control", **{"auto.offset.reset": "earliest"}
             )
             try:
-                with compose.control_store(self._settings) as store:
+                with compose.control_store(self._settings) as plain:
+                    store = watched(plain, self.pulse, "Postgres")
                     consumer.subscribe([self._settings.topics.control])
                     while not self._stop.is_set():
+                        self.pulse.beat()
                         self._turn(consumer, store)
             except (SluiceError, KafkaException) as error:
                 log.warning("starts_over", reason=str(error))

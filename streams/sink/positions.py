@@ -36,6 +36,9 @@ class Positions:
     def __contains__(self, key: Key) -> bool:
         return key in self._by_key
 
+    def __len__(self) -> int:
+        return len(self._by_key)
+
     def items(self) -> Iterable[tuple[Key, Position]]:
         return self._by_key.items()
 

@@ -12,6 +12,7 @@ from schemas.codec import Codec
 from schemas.errors import SluiceError, UndecodableRecord
 from schemas.records import Progress
 from streams import compose, logs
+from streams.health.pulse import Pulse, ended, watched
 from streams.log import kafka
 from streams.settings import Settings
 from streams.sink.read import job_bytes
@@ -36,9 +37,15 @@ class ProgressMarker:
         self._stop = threading.Event()
         self._latest: dict[tuple[bytes, int], tuple[float, ProgressRow]] = {}
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+        self.pulse = Pulse("progress loop", settings.health_patience_s)
 
     def start(self) -> None:
         self._thread.start()
+
+    @property
+    def dead(self) -> str | None:
+        """Whether its thread has ended though nobody told it to."""
+        return ended(self._thread, self._stop, self.pulse.loop)
 
     def stop(self) -> None:
         self._stop.set()
@@ -46,7 +53,8 @@ class ProgressMarker:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            store = compose.sink_store(self._settings, application="sluice progress")
+            plain = compose.sink_store(self._settings, application="sluice progress")
+            store = watched(plain, self.pulse, "Postgres")
             # Only what is said from now on matters: old signs of life say nothing.
             consumer = kafka.consumer(
                 self._settings, f"{self._settings.topic_prefix}sink-progress", **{"auto.offset.reset": "latest"}
@@ -54,6 +62,7 @@ class ProgressMarker:
             try:
                 consumer.subscribe([self._settings.topics.progress])
                 while not self._stop.is_set():
+                    self.pulse.beat()
                     self._turn(consumer, store)
             except (SluiceError, KafkaException) as error:
                 log.warning("starts_over", reason=str(error))

@@ -102,6 +102,11 @@ class Session:
         self._mirrored_at = 0.0
         self._mirrored: dict[Key, int] = {}
 
+    @property
+    def partitions(self) -> int:
+        """How many it owns. Read from other threads."""
+        return len(self._positions)
+
     def subscribe(self, table: TopicTable) -> None:
         """Read these topics from now on."""
         self._reader.table = self._writer.table = table

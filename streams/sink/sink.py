@@ -9,7 +9,11 @@ import time
 from connectors.store import Fenced, SinkStore
 from schemas.errors import Unreachable
 from streams import compose, logs
+from streams.health.asked import faults
+from streams.health.pulse import Pulse, watched
+from streams.health.report import Health, judge, without_share
 from streams.log import kafka
+from streams.log.reach import reach
 from streams.notify.inline import InlineNotifier
 from streams.settings import Settings
 from streams.sink.control import ControlKeeper
@@ -37,29 +41,58 @@ class Sink:
         self._notifier = InlineNotifier(settings) if notify else None
         self._admin = kafka.admin(settings)
         self._producer = kafka.producer(settings)
+        self._progress = ProgressMarker(settings)
+        self._control = ControlKeeper(settings)
+        self._session: Session | None = None
+        self._joined_at: float | None = None
+        self._pulse = Pulse("sink's loop", settings.health_patience_s)
+        self._needs = (reach(settings), compose.database_reach(settings))
+
+    def health(self, *, ask: bool = True) -> Health:
+        """Ready when it has its partitions, or stands by for those of others; Kafka and Postgres answer."""
+        session, now, joined_at = self._session, time.monotonic(), self._joined_at
+        partitions = 0 if session is None else session.partitions
+        joined_s = None if session is None or joined_at is None else now - joined_at
+        share = without_share("the sink", partitions, joined_s)
+        notifier, vitals = self._notifier, None if self._notifier is None else self._notifier.vitals
+        return judge(
+            [self._pulse, self._progress.pulse, self._control.pulse, *(() if vitals is None else vitals.pulses)],
+            now,
+            dead=[self._progress.dead, self._control.dead, None if notifier is None else notifier.dead],
+            missing=[
+                share,
+                None if vitals is None else vitals.missing,
+                *(faults(self._needs) if ask else []),
+            ],
+            details={
+                "partitions": partitions,
+                "standby": share is None and not partitions,
+                "notify": None if vitals is None else vitals.details,
+            },
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; then everything read is stored, published and confirmed."""
         tune()
-        progress, control = ProgressMarker(self._settings), ControlKeeper(self._settings)
-        progress.start()
-        control.start()
+        self._progress.start()
+        self._control.start()
         if self._notifier is not None:
             self._notifier.start()
         try:
             while not stop.is_set():
                 self._one_session(stop)
         finally:
-            progress.stop()
-            control.stop()
+            self._progress.stop()
+            self._control.stop()
             if self._notifier is not None:
                 self._notifier.stop()
 
     def _one_session(self, stop: threading.Event) -> None:
-        store = compose.sink_store(self._settings)
+        self._pulse.beat()
+        store = watched(compose.sink_store(self._settings), self._pulse, "Postgres")
         session: Session | None = None
         try:
-            session = self._session(store, stop)
+            self._session = session = self._join(store, stop)
             self._turn(session, stop)
             session.settle()
         except Stopped:
@@ -70,13 +103,14 @@ class Sink:
             log.warning("starts_over", reason=str(error))
             stop.wait(1.0)
         finally:
+            self._session = None
             if session is not None:
                 session.close()
             store.close()
             if self._notifier is not None:
                 self._notifier.reconcile()
 
-    def _session(self, store: SinkStore, stop: threading.Event) -> Session:
+    def _join(self, store: SinkStore, stop: threading.Event) -> Session:
         table = read_topics(self._admin, self._settings.topics)
         who = f"sink@{socket.gethostname()}"
         codec = compose.codec(self._settings)
@@ -91,11 +125,13 @@ class Sink:
             stop,
         )
         session.subscribe(table)
+        self._joined_at = time.monotonic()
         return session
 
     def _turn(self, session: Session, stop: threading.Event) -> None:
         look_at = time.monotonic() + TOPICS_S
         while not stop.is_set():
+            self._pulse.beat()
             session.step()
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + TOPICS_S

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
 from connectors.due_store import DueStore
 from schemas.errors import Unreachable
 from streams import compose, logs
+from streams.health.asked import faults
+from streams.health.pulse import Pulse, watched
+from streams.health.report import Health, judge
+from streams.log.reach import reach
 from streams.settings import Settings
 from streams.timekeeper.cancels import Cancels
 from streams.timekeeper.desk import Desk, Duty, MakeDuty
@@ -39,10 +44,24 @@ class Timekeeper:
     def __init__(self, settings: Settings, *, keep: timedelta | None = None) -> None:
         self._settings = settings
         self._keep = keep
+        self._role: str | None = None
+        self._pulse = Pulse("timekeeper's loop", settings.health_patience_s)
+        self._needs = (reach(settings), compose.database_reach(settings))
+
+    def health(self, *, ask: bool = True) -> Health:
+        """Ready when it leads, or follows: then there is another to lead."""
+        role = self._role
+        unknown = None if role else "whether it leads is not known yet"
+        return judge(
+            [self._pulse],
+            time.monotonic(),
+            missing=[unknown, *(faults(self._needs) if ask else [])],
+            details={"role": role},
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; leadership is given up then."""
-        store = compose.due_store(self._settings)
+        store = watched(compose.due_store(self._settings), self._pulse, "Postgres")
         reader = RequestReader(self._settings, store.pulse)
         try:
             duties = self._duties(store, reader)
@@ -62,7 +81,9 @@ class Timekeeper:
     def _rounds(self, store: DueStore, duties: Sequence[Duty], stop: threading.Event) -> None:
         led = False
         while not stop.is_set():
+            self._pulse.beat()
             leads, busy = _leads(store), False
+            self._role = "leader" if leads else "follower" if self._pulse.trouble is None else None
             if leads and not led:
                 log.info("leads")
             led = leads

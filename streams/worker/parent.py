@@ -14,6 +14,7 @@ from processors.policy import Lanes as Weights
 from schemas.errors import SluiceError
 from schemas.states import Custody
 from streams import logs
+from streams.health.pulse import Pulse
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.config import ChildConfig
@@ -44,6 +45,8 @@ class Engine:
         self._supervisor = Supervisor(config, self._ledger)
         self._handover = Handover(self._ledger, self._supervisor.send)
         self._lanes: Lanes | None = None
+        self._joined_at: float | None = None
+        self.pulse = Pulse(f"loop of {config.processor}", settings.health_patience_s)
 
     def status(self) -> dict[str, Any]:
         publisher, lanes = self._supervisor.publisher, () if self._lanes is None else self._lanes.both
@@ -61,12 +64,14 @@ class Engine:
             "dead_lettered": 0 if publisher is None else publisher.dead_lettered,
             "commits": sum(lane.partitions.commits for lane in lanes),
             "child_restarts": self._supervisor.restarts,
+            "ready": self._supervisor.ready,
+            "joined_s": None if self._joined_at is None else time.monotonic() - self._joined_at,
         }
 
     def run(self, stop: threading.Event) -> None:
         """Raises StartupError for a processor that can't start, SluiceError when the log can't be read or written."""
         try:
-            ready = self._supervisor.start(stop.is_set)
+            ready = self._supervisor.start(lambda: self._stopping(stop))
             if ready is not None:
                 self._check_custody(ready)
                 self._ledger.resize(int(ready["in_flight"]))
@@ -75,6 +80,11 @@ class Engine:
                 self._serve(stop)
         finally:
             self._supervisor.stop(5.0)
+
+    def _stopping(self, stop: threading.Event) -> bool:
+        """Asked ten times a second while the child starts, however long its weights take."""
+        self.pulse.beat()
+        return stop.is_set()
 
     def _check_custody(self, ready: dict[str, Any]) -> None:
         if ready["custody"] != Custody.OFFSET:
@@ -103,6 +113,7 @@ class Engine:
         )
         for lane in self._lanes.both:
             lane.partitions.on_dropped = self._given_back
+        self._joined_at = time.monotonic()
         log.info("worker_ready", processor=processor)
 
     def _close_log(self) -> None:
@@ -136,6 +147,7 @@ class Engine:
 
     def _look_after(self, now: float) -> None:
         assert self._lanes is not None
+        self.pulse.at = now
         for note in self._supervisor.tick(now):
             self._progress.write(note)
         self._lanes.commit_if_due(now)

@@ -58,6 +58,12 @@ class Supervisor:
         return None if self._child is None else self._child.pid
 
     @property
+    def ready(self) -> dict[str, Any] | None:
+        """What the child said of itself once it took work; None until then. Read from other threads."""
+        child = self._child
+        return None if child is None else child.ready
+
+    @property
     def backlog(self) -> bool:
         return self._child is not None and self._child.backlog
 

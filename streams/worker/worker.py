@@ -19,8 +19,11 @@ from schemas.contract import AnyContract, contract
 from schemas.errors import ExitCode, SluiceError, StartupError, UnknownSchema, Unreachable
 from schemas.ids import new_id
 from streams import compose, logs
+from streams.health.report import Health, judge
 from streams.log import kafka
+from streams.log.reach import reach
 from streams.settings import Settings
+from streams.worker import health
 from streams.worker.config import ChildConfig, passed_on
 from streams.worker.parent import Engine
 from streams.worker.partitions import CommitPolicy
@@ -50,11 +53,24 @@ class Worker:
         self._policy = commit_policy or CommitPolicy()
         self._engines: list[Engine] = []
         self._fault: BaseException | None = None
+        self._kafka = reach(settings)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
 
     def status(self) -> dict[str, Any]:
         """Counters, for humans and metrics."""
         return {"worker": self.worker_id, "engines": [engine.status() for engine in self._engines]}
+
+    def health(self, *, ask: bool = True) -> Health:
+        """Ready when each processor's child is, and its group has given it a share."""
+        engines = self._engines
+        statuses = [engine.status() for engine in engines]
+        missing = [health.missing(status) for status in statuses] if engines else ["it is starting"]
+        return judge(
+            [engine.pulse for engine in engines],
+            time.monotonic(),
+            missing=[self._kafka.fault() if ask else None, *missing],
+            details={"worker": self.worker_id, "engines": [health.told(status) for status in statuses]},
+        )
 
     def run(self, stop: threading.Event) -> int:
         """Work until `stop` is set, then finish what is held. Raises StartupError, Unreachable, and whatever ends an engine."""

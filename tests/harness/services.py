@@ -27,6 +27,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "SLUICE_CALLBACK_ALLOW": ",".join(settings.callback_allow),
         "SLUICE_NOTIFY": settings.notify,
         "SLUICE_LOG_FORMAT": "json",
+        "SLUICE_DRAIN_S": str(settings.drain_s),
+        "SLUICE_HEALTH_PATIENCE_S": str(settings.health_patience_s),
         "SLUICE_OBJECTS_URL": settings.objects,
         **({"SLUICE_WEIGHTS_DIR": str(settings.weights_dir)} if settings.weights_dir else {}),
         **({"SLUICE_MAX_BATCH": str(settings.max_batch)} if settings.max_batch else {}),

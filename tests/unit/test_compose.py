@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from streams.cli.verbs import VERBS
+from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings
 from streams.stack import postgres
 from streams.stack.artifacts import KAFKA_VERSION, REGISTRY_VERSION
@@ -63,9 +65,26 @@ def test_a_service_of_ours_is_built_from_a_stage_that_exists(name: str) -> None:
     assert OURS[name]["build"]["target"] in stages
 
 
+ONCE = {"topics", "migrate"}
+
+
+@pytest.mark.parametrize("name", sorted(OURS.keys() - ONCE))
+def test_a_service_of_ours_is_asked_for_its_health_where_it_answers(name: str) -> None:
+    test = OURS[name]["healthcheck"]["test"]
+    assert test[:3] == ["CMD", "python", "-c"]
+    asked = ast.parse(test[3])  # it is Python
+    (url,) = [node.value for node in ast.walk(asked) if isinstance(node, ast.Constant) and "://" in str(node.value)]
+    assert url == f"http://{OURS[name]['environment']['SLUICE_HEALTH_ADDRESS']}/readyz"
+
+
+@pytest.mark.parametrize("name", sorted(ONCE))
+def test_what_runs_once_is_not_asked(name: str) -> None:
+    assert OURS[name]["healthcheck"] == {"disable": True}
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_of_ours_may_finish_what_it_holds_before_it_is_killed(name: str) -> None:
-    assert int(OURS[name]["stop_grace_period"].removesuffix("s")) > Settings().drain_s
+    assert int(OURS[name]["stop_grace_period"].removesuffix("s")) > Settings().drain_s + CLOSE_S
 
 
 @pytest.mark.parametrize("name", OURS)

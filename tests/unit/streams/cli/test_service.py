@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,8 +15,12 @@ from schemas.errors import ExitCode
 PROGRAM = """
 import sys, threading
 from streams.cli.service import serve
+from streams.health.report import Health
 
 class Patient:
+    def health(self, *, ask=True):
+        return Health(alive=True, ready=True)
+
     def run(self, stop):
         print("working", flush=True)
         stop.wait()
@@ -30,7 +36,16 @@ sys.exit(serve("patient", lambda settings: Patient()))
 def service(*, stubborn: bool = False) -> Iterator[subprocess.Popen[str]]:
     """A service that is at work; `stubborn` ones never finish what they hold."""
     program = [sys.executable, "-c", PROGRAM.format(stubborn=stubborn)]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        subprocess.Popen(
+            program,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"SLUICE_HOME": home},
+        ) as process,
+    ):
         try:
             assert line_of(process) == "working"
             yield process

@@ -1,0 +1,111 @@
+"""Three questions over HTTP, for orchestrators and `sluice status`: is it alive, is it ready, and what is it doing.
+
+    GET /livez    200, or 503 when a loop hangs: start it again
+    GET /readyz   200, or 503 with the reasons: give it no traffic, or wait
+    GET /status   200, everything it tells of itself
+
+Answers are JSON and hold nothing of any job. It listens on loopback unless it is told otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from schemas.errors import StartupError
+from streams.health.report import Health
+
+#: Seconds after which somebody who asks and never finishes is hung up on.
+PATIENCE_S = 5.0
+
+
+class HealthServer:
+    """Listens from the moment it is made. `look`: asked for the health, with whether to ask others too (see
+    `report.HasHealth`). `facts`: what stands in every status. Raises StartupError."""
+
+    def __init__(self, address: str, look: Callable[[bool], Health], facts: dict[str, Any]) -> None:
+        host, port = split(address)
+        try:
+            self._server = _Server(host, port, look, facts)
+        except OSError as error:
+            raise StartupError(
+                f"Nothing can listen on SLUICE_HEALTH_ADDRESS {address}: {error.strerror or error}.",
+                next_step="Give another address, port 0 for a free one, or nothing at all to do without.",
+            ) from error
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def split(address: str) -> tuple[str, int]:
+    """`host:port`, an IPv6 host in brackets."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 16
+
+    def __init__(self, host: str, port: int, look: Callable[[bool], Health], facts: dict[str, Any]) -> None:
+        self.look = look
+        self.facts = facts
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
+
+    def server_bind(self) -> None:
+        """Without looking for the host's full name, which may ask a name server for half a minute."""
+        socketserver.TCPServer.server_bind(self)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Somebody who hung up is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = PATIENCE_S
+    server_version, sys_version = "sluice", ""
+
+    def do_GET(self) -> None:
+        answer = {"/livez": self._livez, "/readyz": self._readyz, "/status": self._status}.get(self.path)
+        if answer is None:
+            self._send(404, {"error": "There are /livez, /readyz and /status."})
+            return
+        try:
+            health = self.server.look(self.path != "/livez")
+        except Exception as error:  # noqa: BLE001 - a service that can't say how it is, is not well
+            health = Health(alive=False, ready=False, reasons=(f"its health can't be told: {type(error).__name__}",))
+        answer(health)
+
+    def _livez(self, health: Health) -> None:
+        self._send(200 if health.alive else 503, {"alive": health.alive, "reasons": health.reasons})
+
+    def _readyz(self, health: Health) -> None:
+        self._send(200 if health.ready else 503, {"ready": health.ready, "reasons": health.reasons})
+
+    def _status(self, health: Health) -> None:
+        told = {"alive": health.alive, "ready": health.ready, "reasons": health.reasons}
+        self._send(200, {**self.server.facts, **told, **health.details})
+
+    def _send(self, status: int, told: dict[str, Any]) -> None:
+        body = json.dumps(told, default=str).encode() + b"\n"
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """A probe every second is no news."""

@@ -1,0 +1,42 @@
+"""How a worker is: each engine's loop turns, its child has its model, and its group has given it a share. Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from streams.health.report import without_share
+
+
+def missing(status: Mapping[str, Any]) -> str | None:
+    """Why this engine does not take work, None if it does. `status`: the engine's."""
+    name = status["processor"]
+    if status.get("ready") is None:
+        return f"the process of {name} is starting"
+    return without_share(name, status["partitions"], status.get("joined_s"))
+
+
+def told(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of an engine: its counters, and what its child said of itself, flat."""
+    child = status.get("ready") or {}
+    facts = {
+        "device": child.get("device"),
+        "device_reason": child.get("device_reason"),
+        "device_fallback": bool(child.get("device_fallback")),
+        "versions": child.get("versions") or ([child["version"]] if "version" in child else []),
+        "child_rss": resident(status.get("child")),
+        "paused": False,
+    }
+    own = {key: value for key, value in status.items() if key != "ready" and value is not None}
+    return {**facts, **own, "standby": missing(status) is None and not status["partitions"]}
+
+
+def resident(pid: int | None) -> int | None:
+    """Resident memory of a process in bytes; None where that can't be told."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")

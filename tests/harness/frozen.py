@@ -1,0 +1,53 @@
+"""A part that is there and does not answer: its processes are stopped, and go on at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from streams.settings import Settings
+from streams.stack import process
+
+
+@contextmanager
+def frozen(*ports: int) -> Iterator[None]:
+    """Whoever listens on these ports of this machine, and its children (Postgres has one for each connection)."""
+    with ExitStack() as thaw:
+        for port in ports:
+            for pid in _family(port):
+                thaw.callback(_send, pid, signal.SIGCONT)
+                _send(pid, signal.SIGSTOP)
+        yield
+
+
+def kafka_port(settings: Settings) -> int:
+    return int(settings.bootstrap.rpartition(":")[2])
+
+
+def postgres_port(settings: Settings) -> int:
+    port = urlsplit(settings.database).port
+    assert port is not None
+    return port
+
+
+def _family(port: int) -> list[int]:
+    parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
+    listening = [pid for pid in parents if process.listens_on(pid, port)]
+    assert listening, f"nobody on this machine listens on port {port}: this test stops a part, which must be here"
+    return [*listening, *(pid for pid, parent in parents.items() if parent in listening and pid not in listening)]
+
+
+def _parent(path: Path) -> int:
+    try:
+        return int((path / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

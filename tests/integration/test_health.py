@@ -1,0 +1,120 @@
+"""Each service says whether it is alive and ready, whatever it needs is away, and ends within its bound."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import ExitCode
+from schemas.records import EchoInput
+from streams.health.ask import ask_all, get
+from streams.health.notes import living
+from streams.health.watchdog import CLOSE_S
+from streams.settings import Settings
+from streams.submit import Submitter
+from tests.harness.frozen import frozen, kafka_port, postgres_port
+from tests.harness.scribe import wait_until
+from tests.harness.services import Service, running
+
+pytestmark = pytest.mark.stack
+
+COMMANDS = ["worker", "echo", "--device", "cpu"], ["sink"], ["timekeeper"], ["notify"]
+
+
+def answers(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What each living service tells, by its name."""
+    return {answer.note.service: answer.status or {} for answer in ask_all(settings.home)}
+
+
+def wait_until_ready(settings: Settings, count: int) -> None:
+    def so() -> bool:
+        told = answers(settings)
+        return len(told) == count and all(status.get("ready") for status in told.values())
+
+    wait_until(so, lambda: f"not all are ready: {answers(settings)}")
+
+
+def reasons_of_all(settings: Settings) -> dict[str, str]:
+    """Once none is ready: why not."""
+    told: dict[str, dict[str, Any]] = {}
+
+    def so() -> bool:
+        told.update(answers(settings))
+        return not any(status["ready"] for status in told.values())
+
+    wait_until(so, lambda: f"some are ready still: {told}")
+    return {name: " ".join(status["reasons"]) for name, status in told.items()}
+
+
+def livez(settings: Settings, service: str) -> int:
+    (note,) = [note for note in living(settings.home) if note.service == service]
+    return get(note.url, "/livez")[0]
+
+
+def test_services_tell_how_they_are_when_all_is_well_and_when_what_they_need_does_not_answer(
+    settings: Settings,
+) -> None:
+    hasty = settings.model_copy(update={"drain_s": 0.0})
+    with running(hasty, *COMMANDS) as services:
+        wait_until_ready(settings, 4)
+        told = answers(settings)
+        (engine,) = told["worker"]["engines"]
+        assert (engine["processor"], engine["device"], engine["versions"]) == ("echo", "cpu", ["1"])
+        assert (engine["in_flight"], engine["paused"], engine["partitions"]) == (0, False, 4)
+        assert engine["child_rss"] > 1_000_000
+        assert told["sink"]["partitions"] > 0
+        assert told["timekeeper"]["role"] == "leader"
+
+        with frozen(kafka_port(settings), postgres_port(settings)):
+            reasons = reasons_of_all(settings)
+            assert "Kafka did not answer" in reasons["worker"]
+            assert "Postgres did not answer" in reasons["sink"]
+            assert "Kafka did not answer" in reasons["timekeeper"]
+            assert "Postgres did not answer" in reasons["timekeeper"]
+            assert "Postgres did not answer" in reasons["notify"]
+            assert {name: livez(settings, name) for name in reasons} == dict.fromkeys(reasons, 200)
+        wait_until_ready(settings, 4)
+
+        with frozen(kafka_port(settings), postgres_port(settings)):
+            asked = time.monotonic()
+            for service in services:
+                service.process.terminate()
+            ended = {service.log.stem: service.process.wait(CLOSE_S + 10) for service in services}
+            assert time.monotonic() - asked < CLOSE_S + 10
+        assert set(ended.values()) <= {ExitCode.OK, ExitCode.INTERNAL}
+        for service in services:
+            assert_it_said_why(service.log, ended[service.log.stem])
+    assert living(settings.home) == []
+
+
+def assert_it_said_why(log: Path, status: int) -> None:
+    """A service that was ended by force says where it hung; one that stopped by itself says that."""
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines() if line.startswith("{")]
+    assert ("did_not_stop_in_time" in events) == (status == ExitCode.INTERNAL)
+    assert ("stopped" in events) == (status == ExitCode.OK)
+
+
+def test_a_worker_whose_hands_are_full_is_alive_and_ready(settings: Settings) -> None:
+    with Submitter(settings) as submitter:
+        for _ in range(2200):  # echo holds 2,000 at most
+            submitter.submit_nowait("echo", EchoInput("x", delay_ms=1500))
+    impatient = settings.model_copy(update={"max_batch": 100, "drain_s": 0.0, "health_patience_s": 0.7})
+    worker = Service(impatient, ["worker", "echo", "--device", "cpu"])
+    try:
+        wait_until(lambda: in_flight(settings) >= 1900, lambda: f"{in_flight(settings)} in flight")
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            (status,) = answers(settings).values()
+            assert (status["alive"], status["ready"]) == (True, True), status["reasons"]
+        assert in_flight(settings) >= 1900
+    finally:
+        worker.kill()
+    assert living(settings.home) == []
+
+
+def in_flight(settings: Settings) -> int:
+    return max((e["in_flight"] for a in answers(settings).values() for e in a.get("engines", [])), default=0)

@@ -1,0 +1,153 @@
+"""The endpoint over real HTTP, and the notes by which it is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import StartupError, UsageError
+from streams.health import ask, notes
+from streams.health.notes import Posted, living
+from streams.health.report import Health
+from streams.health.server import HealthServer
+from streams.settings import Settings, load_settings
+
+WELL = Health(alive=True, ready=True, details={"partitions": 2})
+WAITING = Health(alive=True, ready=False, reasons=("Postgres does not answer",))
+HUNG = Health(alive=False, ready=False, reasons=("the loop has not turned for 75 s",))
+
+
+@contextmanager
+def served(health: Health, address: str = "127.0.0.1:0") -> Iterator[HealthServer]:
+    server = HealthServer(address, lambda ask: health, {"service": "sink", "pid": 7})
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(("health", "livez", "readyz"), [(WELL, 200, 200), (WAITING, 200, 503), (HUNG, 503, 503)])
+def test_the_status_code_is_the_answer_and_the_body_says_why(health: Health, livez: int, readyz: int) -> None:
+    with served(health) as server:
+        code, alive = ask.get(server.url, "/livez")
+        assert (code, alive) == (livez, {"alive": health.alive, "reasons": list(health.reasons)})
+        code, ready = ask.get(server.url, "/readyz")
+        assert (code, ready) == (readyz, {"ready": health.ready, "reasons": list(health.reasons)})
+
+
+def test_the_status_tells_everything() -> None:
+    with served(WELL) as server:
+        code, told = ask.get(server.url, "/status")
+    expected = {"service": "sink", "pid": 7, "alive": True, "ready": True, "reasons": [], "partitions": 2}
+    assert (code, told) == (200, expected)
+
+
+def test_liveness_asks_nobody_else() -> None:
+    asked = []
+
+    def look(ask_others: bool) -> Health:
+        asked.append(ask_others)
+        return WELL
+
+    server = HealthServer("127.0.0.1:0", look, {})
+    for path in ("/livez", "/readyz", "/status"):
+        ask.get(server.url, path)
+    server.close()
+    assert asked == [False, True, True]
+
+
+def test_a_service_that_can_not_say_how_it_is_is_not_well() -> None:
+    def look(ask_others: bool) -> Health:
+        raise KeyError("a secret")
+
+    server = HealthServer("127.0.0.1:0", look, {})
+    code, told = ask.get(server.url, "/readyz")
+    server.close()
+    assert code == 503
+    assert told["reasons"] == ["its health can't be told: KeyError"]
+
+
+def test_other_paths_are_not_found() -> None:
+    with served(WELL) as server:
+        assert ask.get(server.url, "/metrics")[0] == 404
+
+
+def test_an_address_that_is_taken_is_refused_by_name() -> None:
+    with served(WELL) as server:
+        taken = server.url.removeprefix("http://")
+        with pytest.raises(StartupError, match=f"SLUICE_HEALTH_ADDRESS {taken}"):
+            HealthServer(taken, lambda ask: WELL, {})
+
+
+def test_an_address_may_be_of_the_newer_internet() -> None:
+    with served(WELL, "[::1]:0") as server:
+        assert server.url.startswith("http://[::1]:")
+        assert ask.get(server.url, "/livez")[0] == 200
+
+
+def test_by_default_only_this_machine_is_answered() -> None:
+    assert Settings.model_fields["health_address"].default == "127.0.0.1:0"
+
+
+@pytest.mark.parametrize("address", ["8080", "http://x:1", "host:", "::1:80"])
+def test_what_is_no_address_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("SLUICE_HEALTH_ADDRESS", address)
+    with pytest.raises(UsageError, match="HEALTH_ADDRESS"):
+        load_settings()
+
+
+# ── notes ──
+
+
+def test_a_service_is_found_while_it_lives_and_asked_where_it_says(tmp_path: Path) -> None:
+    with served(WAITING) as server:
+        note = Posted(tmp_path, "worker", server.url, ("echo", "embed"))
+        (answer,) = ask.ask_all(tmp_path)
+        note.remove()
+    assert (answer.note.service, answer.note.runs, answer.note.pid) == ("worker", ("echo", "embed"), os.getpid())
+    assert (answer.alive, answer.ready, answer.reasons) == (True, False, ["Postgres does not answer"])
+    assert ask.ask_all(tmp_path) == []
+
+
+def test_the_note_of_a_killed_service_is_swept_even_if_its_pid_lives_on(tmp_path: Path) -> None:
+    program = (
+        f"import os\nfrom pathlib import Path\nfrom streams.health.notes import Posted\n"
+        f"kept = Posted(Path({str(tmp_path)!r}), 'sink', 'http://127.0.0.1:1')\nos._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    (left,) = notes.folder(tmp_path).glob("*.json")
+    left.write_text(json.dumps(json.loads(left.read_text()) | {"pid": os.getpid()}))
+    assert living(tmp_path) == []
+    assert not left.exists()
+
+
+def test_a_service_that_does_not_answer_is_told_as_such(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        note = Posted(tmp_path, "sink", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        (answer,) = ask.ask_all(tmp_path, timeout_s=0.1)
+        note.remove()
+    assert (answer.alive, answer.ready) == (None, None)
+    assert "does not answer" in answer.reasons[0]
+
+
+def test_a_service_on_another_machine_is_known_but_not_asked(tmp_path: Path) -> None:
+    note = Posted(tmp_path, "sink", "http://127.0.0.1:1")
+    (path,) = notes.folder(tmp_path).glob("*.json")
+    with path.open("r+") as file:  # the same file, which is locked
+        kept = json.loads(file.read()) | {"host": "elsewhere"}
+        file.seek(0)
+        json.dump(kept, file)
+        file.truncate()
+    (answer,) = ask.ask_all(tmp_path)
+    note.remove()
+    assert answer.reasons == ["it runs on elsewhere and can only be asked there"]
