@@ -15,7 +15,9 @@ def missing(status: Mapping[str, Any]) -> str | None:
     name = status["processor"]
     if status.get("ready") is None:
         return f"the process of {name} is starting"
-    return without_share(name, status["partitions"], status.get("joined_s"))
+    # Each lane has a group of its own; the one that joins last decides.
+    share = min(lane["partitions"] for lane in status["lanes"].values()) if status["lanes"] else 0
+    return without_share(name, share, status.get("joined_s"))
 
 
 def told(status: Mapping[str, Any]) -> dict[str, Any]:
