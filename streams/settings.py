@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     weights_dir: Path | None = None
     #: Jobs in one batch at most, whatever the processor's policy says; None leaves it to the policy.
     max_batch: int | None = Field(None, ge=1)
+    #: Seconds that a processor may take to load before its worker gives up, with the place where it hangs.
+    load_timeout_s: float = Field(300.0, gt=0)
     #: Seconds that a stopping service may take to finish what it holds.
     drain_s: float = Field(25.0, ge=0)
 
@@ -150,3 +152,21 @@ def load_settings() -> Settings:
 def environment() -> dict[str, str]:
     """A copy of the environment, for starting a child process that shall inherit it."""
     return dict(os.environ)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a processor's process: everything but the credentials that only its parent needs."""
+    secret = secret_variables()
+    return {name: value for name, value in os.environ.items() if name.upper() not in secret}
+
+
+def secret_variables() -> set[str]:
+    """Variables that hold credentials of the database, of Kafka and of callbacks: every setting that is a secret by its type,
+    the properties of Kafka's clients (sasl.password), and libpq's own."""
+    names = {"PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "SLUICE_KAFKA_CONFIG"}
+    for name, field in Settings.model_fields.items():
+        if "SecretStr" in str(field.annotation):
+            names.add(f"SLUICE_{name}".upper())
+            if isinstance(field.validation_alias, AliasChoices):
+                names.update(str(choice).upper() for choice in field.validation_alias.choices)
+    return names

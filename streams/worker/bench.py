@@ -150,7 +150,7 @@ class Bench:
         with suppress(Empty):
             while True:
                 event = self._inbox.get_nowait()
-                if isinstance(event, BaseException):
+                if event is None or isinstance(event, BaseException):
                     faults.append(event)  # ends the process, from the device's thread
                 else:
                     self._take_in(event)

@@ -6,6 +6,7 @@ One thread reads frames, the main thread owns the device. It ends when its paren
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import json
 import os
@@ -28,7 +29,7 @@ from schemas.splice import HeaderSplice
 from schemas.topics import TopicNames
 from streams import compose, logs
 from streams.settings import Settings
-from streams.worker import frames
+from streams.worker import frames, starting, words
 from streams.worker.bench import Bench, Inbox
 from streams.worker.config import ChildConfig, PinnedRegistry
 from streams.worker.context import WorkerLoadContext
@@ -64,12 +65,14 @@ class Outlet:
         self.send(frames.write_frame(Kind.DROPPED, [frames.pack_slots(slots)]))
 
     def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
+        stage, percent, message = words.word(stage, percent, message)
         told = {"slot": slot, "stage": stage, "percent": percent, "message": message}
         self.send(frames.json_frame(Kind.PROGRESS, told))
 
 
 def main(argv: list[str]) -> int:
     """argv: the file descriptors to read and write, and the parent's process id."""
+    faulthandler.enable()  # a fault in native code leaves its traceback in the log
     _die_with_parent(int(argv[2]))
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
@@ -100,7 +103,8 @@ def main(argv: list[str]) -> int:
 def _set_up(config: ChildConfig, outlet: Outlet) -> tuple[Bench, dict[str, Any]]:
     settings = Settings(**config.settings)
     logs.configure(settings.log_level, settings.log_format, service="worker-child", worker=config.worker_id)
-    processor, loaded = load_processor(config.processor, config.device, settings.weights_dir)
+    with starting.watched(Path(config.scratch), os.getpid(), settings.load_timeout_s):
+        processor, loaded = load_processor(config.processor, config.device, settings.weights_dir)
     policy = _capped(processor.policy, settings.max_batch)
     bench = Bench(policy, outlet)
     shop = _workshop(config, settings, processor, loaded, outlet, bench)
@@ -153,6 +157,8 @@ def _readiness(processor: AnyProcessor, policy: Policy, loaded: WorkerLoadContex
         "cancel_grace_ms": policy.limits.cancel_grace_ms,
         "order": policy.order.value,
         "lanes": [policy.lanes.live, policy.lanes.bulk],
+        "recycle_jobs": policy.recycle.jobs,
+        "recycle_mib": policy.recycle.memory_mib,
     }
 
 
@@ -166,6 +172,8 @@ def _listen(stream: BinaryIO, inbox: Inbox, bench: Bench) -> None:
         while (frame := frames.read_frame(stream)) is not None:
             if frame[0] is Kind.CANCEL:  # not by the inbox: nobody looks into it while the device works
                 bench.cancel(inbox, frames.unpack_slots(frame[1]))
+            elif frame[0] is Kind.RETIRE:  # as if the pipe were closed, but a cancel is still heard
+                inbox.put(None)
             else:
                 inbox.put(frame)
         inbox.put(None)

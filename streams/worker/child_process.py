@@ -11,13 +11,16 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from pathlib import Path
 from typing import Any, Protocol
 
+from streams.settings import child_environment
 from streams.worker import frames
 from streams.worker.config import ChildConfig
 from streams.worker.frames import Kind
 
 PIPE_BYTES = 1 << 20
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Listener(Protocol):
@@ -41,6 +44,7 @@ class ChildProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "streams.worker.child", str(down_read), str(up_write), str(os.getpid())],
                 pass_fds=(down_read, up_write),
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is the parent's to answer; and `kill` reaches what the child started
                 stdout=sys.stderr.fileno() if _has_fileno(sys.stderr) else subprocess.DEVNULL,
@@ -97,6 +101,14 @@ class ChildProcess:
     @property
     def exited(self) -> bool:
         return self._process.poll() is not None
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that the child's own process holds now; 0 when it is gone."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE
+        except OSError:
+            return 0
 
     def reap(self) -> int:
         """Wait for an ended child and let go of its pipes; its exit status, negative for a signal."""

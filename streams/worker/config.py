@@ -10,7 +10,16 @@ from schemas.registry import SchemaRegistry
 from streams.settings import Settings
 
 #: What a processor's process may know. Credentials of the database and of callbacks stay in the parent.
-PASSED_ON = {"home", "objects_url", "topic_prefix", "weights_dir", "max_batch", "log_level", "log_format"}
+PASSED_ON = {
+    "home",
+    "objects_url",
+    "topic_prefix",
+    "weights_dir",
+    "max_batch",
+    "load_timeout_s",
+    "log_level",
+    "log_format",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Di
 
 
 class Kind(IntEnum):
-    """From the parent: CONFIG once, JOBS, DROP, CANCEL. From the child: READY or BROKEN once, then the others.
+    """From the parent: CONFIG once, JOBS, DROP, CANCEL, RETIRE. From the child: READY or BROKEN once, then the others.
 
     DROPPED answers a DROP: those of the slots whose jobs had not begun, and now never will.
     """
@@ -39,6 +39,7 @@ class Kind(IntEnum):
     PROGRESS = 8
     CANCEL = 9
     DROPPED = 10
+    RETIRE = 11
 
 
 class Flag(IntEnum):

@@ -46,6 +46,12 @@ def killed_for(running: Sequence[Held], overdue: Mapping[int, ErrorCode]) -> Non
             _sentence(held, why)
 
 
+def outlived(running: Sequence[Held]) -> None:
+    """The process ended because we asked it to, between two batches: nothing of these had come to anything."""
+    for held in running:
+        held.started = False
+
+
 def called_off(held: Held) -> None:
     """It was asked to stop, and its process is gone: it need not be run to be stopped."""
     if not held.flags & Flag.VERDICT:

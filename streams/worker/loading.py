@@ -27,7 +27,7 @@ def load_processor(name: str, device: str, weights_dir: Path | None) -> tuple[An
         made.load(cast(LoadContext, context))  # a property there, a plain attribute in the protocol
     except SluiceError as error:
         raise StartupError(f"Processor {name!r} can't start: {error.message}", next_step=error.next_step) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StartupError(
             f"Processor {name!r} ({found[0].value}) can't start: {type(error).__name__}: {error}.\n"
             f"{traceback.format_exc()}"

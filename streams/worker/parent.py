@@ -66,6 +66,8 @@ class Engine:
             "child_restarts": self._supervisor.restarts,
             "ready": self._supervisor.ready,
             "joined_s": None if self._joined_at is None else time.monotonic() - self._joined_at,
+            "child_rss": self._supervisor.resident,
+            "recycled": self._supervisor.recycled,
         }
 
     def run(self, stop: threading.Event) -> None:
@@ -107,6 +109,7 @@ class Engine:
         )
         self._supervisor.publisher = self._publisher
         self._progress = ProgressWriter(self._settings, self._publisher, self._ledger, self._config)
+        self._supervisor.deadline_of = self._progress.deadline
         self._publisher.start()
         self._lanes = Lanes.join(
             self._settings, self._config, self._ledger, self._handover, self._policy, self._weights

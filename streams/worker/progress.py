@@ -11,6 +11,7 @@ from schemas.errors import SluiceError
 from schemas.records import JobHeader, Progress
 from streams import compose, logs
 from streams.settings import Settings
+from streams.worker import deadlines
 from streams.worker.config import ChildConfig, PinnedRegistry
 from streams.worker.ledger import Held, Ledger
 from streams.worker.publish import Publisher
@@ -47,6 +48,14 @@ class ProgressWriter:
             message=note.message,
         )
         self._publisher.progress(told.job_id, self._typed.encode(told))
+
+    def deadline(self, held: Held) -> datetime | None:
+        """When the job must be done. By Kafka's headers; a producer without them costs one decode."""
+        told = deadlines.told(held)
+        if told.known:
+            return told.at
+        header = self._header(held)
+        return None if header is None else header.deadline
 
     def _header(self, held: Held) -> JobHeader | None:
         """By Kafka's headers; a producer without them costs one decode."""

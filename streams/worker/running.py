@@ -38,7 +38,9 @@ class Running:
         self._since: dict[int, float] = {}  # by slot, the oldest first
         self._limits: dict[int, float] = {}
         self._asked: dict[int, float | None] = {}  # to stop: when our patience ends
+        self._deadlines: dict[int, float] = {}  # with the grace that comes after
         self._told: dict[int, _Told] = {}
+        self._long: set[int] = set()  # over QUIET_S, as `long` has said
 
     def started(self, slots: Iterable[int], hard_ms: int | None, now: float) -> None:
         """These begin now. Said again, a limit counts anew; how long they have been running does not."""
@@ -56,11 +58,20 @@ class Running:
                 self._asked.pop(slot, None)
             if self._told:
                 self._told.pop(slot, None)
+            if self._long:
+                self._long.discard(slot)
+                self._deadlines.pop(slot, None)
+
+    def dropped(self, slots: Iterable[int]) -> None:
+        """Nobody here waits for these any more. While one runs on it holds the device, so its limit stays."""
+        for slot in slots:
+            for each in (self._asked, self._deadlines, self._told):
+                each.pop(slot, None)
 
     def clear(self) -> set[int]:
         """The child is gone; the slots of the jobs that had been asked to stop."""
         asked = set(self._asked)
-        for each in (self._since, self._limits, self._asked, self._told):
+        for each in (self._since, self._limits, self._asked, self._deadlines, self._told, self._long):
             each.clear()
         return asked
 
@@ -69,9 +80,26 @@ class Running:
         for slot in slots:
             self._asked.setdefault(slot, until)
 
+    def long(self, now: float) -> list[int]:
+        """Slots of jobs that have run for QUIET_S, each told once: what costs a look is asked of these only."""
+        found = []
+        for slot, since in self._since.items():
+            if now - since < QUIET_S:
+                break
+            if slot not in self._long:
+                self._long.add(slot)
+                found.append(slot)
+        return found
+
+    def end_by(self, slot: int, at: float) -> None:
+        """The job's deadline, with the grace that it has to stop after it."""
+        if slot in self._since:
+            self._deadlines[slot] = at
+
     def overdue(self, now: float) -> dict[int, ErrorCode]:
         """Slots of jobs that their process is to be killed for, and why."""
         late = {slot: ErrorCode.TIMEOUT_ERROR for slot, limit in self._limits.items() if now >= limit}
+        late |= {slot: ErrorCode.DEADLINE_EXCEEDED for slot, at in self._deadlines.items() if now >= at}
         if self._asked:
             asked = self._asked.items()
             late |= {

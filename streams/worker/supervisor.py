@@ -13,22 +13,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from schemas.errors import ErrorCode, StartupError
 from streams import logs
-from streams.worker import frames, judge
+from streams.worker import deadlines, frames, judge
 from streams.worker.child_process import ChildProcess
 from streams.worker.config import ChildConfig
 from streams.worker.frames import Flag, Kind
 from streams.worker.ledger import Held, Ledger
 from streams.worker.publish import Publisher
+from streams.worker.recycling import Wear
 from streams.worker.running import Note, Running
+from streams.worker.starting import DEFAULT_LOAD_S, Starts
 
 log = logs.get("worker")
 
-#: Deaths in a row before the child was ready, after which the worker gives up.
-START_DEATHS = 3
 LOOK_EVERY_S = 1.0
 
 
@@ -41,17 +43,24 @@ class Supervisor:
         self._running = Running()
         self._lock = threading.Lock()  # guards _running
         self._child: ChildProcess | None = None
+        self._starts = Starts(
+            config.processor, Path(config.scratch), float(config.settings.get("load_timeout_s", DEFAULT_LOAD_S))
+        )
+        self._start_at = 0.0  # while there is no child
         self._ended = threading.Event()
         self._spoke = threading.Event()  # READY, BROKEN or the end
         self._broken: StartupError | None = None
-        self._start_deaths = 0
-        self._was_ready = False
         self._executions = 3
         self._grace_s: float | None = 5.0
         self._reopened: deque[Held] = deque()
-        self.publisher: Publisher | None = None
         self._next_look = 0.0
+        self._wear = Wear()
+        self._retiring = False
+        self.publisher: Publisher | None = None
+        #: When a job must be done, asked of those that run for a while.
+        self.deadline_of: Callable[[Held], datetime | None] = deadlines.by_headers
         self.restarts = 0
+        self.recycled = 0
 
     @property
     def pid(self) -> int | None:
@@ -67,17 +76,24 @@ class Supervisor:
     def backlog(self) -> bool:
         return self._child is not None and self._child.backlog
 
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that the child held when we last looked."""
+        return self._wear.resident
+
     # ── starting ──
 
     def start(self, stopping: Callable[[], bool]) -> dict[str, Any] | None:
-        """Start the child and wait until it is ready; what it says of itself, None when told to stop meanwhile."""
+        """Start the child and wait until it is ready; what it says of itself, None when told to stop meanwhile. Raises
+        StartupError, by the processor's name, when it can't start."""
         self._spawn()
         while not stopping():
             if self._spoke.wait(0.1):
                 self._recover_if_ended()
-                if self._child is not None and self._child.ready is not None:
-                    self._obey(self._child.ready)
-                    return self._child.ready
+                if self.ready is not None:
+                    self._obey(self.ready)
+                    return self.ready
+            self._end_a_stuck_start(time.monotonic())
         return None
 
     def _obey(self, ready: dict[str, Any]) -> None:
@@ -89,8 +105,14 @@ class Supervisor:
     def _spawn(self) -> None:
         self._ended.clear()
         self._spoke.clear()
+        self._retiring = False
+        self._starts.began(time.monotonic())
         self._child = ChildProcess(self._config, self)
         log.info("child_started", processor=self._config.processor, child=self._child.pid)
+
+    def _end_a_stuck_start(self, now: float) -> None:
+        if self._child is not None and self._starts.hangs(now):
+            self._child.kill()
 
     def stop(self, timeout: float) -> None:
         if self._child is not None:
@@ -100,8 +122,11 @@ class Supervisor:
     # ── jobs ──
 
     def send(self, jobs: Iterable[Held]) -> None:
+        """Give them to the child; while it is being replaced they wait for the next one."""
+        if self._child is None or self._retiring:
+            return
         packed = [frames.pack_job(held.frame()) for held in jobs]
-        if packed and self._child is not None:
+        if packed:
             self._child.send(frames.write_frame(Kind.JOBS, packed))
 
     def pump(self, timeout: float) -> None:
@@ -109,26 +134,32 @@ class Supervisor:
             self._child.pump(timeout)
 
     def drop(self, slots: list[int]) -> None:
-        """These are somebody else's now; the child need not begin them."""
+        """These are somebody else's now. The child need not begin them; what runs is told to stop, and its limits hold."""
         if slots and self._child is not None:
-            self._child.send(frames.write_frame(Kind.DROP, [frames.pack_slots(slots)]))
+            packed = [frames.pack_slots(slots)]
+            self._child.send(frames.write_frame(Kind.DROP, packed) + frames.write_frame(Kind.CANCEL, packed))
         with self._lock:
-            self._running.ended(slots)
+            self._running.dropped(slots)
 
     def give_back(self, slots: list[int]) -> None:
         """What has not begun of these is not to be run here. The child says which that is: those leave the ledger."""
-        if slots and self._child is not None:
+        if self._child is None:
+            self._ledger.give_back(slots)
+        elif slots:
             self._child.send(frames.write_frame(Kind.DROP, [frames.pack_slots(slots)]))
 
     def cancel(self, slots: Iterable[int]) -> None:
         """Somebody asked for these jobs to stop. What waits is answered at once; what runs is told, and loses its process
         after the policy's grace. Slots that nobody waits for any more are left out. From the main thread."""
-        asked = [slot for slot in slots if self._ledger.held(slot) is not None]
-        if not asked or self._child is None:
-            return
-        with self._lock:
-            self._running.ask(asked, None if self._grace_s is None else time.monotonic() + self._grace_s)
-        self._child.send(frames.write_frame(Kind.CANCEL, [frames.pack_slots(asked)]))
+        asked = [held for slot in slots if (held := self._ledger.held(slot)) is not None]
+        if self._child is None:
+            for held in asked:
+                judge.called_off(held)
+        elif asked:
+            wanted = [held.slot for held in asked]
+            with self._lock:
+                self._running.ask(wanted, None if self._grace_s is None else time.monotonic() + self._grace_s)
+            self._child.send(frames.write_frame(Kind.CANCEL, [frames.pack_slots(wanted)]))
 
     # ── what the child says (reader thread) ──
 
@@ -144,9 +175,10 @@ class Supervisor:
         elif kind is Kind.DROPPED:
             self._ledger.give_back(frames.unpack_slots(body))
         elif kind is Kind.READY:
-            child.ready = json.loads(body)
-            self._start_deaths = 0
-            self._was_ready = True
+            told = json.loads(body)
+            self._starts.ready()
+            self._wear.fresh(told, child.resident)
+            child.ready = told
             self._spoke.set()
         elif kind is Kind.BROKEN:
             told = json.loads(body)
@@ -167,6 +199,7 @@ class Supervisor:
         answers = list(frames.unpack_answers(body))
         with self._lock:
             self._running.ended([answer.slot for answer in answers])
+        self._wear.answered += len(answers)
         for answer in answers:
             self.publisher.publish(answer)
 
@@ -176,28 +209,63 @@ class Supervisor:
         """Look after the child; what is to be told of running jobs. Raises StartupError when it can't be kept alive."""
         if now >= self._next_look:
             self._next_look = now + LOOK_EVERY_S
-            self._end_what_it_left()
+            self._look(now)
         self._recover_if_ended()
+        if self._child is None:
+            self._start_anew(now)
+            return []
         self._send_reopened()
         with self._lock:
             overdue = self._running.overdue(now)
             notes = self._running.notes(now)
+            long = self._running.long(now)
+        self._ask_deadlines(long, now)
         if overdue:
             self._enforce(overdue)
+        elif not self._retiring and self._child.ready is not None and (reason := self._wear.reason()) is not None:
+            self._retire(reason)
         return notes
 
-    def _end_what_it_left(self) -> None:
-        """A child that is gone while its pipe stays open has started something that holds it."""
-        if self._child is not None and self._child.exited and not self._ended.wait(LOOK_EVERY_S):
+    def _look(self, now: float) -> None:
+        """Once a second: the child's memory, and whether it is stuck or left something behind."""
+        if self._child is None:
+            return
+        self._wear.resident = self._child.resident
+        self._end_a_stuck_start(now)
+        # A child that is gone while its pipe stays open has started something that holds it.
+        if self._child.exited and not self._ended.wait(LOOK_EVERY_S):
             self._child.kill()
             self._ended.wait()
+
+    def _ask_deadlines(self, slots: list[int], now: float) -> None:
+        """Of jobs that run for a while; the short ones are over before it matters."""
+        if self._grace_s is None:
+            return
+        for slot in slots:
+            held = self._ledger.held(slot)
+            deadline = None if held is None else self.deadline_of(held)
+            if deadline is not None:
+                left = (deadline - datetime.now(UTC)).total_seconds()
+                with self._lock:
+                    self._running.end_by(slot, now + left + self._grace_s)
+
+    def _retire(self, reason: str) -> None:
+        """Ask the child to finish what it is at and to end. What waits in it goes to its successor."""
+        assert self._child is not None
+        log.info(
+            "child_retires",
+            processor=self._config.processor,
+            child=self._child.pid,
+            reason=reason,
+            jobs=self._wear.answered,
+            resident=self._wear.resident,
+        )
+        self._retiring = True
+        self._child.send(frames.write_frame(Kind.RETIRE, []))
 
     def _enforce(self, overdue: dict[int, ErrorCode]) -> None:
         """Kill the child for these jobs."""
         assert self._child is not None
-        overdue = {slot: why for slot, why in overdue.items() if self._ledger.held(slot) is not None}
-        if not overdue:
-            return
         log.warning("child_killed", child=self._child.pid, reasons=sorted(set(overdue.values())), jobs=len(overdue))
         self._child.kill()
         self._ended.wait()  # everything it had said is heard first: a job that just made it is not to blame
@@ -208,46 +276,45 @@ class Supervisor:
             self._recover(None)
 
     def _recover(self, overdue: dict[int, ErrorCode] | None) -> None:
-        """Start another child and give it what the last one left. `overdue`: the jobs we killed it for; None: it died."""
+        """The child is gone: judge the jobs it leaves, and start another. `overdue`: those we killed it for; None: it ended."""
         assert self._child is not None
-        status = self._child.reap()
+        status, pid = self._child.reap(), self._child.pid
+        self._child = None
         if self._broken is not None:
             raise self._broken
-        self._count_start_death(status)
+        retired = self._retiring and overdue is None and status == 0
+        now = time.monotonic()
+        self._start_at = now + self._starts.died(pid, status, now)
         jobs = self._ledger.unanswered()
+        running = [held for held in jobs if held.started]
         with self._lock:
             asked = self._running.clear()
-        suspects = self._judge_all(jobs, asked, overdue)
-        log.warning("child_died", processor=self._config.processor, status=status, held=len(jobs), suspects=suspects)
-        self.restarts += 1
-        self._spawn()
-        self.send(jobs)
-
-    def _judge_all(self, jobs: list[Held], asked: set[int], overdue: dict[int, ErrorCode] | None) -> int:
-        """What becomes of the jobs that were in a child that is gone; how many are suspected of having killed it."""
-        running = [held for held in jobs if held.started]
-        if overdue is None:
-            for held in running:
-                judge.died_under(held, self._executions)
+        if retired:
+            judge.outlived(running)
+            self.recycled += 1
         else:
-            judge.killed_for(running, overdue)
-        self._ledger.count_deaths(running)
+            self._judge(running, overdue)
+            self._ledger.count_deaths(running)
+            self.restarts += 1
+            log.warning(
+                "child_died", processor=self._config.processor, status=status, held=len(jobs), running=len(running)
+            )
         for held in jobs:
             if held.slot in asked:
                 judge.called_off(held)
-        return 0 if overdue is not None else len(running)
+        self._start_anew(now)
 
-    def _count_start_death(self, status: int) -> None:
-        assert self._child is not None
-        if self._child.ready is None:
-            self._start_deaths += 1
-        # One that was ready before is no broken processor: something kills it, and a worker that gave up would help nobody.
-        if self._start_deaths >= START_DEATHS and not self._was_ready:
-            raise StartupError(
-                f"The process of processor {self._config.processor!r} died {START_DEATHS} times while starting "
-                f"(exit status {status}).",
-                next_step="Its own words stand in the log above; a negative status is the signal that killed it.",
-            )
+    def _judge(self, running: list[Held], overdue: dict[int, ErrorCode] | None) -> None:
+        if overdue is not None:
+            judge.killed_for(running, overdue)
+            return
+        for held in running:
+            judge.died_under(held, self._executions)
+
+    def _start_anew(self, now: float) -> None:
+        if now >= self._start_at:
+            self._spawn()
+            self.send(self._ledger.unanswered())
 
     def refuse_for_size(self, held: Held) -> None:
         """Kafka refused its result: the child is to make a small one that says so. From the deliverer's thread."""

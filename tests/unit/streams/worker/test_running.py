@@ -95,3 +95,36 @@ def test_without_a_grace_a_job_that_was_asked_is_never_killed_but_remembered() -
     assert running.overdue(1e9) == {}
     assert running.clear() == {1, 2}
     assert running.clear() == set()
+
+
+def test_a_job_that_runs_for_a_while_is_named_once() -> None:
+    running = Running()
+    running.started([1, 2], None, 0.0)
+    running.started([3], None, 0.2)
+    assert running.long(0.2) == []
+    assert running.long(0.3) == [1, 2]
+    assert running.long(0.5) == [3]
+    running.ended([1])
+    running.started([1], None, 1.0)
+    assert running.long(2.0) == [1]
+
+
+def test_a_job_past_its_deadline_and_its_grace_is_overdue() -> None:
+    running = Running()
+    running.started([1], None, 0.0)
+    assert running.long(1.0) == [1]
+    running.end_by(1, 5.0)
+    running.end_by(2, 5.0)
+    assert running.overdue(4.9) == {}
+    assert running.overdue(5.0) == {1: ErrorCode.DEADLINE_EXCEEDED}
+    running.ended([1])
+    assert running.overdue(6.0) == {}
+
+
+def test_a_job_that_was_given_back_keeps_its_hard_limit_while_it_holds_the_device() -> None:
+    running = Running()
+    running.started([1], 1000, 0.0)
+    running.ask([1], 0.5)
+    running.dropped([1])
+    assert running.overdue(0.9) == {}
+    assert running.overdue(1.0) == {1: ErrorCode.TIMEOUT_ERROR}

@@ -1,0 +1,110 @@
+"""A processor that can't start: what its parent makes of it, and how one that hangs while it loads is found out.
+
+The watch in the child is Python's own (faulthandler): a thread in C that needs no lock of the interpreter, so that native code
+which holds it is caught as well. It writes every thread's traceback to a file and ends the process.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from schemas.errors import StartupError
+from streams import logs
+
+log = logs.get("worker")
+
+#: Deaths in a row before the child was ready, after which the worker gives up.
+START_DEATHS = 3
+DEFAULT_LOAD_S = 300.0
+LONGEST_PAUSE_S = 30.0
+LONGEST_TRACE = 8_000
+#: What the parent adds before it kills a child that was too stuck even to watch itself.
+MARGIN_S = 10.0
+
+
+@contextmanager
+def watched(scratch: Path, pid: int, seconds: float) -> Iterator[None]:
+    """In the child: ends this process when the block takes longer."""
+    path = _file(scratch, pid)
+    with path.open("w", encoding="utf-8") as trace:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            path.unlink()
+
+
+def hung_at(scratch: Path, pid: int) -> str | None:
+    """In the parent, of a child that is gone: where it hung, None if it did not."""
+    try:
+        return _file(scratch, pid).read_text(encoding="utf-8", errors="replace")[:LONGEST_TRACE] or None
+    except OSError:
+        return None
+
+
+class Starts:
+    """The starts of one processor's children. Once one has been ready, the processor is not broken: whatever keeps its
+    successors from starting is waited for, since a worker that gave up would help nobody."""
+
+    def __init__(self, processor: str, scratch: Path, patience_s: float) -> None:
+        self._processor = processor
+        self._scratch = scratch
+        self._patience_s = patience_s
+        self._began: float | None = None
+        self._deaths = 0
+        self._was_ready = False
+
+    def began(self, now: float) -> None:
+        self._began = now
+
+    def ready(self) -> None:
+        self._began, self._deaths, self._was_ready = None, 0, True
+
+    def hangs(self, now: float) -> bool:
+        """Whether it is so stuck that it could not even end itself."""
+        return self._began is not None and now >= self._began + self._patience_s + MARGIN_S
+
+    def died(self, pid: int, status: int, now: float) -> float:
+        """A child is gone. Seconds to wait before the next is started; raises StartupError when there is no sense in one."""
+        if self._began is None:
+            return 0.0
+        stuck, trace = self.hangs(now), hung_at(self._scratch, pid)
+        self._deaths += 1
+        if self._was_ready:
+            log.error("child_can_not_start", processor=self._processor, status=status, times=self._deaths, trace=trace)
+            return min(LONGEST_PAUSE_S, 2.0 ** min(self._deaths - 1, 10))
+        if stuck or trace is not None:
+            raise self._hung(status, trace)
+        if self._deaths >= START_DEATHS:
+            raise StartupError(
+                f"The process of processor {self._processor!r} died {START_DEATHS} times while starting "
+                f"({told_status(status)}).",
+                next_step="Its own words stand in the log above.",
+            )
+        return 0.0
+
+    def _hung(self, status: int, trace: str | None) -> StartupError:
+        return StartupError(
+            f"Processor {self._processor!r} was not ready within {self._patience_s:g} s, so its process was ended "
+            f"({told_status(status)}). {'Nothing tells where it hung.' if trace is None else 'It hung here:'}\n{trace or ''}",
+            next_step="If it needs that long, raise SLUICE_LOAD_TIMEOUT_S.",
+        )
+
+
+def told_status(status: int) -> str:
+    """An exit status in words; the kernel's signals by name."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"
+
+
+def _file(scratch: Path, pid: int) -> Path:
+    return scratch / f"load-{pid}.trace"

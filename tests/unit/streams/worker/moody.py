@@ -1,0 +1,99 @@
+"""A processor that does what a job tells it to: stop when asked, or not; wait, leak, die, or show what its process knows.
+
+It answers to the name and the contract of `killer`, with policies of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from processors.policy import Batch, Limits, Policy, Recycle
+from processors.protocol import Job, JobContext, LoadContext
+from schemas.errors import JobCancelled, JobError
+from schemas.records import EchoInput, EchoOutput
+
+LONG_S = 60.0
+
+
+class Item(NamedTuple):
+    """The job's words, and its context: so a long batch can look whether it is still wanted."""
+
+    words: str
+    ctx: JobContext
+
+
+class Moody:
+    name, version, request, result, model_sha256 = "killer", "1", EchoInput, EchoOutput, ""
+    policy = Policy(batch=Batch(4), limits=Limits(executions=3, cancel_grace_ms=300))
+
+    def __init__(self) -> None:
+        self._leaked: list[bytearray] = []
+
+    def load(self, ctx: LoadContext) -> None:
+        """Nothing to load."""
+
+    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> Item:
+        return Item(job.input.message, ctx)
+
+    def run(self, items: Sequence[Item]) -> Sequence[str | JobError]:
+        return [self._do(item) for item in items]
+
+    def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
+        return EchoOutput(raw, len(raw))
+
+    def _do(self, item: Item) -> str | JobError:
+        what, _, how = item.words.partition(" ")
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif what == "stubborn":
+            time.sleep(LONG_S)
+        elif what == "obedient":
+            return _wait_to_be_told(item.ctx)
+        elif what == "leak":
+            self._leaked.append(bytearray(os.urandom(1)) * (int(how) << 20))
+        elif what == "knows":
+            return os.environ.get(how, "nothing")
+        elif what == "who":
+            return str(os.getpid())
+        return item.words
+
+
+class Brief(Moody):
+    """Its process is replaced after ten jobs."""
+
+    policy = Policy(batch=Batch(4), recycle=Recycle(jobs=10))
+
+
+class BriefWithThreads(Brief):
+    policy = Policy(batch=Batch(4), recycle=Recycle(jobs=10), threads=2)
+
+
+class Leaky(Moody):
+    """Its process is replaced above 300 MiB."""
+
+    policy = Policy(batch=Batch(1), recycle=Recycle(memory_mib=300))
+
+
+class Hanging(Moody):
+    def load(self, ctx: LoadContext) -> None:
+        time.sleep(LONG_S)
+
+
+class Leaving(Moody):
+    def load(self, ctx: LoadContext) -> None:
+        raise SystemExit(7)
+
+
+def _wait_to_be_told(ctx: JobContext) -> str | JobError:
+    """Works until it is told to stop, and says how far it is."""
+    until = time.monotonic() + LONG_S
+    while time.monotonic() < until:
+        if ctx.cancelled():
+            return JobCancelled("Told to stop.")
+        ctx.progress("waiting", float("nan"), "to be told")
+        time.sleep(0.02)
+    return "never told"

@@ -1,0 +1,157 @@
+"""The supervisor and a real child: what it does to one that will not stop, dies, grows or can't start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import ErrorCode, StartupError
+from streams.worker.frames import Flag
+from tests.unit.streams.worker.killer import installed
+from tests.unit.streams.worker.supervisor_kit import Driver, driving
+
+MOODY = "tests.unit.streams.worker.moody"
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Moody", MOODY)))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://sluice:secret@db/sluice")
+    monkeypatch.setenv("SLUICE_CALLBACK_SECRETS", "whsec_c2VjcmV0")
+    monkeypatch.setenv("PATIENT_ROOM", "12")
+    with driving(tmp_path) as made:
+        yield made
+
+
+def test_a_job_that_is_told_to_stop_does_and_its_mates_go_on(driver: Driver) -> None:
+    obedient, mate, waiting, other = driver.send("obedient", "a", "b", "c")
+    driver.until_running(obedient)
+    driver.until(lambda: bool(driver.notes))
+    driver.supervisor.cancel([obedient.slot])
+    driver.until_answered(obedient, mate, waiting, other)
+    assert driver.ending(obedient) == ("cancelled", "CANCELLED", 1)
+    assert {driver.ending(held) for held in (mate, waiting, other)} == {("succeeded", None, 1)}
+    assert driver.supervisor.restarts == 0
+    words = {(note.stage, note.percent, note.message) for note in driver.notes if note.slot == obedient.slot}
+    assert words == {("waiting", None, "to be told")}
+
+
+def test_a_job_that_will_not_stop_loses_its_process_and_its_mates_run_again_unsuspected(driver: Driver) -> None:
+    stubborn, first, second = driver.send("stubborn", "a", "b")
+    driver.until_running(stubborn, first, second)
+    (waiting,) = driver.send("waits")
+    driver.supervisor.cancel([stubborn.slot, waiting.slot])
+    driver.until_answered(waiting)
+    assert stubborn.slot not in driver.collected.answers, "what waits is answered while the device works"
+    driver.until_answered(stubborn, first, second)
+    assert driver.ending(waiting) == ("cancelled", "CANCELLED", 1)
+    assert driver.ending(stubborn) == ("cancelled", "CANCELLED", 1)
+    assert [driver.ending(held) for held in (first, second)] == [("succeeded", None, 2)] * 2
+    assert (first.deaths, first.flags) == (0, 0)
+
+
+def test_a_job_past_its_hard_limit_is_killed_and_blamed_alone(driver: Driver) -> None:
+    (mate,) = driver.send("obedient", hard_limit_ms=20_000)
+    driver.until_running(mate)
+    (slow,) = driver.send("stubborn", hard_limit_ms=200, max_attempts=1)
+    driver.supervisor.cancel([mate.slot])
+    driver.until_answered(mate, slow)
+    assert driver.ending(slow) == ("failed", "TIMEOUT_ERROR", 1)
+    jobs = driver.send("stubborn", "stubborn", hard_limit_ms=200, max_attempts=1)
+    driver.until_answered(*jobs)
+    assert [driver.ending(held) for held in jobs] == [("failed", "TIMEOUT_ERROR", 2)] * 2
+    assert [held.deaths for held in jobs] == [0, 0]
+
+
+def test_a_job_is_told_at_its_deadline_and_killed_when_it_goes_on(driver: Driver) -> None:
+    soon = datetime.now(UTC) + timedelta(milliseconds=600)
+    (obedient,) = driver.send("obedient", deadline=soon)
+    driver.until_answered(obedient)
+    assert driver.ending(obedient) == ("failed", "DEADLINE_EXCEEDED", 1)
+    assert driver.supervisor.restarts == 0
+    soon = datetime.now(UTC) + timedelta(milliseconds=600)
+    (stubborn,) = driver.send("stubborn", deadline=soon)
+    driver.until_running(stubborn)
+    (waiting,) = driver.send("waits", deadline=soon)
+    driver.until_answered(stubborn, waiting)
+    assert driver.ending(stubborn) == ("failed", "DEADLINE_EXCEEDED", 1)
+    assert driver.ending(waiting) == ("failed", "DEADLINE_EXCEEDED", 1)
+
+
+def test_of_several_suspects_only_the_killers_end_as_dead_letters(driver: Driver) -> None:
+    jobs = driver.send("a", "kill", "b", "kill", "c", "d")
+    driver.until_answered(*jobs)
+    innocent = [held for held in jobs if held.deaths < 3]
+    assert [driver.ending(held)[:2] for held in innocent] == [("succeeded", None)] * 4
+    killers = [held for held in jobs if held.deaths == 3]
+    assert [driver.ending(held) for held in killers] == [("failed", "WORKER_LOST", 3)] * 2
+    assert {driver.collected.answers[held.slot].dead_reason for held in killers} == {"WORKER_LOST"}
+    assert all(held.deaths <= 1 for held in innocent)
+    assert driver.supervisor.restarts == 5
+
+
+def test_a_job_cancelled_before_it_came_is_answered_and_not_run(driver: Driver) -> None:
+    (held,) = driver.ledger.admit([(driver.message("kill"), driver.owned)], 0)
+    held.flags, held.verdict = Flag.VERDICT, ErrorCode.CANCELLED.encode()
+    driver.supervisor.send([held])
+    driver.until_answered(held)
+    assert driver.ending(held) == ("cancelled", "CANCELLED", 1)
+
+
+def test_the_child_knows_no_credentials(driver: Driver) -> None:
+    jobs = driver.send("knows DATABASE_URL", "knows SLUICE_CALLBACK_SECRETS", "knows PATIENT_ROOM")
+    driver.until_answered(*jobs)
+    assert [driver.said(held) for held in jobs] == ["nothing", "nothing", "12"]
+
+
+@pytest.mark.parametrize("processor", ["Brief", "BriefWithThreads"])
+def test_after_so_many_jobs_the_child_is_replaced_and_no_job_notices(
+    processor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", processor, MOODY)))
+    with driving(tmp_path) as driver:
+        jobs = driver.send(*["who"] * 15)
+        driver.until(lambda: driver.supervisor.recycled == 1)
+        jobs += driver.send(*["who"] * 5)
+        driver.until_answered(*jobs)
+        assert [driver.ending(held) for held in jobs] == [("succeeded", None, 1)] * 20
+        assert len({driver.said(held) for held in jobs}) >= 2, "more than one process did the work"
+        assert (driver.supervisor.restarts, driver.supervisor.recycled) == (0, 1)
+
+
+def test_a_child_that_grows_is_replaced_and_no_job_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Leaky", MOODY)))
+    with driving(tmp_path) as driver:
+        driver.until_answered(*driver.send("who"))
+        leak = driver.send("leak 300")
+        driver.until(lambda: driver.supervisor.recycled == 1)
+        jobs = leak + driver.send(*["a"] * 10)
+        driver.until_answered(*jobs)
+        assert {driver.ending(held) for held in jobs} == {("succeeded", None, 1)}
+        assert 0 < driver.supervisor.resident < 300 << 20
+
+
+def test_a_processor_that_hangs_while_it_loads_is_named_with_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Hanging", MOODY)))
+    with (
+        pytest.raises(StartupError, match=r"'killer' was not ready within 0\.5 s") as told,
+        driving(tmp_path, load_timeout_s=0.5),
+    ):
+        pass
+    assert "moody.py" in told.value.message
+    assert "in load" in told.value.message
+    assert "SLUICE_LOAD_TIMEOUT_S" in str(told.value.next_step)
+
+
+def test_a_processor_that_leaves_while_it_loads_is_named_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Leaving", MOODY)))
+    with pytest.raises(StartupError, match=r"'killer'.*SystemExit: 7") as told, driving(tmp_path):
+        pass
+    assert "Traceback" in told.value.message
