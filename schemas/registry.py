@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from schemas.errors import UnknownSchema
 
@@ -38,6 +38,17 @@ class SchemaRegistry(Protocol):
 
 class MemoryRegistry:
     """The twin for tests and for running without Kafka: same promises, no process, no compatibility rules."""
+
+    _named: ClassVar[dict[str, MemoryRegistry]] = {}
+
+    @classmethod
+    def at(cls, address: str) -> MemoryRegistry | None:
+        """The registry behind an address `memory:NAME`, made at its first use; None for any other address."""
+        return cls._named.setdefault(address, cls()) if address.startswith("memory:") else None
+
+    @classmethod
+    def forget(cls, name: str) -> None:
+        cls._named.pop(f"memory:{name}", None)
 
     def __init__(self) -> None:
         self._schemas: list[str] = []

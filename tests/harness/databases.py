@@ -35,3 +35,11 @@ def create_database(server: str, name: str) -> str:
 def drop_database(server: str, name: str) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def empty_database(database: str) -> None:
+    """Every row of every table is gone, but for what says which migrations were run."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        tables = [sql.Identifier(name) for (name,) in found if name != "schema_migrations"]
+        connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables)))

@@ -1,0 +1,177 @@
+"""What waits for a time, in memory: the statements `due_runs`, `mark_done`, `open_cancels`, `unsent` and `prune`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from connectors.due_store import DoneRow, Due
+from connectors.memory.database import MemoryDatabase, RunKey
+from connectors.memory.tables import Accepted, Cancel, Run
+from connectors.payload_store import Payload
+from schemas.errors import Unreachable
+
+#: As on Postgres: a leader that says nothing for so long has lost it to whoever asks next.
+_SILENCE = timedelta(seconds=6)
+_MINUTE = timedelta(minutes=1)
+#: As long as the orders themselves are kept.
+_ORDERS_KEPT = timedelta(days=15)
+
+
+class MemoryDueStore:
+    """See `connectors.due_store.DueStore`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._db = database
+        self._leads = False
+
+    def lead(self) -> bool:
+        with self._db.reading() as now:
+            leader = self._db.leader
+            if leader is None or leader[0] is self or leader[1] < now - _SILENCE:
+                self._db.leader = (self, now)
+            self._leads = self._db.leader is not None and self._db.leader[0] is self
+            return self._leads
+
+    def pulse(self) -> None:
+        with self._db.reading() as now:
+            self._speak(now)
+
+    def due(self, limit: int) -> list[Due]:
+        with self._db.reading() as now:
+            self._speak(now)
+            waiting = sorted(
+                ((run.due_at, run) for run in self._db.runs.values() if run.due_at is not None and run.due_at <= now),
+                key=lambda pair: pair[0],
+            )
+            known = [run for _, run in waiting if run.job_id in self._db.jobs]
+            return [self._due(run, run.due_kind or "") for run in known[:limit]]
+
+    def done(self, rows: Sequence[DoneRow]) -> None:
+        with self._db.writing() as now:
+            self._speak(now)
+            for row in rows:
+                run = self._db.runs.get((row.job_id, row.run))
+                if run is not None and (run.attempt, run.due_kind) == (row.attempt, row.kind):
+                    _done(run, row, now)
+
+    def open_cancels(self, grace: timedelta, limit: int) -> list[Due]:
+        with self._db.reading() as now:
+            self._speak(now)
+            waiting = [one for one in self._db.cancels.values() if one.ended_at is None and one.due_at <= now]
+            waiting.sort(key=lambda one: one.due_at)
+            found = [self._cancel(one, grace, now) for one in waiting[:limit]]
+            return [due for due in found if due is not None]
+
+    def unsent(self, limit: int) -> list[Payload]:
+        with self._db.reading() as now:
+            self._speak(now)
+            due = [
+                (one.check_at, key) for key, one in self._db.payloads.items() if one.check_at and one.check_at <= now
+            ]
+            found = [self._unsent(key, now) for _, key in sorted(due)[:limit]]
+            return [payload for payload in found if payload is not None]
+
+    def prune(self, older_than: timedelta, limit: int) -> int:
+        with self._db.writing() as now:
+            self._speak(now)
+            owed = {(one.job_id, one.run) for one in self._db.deliveries.values() if one.state == "pending"}
+            old = {key for key, one in self._db.outcomes.items() if one.decided_at < now - older_than} - owed
+            gone = set(sorted(old)[:limit])
+            self._forget(gone)
+            return len(gone)
+
+    def close(self) -> None:
+        """Gives leadership up."""
+        with self._db.reading():
+            if self._db.leader is not None and self._db.leader[0] is self:
+                self._db.leader = None
+            self._leads = False
+
+    # ── leading ──
+
+    def _speak(self, now: datetime) -> None:
+        """Raises Unreachable once somebody else has taken over."""
+        if not self._leads:
+            return
+        if self._db.leader is None or self._db.leader[0] is not self:
+            self._leads = False
+            raise Unreachable("Leadership was lost: another timekeeper has taken over.")
+        self._db.leader = (self, now)
+
+    # ── what is due ──
+
+    def _due(self, run: Run, kind: str, reason: str = "") -> Due:
+        place = run.place
+        return Due(
+            job_id=str(UUID(bytes=run.job_id)),
+            run=run.run,
+            attempt=run.attempt,
+            kind=kind,
+            processor=self._db.jobs[run.job_id].processor,
+            created_at=run.requested_at,
+            topic=None if place is None else self._db.topics.get(place.topic_id),
+            topic_id=None if place is None else place.topic_id,
+            partition=None if place is None else place.partition,
+            offset=None if place is None else place.offset,
+            reason=reason,
+        )
+
+    def _cancel(self, one: Cancel, grace: timedelta, now: datetime) -> Due | None:
+        key = (one.job_id, one.run)
+        run, outcome = self._db.runs.get(key), self._db.outcomes.get(key)
+        if run is None:
+            age = now - one.read_at
+            if age > _ORDERS_KEPT:
+                del self._db.cancels[key]
+            one.due_at = now + min(max(age / 4, timedelta(seconds=0.1)), timedelta(seconds=5))
+            one.ended_at = None if outcome is None else outcome.decided_at
+            return None
+        if outcome is not None:
+            one.ended_at = outcome.decided_at
+            return None
+        if run.state == "PROCESSING" and one.read_at + grace > now:
+            one.due_at = one.read_at + grace
+            return None
+        one.due_at = now + timedelta(seconds=10)
+        return self._due(run, "cancel", one.reason) if run.job_id in self._db.jobs else None
+
+    def _unsent(self, key: RunKey, now: datetime) -> Payload | None:
+        row, run = self._db.payloads[key], self._db.runs.get(key)
+        if key in self._db.outcomes:
+            del self._db.payloads[key]
+            return None
+        if run is not None:
+            row.check_at = now + _MINUTE
+            return None
+        row.check_at = now + min(max(now - row.accepted_at, timedelta(seconds=5)), timedelta(minutes=10))
+        return _payload(row)
+
+    def _forget(self, gone: set[RunKey]) -> None:
+        db = self._db
+        for key in gone:
+            del db.outcomes[key]
+            for table in (db.runs, db.cancels, db.payloads, db.leases):
+                table.pop(key, None)
+        db.history = {key: told for key, told in db.history.items() if (told.job_id, told.run) not in gone}
+        db.deliveries = {key: one for key, one in db.deliveries.items() if (one.job_id, one.run) not in gone}
+        left = {job_id for job_id, _ in db.runs}
+        for job_id in {job_id for job_id, _ in gone} - left:
+            db.jobs.pop(job_id, None)
+
+
+def _done(run: Run, row: DoneRow, now: datetime) -> None:
+    retried = row.done and row.kind == "retry"
+    if retried or (row.done and row.kind == "not_before"):
+        run.state, run.due_at = "PENDING", run.deadline
+        run.due_kind = None if run.deadline is None else "deadline"
+    else:
+        run.due_at = now + _MINUTE
+    if retried:
+        run.attempt, run.execution, run.sequence = run.attempt + 1, 0, 0
+    run.updated_at = now
+
+
+def _payload(row: Accepted) -> Payload:
+    return Payload(str(UUID(bytes=row.job_id)), row.run, row.processor, row.lane, row.key, row.value, list(row.headers))

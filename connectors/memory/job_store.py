@@ -1,0 +1,167 @@
+"""Reads of the job tables in memory."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from connectors.memory.database import MemoryDatabase, RunKey
+from connectors.memory.tables import Cancel, Delivery, Outcome, Run, Told
+from connectors.store import Place
+from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobView, TryView
+from schemas.ids import is_job_id
+from schemas.records import Claim, Coordinates, ErrorInfo
+
+
+class MemoryJobStore:
+    """See `connectors.job_store.JobStore`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._db = database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def job(self, job_id: str, run: int | None = None) -> JobView | None:
+        if not is_job_id(job_id):
+            return None
+        with self._db.reading():
+            job = self._db.jobs.get(UUID(job_id).bytes)
+            if job is None:
+                return None
+            key = (job.job_id, job.current_run if run is None else run)
+            return self._view(key) if key in self._db.runs else None
+
+    def find(
+        self,
+        *,
+        state: str | None = None,
+        processor: str | None = None,
+        limit: int = 50,
+        after: tuple[datetime, str] | None = None,
+    ) -> list[JobRow]:
+        with self._db.reading():
+            rows = [
+                self._row(run)
+                for run in self._current()
+                if (state is None or run.state == state)
+                and (processor is None or self._db.jobs[run.job_id].processor == processor)
+            ]
+        rows.sort(key=lambda row: (row.requested_at, row.job_id), reverse=True)
+        return [row for row in rows if after is None or (row.requested_at, row.job_id) < after][:limit]
+
+    def counts(self, *, batch_id: str | None = None) -> dict[str, int]:
+        with self._db.reading():
+            jobs = self._db.jobs
+            wanted = [run for run in self._current() if batch_id is None or jobs[run.job_id].batch_id == batch_id]
+        return dict(sorted(Counter(run.state for run in wanted).items()))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _current(self) -> list[Run]:
+        runs = ((job.job_id, job.current_run) for job in self._db.jobs.values())
+        return [self._db.runs[key] for key in runs if key in self._db.runs]
+
+    def _row(self, run: Run) -> JobRow:
+        job, outcome = self._db.jobs[run.job_id], self._db.outcomes.get((run.job_id, run.run))
+        return JobRow(
+            str(UUID(bytes=run.job_id)),
+            run.run,
+            job.processor,
+            run.state,
+            run.attempt,
+            run.requested_at,
+            run.updated_at,
+            job.external_id,
+            None if outcome is None else outcome.error_code,
+        )
+
+    def _view(self, key: RunKey) -> JobView:
+        job, run = self._db.jobs[key[0]], self._db.runs[key]
+        outcome = self._db.outcomes.get(key)
+        deliveries = sorted(
+            (one for one in self._db.deliveries.values() if one.job_id == job.job_id), key=lambda d: (d.run, d.sequence)
+        )
+        history = sorted(
+            (told for told in self._db.history.values() if told.job_id == job.job_id),
+            key=lambda told: (told.run, told.at, told.attempt, told.kind),
+        )
+        return JobView(
+            job_id=str(UUID(bytes=job.job_id)),
+            run=run.run,
+            state=run.state,
+            processor=job.processor,
+            tenant=job.tenant,
+            mode=run.mode,
+            lane=run.lane,
+            attempt=run.attempt,
+            execution=run.execution,
+            owner=run.owner,
+            stage=run.stage,
+            percent=run.percent,
+            due_at=run.due_at,
+            due_kind=run.due_kind,
+            deadline=run.deadline,
+            external_id=job.external_id,
+            case_id=job.case_id,
+            upload_id=job.upload_id,
+            batch_id=job.batch_id,
+            callback_url=job.callback_url,
+            labels=_json(job.labels) or {},
+            input_sha256=job.input_sha256,
+            requested_at=run.requested_at,
+            updated_at=run.updated_at,
+            request=self._coordinates(run.place),
+            deliveries=[_delivery(one) for one in deliveries],
+            history=[self._line(told) for told in history],
+            cancel=_cancel(self._db.cancels.get(key)),
+            **self._ending(outcome),
+        )
+
+    def _ending(self, outcome: Outcome | None) -> dict[str, Any]:
+        names = ("started_at", "finished_at", "decided_at", "run_ms", "device", "model_version")
+        error = None
+        if outcome is not None and outcome.error_code is not None:
+            error = ErrorInfo(outcome.error_code, outcome.error_message or "", "", outcome.fingerprint or "")
+        return {
+            **{name: getattr(outcome, name, None) for name in names},
+            "output": None if outcome is None else _json(outcome.output),
+            "error": error,
+            "refs": [] if outcome is None else [Claim(**claim) for claim in _json(outcome.refs) or ()],
+            "result": None if outcome is None else self._coordinates(outcome.place),
+        }
+
+    def _line(self, told: Told) -> HistoryLine:
+        coordinates = self._coordinates(told.place)
+        assert coordinates is not None
+        reason = (_json(told.body) or {}).get("reason")
+        return HistoryLine(told.at, told.kind, told.run, told.attempt, coordinates, reason)
+
+    def _coordinates(self, place: Place | None) -> Coordinates | None:
+        if place is None:
+            return None
+        printed = base64.urlsafe_b64encode(place.topic_id).decode().rstrip("=")
+        return Coordinates(self._db.topics.get(place.topic_id, ""), place.partition, place.offset, printed)
+
+
+def _delivery(one: Delivery) -> DeliveryView:
+    due_at = one.due_at if one.state == "pending" else None
+    tries = [TryView(told.n, told.at, told.status, told.ms, told.error) for told in one.told]
+    delivery_id = str(UUID(bytes=one.delivery_id))
+    return DeliveryView(delivery_id, one.kind, one.destination, one.state, due_at, one.ended_at, tries)
+
+
+def _cancel(one: Cancel | None) -> CancelView | None:
+    return None if one is None else CancelView(one.requested_at, one.requested_by, one.reason)
+
+
+def _json(document: bytes | None) -> Any:
+    return None if document is None else json.loads(document)

@@ -1,0 +1,44 @@
+"""Accepted requests in memory."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Self
+from uuid import UUID
+
+from connectors.memory.database import MemoryDatabase
+from connectors.memory.tables import Accepted
+from connectors.payload_store import CHECK_IN_S, Payload
+
+
+class MemoryPayloadStore:
+    """See `connectors.payload_store.PayloadStore`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._db = database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def accept(self, payload: Payload, check_in_s: float = CHECK_IN_S) -> bool:
+        key = (UUID(payload.job_id).bytes, payload.run)
+        with self._db.writing() as now:
+            if key in self._db.payloads:
+                return False
+            self._db.payloads[key] = Accepted(
+                *key,
+                payload.processor,
+                payload.lane,
+                payload.key,
+                payload.value,
+                list(payload.headers),
+                accepted_at=now,
+                check_at=now + timedelta(seconds=check_in_s),
+            )
+            return True
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,277 @@
+"""The arbiter in memory: what `connectors/postgres/queries/store_batch.sql` says, part by part under the same names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from connectors.memory.database import MemoryDatabase, RunKey, moment_or
+from connectors.memory.leases import store_leases
+from connectors.memory.tables import OPEN, Delivery, Job, Offset, Outcome, Run, Told
+from connectors.store import (
+    Claimed,
+    Fenced,
+    HistoryRow,
+    LeaseRow,
+    OffsetRow,
+    Place,
+    ProgressRow,
+    RunRow,
+    Stored,
+    Unstorable,
+)
+
+_OTHER_INPUT = b'{"reason": "another input under the same job id"}'
+#: As connectors/postgres/arrays.py has it.
+REPLACEMENT = "\ufffd"
+_INT4 = range(-(2**31), 2**31)
+_INT8 = range(-(2**63), 2**63)
+
+Known = dict[bytes, str | None]
+
+
+class MemorySinkStore:
+    """See `connectors.store.SinkStore`."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._db = database
+
+    def learn_topics(self, names: Mapping[bytes, str]) -> None:
+        with self._db.writing():
+            for topic_id, name in names.items():
+                self._db.topics.setdefault(topic_id, name)
+
+    def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], Claimed]:
+        with self._db.writing():
+            claimed = {}
+            for key, begin in begins.items():
+                row = self._db.offsets.setdefault((group, *key), Offset(begin, begin, 0))
+                row.epoch += 1
+                claimed[key] = Claimed(row.next_offset, row.published, row.epoch)
+            return claimed
+
+    def store(
+        self,
+        runs: Sequence[RunRow],
+        history: Sequence[HistoryRow],
+        offsets: Sequence[OffsetRow],
+        leases: Sequence[LeaseRow] = (),
+    ) -> Stored:
+        with self._db.writing() as now:
+            self._check_fence(offsets)
+            _check_room(runs)
+            runs = [_text(row) for row in runs]
+            known = self._known(runs)
+            won = {(row.job_id, row.run) for row in runs if row.job_id in known and self._wins(row, now)}
+            moved = {(row.job_id, row.run) for row in runs if row.job_id in known and self._moves(row, won, now)}
+            self._owe((row for row in runs if (row.job_id, row.run) in won), known, now)
+            self._tell(history, known, won, moved)
+            for row in offsets:
+                found = self._db.offsets[row.group_id, row.topic_id, row.partition]
+                found.next_offset, found.published = row.next_offset, row.published
+            store_leases(self._db, leases, now)
+            ends = ((row.job_id, row.run) for row in runs if row.status is not None)
+            return Stored(frozenset(end for end in ends if end not in won), now)
+
+    def executions(self, runs: Iterable[RunKey]) -> dict[RunKey, tuple[int, int]]:
+        with self._db.reading():
+            leases = self._db.leases
+            return {key: (leases[key].attempt, leases[key].execution) for key in runs if key in leases}
+
+    def winners(self, candidates: Mapping[Place, tuple[bytes, int]]) -> set[Place]:
+        with self._db.reading():
+            outcomes = self._db.outcomes
+            return {place for place, run in candidates.items() if run in outcomes and outcomes[run].place == place}
+
+    def mark_progress(self, rows: Sequence[ProgressRow]) -> set[tuple[bytes, int]]:
+        with self._db.writing() as now:
+            known = [row for row in rows if (row.job_id, row.run) in self._db.runs]
+            for row in known:
+                _progress(self._db.runs[row.job_id, row.run], row, now)
+            return {(row.job_id, row.run) for row in known}
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    # ── the parts of a batch ──
+
+    def _check_fence(self, offsets: Iterable[OffsetRow]) -> None:
+        for row in offsets:
+            found = self._db.offsets.get((row.group_id, row.topic_id, row.partition))
+            if found is None or (found.epoch, found.next_offset) != (row.epoch, row.expected):
+                raise Fenced("Another sink owns a partition of this batch; nothing was stored.")
+
+    def _known(self, runs: Iterable[RunRow]) -> Known:
+        """Jobs that came with the input that they are known by, and whom their first request wants told."""
+        known: Known = {}
+        for row in runs:
+            if not row.leads:
+                continue
+            job = self._db.jobs.get(row.job_id)
+            if job is None:
+                job = self._db.jobs[row.job_id] = _job(row)
+            elif job.input_sha256 in (row.input_sha256, "") or row.input_sha256 == "":
+                job.current_run = max(job.current_run, row.current_run)
+            else:
+                continue
+            known[row.job_id] = job.callback_url
+        return known
+
+    def _wins(self, row: RunRow, now: datetime) -> bool:
+        key = (row.job_id, row.run)
+        if row.status is None or key in self._db.outcomes:
+            return False
+        self._db.outcomes[key] = _outcome(row, now)
+        return True
+
+    def _moves(self, row: RunRow, won: set[RunKey], now: datetime) -> bool:
+        key = (row.job_id, row.run)
+        if row.status is not None and key not in won:
+            return False
+        new, was = _run(row, now), self._db.runs.get(key)
+        if was is None:
+            self._db.runs[key] = new
+            return True
+        if was.state not in OPEN or (new.state in ("PENDING", "RETRYING") and new.rank <= was.rank):
+            return False
+        was.state, was.attempt, was.execution, was.sequence = new.state, new.attempt, new.execution, new.sequence
+        was.owner, was.due_at, was.due_kind, was.updated_at = new.owner, new.due_at, new.due_kind, now
+        was.place = was.place or new.place
+        return True
+
+    def _owe(self, winners: Iterable[RunRow], known: Known, now: datetime) -> None:
+        for row in winners:
+            destination = row.callback_url or (known[row.job_id] if row.input_sha256 == "" else None)
+            if row.delivery_id is not None and destination is not None and row.delivery_id not in self._db.deliveries:
+                self._db.deliveries[row.delivery_id] = Delivery(
+                    row.delivery_id, row.job_id, row.run, "outcome", 0, destination, "pending", 0, now, row.notifier
+                )
+
+    def _tell(self, history: Iterable[HistoryRow], known: Known, won: set[RunKey], moved: set[RunKey]) -> None:
+        for row in history:
+            run, place = (row.job_id, row.run), Place(row.topic_id, row.partition, row.offset)
+            stranger = row.role != 3 and row.job_id not in known
+            late = (row.role == 1 and run not in moved) or (row.role == 2 and run not in won)
+            kind = "superseded" if stranger or late else row.kind
+            body = _OTHER_INPUT if stranger else row.body
+            told = Told(row.job_id, place, row.run, row.attempt, kind, row.at, body)
+            self._db.history.setdefault((row.job_id, place), told)
+
+
+def _job(row: RunRow) -> Job:
+    return Job(
+        row.job_id,
+        row.created_at,
+        row.current_run,
+        row.tenant,
+        row.processor,
+        row.input_sha256,
+        row.external_id,
+        row.case_id,
+        row.upload_id,
+        row.batch_id,
+        row.parent_job_id,
+        row.callback_url,
+        row.labels,
+    )
+
+
+def _run(row: RunRow, now: datetime) -> Run:
+    due_at, due_kind = _due(row, now)
+    place = None if row.topic_id is None else Place(row.topic_id, row.partition or 0, row.place or 0)
+    return Run(
+        row.job_id,
+        row.run,
+        row.mode,
+        row.lane,
+        str(row.state),
+        row.attempt,
+        row.execution,
+        row.sequence,
+        row.owner,
+        due_at,
+        due_kind,
+        row.deadline,
+        place,
+        row.created_at,
+        now,
+    )
+
+
+def _due(row: RunRow, now: datetime) -> tuple[datetime | None, str | None]:
+    """A run waits for one time only: the earlier of its own and its deadline."""
+    if row.state == "RETRYING":
+        at = None if row.due_in_ms is None else now + timedelta(milliseconds=row.due_in_ms)
+        sooner = row.deadline is not None and at is not None and row.deadline < at
+        return moment_or(at, row.deadline), "deadline" if sooner else "retry"
+    if row.state != "PENDING":
+        return None, None
+    if row.not_before is not None and (row.deadline is None or row.not_before < row.deadline):
+        return row.not_before, "not_before"
+    return row.deadline, None if row.deadline is None else "deadline"
+
+
+def _outcome(row: RunRow, now: datetime) -> Outcome:
+    place = Place(row.won_topic_id or b"", row.won_partition or 0, row.won_place or 0)
+    return Outcome(
+        row.job_id,
+        row.run,
+        str(row.status),
+        row.attempt,
+        row.error_code,
+        row.error_message,
+        row.fingerprint,
+        row.output,
+        row.refs,
+        row.owner,
+        row.device,
+        row.model_version,
+        row.started_at,
+        row.finished_at,
+        row.run_ms,
+        place,
+        now,
+    )
+
+
+def _progress(run: Run, sign: ProgressRow, now: datetime) -> None:
+    """Only ever forward; one that waits for its retry waits on, and one that has ended stays ended."""
+    order = (sign.attempt, sign.execution, sign.sequence)
+    forward = {
+        "PENDING": sign.attempt >= run.attempt,
+        "PROCESSING": order > (run.attempt, run.execution, run.sequence),
+        "RETRYING": sign.attempt > run.attempt,
+    }
+    if not forward.get(run.state, False):
+        return
+    run.state, run.owner, run.stage, run.percent = "PROCESSING", sign.owner, sign.stage, sign.percent
+    run.attempt, run.execution, run.sequence = order
+    run.due_at, run.due_kind = run.deadline, None if run.deadline is None else "deadline"
+    run.updated_at = now
+
+
+def _text(row: RunRow) -> RunRow:
+    """A NUL, which Postgres' text can't hold, is replaced there; here too, so that nobody relies on it."""
+    return RunRow._make(
+        value.replace("\0", REPLACEMENT) if isinstance(value, str) and "\0" in value else value for value in row
+    )
+
+
+def _check_room(runs: Iterable[RunRow]) -> None:
+    """What a real table has no room for must not fit here either. Raises Unstorable."""
+    for row in runs:
+        small = (row.run, row.attempt, row.execution, row.sequence, row.partition or 0, row.won_partition or 0)
+        large = (row.due_in_ms or 0, row.place or 0, row.won_place or 0)
+        if not all(number in _INT4 for number in small) or not all(number in _INT8 for number in large):
+            raise Unstorable("The database can't hold a row: a number is out of range.")
+        for document in (row.labels, row.output, row.refs):
+            if document is not None:
+                _check_json(document)
+
+
+def _check_json(document: bytes) -> None:
+    try:
+        json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise Unstorable(f"The database can't hold a row: {type(error).__name__}.") from error

@@ -1,0 +1,166 @@
+"""The rows of the tables in `connectors/postgres/migrations`, as far as they are read. Ids are 16 bytes, JSON is encoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connectors.store import Place
+
+OPEN = ("PENDING", "PROCESSING", "RETRYING")
+
+
+@dataclass(slots=True)
+class Job:
+    job_id: bytes
+    created_at: datetime
+    current_run: int
+    tenant: str
+    processor: str
+    input_sha256: str
+    external_id: str | None
+    case_id: str | None
+    upload_id: str | None
+    batch_id: str | None
+    parent_job_id: str | None
+    callback_url: str | None
+    labels: bytes | None
+
+
+@dataclass(slots=True)
+class Run:
+    job_id: bytes
+    run: int
+    mode: str
+    lane: str
+    state: str
+    attempt: int
+    execution: int
+    sequence: int
+    owner: str | None
+    due_at: datetime | None
+    due_kind: str | None
+    deadline: datetime | None
+    place: Place | None
+    requested_at: datetime
+    updated_at: datetime
+    stage: str | None = None
+    percent: float | None = None
+
+    @property
+    def rank(self) -> tuple[int, bool, bool]:
+        """Runs only move forward: by attempt, then PENDING < PROCESSING < RETRYING."""
+        return (self.attempt, self.state == "RETRYING", self.state != "PENDING")
+
+
+@dataclass(slots=True)
+class Outcome:
+    job_id: bytes
+    run: int
+    status: str
+    attempt: int
+    error_code: str | None
+    error_message: str | None
+    fingerprint: str | None
+    output: bytes | None
+    refs: bytes | None
+    worker_id: str | None
+    device: str | None
+    model_version: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    run_ms: float | None
+    place: Place
+    decided_at: datetime
+
+
+@dataclass(slots=True)
+class Told:
+    """A line of history."""
+
+    job_id: bytes
+    place: Place
+    run: int
+    attempt: int
+    kind: str
+    at: datetime
+    body: bytes | None
+
+
+@dataclass(slots=True)
+class Try:
+    n: int
+    at: datetime
+    status: int | None
+    ms: float
+    error: str | None
+
+
+@dataclass(slots=True)
+class Delivery:
+    delivery_id: bytes
+    job_id: bytes
+    run: int
+    kind: str
+    sequence: int
+    destination: str
+    state: str
+    tries: int
+    due_at: datetime
+    notifier: bytes | None
+    ended_at: datetime | None = None
+    told: list[Try] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Offset:
+    next_offset: int
+    published: int
+    epoch: int
+
+
+@dataclass(slots=True)
+class Cancel:
+    job_id: bytes
+    run: int
+    requested_at: datetime
+    requested_by: str
+    reason: str
+    read_at: datetime
+    due_at: datetime
+    ended_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Accepted:
+    """A payload: key, value and headers of a request as it travels."""
+
+    job_id: bytes
+    run: int
+    processor: str
+    lane: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, str]]
+    accepted_at: datetime
+    check_at: datetime | None
+
+
+@dataclass(slots=True)
+class Lease:
+    """A run that is to be claimed, is held, or waits for the sink to read its result. `rank`: what is claimed first."""
+
+    job_id: bytes
+    run: int
+    processor: str
+    lane: str
+    attempt: int
+    rank: datetime
+    place: Place | None
+    state: str = "waiting"
+    execution: int = 1
+    losses: int = 0
+    executions: int = 3
+    worker: str | None = None
+    fence: int | None = None
+    expires_at: datetime | None = None

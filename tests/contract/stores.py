@@ -1,0 +1,98 @@
+"""All stores of one database, and events stored as the sink stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from connectors.store import Claimed, OffsetRow, SinkStore, Stored
+from connectors.views import JobView
+from schemas.ids import new_id
+from streams import compose
+from streams.settings import Settings
+from streams.sink.event import Event, Phase
+from streams.sink.fold import fold
+from streams.sink.rows import history_rows, run_rows
+from tests.unit.streams.sink.events import REQUESTS, RESULTS, event
+
+GROUP = "sink"
+TOPICS = {REQUESTS: "requests.echo", RESULTS: "results.echo"}
+CALLBACK = {"callback_url": "http://127.0.0.1:9/done"}
+
+
+class Stores:
+    """Opened where they are asked for, closed together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._open: list[Any] = []
+        self.sink = self.another_sink()
+        self.jobs = self._opened(compose.job_store(settings))
+        self.control = self._opened(compose.control_store(settings))
+        self.payloads = self._opened(compose.payload_store(settings))
+        self.deliveries = self._opened(compose.delivery_store(settings))
+        self.due = self.another_due()
+        self.sink.learn_topics(TOPICS)
+
+    def another_sink(self) -> SinkStore:
+        made: SinkStore = self._opened(compose.sink_store(self.settings))
+        return made
+
+    def another_due(self) -> Any:
+        return self._opened(compose.due_store(self.settings))
+
+    def close(self) -> None:
+        for store in self._open:
+            store.close()
+
+    # ── what a sink does ──
+
+    def store(self, *events: Event, offsets: Sequence[OffsetRow] = (), notifier: bytes | None = None) -> Stored:
+        """In one batch, or where the fold says so in several; the last one's answer, with the losers of all."""
+        losers: frozenset[tuple[bytes, int]] = frozenset()
+        later: list[Event] = list(events)
+        while True:
+            folds, later = fold(later)
+            stored = self.sink.store(run_rows(folds, notifier), history_rows(folds), () if later else offsets)
+            losers |= stored.losers
+            if not later:
+                return Stored(losers, stored.decided_at)
+
+    def claim(self, begin: int = 0) -> Claimed:
+        return self.sink.claim(GROUP, {(RESULTS, 0): begin})[RESULTS, 0]
+
+    def view(self, job: UUID, run: int | None = None) -> JobView:
+        found: JobView | None = self.jobs.job(str(job), run)
+        assert found is not None
+        return found
+
+    def kinds(self, job: UUID) -> list[tuple[str, int]]:
+        """History: each event's kind and offset, by offset."""
+        return sorted(((line.kind, line.coordinates.offset) for line in self.view(job).history), key=lambda one: one[1])
+
+    def _opened(self, store: Any) -> Any:
+        self._open.append(store)
+        return store
+
+
+def step(claimed: Claimed, to: int, published: int | None = None) -> OffsetRow:
+    return OffsetRow(
+        GROUP, RESULTS, 0, claimed.epoch, claimed.next_offset, to, claimed.published if published is None else published
+    )
+
+
+def new_job() -> UUID:
+    return UUID(new_id())
+
+
+def requested(job: UUID, offset: int = 0, **more: Any) -> Event:
+    return event(Phase.REQUESTED, offset, job=job, **more)
+
+
+def ended(job: UUID, offset: int = 1, **more: Any) -> Event:
+    return event(Phase.ENDED, offset, job=job, **more)
+
+
+def retrying(job: UUID, offset: int = 1, *, in_ms: int = 0, **more: Any) -> Event:
+    return event(Phase.RETRYING, offset, job=job, **more)._replace(retry_in_ms=in_ms)

@@ -1,0 +1,122 @@
+"""Custody by lease, on Postgres and in memory: one holder at a time, and a fence against whoever was it before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from connectors.control_store import CancelRow, OrderRow
+from connectors.lease_store import Grant, Hold, LeaseStore
+from connectors.store import LeaseRow
+from streams import compose
+from streams.sink.fold import fold
+from streams.sink.rows import history_rows, run_rows
+from tests.contract.stores import Stores, ended, new_job, requested, retrying
+from tests.unit.streams.sink.events import AT, REQUESTS
+
+HEADERS = json.dumps([["sluice-job", "x"]]).encode()
+
+
+def lease_store(stores: Stores) -> LeaseStore:
+    made: LeaseStore = stores._opened(compose.lease_store(stores.settings))
+    return made
+
+
+def store(stores: Stores, job: UUID, phase: str, event: Any, *, lane: str = "live", offset: int = 0) -> None:
+    """As the sink stores an event of a leased job."""
+    folds, _ = fold([event])
+    row = LeaseRow(job.bytes, 0, phase, event.attempt, "a", "echo")
+    if phase == "requested":
+        row = row._replace(lane=lane, key=b"k", value=b"v", headers=HEADERS)
+        row = row._replace(topic_id=REQUESTS, partition=0, place=offset)
+    stores.sink.store(run_rows(folds, None), history_rows(folds), (), [row])
+
+
+def waiting(stores: Stores, count: int = 1, **more: Any) -> list[UUID]:
+    jobs = [new_job() for _ in range(count)]
+    for n, job in enumerate(jobs):
+        store(stores, job, "requested", requested(job, n), offset=n, **more)
+    return jobs
+
+
+def claim(leases: LeaseStore, count: int = 10, lease_s: float = 60.0, worker: str = "w1", **more: Any) -> list[Grant]:
+    return leases.claim("echo", worker, count, lease_s, **more)
+
+
+def test_a_stored_request_is_granted_once_as_it_travelled_the_oldest_and_live_first(stores: Stores) -> None:
+    leases = lease_store(stores)
+    [bulk] = waiting(stores, lane="bulk")
+    first, second = waiting(stores, 2)
+    grants = claim(leases, 2)
+    assert [grant.job_id for grant in grants] == [str(first), str(second)]
+    assert (grants[0].attempt, grants[0].execution, grants[0].losses, grants[0].lane) == (1, 1, 0, "live")
+    assert (grants[0].key, grants[0].value, grants[0].headers) == (b"k", b"v", (("sluice-job", b"x"),))
+    assert grants[1].coordinates is not None
+    assert (grants[1].coordinates.topic, grants[1].coordinates.offset) == ("requests.echo", 1)
+    assert grants[0].fence < grants[1].fence
+    assert [grant.job_id for grant in claim(leases)] == [str(bulk)]
+    assert claim(leases) == []
+    assert leases.claim("embed", "w1", 10, 60.0) == []
+
+
+def test_a_stale_fence_is_refused_and_a_job_given_back_is_granted_anew(stores: Stores) -> None:
+    leases = lease_store(stores)
+    [job] = waiting(stores)
+    [old] = claim(leases)
+    assert leases.heartbeat("w2", [old.hold], 60.0).lost == {old.hold.key}
+    assert leases.heartbeat("w1", [old.hold], 60.0).renewed == {old.hold.key}
+    assert leases.release(str(job), 0, old.fence, started=True)
+    assert not leases.release(str(job), 0, old.fence, started=True)
+    [new] = claim(leases, worker="w2")
+    assert (new.execution, new.losses) == (2, 0)
+    assert not leases.settle(str(job), 0, old.fence)
+    assert leases.settle(str(job), 0, new.fence)
+    assert leases.heartbeat("w2", [new.hold], 60.0).lost == {new.hold.key}
+    assert stores.sink.executions([(job.bytes, 0)]) == {(job.bytes, 0): (1, 2)}
+
+
+def test_a_lease_that_runs_out_is_claimable_again_and_at_last_given_up(stores: Stores) -> None:
+    leases = lease_store(stores)
+    [job] = waiting(stores)
+    claim(leases, lease_s=0.0, executions=2)
+    [out] = leases.expire(10)
+    assert (out.job_id, out.execution, out.worker, out.given_up) == (str(job), 1, "w1", False)
+    assert leases.expire(10) == []
+    [grant] = claim(leases, lease_s=0.0, executions=2)
+    assert (grant.execution, grant.losses) == (2, 1)
+    [lost] = leases.expire(10)
+    assert (lost.given_up, lost.execution, lost.value) == (True, 2, b"v")
+    assert leases.expire(10) == []  # again in a minute
+    assert claim(leases) == []
+
+
+def test_what_is_cancelled_paused_or_ended_is_not_granted(stores: Stores) -> None:
+    leases = lease_store(stores)
+    cancelled, done, left = waiting(stores, 3)
+    stores.control.write([CancelRow(cancelled.bytes, 0, AT, "me", "")], [], [])
+    store(stores, done, "ended", ended(done, 9))
+    stores.control.write([], [OrderRow("echo", "pause", AT, "me", "")], [])
+    assert claim(leases) == []
+    stores.control.write([], [OrderRow("echo", "resume", AT, "me", "")], [])
+    [grant] = claim(leases)
+    assert grant.job_id == str(left)
+    stores.control.write([CancelRow(left.bytes, 0, AT, "me", "")], [], [])
+    assert leases.heartbeat("w1", [grant.hold], 60.0).cancelled == {grant.hold.key}
+    assert stores.sink.executions([(done.bytes, 0)]) == {}
+
+
+def test_a_retry_settles_the_lease_and_the_next_attempt_starts_it_anew(stores: Stores) -> None:
+    leases = lease_store(stores)
+    [job] = waiting(stores)
+    [grant] = claim(leases)
+    store(stores, job, "retrying", retrying(job, 5))
+    assert leases.heartbeat("w1", [Hold(str(job), 0, grant.fence)], 60.0).lost == {grant.hold.key}
+    store(stores, job, "requested", requested(job, 6, attempt=2), offset=6)
+    [again] = claim(leases)
+    assert (again.attempt, again.execution, again.losses) == (2, 1, 0)
+    assert again.fence > grant.fence
+
+
+def test_who_waits_for_a_job_is_given_nothing_after_that_time(stores: Stores) -> None:
+    assert claim(lease_store(stores), wait_s=0.05) == []

@@ -1,0 +1,257 @@
+"""What the timekeeper, the notifier, the doors and people are promised by their stores, on Postgres and in memory."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from connectors.control_store import AnswerRow, CancelRow, OrderRow
+from connectors.delivery_store import TryRow
+from connectors.due_store import DoneRow
+from connectors.payload_store import Payload
+from connectors.store import ProgressRow
+from schemas.states import State
+from tests.contract.stores import CALLBACK, Stores, ended, new_job, requested, retrying
+from tests.harness.scribe import wait_until
+from tests.unit.streams.sink.events import AT
+
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
+FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def owed(stores: Stores, count: int = 1, **more: Any) -> list[UUID]:
+    """Ended jobs, each with a delivery."""
+    jobs = [new_job() for _ in range(count)]
+    for n, job in enumerate(jobs):
+        stores.store(requested(job, 2 * n, header=CALLBACK), ended(job, 2 * n + 1, header=CALLBACK), **more)
+    return jobs
+
+
+# ── deliveries ──
+
+
+def test_what_is_due_and_nobodys_is_claimed_once_with_what_its_body_needs(stores: Stores) -> None:
+    [job] = owed(stores)
+    me, other = uuid.uuid4().bytes, uuid.uuid4().bytes
+    for notifier in (me, other):
+        stores.deliveries.renew(notifier, 60.0)
+    [claimed] = stores.deliveries.claim(me, 10)
+    assert (claimed.destination, claimed.tries) == (CALLBACK["callback_url"], 0)
+    assert (claimed.row["job_id"], claimed.row["status"], claimed.row["processor"]) == (str(job), "COMPLETED", "echo")
+    assert stores.deliveries.claim(other, 10) == []
+    assert [one.delivery_id for one in stores.deliveries.held(me, 10)] == [claimed.delivery_id]
+    assert stores.deliveries.held(other, 10) == []
+
+
+def test_a_delivery_stored_under_a_notifier_is_its_own_until_it_retires(stores: Stores) -> None:
+    me, other = uuid.uuid4().bytes, uuid.uuid4().bytes
+    stores.deliveries.renew(me, 60.0)
+    stores.deliveries.renew(other, 60.0)
+    owed(stores, notifier=me)
+    assert stores.deliveries.claim(other, 10) == []
+    assert len(stores.deliveries.held(me, 10)) == 1
+    stores.deliveries.retire(me)
+    assert len(stores.deliveries.claim(other, 10)) == 1
+
+
+def test_each_try_is_kept_and_a_delivered_one_stays_delivered(stores: Stores) -> None:
+    [job] = owed(stores)
+    me = uuid.uuid4().bytes
+    stores.deliveries.renew(me, 60.0)
+    [claimed] = stores.deliveries.claim(me, 10)
+    key = claimed.delivery_id
+    stores.deliveries.record([TryRow(key, "pending", 0, True, 503, 1.5, "busy")])
+    [again] = stores.deliveries.claim(me, 10)
+    assert again.tries == 1
+    stores.deliveries.record([TryRow(key, "pending", 3_600_000, False, None, 0.0, None)])  # given back untried
+    assert stores.deliveries.claim(me, 10) == []
+    stores.deliveries.record([TryRow(key, "delivered", 0, True, 204, 2.5, None)])
+    stores.deliveries.record([TryRow(key, "pending", 0, True, 500, 1.0, "late")])
+    [view] = stores.view(job).deliveries
+    assert view.state == "delivered"
+    assert view.due_at is None
+    told = [(one.n, one.status, one.ms, one.error) for one in view.tries]
+    assert told == [(1, 503, 1.5, "busy"), (2, 204, 2.5, None), (3, 500, 1.0, "late")]
+
+
+# ── what is due ──
+
+
+def test_one_leads_and_the_other_follows_when_it_goes(stores: Stores) -> None:
+    other = stores.another_due()
+    assert stores.due.lead()
+    assert stores.due.lead()
+    assert not other.lead()
+    stores.due.close()
+    wait_until(other.lead, lambda: "nobody leads")  # a database notices a closed connection a moment later
+
+
+def test_a_retry_is_due_at_its_time_and_then_the_next_attempt_is_under_way(stores: Stores) -> None:
+    job, patient = new_job(), new_job()
+    stores.store(requested(job, 7), retrying(job, 1))
+    stores.store(requested(patient, 8), retrying(patient, 2, in_ms=3_600_000))
+    [due] = stores.due.due(10)
+    assert (due.job_id, due.run, due.attempt, due.kind, due.processor) == (str(job), 0, 1, "retry", "echo")
+    assert (due.topic, due.partition, due.offset, due.created_at) == ("requests.echo", 0, 7, AT)
+    stores.due.done([DoneRow(job.bytes, 0, 1, "retry", True)])
+    assert (stores.view(job).state, stores.view(job).attempt, stores.view(job).due_at) == ("PENDING", 2, None)
+    assert stores.due.due(10) == []
+
+
+def test_a_deadline_and_a_start_are_due_for_jobs_that_nobody_has_read(stores: Stores) -> None:
+    late, early, both = new_job(), new_job(), new_job()
+    stores.store(requested(late, 1, header={"deadline": PAST}))
+    stores.store(requested(early, 2, header={"not_before": PAST + timedelta(days=1)}))
+    stores.store(requested(both, 3, header={"not_before": PAST + timedelta(days=2), "deadline": FUTURE}))
+    due = stores.due.due(10)
+    expected = [(str(late), "deadline"), (str(early), "not_before"), (str(both), "not_before")]
+    assert [(one.job_id, one.kind) for one in due] == expected
+    assert [one.job_id for one in stores.due.due(1)] == [str(late)]
+    rows = [DoneRow(job.bytes, 0, 1, "not_before", True) for job in (early, both)]
+    stores.due.done([*rows, DoneRow(late.bytes, 0, 1, "deadline", True)])
+    assert (stores.view(early).due_kind, stores.view(both).due_kind) == (None, "deadline")
+    assert (stores.view(both).attempt, stores.view(both).due_at) == (1, FUTURE)
+    due_again = stores.view(late).due_at  # until its end is read
+    assert due_again is not None
+    assert due_again > PAST
+
+
+def test_what_could_not_be_done_and_what_moved_on_are_left_as_they_are(stores: Stores) -> None:
+    job, gone = new_job(), new_job()
+    stores.store(requested(job, 1), retrying(job, 1))
+    stores.store(requested(gone, 2), retrying(gone, 2), ended(gone, 3))
+    stores.due.done([DoneRow(job.bytes, 0, 1, "retry", False), DoneRow(gone.bytes, 0, 1, "retry", True)])
+    assert (stores.view(job).state, stores.view(job).attempt) == ("RETRYING", 1)
+    assert stores.view(gone).state == "COMPLETED"
+    assert stores.due.due(10) == []
+
+
+def test_what_was_decided_long_ago_is_forgotten_but_not_what_is_still_owed(stores: Stores) -> None:
+    [kept] = owed(stores)
+    old, waiting = new_job(), new_job()
+    stores.store(requested(old, 10), ended(old, 11))
+    stores.store(requested(waiting, 12))
+    assert stores.due.prune(timedelta(days=1), 10) == 0
+    assert stores.due.prune(timedelta(0), 10) == 1
+    assert stores.jobs.job(str(old)) is None
+    assert stores.view(kept).state == "COMPLETED"
+    assert stores.view(waiting).state == "PENDING"
+
+
+# ── orders ──
+
+GRACE = timedelta(seconds=60)
+
+
+def cancel(job: UUID, reason: str = "not needed", run: int = 0) -> CancelRow:
+    return CancelRow(job.bytes, run, AT, "me", reason)
+
+
+def test_a_waiting_job_that_is_to_stop_is_found_and_one_that_has_ended_is_not(stores: Stores) -> None:
+    waiting, done = new_job(), new_job()
+    stores.store(requested(waiting, 3))
+    stores.store(requested(done, 4), ended(done, 5))
+    stores.control.write([cancel(waiting), cancel(done)], [], [])
+    stores.control.write([cancel(waiting, "said again")], [], [])
+    [due] = stores.due.open_cancels(GRACE, 10)
+    assert (due.job_id, due.kind, due.offset, due.reason) == (str(waiting), "cancel", 3, "not needed")
+    assert stores.due.open_cancels(GRACE, 10) == []  # looked at again later
+    told = stores.view(waiting).cancel
+    assert told is not None
+    assert (told.requested_by, told.reason, told.requested_at) == ("me", "not needed", AT)
+
+
+def test_an_order_to_stop_may_come_before_its_job_and_a_running_one_is_left_to_its_worker(stores: Stores) -> None:
+    unknown, running = new_job(), new_job()
+    stores.store(requested(running, 1))
+    stores.sink.mark_progress([ProgressRow(running.bytes, 0, 1, 1, 1, "w", "run", None)])
+    stores.control.write([cancel(unknown), cancel(running)], [], [])
+    assert stores.due.open_cancels(GRACE, 10) == []
+    later = new_job()
+    stores.store(requested(later, 2))
+    stores.sink.mark_progress([ProgressRow(later.bytes, 0, 1, 1, 1, "w", "run", None)])
+    stores.control.write([cancel(later)], [], [])
+    assert [due.job_id for due in stores.due.open_cancels(timedelta(0), 10)] == [str(later)]
+
+
+def test_the_last_order_to_a_processor_stands_with_the_answers_since(stores: Stores) -> None:
+    job = new_job()
+    stores.store(requested(job))
+    before, after = AT - timedelta(seconds=1), AT + timedelta(seconds=1)
+    stores.control.write([], [OrderRow("echo", "resume", before, "me", "")], [])
+    answers = [AnswerRow("echo", "w2", "paused", after), AnswerRow("echo", "w1", "resumed", before)]
+    stores.control.write([], [OrderRow("echo", "pause", AT, "you", "too hot")], answers)
+    echo, embed = stores.control.processors(["echo", "embed"])
+    assert (echo.name, echo.paused, echo.requested_by, echo.reason) == ("echo", True, "you", "too hot")
+    assert [(one.worker_id, one.action, one.at) for one in echo.answers] == [("w2", "paused", after)]
+    assert echo.jobs == {"PENDING": 1}
+    assert (embed.name, embed.action, embed.answers, embed.jobs) == ("embed", None, [], {})
+
+
+def test_standings_are_by_job_or_by_batch(stores: Stores) -> None:
+    open_, done, stranger = new_job(), new_job(), new_job()
+    stores.store(requested(open_, 1, header={"batch_id": "b1"}))
+    stores.store(requested(done, 2, header={"batch_id": "b1"}), ended(done, 3, header={"batch_id": "b1"}))
+    found = stores.control.standings([str(open_), str(done), str(stranger)])
+    told = {(one.job_id, one.run, one.processor, one.state) for one in found}
+    assert told == {(str(open_), 0, "echo", "PENDING"), (str(done), 0, "echo", "COMPLETED")}
+    assert stores.control.standings([str(open_)], 3) == []
+    assert [one.job_id for one in stores.control.open_jobs("b1")] == [str(open_)]
+
+
+# ── accepted requests ──
+
+
+def test_an_accepted_request_that_never_reached_the_log_is_sent_again(stores: Stores) -> None:
+    lost, read, done, fresh = (new_job() for _ in range(4))
+    payloads = {
+        job: Payload(str(job), 0, "echo", "live", b"k", b"v", [("a", "b")]) for job in (lost, read, done, fresh)
+    }
+    for job in (lost, read, done):
+        assert stores.payloads.accept(payloads[job], 0.0)
+    assert stores.payloads.accept(payloads[fresh], 3600.0)
+    assert not stores.payloads.accept(payloads[lost], 0.0)
+    stores.store(requested(read, 1))
+    stores.store(requested(done, 2), ended(done, 3))
+    assert stores.due.unsent(10) == [payloads[lost]]
+    assert stores.due.unsent(10) == []
+    assert stores.payloads.accept(payloads[done], 0.0)  # forgotten with its outcome
+
+
+# ── what people see ──
+
+
+@pytest.fixture
+def listed(stores: Stores) -> list[UUID]:
+    """Three jobs, the oldest first: completed, failed, waiting."""
+    jobs = [new_job() for _ in range(3)]
+    times = [AT + timedelta(minutes=n) for n in range(3)]
+    heads: list[dict[str, Any]] = [{"created_at": at, "batch_id": "b" if n else None} for n, at in enumerate(times)]
+    stores.store(requested(jobs[0], 1, header=heads[0]), ended(jobs[0], 2, header=heads[0]))
+    end = ended(jobs[1], 4, header=heads[1], state=State.FAILED)
+    assert end.ending is not None
+    failed = end._replace(ending=end.ending._replace(error={"code": "INVALID_INPUT", "message": "no"}))
+    stores.store(requested(jobs[1], 3, header=heads[1]), failed)
+    stores.store(requested(jobs[2], 5, header=heads[2]))
+    return jobs
+
+
+def test_jobs_are_listed_newest_first_page_by_page_and_by_state(stores: Stores, listed: list[UUID]) -> None:
+    names = [str(job) for job in reversed(listed)]
+    first = stores.jobs.find(limit=2)
+    assert [row.job_id for row in first] == names[:2]
+    assert (first[1].state, first[1].error_code) == ("FAILED", "INVALID_INPUT")
+    rest = stores.jobs.find(after=(first[-1].requested_at, first[-1].job_id))
+    assert [row.job_id for row in rest] == names[2:]
+    assert [row.job_id for row in stores.jobs.find(state="FAILED")] == [names[1]]
+    assert [row.state for row in stores.jobs.find(state="COMPLETED", processor="echo")] == ["COMPLETED"]
+    assert stores.jobs.find(processor="embed") == []
+
+
+def test_jobs_are_counted_by_state_and_by_batch(stores: Stores, listed: list[UUID]) -> None:
+    assert stores.jobs.counts() == {"COMPLETED": 1, "FAILED": 1, "PENDING": 1}
+    assert stores.jobs.counts(batch_id="b") == {"FAILED": 1, "PENDING": 1}
