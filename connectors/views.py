@@ -91,7 +91,7 @@ class AnswerView:
 @dataclass(frozen=True, slots=True)
 class ProcessorView:
     """A processor as it was ordered to be. `action` is the last order: pause, resume, or None when there never was one.
-    `answers`: the workers' words since that order. `jobs`: how many stand in each state, ended ones left out."""
+    `answers`: the workers that said they obey it. `jobs`: how many stand in each state, ended ones left out."""
 
     name: str
     action: str | None

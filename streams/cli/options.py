@@ -7,3 +7,4 @@ from typing import Annotated
 from cyclopts import Parameter
 
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.")]
+Reason = Annotated[str, Parameter(help="Why, for whoever looks at it later.")]

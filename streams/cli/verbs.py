@@ -29,7 +29,17 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         Verb("upload", "streams.cli.upload:upload", "Hand in a file and print the claim check for it."),
         Verb("job", "streams.cli.job:job", "Show one job: its state, its runs and its outcome."),
         Verb("jobs", "streams.cli.jobs:jobs", "List jobs, newest first."),
+        Verb("cancel", "streams.cli.cancel:cancel", "Ask for jobs to stop."),
         Verb("tail", "streams.cli.tail:tail", "Print the records of a topic, decoded."),
+    ),
+    "Processors": (
+        Verb(
+            "processors",
+            "streams.cli.pause:processors",
+            "Show each processor: paused or not, who asked, who answered, and its open jobs.",
+        ),
+        Verb("pause", "streams.cli.pause:pause", "Let a processor's workers start no more jobs."),
+        Verb("resume", "streams.cli.pause:resume", "Let a paused processor's workers go on."),
     ),
     "Services": (
         Verb("worker", "streams.cli.worker:worker", "Run processors: take requests, publish results."),

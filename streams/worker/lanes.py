@@ -205,6 +205,7 @@ def _lane(
         settings,
         f"{settings.topic_prefix}workers.{config.processor}",
         **{
+            "client.id": config.worker_id,  # so that the group tells which workers there are
             # Each lane is shared out by itself, evenly among the workers that read it.
             "group.remote.assignor": "range",
             "max.poll.interval.ms": interval_ms,

@@ -1,9 +1,9 @@
--- Orders to processors, the workers' answers since, and how many of their jobs have not ended.
+-- Orders to processors, the workers that said they obey (pause: paused), and how many of their jobs have not ended.
 SELECT
     p.name, c.action, c.requested_at, c.requested_by, c.reason,
     coalesce(
         (SELECT jsonb_agg(jsonb_build_object('worker_id', a.worker_id, 'action', a.action, 'at', a.at) ORDER BY a.worker_id)
-         FROM control_answers AS a WHERE a.processor = p.name AND a.at >= c.requested_at),
+         FROM control_answers AS a WHERE a.processor = p.name AND a.action = c.action || 'd'),
         '[]'
     ) AS answers,
     coalesce(n.jobs, '{}') AS jobs

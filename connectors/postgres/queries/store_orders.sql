@@ -1,6 +1,13 @@
-INSERT INTO controls AS was (processor, action, requested_at, requested_by, reason)
-SELECT processor, action, requested_at, requested_by, reason
-FROM @p(processor text, action text, requested_at timestamptz, requested_by text, reason text)
+-- Answers to the order before are forgotten by what they say, not by when: workers have clocks of their own, and an answer may be
+-- read before its order.
+WITH p AS MATERIALIZED (
+    SELECT * FROM @p(processor text, action text, requested_at timestamptz, requested_by text, reason text)
+),
+forgotten AS (
+    DELETE FROM control_answers AS a USING p WHERE a.processor = p.processor AND a.action <> p.action || 'd'
+)
+INSERT INTO controls (processor, action, requested_at, requested_by, reason)
+SELECT processor, action, requested_at, requested_by, reason FROM p
 ON CONFLICT (processor) DO UPDATE SET
     action = excluded.action, requested_at = excluded.requested_at, requested_by = excluded.requested_by,
     reason = excluded.reason

@@ -1,0 +1,23 @@
+"""Which workers there are of a processor, as its consumer group tells."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from streams.log import kafka
+from streams.settings import Settings
+
+TIMEOUT_S = 10.0
+
+
+def workers_of(admin: AdminClient, settings: Settings, processor: str) -> set[str]:
+    """The ids of the workers that read a processor's requests now; empty when nobody does. Raises Unreachable."""
+    group = f"{settings.topic_prefix}workers.{processor}"
+    try:
+        described = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return set()
+        raise kafka.translate(error, f"asking for the members of {group}") from error
+    return {member.client_id for member in described.members}

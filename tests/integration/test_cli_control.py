@@ -1,0 +1,106 @@
+"""Orders as a person types them: cancel, pause, resume, and where they are seen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from schemas.errors import ExitCode
+from schemas.ids import new_id
+from schemas.records import EchoInput
+from streams import compose
+from streams.settings import Settings
+from streams.sink import Sink
+from streams.submit import Submitter
+from streams.timekeeper import Timekeeper
+from tests.harness.scribe import in_thread, wait_until
+from tests.harness.services import SLUICE, environment
+
+pytestmark = pytest.mark.stack
+
+
+class CommandLine:
+    """`sluice …` with the settings of the test."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = environment(settings)
+
+    def __call__(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([SLUICE, *argv], env=self._environment, capture_output=True, text=True, timeout=60)
+
+    def json(self, *argv: str) -> Any:
+        return json.loads(self(*argv, "--json").stdout)
+
+
+@pytest.fixture
+def sluice(settings: Settings) -> CommandLine:
+    return CommandLine(settings)
+
+
+@pytest.fixture
+def road(settings: Settings) -> Iterator[None]:
+    with in_thread(Sink(settings, notify=False).run), in_thread(Timekeeper(settings).run):
+        yield
+
+
+@pytest.mark.usefixtures("road")
+def test_a_job_is_cancelled_and_shows_who_asked_and_that_it_took_effect(
+    settings: Settings, sluice: CommandLine
+) -> None:
+    with Submitter(settings) as submitter:
+        job_id = submitter.submit("echo", EchoInput("hi")).job_id
+    done = sluice("cancel", job_id, "--reason", "wrong series", "--wait", "--json")
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert json.loads(done.stdout) == [{"job_id": job_id, "run": 0, "state": "CANCELLED", "cancel": "took effect"}]
+    told = sluice("job", job_id).stdout
+    assert "requested at" in told
+    assert "(wrong series); it took effect" in told
+    assert sluice.json("job", job_id)["cancel"]["reason"] == "wrong series"
+    again = sluice("cancel", job_id)
+    assert again.returncode == ExitCode.CONFLICT
+    assert "already ended" in again.stdout
+
+
+@pytest.mark.usefixtures("road")
+def test_a_batch_is_cancelled_as_far_as_it_is_open(settings: Settings, sluice: CommandLine) -> None:
+    with Submitter(settings) as submitter:
+        job_ids = {submitter.submit_nowait("echo", EchoInput("hi"), batch_id="night-17") for _ in range(20)}
+        submitter.submit_nowait("echo", EchoInput("hi"))
+    with compose.job_store(settings) as store:
+        wait_until(lambda: store.counts().get("PENDING") == 21, lambda: f"{store.counts()}")
+        done = sluice("cancel", "--batch", "night-17", "--wait", "--json")
+        assert done.returncode == ExitCode.OK, done.stderr
+        assert {row["job_id"] for row in json.loads(done.stdout)} == job_ids
+        assert store.counts() == {"CANCELLED": 20, "PENDING": 1}
+
+
+def test_what_can_not_be_cancelled_is_said_by_the_exit_status(sluice: CommandLine) -> None:
+    assert sluice("cancel", new_id()).returncode == ExitCode.NOT_FOUND
+    assert sluice("cancel", "job-1").returncode == ExitCode.USAGE
+    assert sluice("cancel").returncode == ExitCode.USAGE
+
+
+@pytest.mark.usefixtures("road")
+def test_a_pause_is_shown_as_requested_until_it_ends(settings: Settings, sluice: CommandLine) -> None:
+    done = sluice("pause", "echo", "--reason", "new weights")
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert "pause of echo requested at" in done.stdout
+    with compose.control_store(settings) as store:
+        wait_until(lambda: store.processors(["echo"])[0].paused, lambda: "it was not heard")
+    line = next(line for line in sluice("processors").stdout.splitlines() if line.startswith("echo "))
+    assert "paused" in line
+    assert "new weights" in line
+    assert sluice("resume", "echo", "--wait").returncode == ExitCode.OK  # nobody runs it, so nobody is to answer
+    with compose.control_store(settings) as store:
+        wait_until(lambda: not store.processors(["echo"])[0].paused, lambda: "it was not heard")
+    assert {view["name"]: view["action"] for view in sluice.json("processors")}["echo"] == "resume"
+
+
+def test_a_processor_that_nobody_knows_is_refused_with_the_nearest_name(sluice: CommandLine) -> None:
+    done = sluice("pause", "ecko")
+    assert done.returncode == ExitCode.USAGE
+    assert "echo" in done.stderr
