@@ -48,6 +48,15 @@ class Engine:
         self._joined_at: float | None = None
         self.pulse = Pulse(f"loop of {config.processor}", settings.health_patience_s)
 
+    @property
+    def processor(self) -> str:
+        return self._config.processor
+
+    @property
+    def could_start(self) -> bool:
+        """Whether the processor has been loaded."""
+        return self._supervisor.was_ready
+
     def status(self) -> dict[str, Any]:
         publisher, lanes = self._supervisor.publisher, () if self._lanes is None else self._lanes.both
         return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,13 +57,13 @@ class Starts:
         self._patience_s = patience_s
         self._began: float | None = None
         self._deaths = 0
-        self._was_ready = False
+        self.was_ready = False
 
     def began(self, now: float) -> None:
         self._began = now
 
     def ready(self) -> None:
-        self._began, self._deaths, self._was_ready = None, 0, True
+        self._began, self._deaths, self.was_ready = None, 0, True
 
     def hangs(self, now: float) -> bool:
         """Whether it is so stuck that it could not even end itself."""
@@ -75,7 +75,7 @@ class Starts:
             return 0.0
         stuck, trace = self.hangs(now), hung_at(self._scratch, pid)
         self._deaths += 1
-        if self._was_ready:
+        if self.was_ready:
             log.error("child_can_not_start", processor=self._processor, status=status, times=self._deaths, trace=trace)
             return min(LONGEST_PAUSE_S, 2.0 ** min(self._deaths - 1, 10))
         if stuck or trace is not None:
@@ -94,6 +94,21 @@ class Starts:
             f"({told_status(status)}). {'Nothing tells where it hung.' if trace is None else 'It hung here:'}\n{trace or ''}",
             next_step="If it needs that long, raise SLUICE_LOAD_TIMEOUT_S.",
         )
+
+
+def told_together(faults: Mapping[str, BaseException], started: Sequence[str], loading: Sequence[str]) -> BaseException:
+    """What ended a worker, by processor, the first first. Where processors can't start it names them all, and the others too:
+    those that could, and those that were still loading."""
+    first = next(iter(faults.values()))
+    if not isinstance(first, StartupError) or len(faults) + len(started) + len(loading) == 1:
+        return first
+    said = [error.message for error in faults.values() if isinstance(error, StartupError)]
+    for names, verb in ((started, "could start"), (loading, "were still loading")):
+        if names:
+            said.append(f"Of this worker's other processors {', '.join(map(repr, names))} {verb}; all were stopped.")
+    told = StartupError("\n".join(said), next_step=first.next_step)
+    told.__cause__ = first
+    return told
 
 
 def told_status(status: int) -> str:

@@ -27,7 +27,7 @@ from streams.worker.ledger import Held, Ledger
 from streams.worker.publish import Publisher
 from streams.worker.recycling import Wear
 from streams.worker.running import Note, Running
-from streams.worker.starting import DEFAULT_LOAD_S, Starts
+from streams.worker.starting import DEFAULT_LOAD_S, Starts, told_status
 
 log = logs.get("worker")
 
@@ -64,7 +64,13 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        return None if self._child is None else self._child.pid
+        child = self._child  # health asks from another thread
+        return None if child is None else child.pid
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether the processor could start, now or before."""
+        return self._starts.was_ready
 
     @property
     def ready(self) -> dict[str, Any] | None:
@@ -109,6 +115,11 @@ class Supervisor:
         self._starts.began(time.monotonic())
         self._child = ChildProcess(self._config, self)
         log.info("child_started", processor=self._config.processor, child=self._child.pid)
+
+    def _broken_with(self, status: int) -> StartupError:
+        assert self._broken is not None
+        told = f"{self._broken.message}\n(Its process ended: {told_status(status)}.)"
+        return StartupError(told, next_step=self._broken.next_step)
 
     def _end_a_stuck_start(self, now: float) -> None:
         if self._child is not None and self._starts.hangs(now):
@@ -281,7 +292,7 @@ class Supervisor:
         status, pid = self._child.reap(), self._child.pid
         self._child = None
         if self._broken is not None:
-            raise self._broken
+            raise self._broken_with(status)
         retired = self._retiring and overdue is None and status == 0
         now = time.monotonic()
         self._start_at = now + self._starts.died(pid, status, now)

@@ -27,12 +27,15 @@ from streams.worker import health
 from streams.worker.config import ChildConfig, passed_on
 from streams.worker.parent import Engine
 from streams.worker.partitions import CommitPolicy
+from streams.worker.starting import told_together
 
 log = logs.get("worker")
 T = TypeVar("T")
 
 #: How long a worker that starts waits for Kafka and the registry before it gives up.
 PATIENCE_S = 30.0
+#: How long the end waits for other processors that are still loading, to say how they fared.
+GATHER_S = 10.0
 
 
 class Worker:
@@ -52,7 +55,7 @@ class Worker:
         self._device = device or settings.device
         self._policy = commit_policy or CommitPolicy()
         self._engines: list[Engine] = []
-        self._fault: BaseException | None = None
+        self._faults: dict[str, BaseException] = {}  # by processor
         self._kafka = reach(settings)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
 
@@ -82,8 +85,8 @@ class Worker:
             self._run_engines(stop)
         finally:
             scratch.remove()
-        if self._fault is not None:
-            raise self._fault
+        if self._faults:
+            raise self._fault()
         return ExitCode.OK
 
     def _run_engines(self, stop: threading.Event) -> None:
@@ -104,8 +107,25 @@ class Worker:
         try:
             engine.run(stop)
         except BaseException as error:  # noqa: BLE001 - raised again by `run`, on the caller's thread
-            self._fault = self._fault or error
+            self._faults[engine.processor] = error
+            if isinstance(error, StartupError):
+                self._hear_of_the_others(stop)
             stop.set()
+
+    def _hear_of_the_others(self, stop: threading.Event) -> None:
+        """One processor can't start. Give the others a moment to, so that what we say names all that are broken."""
+        until = time.monotonic() + GATHER_S
+        while time.monotonic() < until and not all(
+            engine.could_start or engine.processor in self._faults for engine in self._engines
+        ):
+            if stop.wait(0.1):
+                return
+
+    def _fault(self) -> BaseException:
+        """What ended the worker."""
+        others = [engine for engine in self._engines if engine.processor not in self._faults]
+        started = [engine.processor for engine in others if engine.could_start]
+        return told_together(self._faults, started, [e.processor for e in others if not e.could_start])
 
     def _config(self, made: AnyContract, scratch: Path) -> ChildConfig:
         names = self._settings.topics
