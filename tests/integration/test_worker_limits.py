@@ -1,0 +1,97 @@
+"""Limits on a real log: killed, replaced and blamed processes, and jobs of which none is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from schemas import headers
+from schemas.errors import ExitCode
+from schemas.headers import request_headers
+from schemas.records import EchoInput, JobHeader
+from streams.log import topics
+from streams.settings import Settings
+from tests.harness.services import Service, running
+from tests.integration.test_worker import Log, executions, outcome
+from tests.integration.test_worker import header as echo_header
+from tests.unit.streams.worker.killer import KILLER, installed
+
+pytestmark = pytest.mark.stack
+
+MOODY = "tests.unit.streams.worker.moody"
+
+
+def header(**changed: object) -> JobHeader:
+    return echo_header(processor="killer", **changed)
+
+
+def ask(log: Log, words: str, **changed: object) -> str:
+    """A request for it, with the headers that our producers give; its job's id."""
+    job = header(**changed)
+    given = {name: value.decode() for name, value in request_headers(job, source="test")}
+    log.raw(log.request(job, EchoInput(words)), given)
+    return job.job_id
+
+
+@pytest.fixture
+def log(settings: Settings) -> Iterator[Log]:
+    topics.apply(settings, [KILLER])
+    made = Log(settings, KILLER)
+    yield made
+    made.close()
+
+
+def test_each_job_that_can_not_go_on_ends_by_its_own_fault_and_the_others_complete(
+    log: Log, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Moody", MOODY)))
+    good = [ask(log, f"good {n}") for n in range(3)]
+    late = ask(log, "stubborn", hard_limit_ms=300, max_attempts=1)
+    killer = ask(log, "kill")
+    good += [ask(log, f"good {n}") for n in range(3, 12)]
+    with running(settings, ["worker", "killer"]):
+        log.read_results_of({*good, killer, late})
+        overtaken = ask(log, "stubborn", deadline=datetime.now(UTC) + timedelta(milliseconds=500))
+        log.read_results_of({overtaken})
+    assert {outcome(log, job) for job in good} == {("succeeded", None)}
+    assert outcome(log, late) == ("failed", "TIMEOUT_ERROR")
+    assert outcome(log, overtaken) == ("failed", "DEADLINE_EXCEEDED")
+    assert outcome(log, killer) == ("failed", "WORKER_LOST")
+    assert executions(log, killer) in ([3], [4]), "three deaths, and perhaps one start beside the late one"
+    log.read_until(lambda: bool(log.dead))
+    ((_, told),) = log.dead
+    assert (told[headers.JOB], told[headers.DL_REASON]) == (killer.encode(), b"WORKER_LOST")
+
+
+@pytest.mark.parametrize("processor", ["Brief", "Leaky"])
+def test_a_worker_whose_child_is_replaced_again_and_again_loses_nothing(
+    processor: str, log: Log, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", processor, MOODY)))
+    with running(settings, ["worker", "killer"]) as (service,):
+        jobs = {ask(log, words) for _ in range(2) for words in ["who"] * 20 + ["leak 300"]}
+        log.read_results_of(jobs)
+        first = {plain["output"]["message"] for (plain,) in log.results.values()}
+        jobs |= {ask(log, "who") for _ in range(20)}
+        log.read_results_of(jobs)
+        assert service.stop() == ExitCode.OK
+    assert {outcome(log, job) for job in jobs} == {("succeeded", None)}
+    assert {number for job in jobs for number in executions(log, job)} == {1}
+    assert first
+    assert '"event": "child_retires"' in service.log.read_text()
+    assert '"event": "child_died"' not in service.log.read_text()
+
+
+def test_a_worker_names_the_processor_that_can_not_start_and_those_that_could(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Leaving", MOODY)))
+    topics.apply(settings, [KILLER])
+    service = Service(settings, ["worker", "killer", "echo"])
+    assert service.process.wait(60) == ExitCode.INTERNAL
+    said = service.log.read_text()
+    for words in ("'killer'", "SystemExit: 7", "Traceback", "exit status 1", "other processors 'echo' could start"):
+        assert words in said, words
