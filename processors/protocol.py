@@ -8,6 +8,20 @@
 An exception from `prepare` or `finish` is that job's alone. One from `run` is the batch's: the engine bisects it until the
 bad job stands alone; return a `JobError` in an item's place when the batch can say itself which item is bad.
 
+Three more methods a processor may have; the engine asks for each by its name:
+
+    warm_up  once per process, after `load` and before any job: what makes the first job slow. Loud on failure.
+    cost     `cost(item) -> float`, of what `prepare` gave: pixels, tokens, seconds of audio. A batch costs no more than
+             `Batch.max_cost` together; an item that is dearer runs alone.
+    bucket   `bucket(item) -> Hashable`: only items of one bucket run together, e.g. those of one shape. Keep the kinds few:
+             what has run out of memory is remembered for each.
+
+An exception from `cost` or `bucket` is that job's alone, as one from `prepare`.
+
+Versions side by side: each is a class with the same `name` and its own `version`, under the entry points `<name>` and
+`<name>@<label>`. SLUICE_ROLLOUT says which are loaded, and which share of the jobs each gets. `threads`, `lanes`, `in_flight`,
+`order` and custody are the default version's; batches, limits and retries each version's own.
+
 `run` is given no context. Where a batch takes long enough to be worth stopping, let `prepare` put the job's context into the
 item it returns: `run` asks `item.ctx.cancelled()` between its steps and returns a `JobCancelled` in that item's place.
 """

@@ -95,7 +95,8 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class ResultInfo:
-    """What a worker says of one attempt; a candidate until the sink lets it win."""
+    """What a worker says of one attempt; a candidate until the sink lets it win. `device_note`: why the device is not the one
+    that `auto` would have taken; None where it is."""
 
     disposition: str
     worker_id: str
@@ -111,6 +112,7 @@ class ResultInfo:
     code_version: str = ""
     input_sha256: str = ""
     output_refs: list[Claim] = field(default_factory=list)
+    device_note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

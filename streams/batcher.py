@@ -78,6 +78,10 @@ class Batcher(Generic[T]):
         dearest = min(inf if allowed is None else allowed, self._learned.get(bucket, (inf, inf))[1])
         return None if dearest == inf else dearest
 
+    def full(self) -> bool:
+        """Whether a batch would be closed for its size or cost."""
+        return any(shelf.full() for shelf in self._shelves.values())
+
     def add(self, item: T, now: float, lane: int = LIVE, bucket: Hashable = None, cost: float = 0.0) -> None:
         shelf = self._shelves.get(bucket)
         if shelf is None:

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.errors import Unreachable, UsageError
 from schemas.topics import TopicNames
+from streams.rollout import Rollout, parse_rollout
 
 #: Written by `sluice up`: the local stack's addresses, by the names of the environment variables.
 STACK_ENV_FILE = "stack-env.json"
@@ -28,6 +29,10 @@ def default_home() -> Path:
         if (folder / ".sluice").is_dir() or (folder / "pyproject.toml").exists():
             return folder / ".sluice"
     return here / ".sluice"
+
+
+#: Addresses that keep the names everybody gives them.
+_USUAL = ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL")
 
 
 def _usual(name: str) -> AliasChoices:
@@ -65,6 +70,9 @@ class Settings(BaseSettings):
     max_batch: int | None = Field(None, ge=1)
     #: Seconds that a processor may take to load before its worker gives up, with the place where it hangs.
     load_timeout_s: float = Field(300.0, gt=0)
+    #: Versions of processors side by side: `segmentation=1.0.0,2.0.0:10;embed=2` (streams/rollout.py). A processor that is not
+    #: named runs the version of its plain entry point.
+    rollout: str = ""
     #: Seconds that a stopping service may take to finish what it holds.
     drain_s: float = Field(25.0, ge=0)
 
@@ -99,6 +107,17 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("rollout")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        parse_rollout(value)
+        return value
+
+    @property
+    def rollouts(self) -> dict[str, Rollout]:
+        """SLUICE_ROLLOUT, by processor."""
+        return parse_rollout(self.rollout)
 
     @property
     def topics(self) -> TopicNames:
@@ -142,9 +161,10 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"]).upper()
+        name = field if field in _USUAL else f"SLUICE_{field}"
         raise UsageError(
-            f"The setting {field.upper()} can't be used: {first['msg']}.",
+            f"The setting {name} can't be used: {first['msg'].removeprefix('Value error, ')}.",
             next_step="See docs/operations.md for every setting.",
         ) from error
 

@@ -1,27 +1,30 @@
-"""The child's workbench: what runs now, what waits. It owns the device's thread; with `policy.threads`, CPU work overlaps.
+"""The child's workbench: what waits, what comes in, and the steps that every way of working shares.
 
 Everything that happens reaches it through one inbox: frames from the parent, and what the CPU threads have finished. Only a
 cancel does not wait its turn: what waits is answered by the thread that hears it, while the device works on.
+
+`inline.py` does all steps in the device's own thread; `overlap.py` prepares and finishes beside it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from processors.policy import Policy
 from schemas.errors import ErrorCode, Unreachable
 from streams import logs
 from streams.batcher import Batcher
+from streams.lanes import LaneQueue
 from streams.worker.frames import Answer, Flag, JobFrame, Kind, unpack_jobs, unpack_slots
 from streams.worker.intake import Task
-from streams.worker.workshop import Workshop
+from streams.worker.workshop import Workshop, hard_limit
 
 log = logs.get("worker")
 
@@ -37,64 +40,43 @@ class Outbox(Protocol):
 
     def dropped(self, slots: list[int]) -> None: ...
 
+    def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
+        """The device ran out of memory: from now on no batch of this bucket is larger or dearer."""
+        ...
+
 
 #: Frames from the parent, a JobFrame that comes back after waiting for its schema, a Task that is prepared, the number of
 #: jobs that the CPU threads are through with, an exception that ends the process; None when the parent's pipe is closed.
 Inbox = SimpleQueue[Any]
 
 
-class Bench:
-    """`open` before `work`. What waits is touched by the device's thread and by `cancel`, each with the lock."""
+class Bench(ABC):
+    """What waits is touched by the threads that work and by `cancel`, each with the lock."""
 
-    def __init__(self, policy: Policy, outbox: Outbox) -> None:
-        self._policy = policy
-        self._outbox = outbox
-        self._lock = threading.Lock()  # guards the three queues; taken once a batch
-        self._ready: Batcher[Any] = Batcher(policy.batch)  # frames; with threads, prepared tasks
-        self._waiting: deque[JobFrame] = deque()  # with threads: not yet given to one
-        self._alone: deque[JobFrame] = deque()
-        self._busy = 0  # jobs that CPU threads have, or that wait prepared
-        self._fetcher = ThreadPoolExecutor(1, "fetch")
-        self._pool = ThreadPoolExecutor(policy.threads, "prepare") if policy.threads else None
-
-    def open(self, shop: Workshop) -> None:
+    def __init__(self, shop: Workshop, outbox: Outbox) -> None:
         self._shop = shop
+        self._outbox = outbox
+        self._policy = shop.models.default.policy
+        self._lock = threading.Lock()  # guards the queues; taken once a batch
+        self._alone: deque[JobFrame] = deque()
+        self._waiting: LaneQueue[JobFrame] = LaneQueue(self._policy.lanes)  # to be prepared
+        self._ready: Batcher[Any] = Batcher(self._policy.batch, self._policy.lanes, shop.models.batch_of)
+        self._room = 2 * shop.models.largest_batch  # prepared jobs cost memory: the batch that runs, and the next one
+        self._busy = 0  # jobs between the start of `prepare` and the end of `finish`
+        self._inbox: Inbox = SimpleQueue()
+        self._fetcher = ThreadPoolExecutor(1, "fetch")
 
-    def out_of_memory(self, tasks: Sequence[Task]) -> None:
-        """The device could not hold these together."""
-        self._ready.lower((len(tasks) + 1) // 2)
-        log.warning("out_of_memory", batch_size=len(tasks), batch_size_from_now=self._ready.ceiling())
-
+    @abstractmethod
     def work(self, inbox: Inbox) -> None:
-        """Until the parent closes its pipe."""
-        self._inbox = inbox
-        while self._absorb():
-            self._step()
+        """Until the parent closes its pipe. Raises what must end the process."""
 
-    # ── what comes in ──
-
-    def _absorb(self) -> bool:
-        """Take in what has happened; waits only while there is nothing to do. False at the end."""
-        try:
-            event = self._inbox.get(block=not self._could_work())
-            with self._lock:
-                while event is not None:
-                    self._take_in(event)
-                    event = self._inbox.get_nowait()
-        except Empty:
-            return True
-        return False
-
-    def _could_work(self) -> bool:
-        if self._pool is None:
-            return bool(self._alone or len(self._ready))
-        return bool(len(self._ready) or (self._alone and not self._busy) or self._may_start())
+    # ── what comes in (with the lock) ──
 
     def _take_in(self, event: Any) -> None:
         if isinstance(event, JobFrame):
             self._enqueue(event)
         elif isinstance(event, Task):
-            self._ready.add(event, time.monotonic())
+            self._add_prepared(event)
         elif isinstance(event, int):
             self._busy -= event
         elif isinstance(event, BaseException):
@@ -110,19 +92,32 @@ class Bench:
             frame = _called_off(frame)
         if frame.flags & Flag.ALONE:
             self._alone.append(frame)
-        elif self._pool is None:
-            self._ready.add(frame, time.monotonic())
         else:
-            self._waiting.append(frame)
+            self._queue(frame)
+
+    def _queue(self, frame: JobFrame) -> None:
+        self._waiting.add(frame, frame.lane)
+
+    def _add_prepared(self, task: Task) -> None:
+        self._ready.add(task, time.monotonic(), task.frame.lane, task.bucket, task.cost)
 
     def _drop(self, slots: frozenset[int]) -> None:
-        """Take out what has not begun, and say which: a worker that stops must know what another is to run instead."""
-        dropped = [frame.slot for frame in (*self._waiting, *self._alone) if frame.slot in slots]
-        self._waiting = deque(frame for frame in self._waiting if frame.slot not in slots)
+        """Take out what the device has not begun, and say which: a worker that stops must know what another is to run."""
+        frames, tasks = self._take_out(slots)
+        for task in tasks:
+            self._busy -= 1
+            self._shop.forget(task)
+        self._outbox.dropped([frame.slot for frame in frames] + [task.frame.slot for task in tasks])
+
+    def _take_out(self, slots: Iterable[int]) -> tuple[list[JobFrame], list[Task]]:
+        """Take the jobs in these slots from the queues."""
+        frames = [frame for frame in self._alone if frame.slot in slots]
         self._alone = deque(frame for frame in self._alone if frame.slot not in slots)
-        if self._pool is None:
-            dropped += [frame.slot for frame in self._ready.drop(lambda frame: frame.slot in slots)]
-        self._outbox.dropped(dropped)
+        frames += self._waiting.drop(lambda frame: frame.slot in slots)
+        tasks: list[Task] = []
+        for found in self._ready.drop(lambda item: _slot(item) in slots):
+            tasks.append(found) if isinstance(found, Task) else frames.append(found)
+        return frames, tasks
 
     # ── cancel (the thread that hears the parent) ──
 
@@ -133,12 +128,13 @@ class Bench:
         with self._lock:
             self._take_in_early()
             frames, tasks = self._take_out(asked)
+            asked -= {frame.slot for frame in frames} | {task.frame.slot for task in tasks}
             self._shop.stops.ask(asked)
         answers = [self._shop.cancelled(task) for task in tasks]
         for frame in frames:
             self._answer_called_off(_called_off(frame), answers)
         self._outbox.answers(answers)
-        inbox.put(len(tasks))  # this also wakes the device's thread, which may wait though we have filled its queues
+        inbox.put(len(tasks))  # this also wakes a thread that waits for work, though we have filled its queues
 
     def _answer_called_off(self, frame: JobFrame, answers: list[Answer]) -> None:
         if self._readable(frame) and isinstance(answer := self._shop.open(frame), Answer):
@@ -157,48 +153,36 @@ class Bench:
         for fault in faults:
             self._inbox.put(fault)
 
-    def _take_out(self, asked: set[int]) -> tuple[list[JobFrame], list[Task]]:
-        """Take the jobs in these slots from the queues."""
-        frames = [frame for frame in (*self._waiting, *self._alone) if frame.slot in asked]
-        self._waiting = deque(frame for frame in self._waiting if frame.slot not in asked)
-        self._alone = deque(frame for frame in self._alone if frame.slot not in asked)
-        tasks: list[Task] = []
-        for found in self._ready.drop(lambda item: _slot(item) in asked):
-            tasks.append(found) if isinstance(found, Task) else frames.append(found)
-        asked.difference_update(frame.slot for frame in frames)
-        asked.difference_update(task.frame.slot for task in tasks)
-        return frames, tasks
-
-    # ── what is done ──
-
-    def _step(self) -> None:
-        with self._lock:
-            if self._alone and not self._busy:
-                batch: list[Any] = [self._alone.popleft()]
-                inline = True
-            else:
-                inline = self._pool is None
-                batch = self._ready.take(time.monotonic(), idle=True)
-                if self._pool is not None:
-                    self._start_preparing(self._pool)
-        if inline:
-            self._run_inline(batch)
-        elif self._pool is not None:
-            self._run_prepared(self._pool, batch)
+    # ── the steps ──
 
     def _run_inline(self, frames: list[JobFrame]) -> None:
         """All steps in this thread: light work, or a job that must be alone in the process."""
         frames = [frame for frame in frames if self._readable(frame)]
         if not frames:
             return
-        self._announce([frame.slot for frame in frames])
+        self._outbox.started([frame.slot for frame in frames], self._policy.limits.hard_ms)
         answers: list[Answer] = []
         tasks = [task for frame in frames if (task := self._opened(frame, answers)) is not None]
         tasks = [task for task in tasks if not self._refused(task, answers)]
         if tasks:
-            outcomes = self._shop.run(tasks)
+            outcomes = self._run(tasks)
             answers += map(self._shop.finish, tasks, outcomes)
         self._outbox.answers(answers)
+
+    def _prepared(self, frame: JobFrame) -> Task | None:
+        """A task that may go to the device; None for a job that was answered, or that waits for its schema."""
+        if not self._readable(frame):
+            return None
+        self._outbox.started([frame.slot], None)
+        task = self._shop.open(frame)
+        if isinstance(task, Answer):
+            self._outbox.answers([task])
+            return None
+        self._limit_anew([task])
+        answer = self._shop.prepare(task)
+        if answer is not None:
+            self._outbox.answers([answer])
+        return task if answer is None else None
 
     def _opened(self, frame: JobFrame, answers: list[Answer]) -> Task | None:
         opened = self._shop.open(frame)
@@ -216,8 +200,27 @@ class Bench:
             answers.append(answer)
         return answer is not None
 
-    def _announce(self, slots: list[int]) -> None:
-        self._outbox.started(slots, self._policy.limits.hard_ms)
+    def _run(self, tasks: Sequence[Task]) -> list[Any]:
+        return self._shop.run(tasks, self._did_not_fit, self._limit_anew)
+
+    def _limit_anew(self, tasks: Sequence[Task]) -> None:
+        """Hard limits are on one run of the device, not on the wait for it, nor on the runs that find a bad neighbour."""
+        by_limit: dict[int | None, list[int]] = {}
+        for task in tasks:
+            by_limit.setdefault(hard_limit(task), []).append(task.frame.slot)
+        for limit, slots in by_limit.items():
+            if limit is not None:
+                self._outbox.started(slots, limit)
+
+    def _did_not_fit(self, tasks: Sequence[Task]) -> None:
+        """The device could not hold these together: remember it, for jobs like them."""
+        bucket, cost = tasks[0].bucket, sum(task.cost for task in tasks)
+        with self._lock:
+            self._ready.lower((len(tasks) + 1) // 2, bucket, cost / 2)
+            max_size, max_cost = self._ready.ceiling(bucket), self._ready.dearest(bucket)
+        told = bucket_name(bucket)
+        log.warning("out_of_memory", batch_size=len(tasks), bucket=told, max_size=max_size, max_cost=max_cost)
+        self._outbox.ceiling(told, max_size, max_cost)
 
     # ── unseen schemas ──
 
@@ -243,41 +246,6 @@ class Bench:
             else:
                 self._inbox.put(frame)
 
-    # ── with CPU threads ──
-
-    def _may_start(self) -> bool:
-        """Prepared jobs cost memory: hold the batch that runs, the next one and what the threads are at, no more."""
-        room = 2 * self._ready.ceiling() + self._policy.threads
-        return bool(self._waiting) and not self._alone and self._busy < room
-
-    def _start_preparing(self, pool: ThreadPoolExecutor) -> None:
-        while self._may_start():
-            self._busy += 1
-            self._submit(pool, self._prepare, self._waiting.popleft())
-
-    def _prepare(self, frame: JobFrame) -> None:
-        if not self._readable(frame):
-            self._inbox.put(1)
-            return
-        self._announce([frame.slot])
-        answers: list[Answer] = []
-        task = self._opened(frame, answers)
-        if task is None or self._refused(task, answers):
-            self._outbox.answers(answers)
-            self._inbox.put(1)
-        else:
-            self._inbox.put(task)
-
-    def _run_prepared(self, pool: ThreadPoolExecutor, tasks: list[Task]) -> None:
-        if not tasks:
-            return
-        for task in tasks:  # the limit is on the device's work, not on the wait for it
-            limit = self._shop.hard_limit(task.job.header)
-            self._outbox.started([task.frame.slot], limit)
-        outcomes = self._shop.run(tasks)
-        for task, outcome in zip(tasks, outcomes, strict=True):
-            self._submit(pool, self._finish, task, outcome)
-
     def _submit(self, pool: ThreadPoolExecutor, step: Callable[..., None], *args: Any) -> None:
         """A fault of the engine's own in a thread must end the process, not vanish in a future."""
         pool.submit(step, *args).add_done_callback(self._surface)
@@ -286,9 +254,11 @@ class Bench:
         if (error := future.exception()) is not None:
             self._inbox.put(error)
 
-    def _finish(self, task: Task, outcome: Any) -> None:
-        self._outbox.answers([self._shop.finish(task, outcome)])
-        self._inbox.put(1)
+
+def bucket_name(bucket: Hashable) -> str:
+    """For people: the version, and what the processor's `bucket` said, where it did."""
+    parts = bucket if isinstance(bucket, tuple) else ()
+    return "/".join(str(part) for part in parts if part is not None)[:100]
 
 
 def _slot(item: JobFrame | Task) -> int:

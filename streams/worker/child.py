@@ -13,14 +13,12 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
-from processors.policy import Order, Policy
-from processors.protocol import AnyProcessor
+from processors.policy import Order
 from schemas.avsc import request_schema, result_schema
 from schemas.codec import Codec
 from schemas.contract import contract
@@ -31,11 +29,12 @@ from streams import compose, logs
 from streams.settings import Settings
 from streams.worker import frames, starting, words
 from streams.worker.bench import Bench, Inbox
+from streams.worker.benches import bench_for
 from streams.worker.config import ChildConfig, PinnedRegistry
-from streams.worker.context import WorkerLoadContext
 from streams.worker.frames import Answer, Kind
 from streams.worker.intake import Intake
-from streams.worker.loading import load_processor
+from streams.worker.loading import Loaded, load_versions
+from streams.worker.models import Model, Models, capped
 from streams.worker.results import Judge, Origin, ResultWriter
 from streams.worker.workshop import Workshop
 
@@ -63,6 +62,10 @@ class Outlet:
 
     def dropped(self, slots: list[int]) -> None:
         self.send(frames.write_frame(Kind.DROPPED, [frames.pack_slots(slots)]))
+
+    def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
+        told = {"bucket": bucket, "max_size": max_size, "max_cost": max_cost}
+        self.send(frames.json_frame(Kind.CEILING, told))
 
     def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
         stage, percent, message = words.word(stage, percent, message)
@@ -103,54 +106,54 @@ def main(argv: list[str]) -> int:
 def _set_up(config: ChildConfig, outlet: Outlet) -> tuple[Bench, dict[str, Any]]:
     settings = Settings(**config.settings)
     logs.configure(settings.log_level, settings.log_format, service="worker-child", worker=config.worker_id)
+    rollout = settings.rollouts.get(config.processor)
     with starting.watched(Path(config.scratch), os.getpid(), settings.load_timeout_s):
-        processor, loaded = load_processor(config.processor, config.device, settings.weights_dir)
-    policy = _capped(processor.policy, settings.max_batch)
-    bench = Bench(policy, outlet)
-    shop = _workshop(config, settings, processor, loaded, outlet, bench)
-    bench.open(shop)
-    return bench, _readiness(processor, policy, loaded)
+        loaded = load_versions(config.processor, rollout, config.device, settings.weights_dir)
+    shop = _workshop(config, settings, loaded, outlet)
+    return bench_for(shop, outlet), _readiness(shop.models, loaded)
 
 
-def _workshop(
-    config: ChildConfig,
-    settings: Settings,
-    processor: AnyProcessor,
-    loaded: WorkerLoadContext,
-    outlet: Outlet,
-    bench: Bench,
-) -> Workshop:
+def _workshop(config: ChildConfig, settings: Settings, loaded: list[Loaded], outlet: Outlet) -> Workshop:
     made, names = contract(config.processor), TopicNames(settings.topic_prefix)
     codec = Codec(PinnedRegistry(compose.registry(settings), config.schema_ids))
     asked, given = request_schema(made), result_schema(made)
     request = codec.encoder(f"{names.requests(made.name)}-value", asked)
     result = codec.encoder(f"{names.results(made.name)}-value", given)
     splice = HeaderSplice(request, asked, result, given)
-    origin = Origin(
+
+    def model(one: Loaded) -> Model:
+        processor = one.processor
+        writer = ResultWriter(result, splice, _origin(config, one), Judge(processor.policy))
+        return Model(processor, capped(processor.policy, settings.max_batch), writer)
+
+    models = Models([model(one) for one in loaded], settings.rollouts.get(config.processor))
+    ordered = models.default.policy.order is not Order.NONE
+    intake = Intake(codec, made, request, splice, models.default.writer, ordered=ordered)
+    return Workshop(models, intake, compose.object_store(settings), Path(config.scratch), outlet.progress)
+
+
+def _origin(config: ChildConfig, loaded: Loaded) -> Origin:
+    return Origin(
         worker_id=config.worker_id,
-        device=loaded.used_device,
-        model_version=processor.version,
-        model_sha256=processor.model_sha256 or None,
+        device=loaded.context.picked.name,
+        device_note=loaded.context.picked.fallback,
+        model_version=loaded.processor.version,
+        model_sha256=loaded.processor.model_sha256 or None,
         code_version=version("sluice"),
         topics=tuple((name, topic_id) for name, topic_id in config.topics),
     )
-    writer = ResultWriter(result, splice, origin, Judge(processor.policy))
-    intake = Intake(codec, made, request, splice, writer, ordered=processor.policy.order is not Order.NONE)
-    store = compose.object_store(settings)
-    return Workshop(processor, intake, writer, store, Path(config.scratch), outlet.progress, bench.out_of_memory)
 
 
-def _capped(policy: Policy, max_batch: int | None) -> Policy:
-    if max_batch is None or max_batch >= policy.batch.max_size:
-        return policy
-    return replace(policy, batch=replace(policy.batch, max_size=max_batch))
-
-
-def _readiness(processor: AnyProcessor, policy: Policy, loaded: WorkerLoadContext) -> dict[str, Any]:
-    """What the parent needs to know of the policy: it never imports a processor itself."""
+def _readiness(models: Models, loaded: list[Loaded]) -> dict[str, Any]:
+    """What the parent needs to know of the policy, and what operators are shown: it never imports a processor itself."""
+    policy = models.default.policy
+    picked = loaded[0].context.picked
     return {
-        "version": processor.version,
-        "device": loaded.used_device,
+        "version": models.default.version,
+        "versions": models.shares,  # by version, the per cent of jobs
+        "device": picked.name,
+        "device_reason": picked.reason,
+        "device_fallback": picked.warning,
         "custody": policy.custody.value,
         "in_flight": policy.in_flight,
         "executions": policy.limits.executions,

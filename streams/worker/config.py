@@ -16,6 +16,7 @@ PASSED_ON = {
     "topic_prefix",
     "weights_dir",
     "max_batch",
+    "rollout",
     "load_timeout_s",
     "log_level",
     "log_format",

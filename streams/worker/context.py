@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,15 @@ log = logs.get("worker")
 Tell = Callable[[int, str, float | None, str], None]
 
 
+@cache
+def _pick(wanted: str) -> devices.Device:
+    """Once for all versions in a process: a kernel is run for it, and an operator is told once."""
+    picked = devices.pick_device(wanted)
+    say = log.warning if picked.warning else log.info
+    say("device", device=picked.name, reason=picked.reason)
+    return picked
+
+
 class WorkerLoadContext:
     """`device` is looked for when first asked: a processor that never asks does not pay for importing torch."""
 
@@ -31,18 +40,18 @@ class WorkerLoadContext:
         self._processor = processor
         self._wanted = device
         self._weights_dir = weights_dir
+        #: What was found when the processor asked.
+        self.picked = devices.Device("cpu", "the processor asks for no device")
 
     @cached_property
     def device(self) -> str:
-        picked = devices.pick_device(self._wanted)
-        say = log.warning if picked.warning else log.info
-        say("device", device=picked.name, reason=picked.reason)
-        return picked.name
+        self.picked = _pick(self._wanted)
+        return self.picked.name
 
     @property
     def used_device(self) -> str:
         """The device the processor asked for; "cpu" when it never did."""
-        return str(self.__dict__.get("device", "cpu"))
+        return self.picked.name
 
     def weights(self, name: str, sha256: str) -> Path:
         beside = weights.weights_beside(self._processor)

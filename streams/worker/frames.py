@@ -26,7 +26,8 @@ DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Di
 class Kind(IntEnum):
     """From the parent: CONFIG once, JOBS, DROP, CANCEL, RETIRE. From the child: READY or BROKEN once, then the others.
 
-    DROPPED answers a DROP: those of the slots whose jobs had not begun, and now never will.
+    DROPPED answers a DROP: those of the slots whose jobs had not begun, and now never will. CEILING: what was learned of the
+    device's memory.
     """
 
     CONFIG = 1
@@ -40,6 +41,7 @@ class Kind(IntEnum):
     CANCEL = 9
     DROPPED = 10
     RETIRE = 11
+    CEILING = 12
 
 
 class Flag(IntEnum):

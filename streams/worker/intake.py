@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from processors.protocol import Job
 from schemas import headers
@@ -35,6 +36,9 @@ from streams.worker.context import WorkerJobContext
 from streams.worker.frames import Answer, Flag, JobFrame
 from streams.worker.results import ResultWriter, Stopwatch, header_from_told, told_headers
 
+if TYPE_CHECKING:
+    from streams.worker.models import Model
+
 #: As schemas.ids.is_job_id; every job passes here, and making a UUID of it costs ten times as much.
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -58,9 +62,12 @@ class Task:
     frame: JobFrame
     job: Job[Any]
     context: WorkerJobContext
+    model: Model
     clock: Stopwatch = field(default_factory=Stopwatch)
     item: Any = None
     header: bytes | None = None
+    bucket: Hashable = None
+    cost: float = 0.0
 
 
 class Opened(NamedTuple):

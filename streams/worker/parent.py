@@ -32,6 +32,9 @@ WAIT_S = 0.1
 #: How long the loop waits for a bulk place before it looks at the live lane again.
 LOOK_AT_LIVE_S = 0.005
 
+#: What a child says of itself that operators are shown; None until it is ready.
+SHOWN = ("version", "versions", "device", "device_reason", "device_fallback")
+
 
 class Engine:
     """Runs one processor until told to stop."""
@@ -77,6 +80,8 @@ class Engine:
             "joined_s": None if self._joined_at is None else time.monotonic() - self._joined_at,
             "child_rss": self._supervisor.resident,
             "recycled": self._supervisor.recycled,
+            **{name: self._supervisor.about.get(name) for name in SHOWN},
+            "ceilings": self._supervisor.ceilings,
         }
 
     def run(self, stop: threading.Event) -> None:

@@ -52,10 +52,11 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is the same in every result of one child."""
+    """What is the same in every result of one version in one child."""
 
     worker_id: str
     device: str
+    device_note: str | None
     model_version: str
     model_sha256: str | None
     code_version: str
@@ -179,6 +180,7 @@ class ResultWriter:
                 "disposition": disposition.value,
                 "worker_id": origin.worker_id,
                 "device": origin.device,
+                "device_note": origin.device_note,
                 "timings": _timings(frame, clock),
                 "execution": frame.execution,
                 "sequence": LAST,

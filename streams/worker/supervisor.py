@@ -61,6 +61,9 @@ class Supervisor:
         self.deadline_of: Callable[[Held], datetime | None] = deadlines.by_headers
         self.restarts = 0
         self.recycled = 0
+        #: What the newest child said of itself when it was ready; by bucket, what it learned that the device can hold.
+        self.about: dict[str, Any] = {}
+        self.ceilings: dict[str, dict[str, Any]] = {}
 
     @property
     def pid(self) -> int | None:
@@ -185,11 +188,15 @@ class Supervisor:
                 self._running.tell(told["slot"], told["stage"], told["percent"], told["message"])
         elif kind is Kind.DROPPED:
             self._ledger.give_back(frames.unpack_slots(body))
+        elif kind is Kind.CEILING:
+            told = json.loads(body)
+            self.ceilings = {**self.ceilings, told.pop("bucket"): told}
         elif kind is Kind.READY:
             told = json.loads(body)
             self._starts.ready()
             self._wear.fresh(told, child.resident)
             child.ready = told
+            self.about, self.ceilings = told, {}
             self._spoke.set()
         elif kind is Kind.BROKEN:
             told = json.loads(body)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaException, TopicCollection
 
 from schemas.avsc import request_schema, result_schema, self_contained
-from schemas.contract import AnyContract, contract
+from schemas.contract import AnyContract, contract, known_processors, unknown_processor
 from schemas.errors import ExitCode, SluiceError, StartupError, UnknownSchema, Unreachable
 from schemas.ids import new_id
 from streams import compose, logs
@@ -52,6 +52,9 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._contracts = [contract(name) for name in processors]
+        for name in settings.rollouts:
+            if name not in known_processors():
+                raise unknown_processor(name)
         self._device = device or settings.device
         self._policy = commit_policy or CommitPolicy()
         self._engines: list[Engine] = []

@@ -12,40 +12,32 @@ from typing import Any
 
 from connectors.objects import ClaimStore
 from processors import devices
-from processors.protocol import AnyProcessor, Job
-from schemas.errors import JobCancelled, JobError
-from schemas.records import JobHeader
+from processors.protocol import Job
+from schemas.errors import JobCancelled, JobError, ModelNotFound
 from streams import logs
 from streams.worker.bisect import as_out_of_memory, is_out_of_memory, run_all
 from streams.worker.context import Tell, WorkerJobContext
 from streams.worker.frames import Answer, JobFrame
 from streams.worker.intake import Intake, Opened, Task, soft_deadline
-from streams.worker.results import ResultWriter, now_us
+from streams.worker.models import Models
+from streams.worker.results import Stopwatch, now_us
 from streams.worker.stops import Stops
 
 log = logs.get("worker")
 
+#: Hears of the jobs of a batch.
+Hear = Callable[[Sequence[Task]], None]
+
 
 class Workshop:
-    """One processor, loaded, with everything its jobs need."""
+    """One processor, loaded in each of its versions, with everything its jobs need."""
 
-    def __init__(
-        self,
-        processor: AnyProcessor,
-        intake: Intake,
-        writer: ResultWriter,
-        store: ClaimStore,
-        scratch: Path,
-        tell: Tell,
-        on_out_of_memory: Callable[[Sequence[Task]], None],
-    ) -> None:
-        self._processor = processor
+    def __init__(self, models: Models, intake: Intake, store: ClaimStore, scratch: Path, tell: Tell) -> None:
+        self.models = models
         self._intake = intake
-        self._writer = writer
         self._store = store
         self._scratch = scratch
         self._tell = tell
-        self._on_out_of_memory = on_out_of_memory
         #: Jobs that are to stop, where they have begun.
         self.stops = Stops()
 
@@ -55,7 +47,12 @@ class Workshop:
     def open(self, frame: JobFrame) -> Task | Answer:
         """A task that may run, or the answer of one that may not. Raises Unreachable: try again later."""
         opened = self._intake.read(frame)
-        return opened if isinstance(opened, Answer) else self._task(frame, opened)
+        if isinstance(opened, Answer):
+            return opened
+        try:
+            return self._task(frame, opened)
+        except ModelNotFound as error:
+            return self.models.default.writer.failed(frame, opened.request.header, error, Stopwatch())
 
     def prepare(self, task: Task) -> Answer | None:
         """The CPU work before the device; an answer when it failed."""
@@ -63,21 +60,34 @@ class Workshop:
         task.clock.started_us = now_us()
         try:
             self._stop_if_asked(task)
-            task.item = self._processor.prepare(task.job, task.context)
+            task.item = task.model.processor.prepare(task.job, task.context)
+            if self.models.sort:
+                task.bucket, task.cost = task.model.place(task.item)
         except Exception as error:  # noqa: BLE001 - a processor may raise anything; it is this job's outcome
             return self._failed(task, error)
         task.clock.prepare_ms = _ms_since(began)
         return None
 
-    def run(self, tasks: Sequence[Task]) -> list[Any]:
-        """The device's outcomes, one a task: a raw output or an exception."""
+    def run(self, tasks: Sequence[Task], did_not_fit: Hear, again: Hear) -> list[Any]:
+        """The device's outcomes, one a task: a raw output or an exception. All tasks are of one version.
+
+        `did_not_fit` hears of tasks for which, together, there was no memory; `again` before each further run.
+        """
         began = time.perf_counter()
+        processor, runs = tasks[0].model.processor, 0
 
-        def did_not_fit(start: int, stop: int) -> None:
+        def run(items: Sequence[Any]) -> Sequence[Any]:
+            nonlocal runs
+            runs += 1
+            if runs > 1:
+                again(tasks)
+            return processor.run(items)
+
+        def too_many(start: int, stop: int) -> None:
             devices.release_memory()
-            self._on_out_of_memory(tasks[start:stop])
+            did_not_fit(tasks[start:stop])
 
-        outcomes = run_all(self._processor.run, [task.item for task in tasks], did_not_fit)
+        outcomes = run_all(run, [task.item for task in tasks], too_many)
         took, size = _ms_since(began), len(tasks)
         for task in tasks:
             task.clock.run_ms, task.clock.batch_size = took, size
@@ -91,32 +101,33 @@ class Workshop:
         began = time.perf_counter()
         try:
             self._stop_if_asked(task)
-            output = self._processor.finish(task.job, outcome, task.context)
+            output = task.model.processor.finish(task.job, outcome, task.context)
         except Exception as error:  # noqa: BLE001 - see prepare
             return self._failed(task, error)
         task.clock.finish_ms = _ms_since(began)
-        answer = self._writer.succeeded(
+        answer = task.model.writer.succeeded(
             task.frame, task.job.header, task.header, output, task.clock, task.context.saved
         )
         task.context.close()
         return answer
 
-    def hard_limit(self, header: JobHeader) -> int | None:
-        policy_ms = self._processor.policy.limits.hard_ms
-        return header.hard_limit_ms if header.hard_limit_ms is not None else policy_ms
+    def forget(self, task: Task) -> None:
+        """Somebody else has this job now."""
+        task.context.close()
 
     def _task(self, frame: JobFrame, opened: Opened) -> Task:
         request = opened.request
+        model = self.models.of(request.header)
         context = WorkerJobContext(
             self._store,
             self._scratch,
             self._tell,
-            soft_deadline(request.header, self._processor.policy.limits.soft_ms),
+            soft_deadline(request.header, model.policy.limits.soft_ms),
             slot=frame.slot,
             stops=self.stops,
             deadline=request.header.deadline,
         )
-        return Task(frame, Job(request.header, request.input), context, header=opened.header)
+        return Task(frame, Job(request.header, request.input), context, model, header=opened.header)
 
     def cancelled(self, task: Task) -> Answer:
         """The answer of a job that waited, prepared, when somebody cancelled it."""
@@ -136,7 +147,7 @@ class Workshop:
             error = as_out_of_memory(error)
         if not isinstance(error, JobError):
             _log_bug(task, error)
-        return self._writer.failed(task.frame, task.job.header, error, task.clock)
+        return task.model.writer.failed(task.frame, task.job.header, error, task.clock)
 
 
 def _log_bug(task: Task, error: Exception) -> None:
@@ -151,3 +162,9 @@ def _log_bug(task: Task, error: Exception) -> None:
 
 def _ms_since(began: float) -> float:
     return (time.perf_counter() - began) * 1000
+
+
+def hard_limit(task: Task) -> int | None:
+    """Milliseconds that the device may take: the job's own limit, else its version's."""
+    limit = task.job.header.hard_limit_ms
+    return limit if limit is not None else task.model.policy.limits.hard_ms

@@ -21,10 +21,12 @@ from schemas.plain import to_plain
 from schemas.records import ECHO, EchoInput, EchoOutput, JobHeader, Request
 from schemas.registry import MemoryRegistry
 from schemas.splice import HeaderSplice
+from streams.rollout import Rollout
 from streams.worker import frames
-from streams.worker.bench import Bench
+from streams.worker.benches import bench_for
 from streams.worker.frames import Answer, JobFrame, Kind, Told
 from streams.worker.intake import Intake
+from streams.worker.models import Model, Models
 from streams.worker.results import Judge, Origin, ResultWriter
 from streams.worker.workshop import Workshop
 
@@ -40,6 +42,11 @@ class Upper:
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy or Policy(batch=Batch(4))
         self.batches: list[list[str]] = []
+
+    @property
+    def ran(self) -> list[str]:
+        """Everything that was run, in order."""
+        return [item for batch in self.batches for item in batch]
 
     def load(self, ctx: LoadContext) -> None:
         """Nothing to load."""
@@ -87,6 +94,7 @@ class Outbox:
         self.begun: list[tuple[list[int], int | None]] = []
         self.given: dict[int, Answer] = {}
         self.dropped_slots: list[int] = []
+        self.ceilings: list[tuple[str, int, float | None]] = []
         self._heard = threading.Condition()
 
     def started(self, slots: list[int], hard_ms: int | None) -> None:
@@ -102,6 +110,9 @@ class Outbox:
                 self.given[answer.slot] = answer
             self._heard.notify_all()
 
+    def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
+        self.ceilings.append((bucket, max_size, max_cost))
+
     def wait_for(self, count: int) -> bool:
         with self._heard:
             return self._heard.wait_for(lambda: len(self.given) >= count, 20)
@@ -113,30 +124,34 @@ class Kit:
 
     processor: Upper
     scratch: Path
+    others: Sequence[Upper] = ()
+    rollout: Rollout | None = None
 
     def __post_init__(self) -> None:
         self.registry = Switchable()
         self.codec = Codec(self.registry)
         self.requests = self.codec.encoder(REQUESTS, request_schema(ECHO), register=True)
         results = self.codec.encoder("results.echo-value", result_schema(ECHO), register=True)
-        origin = Origin("w1", "cpu", "7", None, "0.0", (("requests.echo", "tid"), ("requests.echo.bulk", "tid2")))
         splice = HeaderSplice(self.requests, request_schema(ECHO), results, result_schema(ECHO))
-        writer = ResultWriter(results, splice, origin, Judge(self.processor.policy, jitter=lambda: 0.5))
-        intake = Intake(self.codec, ECHO, self.requests, splice, writer)
+        topics = (("requests.echo", "tid"), ("requests.echo.bulk", "tid2"))
+
+        def model(processor: AnyProcessor) -> Model:
+            origin = Origin("w1", "cpu", None, processor.version, processor.model_sha256 or None, "0.0", topics)
+            judge = Judge(processor.policy, jitter=lambda: 0.5)
+            return Model(processor, processor.policy, ResultWriter(results, splice, origin, judge))
+
+        models = Models([model(one) for one in (self.processor, *self.others)], self.rollout)
+        intake = Intake(self.codec, ECHO, self.requests, splice, models.default.writer)
+        shop = Workshop(models, intake, ObjectStore("memory://"), self.scratch, lambda *told: None)
         self.outbox = Outbox()
-        self.bench = Bench(self.processor.policy, self.outbox)
-        self.bench.open(self._workshop(self.processor, intake, writer))
+        self.bench = bench_for(shop, self.outbox)
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self._sent = 0
 
-    def _workshop(self, processor: AnyProcessor, intake: Intake, writer: ResultWriter) -> Workshop:
-        store, tell = ObjectStore("memory://"), lambda *told: None
-        return Workshop(processor, intake, writer, store, self.scratch, tell, self.bench.out_of_memory)
-
-    def send(self, *values: bytes, flags: int = 0, verdict: bytes = b"", told: Told = SILENT) -> None:
+    def send(self, *values: bytes, flags: int = 0, verdict: bytes = b"", told: Told = SILENT, lane: int = 0) -> None:
         jobs = []
         for value in values:
-            jobs.append(JobFrame(self._sent, 1, flags, 0, 3, 100 + self._sent, 5, 6, verdict, told, value))
+            jobs.append(JobFrame(self._sent, 1, flags, lane, 3, 100 + self._sent, 5, 6, verdict, told, value))
             self._sent += 1
         self.inbox.put((Kind.JOBS, b"".join(map(frames.pack_job, jobs))))
 
