@@ -95,18 +95,17 @@ def _loaded(processor: AnyProcessor, device: str, weights_dir: Path | None) -> L
             warm_up()
     except SluiceError as error:
         raise StartupError(
-            f"Processor {name!r} {version} can't start: {error.message}", next_step=error.next_step
+            f"Processor {name!r} (version {version}) can't start: {error.message}", next_step=error.next_step
         ) from error
     except Exception as error:
-        kind = type(processor)
-        raise _broken(f"{name} {version}", f"{kind.__module__}:{kind.__qualname__}", error) from error
+        raise _broken(name, f"version {version}", error) from error
     log.info("loaded", processor=name, version=version, device=context.used_device, seconds=_seconds_since(began))
     return Loaded(processor, context)
 
 
-def _broken(name: str, place: str, error: BaseException) -> StartupError:
+def _broken(name: str, which: str, error: BaseException) -> StartupError:
     return StartupError(
-        f"Processor {name!r} ({place}) can't start: {type(error).__name__}: {error}.\n{traceback.format_exc()}"
+        f"Processor {name!r} ({which}) can't start: {type(error).__name__}: {error}.\n{traceback.format_exc()}"
     )
 
 
