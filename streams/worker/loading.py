@@ -97,7 +97,7 @@ def _loaded(processor: AnyProcessor, device: str, weights_dir: Path | None) -> L
         raise StartupError(
             f"Processor {name!r} (version {version}) can't start: {error.message}", next_step=error.next_step
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _broken(name, f"version {version}", error) from error
     log.info("loaded", processor=name, version=version, device=context.used_device, seconds=_seconds_since(began))
     return Loaded(processor, context)
