@@ -132,6 +132,7 @@ class ProgressRow(NamedTuple):
     owner: str
     stage: str
     percent: float | None
+    message: str = ""
 
 
 class Claimed(NamedTuple):

@@ -122,6 +122,7 @@ class JobView:
     owner: str | None
     stage: str | None
     percent: float | None
+    message: str | None
     due_at: datetime | None
     due_kind: str | None
     deadline: datetime | None

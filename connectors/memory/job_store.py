@@ -107,6 +107,7 @@ class MemoryJobStore:
             owner=run.owner,
             stage=run.stage,
             percent=run.percent,
+            message=run.message,
             due_at=run.due_at,
             due_kind=run.due_kind,
             deadline=run.deadline,

@@ -245,7 +245,8 @@ def _progress(run: Run, sign: ProgressRow, now: datetime) -> None:
     }
     if not forward.get(run.state, False):
         return
-    run.state, run.owner, run.stage, run.percent = "PROCESSING", sign.owner, sign.stage, sign.percent
+    run.state, run.owner = "PROCESSING", sign.owner
+    run.stage, run.percent, run.message = sign.stage, sign.percent, sign.message
     run.attempt, run.execution, run.sequence = order
     run.due_at, run.due_kind = run.deadline, None if run.deadline is None else "deadline"
     run.updated_at = now

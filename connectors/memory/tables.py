@@ -46,6 +46,7 @@ class Run:
     updated_at: datetime
     stage: str | None = None
     percent: float | None = None
+    message: str | None = None
 
     @property
     def rank(self) -> tuple[int, bool, bool]:

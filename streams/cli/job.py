@@ -90,7 +90,7 @@ def _facts(view: JobView) -> dict[str, str]:
         "processor": f"{view.processor} {view.model_version or ''}".rstrip(),
         "cancel": _cancel(view),
         "waits for": waits,
-        "stage": stage,
+        "stage": f"{stage}: {view.message}" if stage and view.message else stage,
         "worker": view.owner,
         "ran on": ran,
         "took": None if took is None else f"{took:.0f} ms from submit to result",

@@ -107,6 +107,7 @@ class ProgressMarker:
                 plain["worker_id"],
                 plain["stage"],
                 plain["percent"],
+                plain["message"],
             )
         except KeyError as error:
             raise UndecodableRecord(f"The record is no progress: {error}.") from error

@@ -119,12 +119,13 @@ def test_a_sign_of_life_moves_a_run_forward_and_never_back(stores: Stores) -> No
     stores.store(requested(job))
 
     def sign(percent: float, *, sequence: int, attempt: int = 1, who: bytes = job.bytes) -> ProgressRow:
-        return ProgressRow(who, 0, attempt, 1, sequence, "w1", "run", percent)
+        return ProgressRow(who, 0, attempt, 1, sequence, "w1", "run", percent, f"{percent:.0f} of 100")
 
     known = stores.sink.mark_progress([sign(50.0, sequence=2), sign(1.0, sequence=1, who=stranger.bytes)])
     assert known == {(job.bytes, 0)}
     view = stores.view(job)
     assert (view.state, view.stage, view.percent, view.owner) == ("PROCESSING", "run", 50.0, "w1")
+    assert view.message == "50 of 100"
     stores.sink.mark_progress([sign(25.0, sequence=1)])
     assert stores.view(job).percent == 50.0
     stores.store(ended(job, 1))

@@ -1,6 +1,7 @@
 -- A job by its current run, or by the run that was asked for.
 SELECT
     r.job_id::text, r.run, r.state, j.processor, j.tenant, r.mode, r.lane, r.attempt, r.execution, r.owner, r.stage, r.percent,
+    r.message,
     r.due_at, r.due_kind, r.deadline, j.external_id, j.case_id, j.upload_id, j.batch_id, j.callback_url, j.labels,
     j.input_sha256, r.requested_at, r.updated_at, o.started_at, o.finished_at, o.decided_at, o.run_ms, o.device,
     o.model_version, o.output, o.error_code, o.error_message, o.fingerprint, o.refs,

@@ -3,13 +3,13 @@
 WITH p AS MATERIALIZED (
     SELECT * FROM @p(
         n integer, job_id uuid, run integer, attempt integer, execution integer, sequence integer, owner text, stage text,
-        percent real
+        percent real, message text
     )
 ),
 moved AS (
     UPDATE runs SET
         state = 'PROCESSING', attempt = p.attempt, execution = p.execution, sequence = p.sequence, owner = p.owner,
-        stage = p.stage, percent = p.percent,
+        stage = p.stage, percent = p.percent, message = p.message,
         -- What it waited for is here; from now on it waits for its deadline, if it has one.
         due_at = runs.deadline, due_kind = CASE WHEN runs.deadline IS NOT NULL THEN 'deadline' END, updated_at = now()
     FROM p
