@@ -154,7 +154,7 @@ class RequestReader:
         if error.code() == KafkaError._PARTITION_EOF:
             wanted.drop_from(key, offset)
         elif error.code() in _NO_TOPIC:
-            wanted.drop_from(key, 0)
+            self._without_topic(key, wanted)
         elif error.code() in _GONE:
             low, _ = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=TIMEOUT_S)
             start = wanted.starts().get(key)
@@ -163,3 +163,13 @@ class RequestReader:
             self._assign(wanted)
         else:
             raise kafka.translate(error, "reading requests again")
+
+    def _without_topic(self, key: Key, wanted: Wanted) -> None:
+        """Asked again before anything is given up: a broker that has just started does not know all of its topics yet."""
+        topic, partition = key
+        described = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        if described.error is not None and described.error.code() not in _NO_TOPIC:
+            raise kafka.translate(described.error, "reading requests again")
+        if partition not in described.partitions:
+            wanted.drop_from(key, 0)
+        self._assign(wanted)

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 from confluent_kafka import TopicPartition
 
+from connectors.payload_store import Payload
 from schemas import headers
 from schemas.avsc import request_schema, result_schema, self_contained
 from schemas.ids import new_id
@@ -77,6 +78,12 @@ class Scribe:
             given: Any = headers.request_headers(job, source="test")
             self._producer.produce(self.names.requests(job.processor, job.lane), value, job.job_id, headers=given)
         assert self._producer.flush(30) == 0
+
+    def payload(self, job: JobHeader) -> Payload:
+        """A request as it is accepted by a row."""
+        value = self._request.encode(to_plain(Request(job, EchoInput("hello"))))
+        told = [(name, text.decode()) for name, text in headers.request_headers(job, source="test")]
+        return Payload(job.job_id, job.run, job.processor, job.lane, job.job_id.encode(), value, told)
 
     def result(self, job: JobHeader, disposition: str = "succeeded", **changes: Any) -> bytes:
         value = self.result_bytes(job, disposition, **changes)

@@ -159,6 +159,30 @@ def test_a_retry_whose_request_is_gone_from_the_log_ends_the_job(settings: Setti
     assert view.error.code == "NOT_FOUND"
 
 
+@pytest.mark.usefixtures("road")
+def test_an_accepted_job_that_never_reached_the_log_is_sent_and_one_that_did_is_not(
+    settings: Settings, scribe: Scribe
+) -> None:
+    lost, known = header(labels={"site": "north"}), header()
+    scribe.request(known)
+    scribe.wait(known, "PENDING")
+    with compose.payload_store(settings) as store:
+        for job in (lost, known):
+            assert store.accept(scribe.payload(job), check_in_s=0.0)
+            assert not store.accept(scribe.payload(job))
+    scribe.wait(lost, "PENDING")
+    first, second = scribe.messages(scribe.names.requests("echo"), 2)
+    assert {message.key().decode() for message in (first, second)} == {lost.job_id, known.job_id}
+    assert first.headers() != second.headers()
+    assert scribe.rows("SELECT labels FROM jobs WHERE job_id = %s", lost.job_id) == [({"site": "north"},)]
+    for job in (lost, known):
+        scribe.result(job)
+        scribe.wait(job, "COMPLETED")
+    scribe.rows("UPDATE payloads SET check_at = now() RETURNING 1")
+    wait_until(lambda: scribe.rows("SELECT count(*) FROM payloads") == [(0,)], lambda: "payloads are kept for ever")
+    assert len(scribe.all_of(scribe.names.requests("echo"))) == 2
+
+
 def test_one_leads_and_the_second_takes_over_when_it_is_gone(settings: Settings) -> None:
     first, second = PostgresDueStore(settings.database), PostgresDueStore(settings.database)
     assert (first.lead(), second.lead(), first.lead()) == (True, False, True)
