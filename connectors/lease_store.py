@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 
 from schemas.records import Coordinates
 
-#: Leases of one attempt that may run out before its job is taken for the killer of its workers.
+#: How often an attempt's lease may run out, or its process die, before the job is taken for the killer.
 EXECUTIONS = 3
 
 
@@ -32,12 +32,14 @@ class Key(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """What a worker says it holds. `execution` is where its own count stands: it rises when the child dies under the job."""
+    """What a worker says it holds. `execution` and `losses` are where its own counts stand: they rise with every process of its
+    own that died under the job, so that the next worker goes on counting there."""
 
     job_id: str
     run: int
     fence: int
     execution: int = 1
+    losses: int = 0
 
     @property
     def key(self) -> Key:
@@ -49,7 +51,8 @@ class Grant:
     """A job that is this worker's until `expires_at`, if it sends no heartbeat.
 
     `value` is the request as it came (Avro, Confluent framing), `headers` are its Kafka headers, `coordinates` where it lies
-    in the log, if it does. `execution` counts the starts of this attempt; `losses` are those that ended by a lease running out.
+    in the log, if it does. `execution` counts the starts of this attempt; `losses` are those that ended by a lease running out
+    or the death of a process.
     """
 
     job_id: str
@@ -69,7 +72,7 @@ class Grant:
 
     @property
     def hold(self) -> Hold:
-        return Hold(self.job_id, self.run, self.fence, self.execution)
+        return Hold(self.job_id, self.run, self.fence, self.execution, self.losses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,8 @@ class LeaseStore(Protocol):
 
         No job is granted twice, however many claim at once. The live lane goes first; a bulk job that has waited for ten
         minutes goes as a live one that came then; the oldest first. Left out: runs that have ended, that somebody asked to
-        cancel or whose deadline has passed, and all of a paused processor. `executions`: after so many lost leases of one
-        attempt the job is given up.
+        cancel or whose deadline has passed, and all of a paused processor. `executions`: after so many losses of one attempt
+        the job is given up.
         """
         ...
 

@@ -115,6 +115,7 @@ class MemoryLeaseStore:
         if lease is None or lease.worker != worker:
             return False
         lease.expires_at, lease.execution = until, max(lease.execution, hold.execution)
+        lease.losses = max(lease.losses, hold.losses)
         return True
 
     def _expire(self, one: Lease, now: datetime) -> Expired | None:

@@ -60,6 +60,7 @@ class PostgresLeaseStore:
             runs=[hold.run for hold in holds],
             fences=[hold.fence for hold in holds],
             executions=[hold.execution for hold in holds],
+            losses=[hold.losses for hold in holds],
         )
         renewed = {Key(row["job_id"], row["run"]): row["cancelled"] for row in rows}
         return HeartbeatAnswer(

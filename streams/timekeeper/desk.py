@@ -9,6 +9,7 @@ from typing import Protocol
 from confluent_kafka import Message
 
 from connectors.due_store import Due, DueStore
+from connectors.lease_store import LeaseStore
 from schemas.records import Coordinates
 from streams.settings import Settings
 from streams.timekeeper.outbox import Outbox
@@ -30,6 +31,7 @@ class Desk:
 
     settings: Settings
     store: DueStore
+    leases: LeaseStore
     reader: RequestReader
     outbox: Outbox
     writer: Writer

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from connectors.due_store import DueStore
+from connectors.lease_store import LeaseStore
 from schemas.errors import Unreachable
 from streams import compose, logs
 from streams.health.asked import faults
@@ -22,6 +23,7 @@ from streams.settings import Settings
 from streams.timekeeper.cancels import Cancels
 from streams.timekeeper.desk import Desk, Duty, MakeDuty
 from streams.timekeeper.due import DueRuns
+from streams.timekeeper.leases import ExpiredLeases
 from streams.timekeeper.outbox import Outbox
 from streams.timekeeper.prune import Prune
 from streams.timekeeper.requests import RequestReader
@@ -35,7 +37,7 @@ TURN_S = 0.2
 #: How often somebody who is not the leader asks whether there is one.
 FOLLOW_S = 1.0
 
-DUTIES: Sequence[MakeDuty] = (DueRuns, Cancels, Unsent)
+DUTIES: Sequence[MakeDuty] = (DueRuns, Cancels, ExpiredLeases, Unsent)
 
 
 class Timekeeper:
@@ -62,19 +64,21 @@ class Timekeeper:
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; leadership is given up then."""
         store = watched(compose.due_store(self._settings), self._pulse, "Postgres")
+        leases = compose.lease_store(self._settings)
         reader = RequestReader(self._settings, store.pulse)
         try:
-            duties = self._duties(store, reader)
+            duties = self._duties(store, leases, reader)
             self._rounds(store, duties, stop)
         finally:
             store.close()
+            leases.close()
             reader.close()
 
-    def _duties(self, store: DueStore, reader: RequestReader) -> list[Duty]:
+    def _duties(self, store: DueStore, leases: LeaseStore, reader: RequestReader) -> list[Duty]:
         settings, outbox = self._settings, Outbox(self._settings, store.pulse)
         who = f"timekeeper@{socket.gethostname()}"
         writer = Writer(compose.codec(settings), settings.topics, outbox, who)
-        desk = Desk(settings, store, reader, outbox, writer)
+        desk = Desk(settings, store, leases, reader, outbox, writer)
         duties = [make(desk) for make in DUTIES]
         return duties if self._keep is None else [*duties, Prune(desk, self._keep)]
 

@@ -35,8 +35,12 @@ class Writer:
 
     def opened(self, request: Message | None) -> Plain | None:
         """A request, decoded; None for one that is gone or can't be read. Raises Unreachable."""
+        return None if request is None else self.read(request.value() or b"")
+
+    def read(self, value: bytes) -> Plain | None:
+        """As `opened`, of the request's bytes."""
         try:
-            return None if request is None else self._codec.decode(request.value() or b"")
+            return self._codec.decode(value)
         except UndecodableRecord:
             return None
 

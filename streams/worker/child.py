@@ -162,6 +162,8 @@ def _readiness(models: Models, loaded: list[Loaded]) -> dict[str, Any]:
         "lanes": [policy.lanes.live, policy.lanes.bulk],
         "recycle_jobs": policy.recycle.jobs,
         "recycle_mib": policy.recycle.memory_mib,
+        "batch": policy.batch.max_size,
+        "lease_s": policy.lease.seconds,
     }
 
 

@@ -15,6 +15,9 @@ def missing(status: Mapping[str, Any]) -> str | None:
     name = status["processor"]
     if status.get("ready") is None:
         return f"the process of {name} is starting"
+    if status.get("custody") == "lease":  # no group: it takes work when the store answers
+        fault: str | None = status["store_fault"]
+        return fault
     # Each lane has a group of its own; the one that joins last decides.
     share = min(lane["partitions"] for lane in status["lanes"].values()) if status["lanes"] else 0
     return without_share(name, share, status.get("joined_s"))
@@ -32,7 +35,7 @@ def told(status: Mapping[str, Any]) -> dict[str, Any]:
         "paused": False,
     }
     own = {key: value for key, value in status.items() if key != "ready" and value is not None}
-    return {**facts, **own, "standby": missing(status) is None and not status["partitions"]}
+    return {**facts, **own, "standby": missing(status) is None and status.get("partitions") == 0}
 
 
 def resident(pid: int | None) -> int | None:

@@ -11,13 +11,12 @@ import time
 from typing import Any
 
 from processors.policy import Lanes as Weights
-from schemas.errors import SluiceError
-from schemas.states import Custody
 from streams import logs
 from streams.health.pulse import Pulse
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.config import ChildConfig
+from streams.worker.custody import check_custody
 from streams.worker.handover import Handover
 from streams.worker.lanes import Arrival, Lanes
 from streams.worker.ledger import Ledger, Owned
@@ -89,7 +88,7 @@ class Engine:
         try:
             ready = self._supervisor.start(lambda: self._stopping(stop))
             if ready is not None:
-                self._check_custody(ready)
+                check_custody(self._config.processor, ready)
                 self._ledger.resize(int(ready["in_flight"]))
                 self._handover.limit(int(ready["executions"]))
                 self._weights = Weights(*ready["lanes"])
@@ -101,10 +100,6 @@ class Engine:
         """Asked ten times a second while the child starts, however long its weights take."""
         self.pulse.beat()
         return stop.is_set()
-
-    def _check_custody(self, ready: dict[str, Any]) -> None:
-        if ready["custody"] != Custody.OFFSET:
-            raise SluiceError(f"Jobs of {self._config.processor!r} are claimed by lease; no worker group reads them.")
 
     def _serve(self, stop: threading.Event) -> None:
         self._open_log()

@@ -1,4 +1,4 @@
-"""A worker: one engine per processor, each with its own consumer group and its own child."""
+"""A worker: one engine per processor, each with its own child, and its own consumer group or its claims on the lease store."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from streams.log.reach import reach
 from streams.settings import Settings
 from streams.worker import health
 from streams.worker.config import ChildConfig, passed_on
+from streams.worker.leases import LeaseEngine
 from streams.worker.parent import Engine
 from streams.worker.partitions import CommitPolicy
 from streams.worker.starting import told_together
@@ -57,7 +58,7 @@ class Worker:
                 raise unknown_processor(name)
         self._device = device or settings.device
         self._policy = commit_policy or CommitPolicy()
-        self._engines: list[Engine] = []
+        self._engines: list[Engine | LeaseEngine] = []
         self._faults: dict[str, BaseException] = {}  # by processor
         self._kafka = reach(settings)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
@@ -83,7 +84,7 @@ class Worker:
         scratch = Scratch(self._settings.home / "work", self.worker_id)
         try:
             configs = _patiently(lambda: [self._config(made, scratch.path) for made in self._contracts], stop)
-            self._engines = [Engine(self._settings, config, self._policy) for config in configs]
+            self._engines = [self._engine(config) for config in configs]
             _quiet_the_collector()
             self._run_engines(stop)
         finally:
@@ -106,7 +107,12 @@ class Worker:
         for thread in threads:
             thread.join()
 
-    def _guard(self, engine: Engine, stop: threading.Event) -> None:
+    def _engine(self, config: ChildConfig) -> Engine | LeaseEngine:
+        if contract(config.processor).leased:
+            return LeaseEngine(self._settings, config, lambda: compose.lease_store(self._settings))
+        return Engine(self._settings, config, self._policy)
+
+    def _guard(self, engine: Engine | LeaseEngine, stop: threading.Event) -> None:
         try:
             engine.run(stop)
         except BaseException as error:  # noqa: BLE001 - raised again by `run`, on the caller's thread

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -120,3 +123,68 @@ def test_a_retry_settles_the_lease_and_the_next_attempt_starts_it_anew(stores: S
 
 def test_who_waits_for_a_job_is_given_nothing_after_that_time(stores: Stores) -> None:
     assert claim(lease_store(stores), wait_s=0.05) == []
+
+
+def test_twenty_that_claim_at_once_never_hold_the_same_job(stores: Stores) -> None:
+    jobs = {str(job) for job in waiting(stores, 60)}
+    start = threading.Barrier(20)
+
+    def work(number: int) -> list[Grant]:
+        leases, mine = compose.lease_store(stores.settings), list[Grant]()
+        start.wait()
+        while found := claim(leases, 2, worker=f"w{number}"):
+            mine += found
+        leases.close()
+        return mine
+
+    with ThreadPoolExecutor(20) as pool:
+        grants = [grant for mine in pool.map(work, range(20)) for grant in mine]
+    assert sorted(grant.job_id for grant in grants) == sorted(jobs)
+    assert len({grant.fence for grant in grants}) == 60
+
+
+def test_who_waits_is_woken_by_what_becomes_claimable(stores: Stores) -> None:
+    leases = lease_store(stores)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(claim, leases, wait_s=30.0)
+        [job] = waiting(stores)
+        [grant] = answer.result(20)
+        assert grant.job_id == str(job)
+        other = lease_store(stores)
+        answer = pool.submit(claim, leases, wait_s=30.0)
+        assert other.release(str(job), 0, grant.fence, started=False)
+        [again] = answer.result(20)
+    assert (again.execution, again.fence > grant.fence) == (1, True)
+
+
+def test_a_lease_that_ran_out_unnoticed_is_still_its_holders(stores: Stores) -> None:
+    leases = lease_store(stores)
+    waiting(stores)
+    [grant] = claim(leases, lease_s=0.0)
+    assert leases.heartbeat("w1", [grant.hold], 60.0).renewed == {grant.hold.key}
+    assert leases.expire(10) == []
+
+
+def test_what_a_worker_has_counted_is_where_the_next_one_goes_on(stores: Stores) -> None:
+    leases = lease_store(stores)
+    [job] = waiting(stores)
+    [grant] = claim(leases)
+    leases.heartbeat("w1", [Hold(str(job), 0, grant.fence, execution=3, losses=2)], 0.0)
+    [lost] = leases.expire(10)
+    assert (lost.execution, lost.given_up) == (3, True)
+
+
+def test_a_job_past_its_deadline_is_not_granted(stores: Stores) -> None:
+    late, left = new_job(), new_job()
+    past, ahead = datetime.now(UTC) - timedelta(seconds=1), datetime.now(UTC) + timedelta(hours=1)
+    store(stores, late, "requested", requested(late, 0, header={"deadline": past}))
+    store(stores, left, "requested", requested(left, 1, header={"deadline": ahead}), offset=1)
+    assert [grant.job_id for grant in claim(lease_store(stores))] == [str(left)]
+
+
+def test_a_request_of_a_run_that_has_ended_makes_nothing_claimable(stores: Stores) -> None:
+    job = new_job()
+    store(stores, job, "ended", ended(job, 9))
+    store(stores, job, "requested", requested(job))
+    assert claim(lease_store(stores)) == []
+    assert stores.sink.executions([(job.bytes, 0)]) == {}

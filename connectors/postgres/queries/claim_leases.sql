@@ -1,6 +1,6 @@
 -- The next jobs of a processor, each for one worker. Rows that another claims at the same moment are skipped, not waited for.
 WITH next AS MATERIALIZED (
-    SELECT l.job_id, l.run, l.topic_id
+    SELECT l.job_id, l.run
     FROM leases AS l JOIN runs AS r ON r.job_id = l.job_id AND r.run = l.run
     WHERE l.processor = %(processor)s AND l.state = 'waiting'
       AND r.state IN ('PENDING', 'PROCESSING') AND (r.deadline IS NULL OR r.deadline > now())
@@ -9,14 +9,19 @@ WITH next AS MATERIALIZED (
     ORDER BY l.rank
     LIMIT %(count)s
     FOR UPDATE OF l SKIP LOCKED
+),
+granted AS (
+    UPDATE leases AS l SET
+        state = 'held', worker = %(worker)s, fence = nextval('lease_fences'), executions = %(executions)s,
+        claimed_at = now(), expires_at = now() + %(lease)s
+    FROM next
+    WHERE l.job_id = next.job_id AND l.run = next.run
+    RETURNING l.*
 )
-UPDATE leases AS l SET
-    state = 'held', worker = %(worker)s, fence = nextval('lease_fences'), executions = %(executions)s, claimed_at = now(),
-    expires_at = now() + %(lease)s
-FROM next
-JOIN payloads AS p ON p.job_id = next.job_id AND p.run = next.run
-LEFT JOIN topics AS t ON t.topic_id = next.topic_id
-WHERE l.job_id = next.job_id AND l.run = next.run
-RETURNING
-    l.job_id::text, l.run, l.attempt, l.execution, l.losses, l.fence, l.processor, l.lane, p.key, p.value, p.headers,
-    t.name AS topic, l.topic_id, l.partition, l."offset", p.accepted_at, l.expires_at
+SELECT
+    g.job_id::text, g.run, g.attempt, g.execution, g.losses, g.fence, g.processor, g.lane, p.key, p.value, p.headers,
+    t.name AS topic, g.topic_id, g.partition, g."offset", p.accepted_at, g.expires_at
+FROM granted AS g
+JOIN payloads AS p ON p.job_id = g.job_id AND p.run = g.run
+LEFT JOIN topics AS t ON t.topic_id = g.topic_id
+ORDER BY g.rank

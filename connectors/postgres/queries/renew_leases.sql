@@ -1,17 +1,20 @@
 -- A heartbeat. What is not returned is lost: the fence is stale, or the run has ended. Locked in the order of the sink's rows.
 WITH h AS MATERIALIZED (
-    SELECT * FROM unnest(%(jobs)s::uuid[], %(runs)s::integer[], %(fences)s::bigint[], %(executions)s::integer[])
-        AS h(job_id, run, fence, execution)
+    SELECT * FROM unnest(
+        %(jobs)s::uuid[], %(runs)s::integer[], %(fences)s::bigint[], %(executions)s::integer[], %(losses)s::integer[]
+    ) AS h(job_id, run, fence, execution, losses)
 ),
 mine AS MATERIALIZED (
-    SELECT l.job_id, l.run, h.execution
+    SELECT l.job_id, l.run, h.execution, h.losses
     FROM leases AS l JOIN h ON l.job_id = h.job_id AND l.run = h.run
     WHERE l.fence = h.fence AND l.state = 'held' AND l.worker = %(worker)s
     ORDER BY l.job_id, l.run
     FOR UPDATE OF l
 ),
 renewed AS (
-    UPDATE leases AS l SET expires_at = now() + %(lease)s, execution = greatest(l.execution, mine.execution)
+    UPDATE leases AS l SET
+        expires_at = now() + %(lease)s, execution = greatest(l.execution, mine.execution),
+        losses = greatest(l.losses, mine.losses)
     FROM mine WHERE l.job_id = mine.job_id AND l.run = mine.run
 )
 SELECT

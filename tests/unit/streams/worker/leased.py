@@ -1,0 +1,82 @@
+"""A processor whose jobs are claimed by lease: it takes as long as it is told to, and stops when asked to, if it is polite.
+
+`installed` makes it known by entry points of its own, as any other distribution's processor is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from processors.policy import Batch, Lease, Limits, Policy, Retry
+from processors.protocol import Job, JobContext, LoadContext
+from schemas.contract import ProcessorContract
+from schemas.errors import ConnectionFailed, JobCancelled
+from schemas.records import EchoInput, EchoOutput
+from schemas.states import Custody
+
+LEASE_S = 1.0
+LEASED: ProcessorContract[EchoInput, EchoOutput] = ProcessorContract(
+    "leased", EchoInput, EchoOutput, Path(__file__).parent / "avro", Custody.LEASE.value
+)
+
+
+class Leased:
+    """What a message asks for: "polite" stops when it is told to, "kill" ends its process, "again" needs a second attempt,
+    "until PATH" works until there is such a file. Anything else works on, whatever it is told."""
+
+    name, version, request, result, model_sha256 = "leased", "1", EchoInput, EchoOutput, ""
+    policy = Policy(
+        custody=Custody.LEASE,
+        batch=Batch(2),
+        lease=Lease(LEASE_S),
+        limits=Limits(executions=2, cancel_grace_ms=300),
+        retry=Retry(base_s=0.1),
+    )
+
+    def load(self, ctx: LoadContext) -> None:
+        """Nothing to load."""
+
+    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> tuple[EchoInput, JobContext]:
+        if job.input.message == "again" and job.header.attempt == 1:
+            raise ConnectionFailed("What it needs does not answer yet.")
+        return job.input, ctx
+
+    def run(self, items: Sequence[tuple[EchoInput, JobContext]]) -> Sequence[str | JobCancelled]:
+        return [self._one(*item) for item in items]
+
+    def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
+        return EchoOutput(raw, len(raw))
+
+    def _one(self, given: EchoInput, ctx: JobContext) -> str | JobCancelled:
+        if given.message == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        until = time.monotonic() + given.delay_ms / 1000
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.02))
+            if given.message == "polite" and ctx.cancelled():
+                return JobCancelled("It was asked to stop.")
+            if given.message.startswith("until ") and Path(given.message[6:]).exists():
+                break
+        return given.message
+
+
+class ByOffset(Leased):
+    """Its policy contradicts its contract."""
+
+    policy = Policy()
+
+
+def installed(folder: Path, processor: str = "Leased") -> Path:
+    """A folder that, on PYTHONPATH, is an installed distribution with this processor."""
+    info = folder / "sluice_leased-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sluice-leased\nVersion: 1.0\n")
+    module = "tests.unit.streams.worker.leased"
+    (info / "entry_points.txt").write_text(
+        f"[sluice.contracts]\nleased = {module}:LEASED\n[sluice.processors]\nleased = {module}:{processor}\n"
+    )
+    return folder
