@@ -182,7 +182,10 @@ class Bench(ABC):
         answer = self._shop.prepare(task)
         if answer is not None:
             self._outbox.answers([answer])
-        return task if answer is None else None
+            return None
+        if hard_limit(task) is not None:
+            self._outbox.started([frame.slot], None)  # while it waits for the device its time does not pass
+        return task
 
     def _opened(self, frame: JobFrame, answers: list[Answer]) -> Task | None:
         opened = self._shop.open(frame)

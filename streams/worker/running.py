@@ -43,11 +43,13 @@ class Running:
         self._long: set[int] = set()  # over QUIET_S, as `long` has said
 
     def started(self, slots: Iterable[int], hard_ms: int | None, now: float) -> None:
-        """These begin now. Said again, a limit counts anew; how long they have been running does not."""
+        """These begin now. Said again, a limit counts anew, and without one it ends; how long they have run counts on."""
         for slot in slots:
             self._since.setdefault(slot, now)
             if hard_ms is not None:
                 self._limits[slot] = now + hard_ms / 1000
+            elif self._limits:
+                self._limits.pop(slot, None)
 
     def ended(self, slots: Iterable[int]) -> None:
         for slot in slots:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from connectors.objects import ClaimStore
 from processors import devices
 from processors.protocol import Job
-from schemas.errors import JobCancelled, JobError, ModelNotFound
+from schemas.errors import DeadlineExceeded, JobCancelled, JobError, ModelNotFound
 from streams import logs
 from streams.worker.bisect import as_out_of_memory, is_out_of_memory, run_all
 from streams.worker.context import Tell, WorkerJobContext
@@ -73,6 +74,14 @@ class Workshop:
 
         `did_not_fit` hears of tasks for which, together, there was no memory; `again` before each further run.
         """
+        late = [_overtaken(task) for task in tasks]
+        if not any(late):
+            return self._run(tasks, did_not_fit, again)
+        in_time = [task for task, error in zip(tasks, late, strict=True) if error is None]
+        outcomes = iter(self._run(in_time, did_not_fit, again) if in_time else ())
+        return [next(outcomes) if error is None else error for error in late]
+
+    def _run(self, tasks: Sequence[Task], did_not_fit: Hear, again: Hear) -> list[Any]:
         began = time.perf_counter()
         processor, runs = tasks[0].model.processor, 0
 
@@ -148,6 +157,14 @@ class Workshop:
         if not isinstance(error, JobError):
             _log_bug(task, error)
         return task.model.writer.failed(task.frame, task.job.header, error, task.clock)
+
+
+def _overtaken(task: Task) -> JobError | None:
+    """Why a job that waited, prepared, is not begun on the device; None if it is."""
+    deadline = task.job.header.deadline
+    if deadline is None or deadline > datetime.now(UTC):
+        return None
+    return DeadlineExceeded("The deadline passed while the job waited for the device.")
 
 
 def _log_bug(task: Task, error: Exception) -> None:

@@ -113,9 +113,9 @@ class Outbox:
     def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
         self.ceilings.append((bucket, max_size, max_cost))
 
-    def wait_for(self, count: int) -> bool:
+    def wait_for(self, count: int, timeout: float = 20) -> bool:
         with self._heard:
-            return self._heard.wait_for(lambda: len(self.given) >= count, 20)
+            return self._heard.wait_for(lambda: len(self.given) >= count, timeout)
 
 
 @dataclass

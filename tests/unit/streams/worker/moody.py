@@ -62,6 +62,12 @@ class Moody:
         return item.words
 
 
+class Nervous(Moody):
+    """Two deaths are enough."""
+
+    policy = Policy(batch=Batch(4), limits=Limits(executions=2))
+
+
 class Brief(Moody):
     """Its process is replaced after ten jobs."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,19 @@ def test_a_job_that_stops_for_its_soft_limit_was_not_cancelled(kit: Kit, process
     processor.go.set()
     assert kit.outbox.wait_for(1)
     assert (disposition(kit, 0), kit.code(0)) == ("failed", "TIMEOUT_ERROR")
+
+
+def test_a_job_whose_deadline_passes_while_it_waits_is_not_begun(kit: Kit, processor: Steady) -> None:
+    kit.send(kit.say("hold"))
+    assert processor.busy.wait(10)
+    soon = datetime.now(UTC) + timedelta(milliseconds=100)
+    kit.send(kit.say("a", deadline=soon), kit.say("b"))
+    while datetime.now(UTC) < soon:
+        assert not kit.outbox.wait_for(1, 0.05)
+    processor.go.set()
+    assert kit.outbox.wait_for(3)
+    assert [kit.code(slot) for slot in (0, 1, 2)] == [None, "DEADLINE_EXCEEDED", None]
+    assert ["a"] not in processor.batches
 
 
 def test_cancelling_what_is_over_does_nothing(kit: Kit) -> None:

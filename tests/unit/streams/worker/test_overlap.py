@@ -165,3 +165,10 @@ def test_a_fault_of_the_engines_own_ends_the_work(tmp_path: Path) -> None:
         kit.inbox.put(RuntimeError("ours"))
         with pytest.raises(RuntimeError, match="ours"):
             kit.bench.work(kit.inbox)
+
+
+def test_the_hard_limit_of_a_prepared_job_rests_while_it_waits_for_the_device(tmp_path: Path) -> None:
+    kit = Kit(Upper(Policy(batch=Batch(4), threads=1)), tmp_path)
+    kit.send(kit.say("a", hard_limit_ms=50))
+    kit.work()
+    assert kit.outbox.begun == [([0], None), ([0], 50), ([0], None), ([0], 50)]

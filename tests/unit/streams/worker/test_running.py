@@ -128,3 +128,13 @@ def test_a_job_that_was_given_back_keeps_its_hard_limit_while_it_holds_the_devic
     running.dropped([1])
     assert running.overdue(0.9) == {}
     assert running.overdue(1.0) == {1: ErrorCode.TIMEOUT_ERROR}
+
+
+def test_the_time_of_a_job_that_waits_between_two_steps_does_not_pass() -> None:
+    running = Running()
+    running.started([1], 1000, 0.0)
+    running.started([1], None, 0.5)
+    assert running.overdue(9.0) == {}
+    running.started([1], 1000, 9.0)
+    assert running.overdue(9.9) == {}
+    assert running.overdue(10.0) == {1: ErrorCode.TIMEOUT_ERROR}
