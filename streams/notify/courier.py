@@ -14,11 +14,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from connectors.callbacks.breaker import Breaker
-from connectors.callbacks.deliver import Deliverer
-from connectors.callbacks.outcome import Try, Verdict
+from connectors.callbacks.outcome import Delivery, Try, Verdict
 from connectors.callbacks.schedule import next_try
 from connectors.delivery_store import ClaimedDelivery, DeliveryStore, TryRow
 from schemas.errors import InvalidInput, SluiceError
@@ -38,12 +37,20 @@ RECONCILE_S = 10.0
 _ENDS = {Verdict.DELIVERED: "delivered", Verdict.GONE: "gone", Verdict.REFUSED: "refused"}
 
 
+class Delivers(Protocol):
+    """Makes one try, and says what came of it: `connectors.callbacks.deliver.Deliverer` over HTTP."""
+
+    async def deliver(self, delivery: Delivery) -> Try:
+        """Raises InvalidInput for what can't be sent at all."""
+        ...
+
+
 class Courier:
     """`poll_s`: how often the store is asked for what is due."""
 
     def __init__(
         self,
-        deliverer: Deliverer,
+        deliverer: Delivers,
         store: DeliveryStore,
         *,
         per_destination: int,

@@ -70,14 +70,15 @@ class ControlKeeper:
                     consumer.subscribe([self._settings.topics.control])
                     while not self._stop.is_set():
                         self.pulse.beat()
-                        self._turn(consumer, store)
+                        self.turn(consumer, store)
             except (SluiceError, KafkaException) as error:
                 log.warning("starts_over", reason=str(error))
                 self._stop.wait(1.0)
             finally:
                 consumer.close()
 
-    def _turn(self, consumer: Consumer, store: ControlStore) -> None:
+    def turn(self, consumer: Consumer, store: ControlStore) -> None:
+        """Store the orders that have come; waits a little for the first. Raises Unreachable."""
         first = consumer.poll(TURN_S)
         if first is None:
             return

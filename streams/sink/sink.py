@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 
+from confluent_kafka import Producer
+
 from connectors.store import Fenced, SinkStore
 from schemas.errors import Unreachable
 from streams import compose, logs
@@ -21,8 +23,8 @@ from streams.sink.dead_letters import DeadLetters
 from streams.sink.outcomes import OutcomePublisher
 from streams.sink.progress import ProgressMarker
 from streams.sink.read import EventReader
-from streams.sink.session import NoHandover, Session
-from streams.sink.topic_table import read_topics
+from streams.sink.session import Handover, NoHandover, Session
+from streams.sink.topic_table import TopicTable, read_topics
 from streams.sink.tuning import tune
 from streams.sink.writer import Stopped
 from streams.verdicts import Verdicts
@@ -112,19 +114,7 @@ class Sink:
 
     def _join(self, store: SinkStore, stop: threading.Event) -> Session:
         table = read_topics(self._admin, self._settings.topics)
-        who = f"sink@{socket.gethostname()}"
-        codec = compose.codec(self._settings)
-        session = Session(
-            self._settings,
-            store,
-            EventReader(codec, table),
-            OutcomePublisher(self._producer),
-            DeadLetters(self._producer, self._settings.topics.dead_letters, who),
-            Verdicts(codec, self._settings.topics, who),
-            self._notifier or NoHandover(),
-            stop,
-        )
-        session.subscribe(table)
+        session = open_session(self._settings, store, self._producer, table, self._notifier or NoHandover(), stop)
         self._joined_at = time.monotonic()
         return session
 
@@ -136,3 +126,28 @@ class Sink:
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + TOPICS_S
                 session.follow(read_topics(self._admin, self._settings.topics))
+
+
+def open_session(
+    settings: Settings,
+    store: SinkStore,
+    producer: Producer,
+    table: TopicTable,
+    handover: Handover,
+    stop: threading.Event,
+) -> Session:
+    """A session with all its parts, which joins the sink's group at its first step."""
+    who = f"sink@{socket.gethostname()}"
+    codec = compose.codec(settings)
+    session = Session(
+        settings,
+        store,
+        EventReader(codec, table),
+        OutcomePublisher(producer),
+        DeadLetters(producer, settings.topics.dead_letters, who),
+        Verdicts(codec, settings.topics, who),
+        handover,
+        stop,
+    )
+    session.subscribe(table)
+    return session

@@ -67,14 +67,15 @@ class Timekeeper:
         leases = compose.lease_store(self._settings)
         reader = RequestReader(self._settings, store.pulse)
         try:
-            duties = self._duties(store, leases, reader)
+            duties = self.duties(store, leases, reader)
             self._rounds(store, duties, stop)
         finally:
             store.close()
             leases.close()
             reader.close()
 
-    def _duties(self, store: DueStore, leases: LeaseStore, reader: RequestReader) -> list[Duty]:
+    def duties(self, store: DueStore, leases: LeaseStore, reader: RequestReader) -> list[Duty]:
+        """What a leader does, in this order; `run` goes round and round through them."""
         settings, outbox = self._settings, Outbox(self._settings, store.pulse)
         who = f"timekeeper@{socket.gethostname()}"
         writer = Writer(compose.codec(settings), settings.topics, outbox, who)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -89,7 +89,9 @@ class Intake:
         writer: ResultWriter,
         *,
         ordered: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._now = now
         self._ordered = ordered
         self._splice = splice
         self._codec = codec
@@ -157,7 +159,7 @@ class Intake:
             return self._verdict(frame, header)
         if header.not_before is not None and header.source_coordinates is None:
             return self._too_early(frame, header)
-        if header.deadline is not None and header.deadline <= datetime.now(UTC):
+        if header.deadline is not None and header.deadline <= self._now():
             late = DeadlineExceeded("The deadline had passed before the job was started.")
             return self._writer.failed(frame, header, late, _no_time())
         return None

@@ -171,10 +171,14 @@ class Publisher:
 
     def _deliver(self) -> None:
         while not self._stopping.is_set():
-            self._producer.poll(0.05)
-            if self._confirmed:
-                confirmed, self._confirmed = self._confirmed, []
-                self._ledger.confirmed(confirmed)
-            while self._again and self._again[0][0] <= time.monotonic():
-                _, held, record = self._again.popleft()
-                self._write(held, Record(record.topic, record.key, record.value, record.headers, record.tries + 1))
+            self.serve(0.05)
+
+    def serve(self, timeout: float) -> None:
+        """Take in delivery reports, waiting for the first at most so long; write again what failed."""
+        self._producer.poll(timeout)
+        if self._confirmed:
+            confirmed, self._confirmed = self._confirmed, []
+            self._ledger.confirmed(confirmed)
+        while self._again and self._again[0][0] <= time.monotonic():
+            _, held, record = self._again.popleft()
+            self._write(held, Record(record.topic, record.key, record.value, record.headers, record.tries + 1))

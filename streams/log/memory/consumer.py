@@ -72,6 +72,11 @@ class MemoryConsumer:
         self._reading.fetches.clear()
         self._closed = True
 
+    def die(self) -> None:
+        """As a process that is killed: nothing is given back, and the group finds out by itself."""
+        self._closed = True
+        self._log.evict(self._group_id, self._member)
+
     def _leave(self) -> None:
         if self._topics is None:
             return

@@ -1,0 +1,280 @@
+"""A whole flow in one process and one thread: from the submit to the callback, in milliseconds, as often as a test wants.
+
+Nothing happens by itself: `settle` lets everybody do what there is to do, `advance` lets time pass. So a test never waits, and
+the same test does the same thing each time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from confluent_kafka import Message
+from pydantic import SecretStr
+
+from connectors.memory import Clock, MemoryDatabase
+from connectors.views import JobView
+from schemas import headers
+from schemas.contract import AnyContract, contract, installed
+from schemas.envelope import result_of
+from schemas.errors import NotFound, SluiceError, UsageError
+from schemas.records import Claim, Result
+from schemas.registry import MemoryRegistry
+from schemas.topics import declared
+from streams import compose
+from streams.control import Controls
+from streams.log.memory import MemoryLog
+from streams.settings import Settings
+from streams.sink.topic_table import print_topic_id
+from streams.submit import Submitter
+from streams.testing.backend import Backend, Callback, deliver_due
+from streams.testing.services import Services
+from streams.testing.worker import Died, InProcessWorker
+from streams.worker.context import WorkerLoadContext
+from streams.worker.loading import load_processor
+
+#: Rounds until a flow that never comes to rest is given up.
+ROUNDS = 1000
+MOMENTS = ("taken", "run", "published")
+
+
+class Stage(NamedTuple):
+    """What a job said by `ctx.progress`."""
+
+    stage: str
+    percent: float | None
+    message: str
+
+
+class Flow:
+    """`processors`: names of installed ones, or classes and instances of one's own; the contract of a class that is not
+    installed is given by `contract`, those of several by `contracts`. A context manager, for one thread."""
+
+    def __init__(
+        self,
+        *processors: Any,
+        contract: AnyContract | None = None,
+        contracts: tuple[AnyContract, ...] = (),
+        partitions: int = 2,
+        device: str = "cpu",
+    ) -> None:
+        if not processors:
+            raise UsageError("A flow needs a processor.", next_step='Name one: Flow("echo").')
+        self._given = processors
+        self._lent = contracts if contract is None else (*contracts, contract)
+        self._partitions = partitions
+        self._device = device
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._start(stack)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    # ── what a backend does ──
+
+    def submit(self, processor: str, input_: Any, **options: Any) -> str:
+        """Submit a job and return its id; `options` are those of `streams.submit.Submitter.submit_nowait`.
+
+        Nothing is run before `settle`. Raises UnknownProcessor, InvalidInput, PayloadTooLarge.
+        """
+        return self._submitter.submit(processor, input_, **options).job_id
+
+    def upload(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
+        """Hand a file in: the claim on it is what a job's input names."""
+        return compose.object_store(self.settings).put_file(path, content_type)
+
+    def cancel(self, job_id: str, reason: str = "", run: int = 0) -> None:
+        """Ask for a job to stop."""
+        with Controls(self.settings, by="test") as controls:
+            controls.cancel(job_id, run, reason)
+
+    def answer_callbacks(self, answer: int | Callable[[str, dict[str, Any]], int]) -> None:
+        """With which status the backend answers from now on: always this, or what is returned for a URL and an event."""
+        self._backend.answer = answer
+
+    # ── what happens ──
+
+    def settle(self, *, worker: bool = True) -> None:
+        """Until nothing is left to do now. What waits for a time goes on waiting (`advance`); without `worker` jobs do too."""
+        for _ in range(ROUNDS):
+            before = self._mark()
+            self._services.settle(self._mark)
+            if worker:
+                for one in self._workers.values():
+                    self._work(one)
+            deliver_due(self.settings, self.database, self._backend)
+            if self._mark() == before:
+                return
+        raise SluiceError(f"The flow has not come to rest in {ROUNDS} rounds: something asks for more each time.")
+
+    def advance(self, seconds: float) -> None:
+        """Let so much time pass: retries, deadlines, `not_before` and callbacks become due. Then `settle`."""
+        self.clock.advance(seconds)
+
+    @property
+    def now(self) -> datetime:
+        """The flow's time, for a deadline or a `not_before`."""
+        return self.clock.now()
+
+    def kill_worker(self, when: str = "published", processor: str | None = None) -> None:
+        """Let the worker die once, at its next batch: when the jobs are "taken", when they are "run" and nothing of it is
+        published, or when the results are "published" and nothing is committed. Another takes over from the last commit."""
+        if when not in MOMENTS:
+            raise UsageError(f"A worker does not die at {when!r}.", next_step=f"The moments are: {', '.join(MOMENTS)}.")
+        for name, one in self._workers.items():
+            if processor in (None, name):
+                one.dies_at = when
+
+    def redeliver(self, job_id: str, what: str = "result") -> None:
+        """Write a job's last "result", or its last "request", to the log once more, byte for byte."""
+        names = self.settings.topics
+        topics = {
+            "result": [names.results(name) for name in self._workers],
+            "request": [names.requests(name, lane) for name in self._workers for lane in ("live", "bulk")],
+        }
+        if what not in topics:
+            raise UsageError(f"There is no {what!r} to write again.", next_step="It is a result or a request.")
+        found = [message for topic in topics[what] for message in self.records(topic) if _is_of(message, job_id)]
+        if not found:
+            raise NotFound(f"Job {job_id} has no {what} yet.")
+        producer, last = self.log.producer(), found[-1]
+        producer.produce(str(last.topic()), last.value(), last.key(), headers=last.headers())
+        producer.flush()
+
+    # ── what came of it ──
+
+    def job(self, job_id: str, run: int | None = None) -> JobView:
+        """As `sluice job` shows it. Raises NotFound before the job was stored, which `settle` does."""
+        with compose.job_store(self.settings) as store:
+            view = store.job(job_id, run)
+        if view is None:
+            raise NotFound(f"There is no job {job_id} yet.", next_step="`flow.settle()` lets the sink read it.")
+        return view
+
+    def outcomes(self, processor: str) -> list[Result[Any]]:
+        """The final words on `outcomes.<processor>`, typed."""
+        found = self.records(self.settings.topics.outcomes(processor))
+        made = contract(processor)
+        return [result_of(made, self._codec.decode(message.value() or b"")) for message in found]
+
+    @property
+    def callbacks(self) -> list[Callback]:
+        """Everything that the backend was sent, each try by itself."""
+        return list(self._backend.callbacks)
+
+    def progress(self, job_id: str) -> list[Stage]:
+        """What a job said while it ran."""
+        return list(self._stages[job_id])
+
+    def records(self, topic: str) -> list[Message]:
+        """What a topic holds, partition by partition."""
+        return self.log.records(topic)
+
+    def dead_letters(self) -> list[Mapping[str, str]]:
+        """The headers of each: where from, and why."""
+        found = self.records(self.settings.topics.dead_letters)
+        told: list[dict[str, Any]] = [dict(message.headers() or ()) for message in found]
+        return [{name: _text(value) for name, value in one.items()} for one in told]
+
+    # ── inside ──
+
+    def _start(self, stack: ExitStack) -> None:
+        name = f"flow-{uuid.uuid4().hex}"
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-flow-"))
+        stack.enter_context(installed(*self._lent))
+        self.clock = Clock()
+        self.database = MemoryDatabase(self.clock)
+        self.log = MemoryLog(waits=False, now_ms=lambda: int(self.clock.now().timestamp() * 1000))
+        MemoryDatabase.name(name, self.database)
+        MemoryLog.name(name, self.log)
+        for twin in (MemoryDatabase, MemoryLog, MemoryRegistry):
+            stack.callback(twin.forget, name)
+        address = f"memory:{name}"
+        self.settings = Settings(
+            kafka_bootstrap_servers=address,
+            schema_registry_url=address,
+            database_url=SecretStr(address),
+            home=Path(home),
+            objects_url=(Path(home) / "objects").as_uri(),
+            topic_prefix="",
+            partitions=self._partitions,
+        )
+        self._backend = Backend()
+        self._stages: dict[str, list[Stage]] = defaultdict(list)
+        loaded = [self._loaded(given) for given in self._given]
+        contracts = [contract(processor.name) for processor, _ in loaded]
+        topic_ids = self._make_topics(contracts)
+        self._codec = compose.codec(self.settings)
+        self._submitter = stack.enter_context(Submitter(self.settings, source="test"))
+        self._workers = {}
+        for made_contract, (processor, context) in zip(contracts, loaded, strict=True):
+            worker = InProcessWorker(
+                self.settings,
+                made_contract,
+                processor,
+                context,
+                topic_ids=topic_ids,
+                now=self.clock.now,
+                is_cancelled=self._is_cancelled,
+                tell=self._told,
+            )
+            self._workers[made_contract.name] = worker
+            stack.callback(worker.close)
+        self._services = Services(self.settings, threading.Event())
+        stack.callback(self._services.close)
+
+    def _loaded(self, given: Any) -> tuple[Any, WorkerLoadContext]:
+        if isinstance(given, str):
+            return load_processor(given, self._device, None)
+        made: Any = given() if isinstance(given, type) else given
+        context = WorkerLoadContext(type(made), self._device, None)
+        made.load(context)
+        return made, context
+
+    def _make_topics(self, contracts: list[AnyContract]) -> dict[str, str]:
+        """As `sluice topics apply` does it; their ids by name."""
+        registry, ids = compose.registry(self.settings), {}
+        for topic in declared(contracts, self.settings.topics, self._partitions):
+            made = self.log.create_topic(topic.name, topic.partitions, topic.config())
+            ids[topic.name] = print_topic_id(made.topic_id.bytes)
+            if topic.schema is not None:
+                registry.register(topic.subject, topic.schema)
+        return ids
+
+    def _work(self, worker: InProcessWorker) -> None:
+        try:
+            while worker.step():
+                pass
+        except Died:
+            worker.start_over()
+
+    def _is_cancelled(self, job_id: str, run: int) -> bool:
+        return bool(self.database.cancels) and (UUID(job_id).bytes, run) in self.database.cancels
+
+    def _told(self, job_id: str, stage: str, percent: float | None, message: str) -> None:
+        self._stages[job_id].append(Stage(stage, percent, message))
+
+    def _mark(self) -> tuple[int, int]:
+        """Changes with everything that happens."""
+        return self.log.appended, self.database.changes
+
+
+def _is_of(message: Message, job_id: str) -> bool:
+    return dict(message.headers() or ()).get(headers.JOB) == job_id.encode()
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")

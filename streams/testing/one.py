@@ -1,0 +1,44 @@
+"""One job through one processor, and nothing else: no log, no store, no header."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from processors import local
+from processors.protocol import AnyProcessor, LoadContext
+from schemas.contract import ProcessorContract
+from schemas.envelope import typed_input
+
+
+def run_processor(processor: Any, input_: Any, *, folder: Path | None = None, device: str = "cpu") -> Any:
+    """The processor's output for this input. Raises the job's own error, InvalidInput for an input that is not of its type.
+
+    `processor`: its name, its class, or an instance that is loaded. `input_`: its input type, or a mapping with its fields.
+    `folder`: where files are saved; without one they are gone when this returns.
+    """
+    made = _loaded(processor, device)
+    given = typed_input(_contract(made), input_) if isinstance(input_, Mapping) else input_
+    if folder is not None:
+        return local.run_one(made, given, folder)
+    with tempfile.TemporaryDirectory(prefix="sluice-") as scratch:
+        return local.run_one(made, given, Path(scratch))
+
+
+def _contract(processor: AnyProcessor) -> ProcessorContract[Any, Any]:
+    return ProcessorContract(processor.name, processor.request, processor.result)
+
+
+def _loaded(processor: Any, device: str) -> AnyProcessor:
+    if isinstance(processor, str):
+        from streams.worker.loading import load_processor
+
+        return load_processor(processor, device, None)[0]
+    if inspect.isclass(processor):
+        made = cast(AnyProcessor, processor())
+        made.load(cast(LoadContext, local.LocalLoadContext(processor, device)))
+        return made
+    return cast(AnyProcessor, processor)

@@ -1,0 +1,53 @@
+"""The sink and the timekeeper of a flow: the real ones, one step at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from streams import compose
+from streams.log import kafka
+from streams.settings import Settings
+from streams.sink.control import ControlKeeper
+from streams.sink.session import NoHandover
+from streams.sink.sink import open_session
+from streams.sink.topic_table import read_topics
+from streams.timekeeper import Timekeeper
+from streams.timekeeper.requests import RequestReader
+
+
+class Services:
+    """`stop` is never set: nothing is ever away."""
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        self._store = compose.sink_store(settings)
+        table = read_topics(kafka.admin(settings), settings.topics)
+        self._session = open_session(settings, self._store, kafka.producer(settings), table, NoHandover(), stop)
+        self._orders = ControlKeeper(settings)
+        self._orders_store = compose.control_store(settings)
+        self._orders_consumer = kafka.consumer(
+            settings, f"{settings.topic_prefix}sink-control", **{"auto.offset.reset": "earliest"}
+        )
+        self._orders_consumer.subscribe([settings.topics.control])
+        self._due = compose.due_store(settings)
+        self._reader = RequestReader(settings, self._due.pulse)
+        self._duties = Timekeeper(settings).duties(self._due, self._reader)
+
+    def settle(self, mark: Callable[[], object]) -> None:
+        """Until none of them has anything left to do; `mark` changes when something happened."""
+        while True:
+            before = mark()
+            self._session.step()
+            self._session.settle()  # what is held for a result that may come soon is stored as well
+            self._orders.turn(self._orders_consumer, self._orders_store)
+            if self._due.lead():
+                for duty in self._duties:
+                    duty.turn()
+            if mark() == before:
+                return
+
+    def close(self) -> None:
+        self._session.close()
+        self._orders_consumer.close()
+        self._reader.close()
+        self._due.close()

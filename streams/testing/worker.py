@@ -1,0 +1,243 @@
+"""A worker without processes: reads requests, lets the child's own parts work on them in this process, publishes and commits.
+
+It does what `worker/parent.py` does, in the same order, one batch at a time and with nothing in flight between two steps. What
+only processes can do is left out: hard limits, recycling, dying of memory.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from confluent_kafka import TopicPartition
+
+from processors.policy import Order
+from processors.protocol import AnyProcessor
+from schemas.avsc import request_schema, result_schema
+from schemas.contract import AnyContract
+from schemas.errors import SluiceError
+from schemas.splice import HeaderSplice
+from streams import compose
+from streams.log import kafka
+from streams.offsets import OffsetTracker
+from streams.settings import Settings
+from streams.worker.bench import Bench, Inbox
+from streams.worker.context import WorkerLoadContext
+from streams.worker.frames import Answer, Kind, pack_job
+from streams.worker.intake import Intake
+from streams.worker.ledger import Held, Ledger, Owned
+from streams.worker.publish import Publisher
+from streams.worker.results import Judge, Origin, ResultWriter
+from streams.worker.workshop import Workshop
+
+AT_ONCE = 500
+PATIENCE_S = 60.0
+
+#: job id, stage, percent, message
+Tell = Callable[[str, str, float | None, str], None]
+
+
+class Died(Exception):
+    """The worker is gone at the moment that was asked for."""
+
+
+class Outbox:
+    """Hears what the bench says."""
+
+    def __init__(self) -> None:
+        self._heard = threading.Condition()
+        self._answers: list[Answer] = []
+        self._fault: BaseException | None = None
+
+    def started(self, slots: list[int], hard_ms: int | None) -> None:
+        """Nobody watches the limit."""
+
+    def answers(self, answers: list[Answer]) -> None:
+        with self._heard:
+            self._answers += answers
+            self._heard.notify_all()
+
+    def dropped(self, slots: list[int]) -> None:
+        """Nothing is ever dropped."""
+
+    def failed(self, error: BaseException) -> None:
+        with self._heard:
+            self._fault = error
+            self._heard.notify_all()
+
+    def take(self, count: int) -> list[Answer]:
+        """So many answers, waited for. Raises what ended the bench."""
+        with self._heard:
+            came = self._heard.wait_for(lambda: len(self._answers) >= count or self._fault is not None, PATIENCE_S)
+            if self._fault is not None:
+                raise self._fault
+            if not came:
+                raise SluiceError(f"The processor has worked for {PATIENCE_S:.0f} s on one batch.")
+            taken, self._answers = self._answers, []
+            return taken
+
+
+class InProcessWorker:
+    """`is_cancelled` tells of a job id and a run. `dies_at`: "taken" (nothing is run), "run" (nothing is published) or
+    "published" (nothing is committed); once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        contract: AnyContract,
+        processor: AnyProcessor,
+        loaded: WorkerLoadContext,
+        *,
+        topic_ids: dict[str, str],
+        now: Callable[[], datetime],
+        is_cancelled: Callable[[str, int], bool],
+        tell: Tell,
+    ) -> None:
+        self.name = contract.name
+        self.dies_at: str | None = None
+        self._settings = settings
+        self._lanes = [settings.topics.requests(contract.name, lane) for lane in ("live", "bulk")]
+        self._is_cancelled = is_cancelled
+        self._tell = tell
+        self._one_by_one = processor.policy.order is not Order.NONE
+        self._running: dict[int, Held] = {}
+        self._outbox = Outbox()
+        self._inbox: Inbox = SimpleQueue()
+        self._bench = Bench(processor.policy, self._outbox)
+        self._shop = _workshop(settings, contract, processor, loaded, self._bench, topic_ids, now, self._progress)
+        self._bench.open(self._shop)
+        self._thread = threading.Thread(target=self._work, name=f"flow-{contract.name}", daemon=True)
+        self._thread.start()
+        self._join()
+
+    def step(self) -> bool:
+        """Take what is there and see it through. False when there was nothing. Raises Died."""
+        found = self._consumer.consume(1 if self._one_by_one else AT_ONCE, 0)
+        arrivals = [(one, self._owned[one.topic(), one.partition()]) for one in found if one.error() is None]
+        held = self._ledger.admit(arrivals, time.time_ns() // 1000)
+        if not held:
+            return False
+        self._die_at("taken")
+        answers = self._run(held)
+        self._die_at("run")
+        for answer in answers:
+            self._publisher.publish(answer)
+        while len(self._ledger):
+            self._publisher.serve(0)
+        self._die_at("published")
+        self._commit()
+        return True
+
+    def close(self) -> None:
+        self._inbox.put(None)
+        self._thread.join(PATIENCE_S)
+        self._consumer.close()
+
+    def start_over(self) -> None:
+        """Another worker after this one died: the group finds out, and the new one begins at the last commit."""
+        twin: Any = self._consumer
+        twin.die()
+        self._join()
+
+    # ── one batch ──
+
+    def _run(self, held: Sequence[Held]) -> list[Answer]:
+        self._running = {one.slot: one for one in held}  # for `_progress`, on the bench's threads
+        self._inbox.put((Kind.JOBS, b"".join(pack_job(one.frame()) for one in held)))
+        cancelled = [one.slot for one in held if self._is_cancelled(*_run_of(one))]
+        if cancelled:
+            self._bench.cancel(self._inbox, cancelled)
+        return self._outbox.take(len(held))
+
+    def _commit(self) -> None:
+        found = self._ledger.positions(self._owned.values(), OffsetTracker.position)
+        moved = [TopicPartition(one.topic, one.partition, at) for one, at, *_ in found if at is not None]
+        if moved:
+            self._consumer.commit(offsets=moved, asynchronous=False)
+
+    def _die_at(self, moment: str) -> None:
+        if self.dies_at == moment:
+            self.dies_at = None
+            raise Died(moment)
+
+    def _progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
+        self._tell(_run_of(self._running[slot])[0], stage, percent, message)
+
+    def _work(self) -> None:
+        try:
+            self._bench.work(self._inbox)
+        except BaseException as error:  # noqa: BLE001 - raised again where the batch is waited for
+            self._outbox.failed(error)
+
+    # ── the log ──
+
+    def _join(self) -> None:
+        self._owned: dict[tuple[str | None, int | None], Owned] = {}
+        self._running = {}
+        self._ledger = Ledger(AT_ONCE)
+        self._publisher = Publisher(
+            kafka.producer(self._settings), self._ledger, self._settings.topics, self.name, WORKER_ID, _never_too_large
+        )
+        # A flow begins with empty topics: nobody need say where their beginning is.
+        self._consumer = kafka.consumer(
+            self._settings,
+            f"{self._settings.topic_prefix}workers.{self.name}",
+            **{"auto.offset.reset": "earliest"},
+        )
+        self._consumer.subscribe(self._lanes, on_assign=self._assigned)
+
+    def _assigned(self, consumer: Any, partitions: Iterable[TopicPartition]) -> None:
+        for one in partitions:
+            lane = self._lanes.index(one.topic)
+            self._owned[one.topic, one.partition] = Owned(one.topic, one.partition, lane)
+
+
+WORKER_ID = "flow"
+
+
+def _workshop(
+    settings: Settings,
+    contract: AnyContract,
+    processor: AnyProcessor,
+    loaded: WorkerLoadContext,
+    bench: Bench,
+    topic_ids: dict[str, str],
+    now: Callable[[], datetime],
+    tell: Callable[[int, str, float | None, str], None],
+) -> Workshop:
+    """The child's parts, as `worker/child.py` puts them together."""
+    codec, names = compose.codec(settings), settings.topics
+    asked, given = request_schema(contract), result_schema(contract)
+    request = codec.encoder(f"{names.requests(contract.name)}-value", asked)
+    result = codec.encoder(f"{names.results(contract.name)}-value", given)
+    splice = HeaderSplice(request, asked, result, given)
+    lanes = [names.requests(contract.name, lane) for lane in ("live", "bulk")]
+    origin = Origin(
+        worker_id=WORKER_ID,
+        device=loaded.used_device,
+        model_version=processor.version,
+        model_sha256=processor.model_sha256 or None,
+        code_version=version("sluice"),
+        topics=tuple((lane, topic_ids[lane]) for lane in lanes),
+    )
+    writer = ResultWriter(result, splice, origin, Judge(processor.policy))
+    ordered = processor.policy.order is not Order.NONE
+    intake = Intake(codec, contract, request, splice, writer, ordered=ordered, now=now)
+    scratch = Path(settings.home)
+    return Workshop(processor, intake, writer, compose.object_store(settings), scratch, tell, bench.out_of_memory)
+
+
+def _run_of(held: Held) -> tuple[str, int]:
+    """Job id and run, by Kafka's headers."""
+    told = held.frame().told
+    return (told.job_id or b"").decode(errors="replace"), int(told.run or 0)
+
+
+def _never_too_large(held: Held) -> None:
+    raise SluiceError("A result is larger than the log takes, and the writer let it pass.")
