@@ -38,8 +38,7 @@ from streams.submit import Submitter
 from streams.testing.backend import Backend, Callback, deliver_due
 from streams.testing.services import Services
 from streams.testing.worker import Died, InProcessWorker
-from streams.worker.context import WorkerLoadContext
-from streams.worker.loading import load_processor
+from streams.worker.loading import Loaded, load, load_versions
 
 #: Rounds until a flow that never comes to rest is given up.
 ROUNDS = 1000
@@ -215,34 +214,31 @@ class Flow:
         self._backend = Backend()
         self._stages: dict[str, list[Stage]] = defaultdict(list)
         loaded = [self._loaded(given) for given in self._given]
-        contracts = [contract(processor.name) for processor, _ in loaded]
+        contracts = [contract(versions[0].processor.name) for versions in loaded]
         topic_ids = self._make_topics(contracts)
         self._codec = compose.codec(self.settings)
         self._submitter = stack.enter_context(Submitter(self.settings, source="test"))
-        self._workers = {}
-        for made_contract, (processor, context) in zip(contracts, loaded, strict=True):
+        self._workers: dict[str, InProcessWorker] = {}
+        for made, versions in zip(contracts, loaded, strict=True):
             worker = InProcessWorker(
                 self.settings,
-                made_contract,
-                processor,
-                context,
+                made.name,
+                versions,
                 topic_ids=topic_ids,
                 now=self.clock.now,
                 is_cancelled=self._is_cancelled,
                 tell=self._told,
             )
-            self._workers[made_contract.name] = worker
+            self._workers[made.name] = worker
             stack.callback(worker.close)
         self._services = Services(self.settings, threading.Event())
         stack.callback(self._services.close)
 
-    def _loaded(self, given: Any) -> tuple[Any, WorkerLoadContext]:
+    def _loaded(self, given: Any) -> list[Loaded]:
         if isinstance(given, str):
-            return load_processor(given, self._device, None)
-        made: Any = given() if isinstance(given, type) else given
-        context = WorkerLoadContext(type(made), self._device, None)
-        made.load(context)
-        return made, context
+            rollout = self.settings.rollouts.get(given)
+            return load_versions(given, rollout, self._device, self.settings.weights_dir)
+        return [load(given() if isinstance(given, type) else given, self._device, self.settings.weights_dir)]
 
     def _make_topics(self, contracts: list[AnyContract]) -> dict[str, str]:
         """As `sluice topics apply` does it; their ids by name."""

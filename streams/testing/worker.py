@@ -10,34 +10,28 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from importlib.metadata import version
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from confluent_kafka import TopicPartition
 
 from processors.policy import Order
-from processors.protocol import AnyProcessor
-from schemas.avsc import request_schema, result_schema
-from schemas.contract import AnyContract
 from schemas.errors import SluiceError
-from schemas.splice import HeaderSplice
-from streams import compose
 from streams.log import kafka
 from streams.offsets import OffsetTracker
 from streams.settings import Settings
-from streams.worker.bench import Bench, Inbox
-from streams.worker.context import WorkerLoadContext
+from streams.worker.bench import Inbox
+from streams.worker.benches import bench_for
+from streams.worker.child import build_workshop
+from streams.worker.config import ChildConfig
 from streams.worker.frames import Answer, Kind, pack_job
-from streams.worker.intake import Intake
 from streams.worker.ledger import Held, Ledger, Owned
+from streams.worker.loading import Loaded
 from streams.worker.publish import Publisher
-from streams.worker.results import Judge, Origin, ResultWriter
-from streams.worker.workshop import Workshop
 
 AT_ONCE = 500
 PATIENCE_S = 60.0
+WORKER_ID = "flow"
 
 #: job id, stage, percent, message
 Tell = Callable[[str, str, float | None, str], None]
@@ -66,6 +60,9 @@ class Outbox:
     def dropped(self, slots: list[int]) -> None:
         """Nothing is ever dropped."""
 
+    def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
+        """Nobody starts this child again."""
+
     def failed(self, error: BaseException) -> None:
         with self._heard:
             self._fault = error
@@ -90,29 +87,29 @@ class InProcessWorker:
     def __init__(
         self,
         settings: Settings,
-        contract: AnyContract,
-        processor: AnyProcessor,
-        loaded: WorkerLoadContext,
+        processor: str,
+        loaded: list[Loaded],
         *,
         topic_ids: dict[str, str],
         now: Callable[[], datetime],
         is_cancelled: Callable[[str, int], bool],
         tell: Tell,
     ) -> None:
-        self.name = contract.name
+        self.name = processor
         self.dies_at: str | None = None
         self._settings = settings
-        self._lanes = [settings.topics.requests(contract.name, lane) for lane in ("live", "bulk")]
+        self._lanes = [settings.topics.requests(processor, lane) for lane in ("live", "bulk")]
         self._is_cancelled = is_cancelled
         self._tell = tell
-        self._one_by_one = processor.policy.order is not Order.NONE
         self._running: dict[int, Held] = {}
         self._outbox = Outbox()
         self._inbox: Inbox = SimpleQueue()
-        self._bench = Bench(processor.policy, self._outbox)
-        self._shop = _workshop(settings, contract, processor, loaded, self._bench, topic_ids, now, self._progress)
-        self._bench.open(self._shop)
-        self._thread = threading.Thread(target=self._work, name=f"flow-{contract.name}", daemon=True)
+        lanes = [[lane, topic_ids[lane]] for lane in self._lanes]
+        config = ChildConfig(processor, WORKER_ID, "", str(settings.home), {}, lanes, {})
+        shop = build_workshop(config, settings, loaded, self._progress, now)
+        self._bench = bench_for(shop, self._outbox)
+        self._one_by_one = shop.models.default.policy.order is not Order.NONE
+        self._thread = threading.Thread(target=self._work, name=f"flow-{processor}", daemon=True)
         self._thread.start()
         self._join()
 
@@ -196,41 +193,6 @@ class InProcessWorker:
         for one in partitions:
             lane = self._lanes.index(one.topic)
             self._owned[one.topic, one.partition] = Owned(one.topic, one.partition, lane)
-
-
-WORKER_ID = "flow"
-
-
-def _workshop(
-    settings: Settings,
-    contract: AnyContract,
-    processor: AnyProcessor,
-    loaded: WorkerLoadContext,
-    bench: Bench,
-    topic_ids: dict[str, str],
-    now: Callable[[], datetime],
-    tell: Callable[[int, str, float | None, str], None],
-) -> Workshop:
-    """The child's parts, as `worker/child.py` puts them together."""
-    codec, names = compose.codec(settings), settings.topics
-    asked, given = request_schema(contract), result_schema(contract)
-    request = codec.encoder(f"{names.requests(contract.name)}-value", asked)
-    result = codec.encoder(f"{names.results(contract.name)}-value", given)
-    splice = HeaderSplice(request, asked, result, given)
-    lanes = [names.requests(contract.name, lane) for lane in ("live", "bulk")]
-    origin = Origin(
-        worker_id=WORKER_ID,
-        device=loaded.used_device,
-        model_version=processor.version,
-        model_sha256=processor.model_sha256 or None,
-        code_version=version("sluice"),
-        topics=tuple((lane, topic_ids[lane]) for lane in lanes),
-    )
-    writer = ResultWriter(result, splice, origin, Judge(processor.policy))
-    ordered = processor.policy.order is not Order.NONE
-    intake = Intake(codec, contract, request, splice, writer, ordered=ordered, now=now)
-    scratch = Path(settings.home)
-    return Workshop(processor, intake, writer, compose.object_store(settings), scratch, tell, bench.out_of_memory)
 
 
 def _run_of(held: Held) -> tuple[str, int]:

@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
@@ -31,6 +33,7 @@ from streams.worker import frames, starting, words
 from streams.worker.bench import Bench, Inbox
 from streams.worker.benches import bench_for
 from streams.worker.config import ChildConfig, PinnedRegistry
+from streams.worker.context import Tell
 from streams.worker.frames import Answer, Kind
 from streams.worker.intake import Intake
 from streams.worker.loading import Loaded, load_versions
@@ -109,11 +112,18 @@ def _set_up(config: ChildConfig, outlet: Outlet) -> tuple[Bench, dict[str, Any]]
     rollout = settings.rollouts.get(config.processor)
     with starting.watched(Path(config.scratch), os.getpid(), settings.load_timeout_s):
         loaded = load_versions(config.processor, rollout, config.device, settings.weights_dir)
-    shop = _workshop(config, settings, loaded, outlet)
+    shop = build_workshop(config, settings, loaded, outlet.progress)
     return bench_for(shop, outlet), _readiness(shop.models, loaded)
 
 
-def _workshop(config: ChildConfig, settings: Settings, loaded: list[Loaded], outlet: Outlet) -> Workshop:
+def build_workshop(
+    config: ChildConfig,
+    settings: Settings,
+    loaded: list[Loaded],
+    tell: Tell,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Workshop:
+    """Everything that jobs of one processor need. `now` is what deadlines are compared with."""
     made, names = contract(config.processor), TopicNames(settings.topic_prefix)
     codec = Codec(PinnedRegistry(compose.registry(settings), config.schema_ids))
     asked, given = request_schema(made), result_schema(made)
@@ -128,8 +138,8 @@ def _workshop(config: ChildConfig, settings: Settings, loaded: list[Loaded], out
 
     models = Models([model(one) for one in loaded], settings.rollouts.get(config.processor))
     ordered = models.default.policy.order is not Order.NONE
-    intake = Intake(codec, made, request, splice, models.default.writer, ordered=ordered)
-    return Workshop(models, intake, compose.object_store(settings), Path(config.scratch), outlet.progress)
+    intake = Intake(codec, made, request, splice, models.default.writer, ordered=ordered, now=now)
+    return Workshop(models, intake, compose.object_store(settings), Path(config.scratch), tell)
 
 
 def _origin(config: ChildConfig, loaded: Loaded) -> Origin:

@@ -50,7 +50,7 @@ def load_versions(name: str, rollout: Rollout | None, device: str, weights_dir: 
         raise unknown_processor(name)
     versions = () if rollout is None else rollout.shares
     made = [_version(points, name, version) for version in versions] or [_made(points[name])]
-    return [_loaded(processor, device, weights_dir) for processor in made]
+    return [load(processor, device, weights_dir) for processor in made]
 
 
 def _version(points: dict[str, EntryPoint], name: str, version: str) -> AnyProcessor:
@@ -85,7 +85,8 @@ def _made(point: EntryPoint) -> AnyProcessor:
     return made
 
 
-def _loaded(processor: AnyProcessor, device: str, weights_dir: Path | None) -> Loaded:
+def load(processor: AnyProcessor, device: str, weights_dir: Path | None) -> Loaded:
+    """A processor after its `load` and its `warm_up`. Raises StartupError with the real traceback."""
     context, began = WorkerLoadContext(type(processor), device, weights_dir), time.perf_counter()
     name, version = processor.name, processor.version
     try:

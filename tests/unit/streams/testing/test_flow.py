@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -334,6 +336,12 @@ def test_one_job_runs_without_any_flow() -> None:
 
 # ── the plugin ──
 
+
+def test_the_pytest_plugin_is_found_by_its_entry_point() -> None:
+    [point] = entry_points(group="pytest11", name="sluice")
+    assert point.value == "streams.testing.plugin"
+
+
 USES_THE_FIXTURE = """
 import sys
 
@@ -350,8 +358,8 @@ def test_it_opens_flows_and_closes_them(sluice_flow):
 
 def test_the_pytest_plugin_gives_flows_and_imports_nothing_before(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(USES_THE_FIXTURE)
-    plugin = ["-p", "no:sluice", "-p", "streams.testing.plugin", "-p", "no:hypothesispytest"]
-    command = [sys.executable, "-m", "pytest", "-q", *plugin, "-c", "/dev/null", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "streams.testing.plugin", "-c", "/dev/null", str(tmp_path)]
+    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=alone)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
