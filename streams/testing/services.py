@@ -31,7 +31,7 @@ class Services:
         self._orders_consumer.subscribe([settings.topics.control])
         self._due = compose.due_store(settings)
         self._reader = RequestReader(settings, self._due.pulse)
-        self._duties = Timekeeper(settings).duties(self._due, self._reader)
+        self._duties = Timekeeper(settings).duties(self._due, compose.lease_store(settings), self._reader)
 
     def settle(self, mark: Callable[[], object]) -> None:
         """Until none of them has anything left to do; `mark` changes when something happened."""
