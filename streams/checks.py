@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schemas.errors import ConnectionFailed, SluiceError, Unreachable, UsageError
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from streams.health.ask import Answer
 
 #: Below this much free space under the home, Kafka and Postgres may soon stop.
 LOW_DISK_BYTES = 5_000_000_000
@@ -174,6 +178,27 @@ def disk(settings: Settings) -> list[Check]:
     return [Check("disk", Finding.OK, detail)]
 
 
+def services(settings: Settings) -> list[Check]:
+    """Those of this home that run now; none at all is no fault, they may run elsewhere."""
+    from streams.health.ask import ask_all
+
+    answers = ask_all(settings.home)
+    if not answers:
+        return [Check("services", Finding.OK, "none of this home runs now")]
+    return [_service(answer) for answer in answers]
+
+
+def _service(answer: Answer) -> Check:
+    name = " ".join([answer.note.service, *answer.note.runs])
+    if answer.ready:
+        return Check(name, Finding.OK, f"ready (pid {answer.note.pid})")
+    why = "; ".join(answer.reasons)
+    if answer.ready is None:
+        return Check(name, Finding.WARNING, f"pid {answer.note.pid}: {why}")
+    step = "Its log says more." if answer.alive else "Stop it and start it again; its log says more."
+    return Check(name, Finding.PROBLEM, f"not ready (pid {answer.note.pid}): {why}", step)
+
+
 CHECKS: dict[str, Look] = {
     "python": extras,
     "java": java,
@@ -184,4 +209,5 @@ CHECKS: dict[str, Look] = {
     "object store": objects,
     "device": device,
     "disk": disk,
+    "services": services,
 }

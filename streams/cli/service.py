@@ -11,6 +11,7 @@ from typing import Protocol
 
 from schemas.errors import ExitCode
 from streams import logs
+from streams.health.memory import resident
 from streams.health.notes import Posted
 from streams.health.report import HasHealth, Health
 from streams.health.server import HealthServer
@@ -54,7 +55,10 @@ def told(name: str, service: HasHealth, settings: Settings, runs: Sequence[str])
     def look(ask: bool) -> Health:
         health = service.health(ask=ask)
         return Health(
-            health.alive, health.ready, health.reasons, {"up_s": round(time.monotonic() - since, 1), **health.details}
+            health.alive,
+            health.ready,
+            health.reasons,
+            {"up_s": round(time.monotonic() - since, 1), "rss": resident(os.getpid()), **health.details},
         )
 
     facts = {"service": name, "pid": os.getpid()}

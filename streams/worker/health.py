@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from streams.health.memory import resident
 from streams.health.report import without_share
 
 
@@ -18,9 +17,8 @@ def missing(status: Mapping[str, Any]) -> str | None:
     if status.get("custody") == "lease":  # no group: it takes work when the store answers
         fault: str | None = status["store_fault"]
         return fault
-    # Each lane has a group of its own; the one that joins last decides.
-    share = min(lane["partitions"] for lane in status["lanes"].values()) if status["lanes"] else 0
-    return without_share(name, share, status.get("joined_s"))
+    # One lane is enough: with its hands full of the one it has not asked for the other yet.
+    return without_share(name, status["partitions"], status.get("joined_s"))
 
 
 def told(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,12 +34,3 @@ def told(status: Mapping[str, Any]) -> dict[str, Any]:
     }
     own = {key: value for key, value in status.items() if key != "ready" and value is not None}
     return {**facts, **own, "standby": missing(status) is None and status.get("partitions") == 0}
-
-
-def resident(pid: int | None) -> int | None:
-    """Resident memory of a process in bytes; None where that can't be told."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -25,11 +25,12 @@ def status(*, live: int = 2, bulk: int = 2, joined_s: float | None = 1.0, **chan
         (status(), None),
         (status(ready=None), "the process of echo is starting"),
         (status(lanes={}, partitions=0, joined_s=None), "echo has not joined its group"),
-        (status(bulk=0), "echo waits for its share of the partitions"),
-        (status(bulk=0, joined_s=STANDBY_S), None),
+        (status(live=0, bulk=0), "echo waits for its share of the partitions"),
+        (status(live=0, bulk=0, joined_s=STANDBY_S), None),
+        (status(bulk=0), None),
     ],
 )
-def test_it_is_ready_once_its_child_is_and_each_lane_has_its_share(told: dict[str, Any], why_not: str | None) -> None:
+def test_it_is_ready_once_its_child_is_and_it_has_a_share(told: dict[str, Any], why_not: str | None) -> None:
     assert health.missing(told) == why_not
 
 
