@@ -79,9 +79,9 @@ def job_for(processor: AnyProcessor, job_input: Any) -> Job[Any]:
     return Job(JobHeader("local", processor.name, datetime.now(UTC), input_sha256=""), job_input)
 
 
-def run_one(processor: AnyProcessor, job_input: Any, folder: Path) -> Any:
-    """One job from input to output. Raises the job's error."""
-    job, context = job_for(processor, job_input), LocalJobContext(folder)
+def run_one(processor: AnyProcessor, job_input: Any, folder: Path, context: LocalJobContext | None = None) -> Any:
+    """One job from input to output, its files in `folder` unless `context` says otherwise. Raises the job's error."""
+    job, context = job_for(processor, job_input), context or LocalJobContext(folder)
     (raw,) = processor.run([processor.prepare(job, context)])
     if isinstance(raw, JobError):
         raise raw

@@ -40,8 +40,18 @@ def with_files(
 
     Raises UsageError, ConnectionFailed.
     """
-    claims = {name: to_plain(put_file(settings, path)) for name, path in (_pair(contract, file) for file in files)}
+    claims = {name: to_plain(put_file(settings, path)) for name, path in named_files(contract, files).items()}
     return [{**given, **claims} for given in inputs]
+
+
+def named_files(contract: AnyContract, files: Sequence[str]) -> dict[str, Path]:
+    """`field=path` options, for fields that take a claim. Raises UsageError."""
+    return dict(_pair(contract, file) for file in files)
+
+
+def claim_fields(contract: AnyContract) -> list[str]:
+    """The fields of a processor's input that take a claim, or several."""
+    return [field.name for field in fields(contract.input) if "Claim" in str(field.type)]
 
 
 def put_file(settings: Settings, path: Path) -> Claim:
@@ -70,7 +80,7 @@ def pairs(given: Sequence[str], option: str) -> dict[str, str]:
 
 def _pair(contract: AnyContract, file: str) -> tuple[str, Path]:
     ((name, path),) = pairs([file], "--file").items()
-    claims = [field.name for field in fields(contract.input) if "Claim" in str(field.type)]
+    claims = claim_fields(contract)
     if name not in claims:
         raise UsageError(
             f"The input of {contract.name!r} takes no file in {name!r}.",

@@ -17,12 +17,16 @@ from streams.cli.app import build
 from streams.cli.verbs import VERBS
 
 DEBUG = "--debug"
+#: Whether `--debug` was given; one process runs one command.
+_debug = False
 NAMES = [verb.name for verb in VERBS]
 
 
 def run(argv: Sequence[str]) -> int:
     """Run `sluice argv…` and return its exit status."""
-    debug, tokens = _split_debug(argv)
+    global _debug
+    _debug, tokens = _split_debug(argv)
+    debug = _debug
     # Commands print; services configure their own logs. What a library has to say goes to those who ask for it.
     logs.configure("debug" if debug else "error", "console")
     as_json = "--json" in tokens
@@ -52,6 +56,11 @@ def run(argv: Sequence[str]) -> int:
         told, step = f"{type(error).__name__}: {error}", "This is a bug; `--debug` shows where."
         return _report(told, step, ErrorCode.INTERNAL, ExitCode.INTERNAL, as_json)
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def debugging() -> bool:
+    """Whether this command was asked to show where errors come from."""
+    return _debug
 
 
 def _split_debug(argv: Sequence[str]) -> tuple[bool, list[str]]:

@@ -59,6 +59,13 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
             "Measure this installation: latency and throughput, from submit to callback.",
         ),
     ),
+    "Writing processors": (
+        Verb(
+            "run-once",
+            "streams.cli.run_once:run_once",
+            "Run a processor on one input, with no Kafka, no registry and no database.",
+        ),
+    ),
     "Upkeep": (
         Verb("topics", "streams.cli.topics:app", "Compare topics, schemas and offsets with the broker, and apply."),
         Verb("migrate", "streams.cli.migrate:migrate", "Bring the database's tables up to this version."),

@@ -1,0 +1,189 @@
+"""`sluice run-once`: a processor on this machine, with nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from schemas.errors import ExitCode, JobError, ProcessorBug, UsageError
+from streams.cli.options import Json
+from streams.cli.output import note, say_json
+
+if TYPE_CHECKING:
+    from processors.protocol import AnyProcessor
+    from schemas.contract import AnyContract
+
+ProcessorName = Annotated[str, Parameter(help="Which processor to run.")]
+Input = Annotated[
+    str | None,
+    Parameter(
+        name="--input",
+        allow_leading_hyphen=True,
+        help="A file with JSON, - for standard input, or the JSON itself. Where it takes a claim check, a path will do.",
+    ),
+]
+Files = Annotated[tuple[str, ...], Parameter(name="--file", help="field=path: the file for that field of the input.")]
+OutputDir = Annotated[
+    Path | None, Parameter(help="Where files that the job saves are kept; without it they are thrown away.")
+]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:N.", show_default=True)]
+
+
+def run_once(
+    processor: ProcessorName,
+    /,
+    *,
+    input_: Input = None,
+    file: Files = (),
+    output_dir: OutputDir = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Run a processor on one input, with no Kafka, no registry and no database.
+
+    Loads the processor as a worker would, runs one job in this process and prints
+    the typed output as JSON; what the job tells of its progress goes to stderr. With
+    --json the output stands beside the version, the device and the time it took.
+    Exit status 3 when the job fails (--debug shows where), 2 for an input that the
+    processor's contract does not take.
+
+    For example:
+
+        sluice run-once echo --input '{"message": "hi"}'
+        sluice run-once segmentation --file volume=scan.nii.gz --output-dir out
+        sluice run-once echo --input job.json --json | jq .output
+    """
+    from schemas.contract import contract
+    from streams.settings import load_settings
+    from streams.worker.loading import load_processor
+
+    chosen = contract(processor)
+    given = _input(chosen, input_, file)
+    loaded, context = load_processor(processor, device, load_settings().weights_dir)
+    with _folders(output_dir) as (kept, scratch):
+        begun = time.monotonic()
+        try:
+            output = _run(loaded, given, kept, scratch)
+        except JobError as error:
+            return _failed(error)
+        told = {
+            "processor": processor,
+            "version": loaded.version,
+            "device": context.used_device,
+            "seconds": round(time.monotonic() - begun, 3),
+            "output": output,
+        }
+    say_json(told if json else output)
+    return ExitCode.OK
+
+
+def _input(contract: AnyContract, given: str | None, files: tuple[str, ...]) -> Any:
+    """The typed input, checked as `submit` would. Raises UsageError, InvalidInput."""
+    from schemas.avsc import request_schema
+    from schemas.envelope import typed_input
+    from schemas.plain import to_plain
+    from streams.cli.inputs import claim_fields, named_files, read_inputs
+
+    inputs = read_inputs(given)
+    if len(inputs) != 1:
+        raise UsageError(f"These are {len(inputs)} inputs, and one job is run.", next_step="Give one JSON object.")
+    plain = {**inputs[0], **{name: str(path) for name, path in named_files(contract, files).items()}}
+    claims = claim_fields(contract)
+    typed = typed_input(contract, {name: _claimed(v) if name in claims else v for name, v in plain.items()})
+    _check(request_schema(contract), "input", to_plain(typed))
+    return typed
+
+
+def _check(schema: str, field: str, value: Any) -> None:
+    """Whether the schema has room for it. Raises InvalidInput."""
+    from schemas.codec import Codec
+    from schemas.registry import MemoryRegistry
+
+    Codec(MemoryRegistry()).encoder("once", schema, register=True).encode_field(field, value)
+
+
+def _claimed(value: Any) -> Any:
+    """A path as the claim on that file, also in a list; anything else as it is. Raises UsageError."""
+    from processors.local import claim_of
+    from schemas.plain import to_plain
+    from streams.cli.inputs import content_type
+
+    if isinstance(value, list):
+        return [_claimed(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    path = Path(value)
+    if not path.is_file():
+        raise UsageError(f"There is no file {value!r}.")
+    return to_plain(claim_of(path, content_type(path)))
+
+
+def _run(processor: AnyProcessor, given: Any, kept: Path, scratch: Path) -> dict[str, Any]:
+    """Raises JobError: what a processor never declared is a ProcessorBug."""
+    from processors.local import run_one
+    from schemas.plain import to_plain
+
+    try:
+        return to_plain(run_one(processor, given, kept, _context(kept, scratch)))
+    except JobError:
+        raise
+    except Exception as error:
+        raise ProcessorBug(f"{type(error).__name__}: {error}") from error
+
+
+def _context(kept: Path, scratch: Path) -> Any:
+    from processors.local import LocalJobContext, claim_of
+
+    class OnceContext(LocalJobContext):
+        """Tells of progress as it comes, and keeps files under the names the job gave them."""
+
+        def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
+            note("  ".join(filter(None, [stage, "" if percent is None else f"{percent:.0f} %", message])))
+
+        def scratch(self) -> Path:
+            return Path(tempfile.mkdtemp(dir=scratch))
+
+        def save(self, path: Path, content_type: str) -> Any:
+            target = kept / path.name
+            if path.resolve() != target.resolve():
+                shutil.copyfile(path, target)
+            note(f"saved {target}")
+            return claim_of(target, content_type)
+
+    return OnceContext(kept)
+
+
+@contextmanager
+def _folders(output_dir: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Where files are kept, and where the job may write what nobody keeps."""
+    with tempfile.TemporaryDirectory(prefix="sluice-") as temporary:
+        scratch, kept = Path(temporary) / "scratch", output_dir or Path(temporary) / "kept"
+        for folder in (scratch, kept):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"The folder {str(folder)!r} can't be made: {error.strerror}.") from error
+        yield kept, scratch
+
+
+def _failed(error: JobError) -> int:
+    """The job's error as an outcome would have it."""
+    from streams.cli.run import debugging
+
+    if debugging():
+        traceback.print_exception(error.__cause__ or error, file=sys.stderr)
+    note(f"failed: {error.code}: {error.message}")
+    if error.next_step:
+        note(f"  {error.next_step}")
+    if not debugging():
+        note("  --debug shows where.")
+    return ExitCode.JOB_FAILED

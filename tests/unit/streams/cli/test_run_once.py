@@ -1,0 +1,108 @@
+"""A processor run with no Kafka, no registry and no database."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import ExitCode
+from streams.cli.run import run
+from tests.unit.processors.segmentation.files import ball, write_nifti
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not one part of a stack is known."""
+    monkeypatch.setenv("SLUICE_HOME", str(tmp_path / "home"))
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_typed_output_is_printed_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["run-once", "echo", "--input", '{"message": "hi"}']) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == {"message": "hi", "length": 2}
+
+
+def test_json_tells_what_ran_and_where(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"message": "hi"}'))
+    assert run(["run-once", "echo", "--input", "-", "--json", "--device", "cpu"]) == ExitCode.OK
+    told = json.loads(capsys.readouterr().out)
+    assert (told["processor"], told["version"], told["device"]) == ("echo", "1", "cpu")
+    assert told["output"] == {"message": "hi", "length": 2}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ('{"message": "hi", "fail": "OUT_OF_MEMORY"}', "OUT_OF_MEMORY"),
+        ('{"message": "hi", "delay_ms": -1}', "delay_ms must not be negative"),
+    ],
+)
+def test_a_job_that_fails_says_with_which_error(capsys: pytest.CaptureFixture[str], given: str, words: str) -> None:
+    assert run(["run-once", "echo", "--input", given]) == ExitCode.JOB_FAILED
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert words in told.err
+    assert "Traceback" not in told.err
+
+
+def test_debug_shows_where_it_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    failing = '{"message": "hi", "delay_ms": -1}'
+    assert run(["run-once", "echo", "--debug", "--input", failing]) == ExitCode.JOB_FAILED
+    assert "in prepare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["ecko", "--input", "{}"], "echo"),
+        (["echo", "--input", '{"mesage": "hi"}'], "has no field mesage"),
+        (["echo", "--input", '{"message": 3}'], "must be string"),
+        (["echo", "--input", '{"message": "a"} {"message": "b"}'], "2 inputs"),
+        (["echo", "--input", "nowhere.json"], "nowhere.json"),
+        (["echo", "--input", '{"message": "hi"}', "--file", "message=x"], "takes no file"),
+        (["segmentation", "--file", "volume=nowhere.nii.gz"], "nowhere.nii.gz"),
+        (["segmentation", "--input", '{"volume": "nowhere.nii.gz"}'], "nowhere.nii.gz"),
+    ],
+)
+def test_what_the_contract_does_not_take_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], argv: list[str], words: str
+) -> None:
+    assert run(["run-once", *argv]) == ExitCode.USAGE
+    assert words in capsys.readouterr().err
+
+
+def test_a_volume_is_segmented_from_a_plain_file_and_the_mask_is_kept(tmp_path: Path, capsys: Any) -> None:
+    scan = write_nifti(tmp_path / "scan.nii.gz", ball())
+    out = tmp_path / "out"
+    asked = [
+        "run-once",
+        "segmentation",
+        "--file",
+        f"volume={scan}",
+        "--output-dir",
+        str(out),
+        "--device",
+        "cpu",
+    ]
+    assert run(asked) == ExitCode.OK
+    told = capsys.readouterr()
+    kept = list(out.iterdir())
+    assert [path.as_uri() for path in kept] == [json.loads(told.out)["mask"]["uri"]]
+    assert "saved" in told.err
+
+
+def test_no_database_client_and_no_model_is_imported_for_one_that_needs_none() -> None:
+    code = (
+        "import sys\nfrom streams.cli.run import run\n"
+        """assert run(["run-once", "echo", "--input", '{"message": "hi"}']) == 0\nprint(*sys.modules)"""
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert loaded & {"psycopg", "aiohttp", "torch"} == set()
