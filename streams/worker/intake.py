@@ -92,7 +92,7 @@ class Intake:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._now = now
-        self._ordered = ordered
+        self.ordered = ordered
         self._splice = splice
         self._codec = codec
         self._known = {requests.schema_id}  # schemas that decode without asking the registry
@@ -166,7 +166,7 @@ class Intake:
 
     def _too_early(self, frame: JobFrame, header: JobHeader) -> Answer:
         """Done without a word: only the timekeeper releases it, by publishing it again at its time (docs/adr/0013)."""
-        if self._ordered:
+        if self.ordered:
             error = InvalidInput(f"{self._contract.name!r} works in order, so none of its jobs can wait for a time.")
             return self._writer.failed(frame, header, error, _no_time())
         return Answer(

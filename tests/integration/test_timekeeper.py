@@ -9,11 +9,14 @@ import pytest
 
 from connectors.postgres.due_store import PostgresDueStore
 from schemas import headers
+from schemas.records import EchoInput
 from streams import compose
 from streams.settings import Settings
 from streams.sink import Sink
+from streams.submit import Submitter
 from streams.timekeeper import Timekeeper
 from tests.harness.scribe import Scribe, header, in_thread, wait_until
+from tests.harness.services import running
 
 pytestmark = pytest.mark.stack
 
@@ -145,6 +148,24 @@ def test_a_job_is_released_at_its_time_as_the_same_attempt(settings: Settings, s
         lambda: scribe.rows("SELECT state, attempt, due_kind FROM runs") == [("PENDING", 1, "deadline")],
         lambda: f"{scribe.rows('SELECT state, attempt, due_kind FROM runs')}",
     )
+
+
+@pytest.mark.usefixtures("road")
+def test_a_worker_runs_a_job_no_earlier_than_it_may_begin(settings: Settings, scribe: Scribe) -> None:
+    with running(settings, ["worker", "echo"]), Submitter(settings) as submitter:
+        submitter.submit("echo", EchoInput("now"))
+        wait_until(lambda: len(scribe.rows("SELECT FROM outcomes")) == 1, lambda: "the worker does nothing")
+        begin = datetime.now(UTC) + timedelta(seconds=2)
+        later = submitter.submit("echo", EchoInput("later"), not_before=begin)
+        done = "SELECT attempt, started_at >= %s FROM outcomes WHERE job_id = %s"
+        wait_until(lambda: bool(scribe.rows(done, begin, later.job_id)), lambda: "it was not run")
+        assert scribe.rows(done, begin, later.job_id) == [(1, True)]
+    assert scribe.rows(
+        "SELECT kind, count(*) FROM history WHERE job_id = %s GROUP BY kind ORDER BY kind", later.job_id
+    ) == [
+        ("request", 2),
+        ("result", 1),
+    ]
 
 
 @pytest.mark.usefixtures("road")

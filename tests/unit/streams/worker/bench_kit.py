@@ -141,8 +141,8 @@ class Kit:
             return Model(processor, processor.policy, ResultWriter(results, splice, origin, judge))
 
         models = Models([model(one) for one in (self.processor, *self.others)], self.rollout)
-        intake = Intake(self.codec, ECHO, self.requests, splice, models.default.writer)
-        shop = Workshop(models, intake, ObjectStore("memory://"), self.scratch, lambda *told: None)
+        self.intake = Intake(self.codec, ECHO, self.requests, splice, models.default.writer)
+        shop = Workshop(models, self.intake, ObjectStore("memory://"), self.scratch, lambda *told: None)
         self.outbox = Outbox()
         self.bench = bench_for(shop, self.outbox)
         self.inbox: SimpleQueue[Any] = SimpleQueue()

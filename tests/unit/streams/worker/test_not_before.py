@@ -1,0 +1,42 @@
+"""A job that is not to begin before its time: the child runs it only once the timekeeper has released it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from schemas.records import Coordinates
+from tests.unit.streams.worker.bench_kit import Kit, Upper
+
+PAST = datetime.now(UTC) - timedelta(days=1)
+FUTURE = datetime.now(UTC) + timedelta(days=1)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    return Kit(Upper(), tmp_path)
+
+
+@pytest.mark.parametrize("when", [PAST, FUTURE], ids=["past", "future"])
+def test_it_is_done_without_a_word_whatever_the_workers_clock_says(kit: Kit, when: datetime) -> None:
+    kit.send(kit.say("wait", not_before=when), kit.say("hi"))
+    kit.work()
+    assert (kit.outbox.given[0].value, kit.outbox.given[0].dead_reason) == (b"", "")
+    assert kit.processor.batches == [["hi"]]
+    assert kit.code(1) is None
+
+
+@pytest.mark.parametrize("when", [PAST, FUTURE], ids=["past", "future"])
+def test_it_runs_once_it_was_released(kit: Kit, when: datetime) -> None:
+    kit.send(kit.say("hi", not_before=when, source_coordinates=Coordinates("requests.echo", 0, 7)))
+    kit.work()
+    assert kit.processor.batches == [["hi"]]
+
+
+def test_a_processor_that_works_in_order_refuses_it(kit: Kit) -> None:
+    kit.intake.ordered = True
+    kit.send(kit.say("wait", not_before=FUTURE))
+    kit.work()
+    assert kit.code(0) == "INVALID_INPUT"
