@@ -29,6 +29,8 @@ BROKER_SETTINGS: Mapping[str, str] = {
     "group.consumer.session.timeout.ms": "10000",
     "group.consumer.min.heartbeat.interval.ms": "1000",
     "group.consumer.heartbeat.interval.ms": "2000",
+    # Who joins is given its share with the next heartbeat, not a second later and then with the next but one.
+    "group.consumer.assignment.interval.ms": "0",
     "group.initial.rebalance.delay.ms": "0",
     # Offsets must outlive the requests they point into (14 days).
     "offsets.retention.minutes": "43200",

@@ -58,6 +58,7 @@ class Held:
         "owned",
         "parked",
         "received_us",
+        "retry",
         "size",
         "slot",
         "started",
@@ -83,6 +84,7 @@ class Held:
         self.started = False  # whether its process has begun to work on it in this execution
         self.unconfirmed = 0  # records that must be delivered before the job is done
         self.turn: Hashable | None = None  # what it shares with the jobs it must not run beside; None: runs with any
+        self.retry: tuple[float, int] | None = None  # when it is tried again here (monotonic), and as which attempt
         self.parked = False  # waits here for its turn or its next attempt; the child does not have it
         self.withheld = False  # the same, until it can be given with care
 
@@ -256,10 +258,25 @@ class Ledger:
         with self._lock:
             return [held for held in self._unanswered.values() if not (held.parked or held.withheld)]
 
-    def parked(self) -> list[Held]:
-        """What waits here, and the child does not have."""
+    def set_aside(self) -> list[Held]:
+        """What waits here, parked or withheld, and the child does not have."""
         with self._lock:
-            return [held for held in self._unanswered.values() if held.parked]
+            return [held for held in self._unanswered.values() if held.parked or held.withheld]
+
+    def park(self, jobs: Iterable[Held]) -> None:
+        """These wait here for their turn or their next attempt. A worker that dies now has not executed them."""
+        with self._lock:
+            for held in jobs:
+                held.parked = True
+                held.owned.tracker.withhold(held.message.offset())
+            self.changes += 1
+
+    def unpark(self, held: Held) -> None:
+        """Its time has come: the child is to have it."""
+        with self._lock:
+            held.parked = False
+            held.owned.tracker.begin(held.message.offset())
+            self.changes += 1
 
     def positions(
         self, owned: Iterable[Owned], position: Callable[[OffsetTracker], int | None]

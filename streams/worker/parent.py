@@ -11,12 +11,15 @@ import time
 from typing import Any
 
 from processors.policy import Lanes as Weights
+from processors.policy import Order
 from streams import logs
 from streams.health.pulse import Pulse
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.config import ChildConfig
+from streams.worker.control import ControlReader
 from streams.worker.custody import check_custody
+from streams.worker.desk import Acknowledger, Desk
 from streams.worker.handover import Handover
 from streams.worker.lanes import Arrival, Lanes
 from streams.worker.ledger import Ledger, Owned
@@ -24,12 +27,16 @@ from streams.worker.partitions import CommitPolicy
 from streams.worker.progress import ProgressWriter
 from streams.worker.publish import Publisher
 from streams.worker.supervisor import Supervisor
+from streams.worker.turns import Turns
 
 log = logs.get("worker")
 
 WAIT_S = 0.1
 #: How long the loop waits for a bulk place before it looks at the live lane again.
 LOOK_AT_LIVE_S = 0.005
+PAUSED_LOOK_S = 0.05
+DRAIN_LOOK_S = 0.02
+STOP_CHILD_S = 5.0
 
 #: What a child says of itself that operators are shown; None until it is ready.
 SHOWN = ("version", "versions", "device", "device_reason", "device_fallback")
@@ -38,15 +45,20 @@ SHOWN = ("version", "versions", "device", "device_reason", "device_fallback")
 class Engine:
     """Runs one processor until told to stop."""
 
-    def __init__(self, settings: Settings, config: ChildConfig, policy: CommitPolicy) -> None:
+    def __init__(self, settings: Settings, config: ChildConfig, policy: CommitPolicy, control: ControlReader) -> None:
         self._settings = settings
         self._config = config
         self._policy = policy
+        self._control = control
+        self._order = Order.NONE
+        self._turns: Turns | None = None
         self._weights = Weights()
+        self._stop_child_s = STOP_CHILD_S
         self._ledger = Ledger(1)
         self._supervisor = Supervisor(config, self._ledger)
         self._handover = Handover(self._ledger, self._supervisor.send)
         self._lanes: Lanes | None = None
+        self._desk = Desk(config.processor, control.orders, self._ledger, self._supervisor)
         self._joined_at: float | None = None
         self.pulse = Pulse(f"loop of {config.processor}", settings.health_patience_s)
 
@@ -64,6 +76,9 @@ class Engine:
         return {
             "processor": self._config.processor,
             "child": self._supervisor.pid,
+            "paused": self._desk.paused,
+            "order": self._order.value,
+            "parked": 0 if self._turns is None else self._turns.parked,
             "partitions": sum(len(lane.partitions) for lane in lanes),
             "in_flight": len(self._ledger),
             "received": sum(lane.received for lane in lanes),
@@ -92,9 +107,10 @@ class Engine:
                 self._ledger.resize(int(ready["in_flight"]))
                 self._handover.limit(int(ready["executions"]))
                 self._weights = Weights(*ready["lanes"])
+                self._order = Order(ready["order"])
                 self._serve(stop)
         finally:
-            self._supervisor.stop(5.0)
+            self._supervisor.stop(self._stop_child_s)
 
     def _stopping(self, stop: threading.Event) -> bool:
         """Asked ten times a second while the child starts, however long its weights take."""
@@ -119,7 +135,12 @@ class Engine:
         self._supervisor.publisher = self._publisher
         self._progress = ProgressWriter(self._settings, self._publisher, self._ledger, self._config)
         self._supervisor.deadline_of = self._progress.deadline
+        self._answers = Acknowledger(self._settings, self._config, self._control.orders, self._publisher)
+        if self._order is not Order.NONE:
+            self._turns = self._desk.turns = Turns(self._order, self._ledger, self._progress.write)
+            self._publisher.keep = self._turns.keep
         self._publisher.start()
+        self._control.wait_until_read()
         self._lanes = Lanes.join(
             self._settings, self._config, self._ledger, self._handover, self._policy, self._weights
         )
@@ -136,32 +157,44 @@ class Engine:
 
     def _given_back(self, given: list[Owned], slots: list[int]) -> None:
         self._supervisor.drop(slots)
+        if self._turns is not None:
+            self._turns.forget(given)
 
     # ── the loop ──
 
     def _cycle(self) -> None:
         assert self._lanes is not None
         self._look_after(time.monotonic())
+        if self._turns is not None:
+            self._give_due(self._turns)
+        if self._desk.paused:
+            self._lanes.hold_back(PAUSED_LOOK_S)
+            self._answers.answer()
+            return
+        self._answers.answer()
         if self._supervisor.backlog:
             self._supervisor.pump(WAIT_S)
             self._admit(self._lanes.stay_in_group())
             return
-        waiting = self._handover.step(WAIT_S)
-        room = self._ledger.wait_for_room(0.0 if waiting else WAIT_S)
+        withheld = self._handover.step(WAIT_S)
+        room = self._ledger.wait_for_room(0.0 if withheld else WAIT_S)
         if room.total == 0:
             self._admit(self._lanes.stay_in_group())
             return
-        arrivals = self._lanes.poll(room, wait=room.bulk > 0 and not waiting)
+        # What waits here for a place or for its turn must not wait for the next record of the live lane.
+        waiting = room.bulk == 0 or (self._turns is not None and self._turns.parked > 0)
+        arrivals = self._lanes.poll(room, wait=not waiting and not withheld)
         if arrivals:
             self._admit(arrivals)
-        elif room.bulk == 0:  # the live lane is idle, and the bulk one waits for a place
-            self._ledger.wait_for_news(LOOK_AT_LIVE_S, bulk=True)
+        elif waiting:
+            self._ledger.wait_for_news(LOOK_AT_LIVE_S, bulk=room.bulk == 0)
 
     def _look_after(self, now: float) -> None:
         assert self._lanes is not None
         self.pulse.at = now
         for note in self._supervisor.tick(now):
             self._progress.write(note)
+        self._desk.look()
         self._lanes.commit_if_due(now)
         if self._publisher.fault is not None:
             raise self._publisher.fault
@@ -169,19 +202,40 @@ class Engine:
     def _admit(self, arrivals: list[Arrival]) -> None:
         if arrivals:
             assert self._lanes is not None
-            self._handover.give(self._ledger.admit(arrivals, time.time_ns() // 1000))
+            admitted = self._ledger.admit(arrivals, time.time_ns() // 1000)
+            self._desk.call_off(admitted)
+            self._handover.give(admitted if self._turns is None else self._turns.admit(admitted))
             self._lanes.commit_if_due(time.monotonic())
+
+    def _give_due(self, turns: Turns) -> None:
+        """Ordered jobs whose time has come."""
+        due = turns.due(time.monotonic())
+        if due:
+            self._desk.call_off(due)
+            self._handover.give(due)
 
     # ── stopping ──
 
     def _drain(self) -> None:
-        """Finish what is held; what is not done in time is run again by whoever owns its partition next."""
+        """Finish what has begun, within the bound; what has not is given back at once, for another worker to run.
+
+        A job whose process died is tried here, too: elsewhere nobody would know that it is a suspect.
+        """
         assert self._lanes is not None
         until = time.monotonic() + self._settings.drain_s
         log.info("draining", held=len(self._ledger))
-        while len(self._ledger) and time.monotonic() < until:
+        restarts = -1
+        while len(self._ledger):
+            if time.monotonic() >= until:
+                self._stop_child_s = 0.0
+                log.warning("drain_bound", left=len(self._ledger), next_step="They are run again by the next owner.")
+                return
+            self._lanes.hold_back(0.0)  # rebalances go on
             self._look_after(time.monotonic())
+            if restarts != self._supervisor.restarts:  # a new child was given everything again
+                restarts = self._supervisor.restarts
+                jobs = self._ledger.unanswered()
+                self._supervisor.give_back([held.slot for held in jobs if not held.started and not held.deaths])
+            self._ledger.give_back([held.slot for held in self._ledger.set_aside()])
             self._supervisor.pump(0)
-            self._handover.step(0.0)
-            self._lanes.hold_back(0.0)  # rebalances go on; a record that slips through is not admitted, so not lost
-            self._ledger.wait_until_empty(WAIT_S)
+            self._ledger.wait_until_empty(DRAIN_LOOK_S)

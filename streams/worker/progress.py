@@ -37,7 +37,7 @@ class ProgressWriter:
         told = Progress(
             job_id=header.job_id,
             run=header.run,
-            attempt=header.attempt,
+            attempt=held.attempt or header.attempt,
             execution=held.execution,
             sequence=note.sequence,
             processor=self._config.processor,

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from schemas import headers
 from schemas.errors import SluiceError
 from schemas.records import JobHeader
+from schemas.states import Disposition
 from schemas.topics import TopicNames
 from streams import logs
 from streams.log import kafka
@@ -63,6 +64,8 @@ class Publisher:
         self._worker_id = worker_id
         self._source = f"sluice/worker/{worker_id}"
         self._too_large = too_large
+        #: Whether a `retry` is not to be published, because its job is run again here.
+        self.keep: Callable[[Answer], bool] = lambda answer: False
         self._confirmed: list[Held] = []
         self._again: deque[tuple[float, Held, Record]] = deque()
         self._stopping = threading.Event()
@@ -76,6 +79,8 @@ class Publisher:
 
     def publish(self, answer: Answer) -> None:
         """Write a job's result, its dead letter, or both; a job that was dropped meanwhile is left to its new owner."""
+        if answer.disposition is Disposition.RETRY and self.keep(answer):
+            return
         dead = bool(answer.dead_reason)
         records = bool(answer.value) + dead
         held = self._ledger.answered(answer.slot, records or 1)
@@ -92,7 +97,11 @@ class Publisher:
 
     def progress(self, job_id: str, value: bytes) -> None:
         """A word that may get lost: nothing waits for it."""
-        self._produce(Record(self._progress, job_id.encode(), value, []), None)
+        self.tell(self._progress, job_id.encode(), value)
+
+    def tell(self, topic: str, key: bytes, value: bytes) -> None:
+        """A record that no job waits for."""
+        self._produce(Record(topic, key, value, []), None)
 
     def stop(self, timeout: float) -> None:
         """End the deliverer, and give words of progress that are still on their way a moment."""

@@ -25,7 +25,9 @@ from streams.log.reach import reach
 from streams.settings import Settings
 from streams.worker import health
 from streams.worker.config import ChildConfig, passed_on
+from streams.worker.control import ControlReader
 from streams.worker.leases import LeaseEngine
+from streams.worker.orders import Orders
 from streams.worker.parent import Engine
 from streams.worker.partitions import CommitPolicy
 from streams.worker.starting import told_together
@@ -82,12 +84,15 @@ class Worker:
     def run(self, stop: threading.Event) -> int:
         """Work until `stop` is set, then finish what is held. Raises StartupError, Unreachable, and whatever ends an engine."""
         scratch = Scratch(self._settings.home / "work", self.worker_id)
+        control = ControlReader(self._settings, compose.codec(self._settings), Orders())
         try:
             configs = _patiently(lambda: [self._config(made, scratch.path) for made in self._contracts], stop)
-            self._engines = [self._engine(config) for config in configs]
+            control.start()
+            self._engines = [self._engine(config, control) for config in configs]
             _quiet_the_collector()
             self._run_engines(stop)
         finally:
+            control.stop()
             scratch.remove()
         if self._faults:
             raise self._fault()
@@ -107,10 +112,10 @@ class Worker:
         for thread in threads:
             thread.join()
 
-    def _engine(self, config: ChildConfig) -> Engine | LeaseEngine:
+    def _engine(self, config: ChildConfig, control: ControlReader) -> Engine | LeaseEngine:
         if contract(config.processor).leased:
             return LeaseEngine(self._settings, config, lambda: compose.lease_store(self._settings))
-        return Engine(self._settings, config, self._policy)
+        return Engine(self._settings, config, self._policy, control)
 
     def _guard(self, engine: Engine | LeaseEngine, stop: threading.Event) -> None:
         try:
@@ -194,6 +199,7 @@ def _schema_ids(settings: Settings, made: AnyContract) -> dict[str, int]:
         f"{names.requests(made.name)}-value": request_schema(made),
         f"{names.results(made.name)}-value": result_schema(made),
         f"{names.progress}-value": self_contained("Progress"),
+        f"{names.control}-value": self_contained("Control"),
     }
     ids = {}
     for subject, schema in ours.items():

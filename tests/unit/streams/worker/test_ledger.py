@@ -131,8 +131,10 @@ def test_a_job_given_back_leaves_its_offset_open() -> None:
 def test_a_parked_job_is_held_but_not_the_childs() -> None:
     ledger, one = Ledger(10), owned()
     first, second = ledger.admit([(message(0), one), (message(1), one)], 7)
-    second.parked = True
-    assert (ledger.unanswered(), ledger.parked(), len(ledger)) == ([first], [second], 2)
+    ledger.park([second])
+    assert (ledger.unanswered(), ledger.set_aside(), len(ledger)) == ([first], [second], 2)
+    ledger.unpark(second)
+    assert (ledger.unanswered(), ledger.set_aside()) == ([first, second], [])
 
 
 def test_it_tells_which_jobs_with_a_turn_are_done() -> None:

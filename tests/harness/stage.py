@@ -1,0 +1,84 @@
+"""Puts requests for a performer into the log, in either lane and under any key, and reads what a worker makes of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from confluent_kafka import TopicPartition
+
+from schemas.avsc import request_schema
+from schemas.headers import request_headers
+from schemas.ids import new_id
+from schemas.plain import to_plain
+from schemas.records import EchoInput, JobHeader, Request
+from streams import compose
+from streams.log import kafka, topics
+from streams.settings import Settings
+from tests.harness.performers import PERFORMER
+
+PATIENCE_S = 60.0
+
+
+class Stage:
+    """`results` stand in the order of their partitions, as they were read."""
+
+    def __init__(self, settings: Settings) -> None:
+        topics.apply(settings, [PERFORMER])
+        self._names = settings.topics
+        self._codec = compose.codec(settings)
+        subject = f"{self._names.requests(PERFORMER.name)}-value"
+        self._encoder = self._codec.encoder(subject, request_schema(PERFORMER))
+        self._producer = kafka.producer(settings)
+        self._consumer = kafka.reader(settings)
+        read = (self._names.results(PERFORMER.name), self._names.control, self._names.progress)
+        self._consumer.assign([TopicPartition(topic, n, 0) for topic in read for n in range(settings.partitions)])
+        self.results: list[dict[str, Any]] = []
+        self.control: list[dict[str, Any]] = []
+        self.progress: list[dict[str, Any]] = []
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def ask(self, *inputs: EchoInput, lane: str = "live", key: str | None = None, **changed: Any) -> list[str]:
+        """Requests for these, delivered; their job ids."""
+        topic = self._names.requests(PERFORMER.name, lane)
+        made = [JobHeader(new_id(), PERFORMER.name, datetime.now(UTC), "", **changed) for _ in inputs]
+        values = [self._encoder.encode(to_plain(Request(*pair))) for pair in zip(made, inputs, strict=True)]
+        for header, value in zip(made, values, strict=True):
+            told: Any = request_headers(header, source="test")
+            self._producer.produce(topic, value, (key or header.job_id).encode(), headers=told)
+        assert self._producer.flush(10) == 0
+        return [header.job_id for header in made]
+
+    def read_until(self, enough: Callable[[], bool]) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while not enough():
+            assert time.monotonic() < until, f"{len(self.results)} results, {len(self.control)} words of control"
+            self.read(0.2)
+
+    def read(self, timeout: float) -> None:
+        """What there is, waiting a little for the first of it."""
+        first = self._consumer.poll(timeout)
+        for message in [first, *self._consumer.consume(500, 0)] if first is not None else []:
+            assert message.error() is None, message.error()
+            plain = self._codec.decode(cast(bytes, message.value()))
+            if message.topic() == self._names.control:
+                self.control.append(plain)
+            elif message.topic() == self._names.progress:
+                self.progress.append(plain)
+            else:
+                self.results.append(plain)
+
+    def read_results_of(self, jobs: set[str]) -> None:
+        self.read_until(lambda: jobs <= self.ended())
+
+    def ended(self) -> set[str]:
+        return {plain["header"]["job_id"] for plain in self.results}
+
+    def dispositions(self) -> dict[str, str]:
+        """By job; a job with two results fails the test."""
+        assert len(self.results) == len(self.ended()), "a job has two results"
+        return {plain["header"]["job_id"]: plain["result"]["disposition"] for plain in self.results}
