@@ -8,8 +8,6 @@ one more execution and nothing to answer for.
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -23,10 +21,11 @@ from streams.worker import deadlines, frames, judge
 from streams.worker.child_process import ChildProcess
 from streams.worker.config import ChildConfig
 from streams.worker.frames import Flag, Kind
+from streams.worker.hearing import Ear
 from streams.worker.ledger import Held, Ledger
 from streams.worker.publish import Publisher
 from streams.worker.recycling import Wear
-from streams.worker.running import Note, Running
+from streams.worker.running import Note
 from streams.worker.starting import DEFAULT_LOAD_S, Starts, told_status
 
 log = logs.get("worker")
@@ -35,35 +34,46 @@ LOOK_EVERY_S = 1.0
 
 
 class Supervisor:
-    """Started and ticked from the main thread; `heard` and `ended` come from the child's reader thread."""
+    """Called from the worker's main thread, but for `refuse_for_size` and what only reads. The child is heard by its `Ear`."""
 
     def __init__(self, config: ChildConfig, ledger: Ledger) -> None:
         self._config = config
         self._ledger = ledger
-        self._running = Running()
-        self._lock = threading.Lock()  # guards _running
         self._child: ChildProcess | None = None
         self._starts = Starts(
             config.processor, Path(config.scratch), float(config.settings.get("load_timeout_s", DEFAULT_LOAD_S))
         )
         self._start_at = 0.0  # while there is no child
-        self._ended = threading.Event()
-        self._spoke = threading.Event()  # READY, BROKEN or the end
-        self._broken: StartupError | None = None
         self._executions = 3
         self._grace_s: float | None = 5.0
         self._reopened: deque[Held] = deque()
         self._next_look = 0.0
         self._wear = Wear()
+        self._ear = Ear(ledger, self._starts, self._wear)
         self._retiring = False
-        self.publisher: Publisher | None = None
         #: When a job must be done, asked of those that run for a while.
         self.deadline_of: Callable[[Held], datetime | None] = deadlines.by_headers
         self.restarts = 0
         self.recycled = 0
-        #: What the newest child said of itself when it was ready; by bucket, what it learned that the device can hold.
-        self.about: dict[str, Any] = {}
-        self.ceilings: dict[str, dict[str, Any]] = {}
+
+    @property
+    def publisher(self) -> Publisher | None:
+        """Who publishes what the child answers; to be set before the first job."""
+        return self._ear.publisher
+
+    @publisher.setter
+    def publisher(self, publisher: Publisher) -> None:
+        self._ear.publisher = publisher
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the newest child said of itself when it was ready."""
+        return self._ear.about
+
+    @property
+    def ceilings(self) -> dict[str, dict[str, Any]]:
+        """By bucket, what the child learned that the device can hold."""
+        return self._ear.ceilings
 
     @property
     def pid(self) -> int | None:
@@ -97,7 +107,7 @@ class Supervisor:
         StartupError, by the processor's name, when it can't start."""
         self._spawn()
         while not stopping():
-            if self._spoke.wait(0.1):
+            if self._ear.wait_for_word(0.1):
                 self._recover_if_ended()
                 if self.ready is not None:
                     self._obey(self.ready)
@@ -112,17 +122,11 @@ class Supervisor:
         self._grace_s = None if grace_ms is None else grace_ms / 1000
 
     def _spawn(self) -> None:
-        self._ended.clear()
-        self._spoke.clear()
+        self._ear.begin()
         self._retiring = False
         self._starts.began(time.monotonic())
-        self._child = ChildProcess(self._config, self)
+        self._child = ChildProcess(self._config, self._ear)
         log.info("child_started", processor=self._config.processor, child=self._child.pid)
-
-    def _broken_with(self, status: int) -> StartupError:
-        assert self._broken is not None
-        told = f"{self._broken.message}\n(Its process ended: {told_status(status)}.)"
-        return StartupError(told, next_step=self._broken.next_step)
 
     def _end_a_stuck_start(self, now: float) -> None:
         if self._child is not None and self._starts.hangs(now):
@@ -152,8 +156,7 @@ class Supervisor:
         if slots and self._child is not None:
             packed = [frames.pack_slots(slots)]
             self._child.send(frames.write_frame(Kind.DROP, packed) + frames.write_frame(Kind.CANCEL, packed))
-        with self._lock:
-            self._running.dropped(slots)
+        self._ear.dropped(slots)
 
     def give_back(self, slots: list[int]) -> None:
         """What has not begun of these is not to be run here. The child says which that is: those leave the ledger."""
@@ -165,61 +168,15 @@ class Supervisor:
     def cancel(self, slots: Iterable[int]) -> None:
         """Somebody asked for these jobs to stop. What waits is answered at once; what runs is told, and loses its process
         after the policy's grace. Slots that nobody waits for any more are left out. From the main thread."""
-        asked = [held for slot in slots if (held := self._ledger.held(slot)) is not None]
-        if self._child is None:
-            for held in asked:
-                judge.called_off(held)
-        elif asked:
-            wanted = [held.slot for held in asked]
-            with self._lock:
-                self._running.ask(wanted, None if self._grace_s is None else time.monotonic() + self._grace_s)
-            self._child.send(frames.write_frame(Kind.CANCEL, [frames.pack_slots(wanted)]))
-
-    # ── what the child says (reader thread) ──
-
-    def heard(self, child: ChildProcess, kind: Kind, body: bytes) -> None:
-        if kind is Kind.STARTED:
-            self._heard_started(body)
-        elif kind is Kind.ANSWERS:
-            self._heard_answers(body)
-        elif kind is Kind.PROGRESS:
-            told = json.loads(body)
-            with self._lock:
-                self._running.tell(told["slot"], told["stage"], told["percent"], told["message"])
-        elif kind is Kind.DROPPED:
-            self._ledger.give_back(frames.unpack_slots(body))
-        elif kind is Kind.CEILING:
-            told = json.loads(body)
-            self.ceilings = {**self.ceilings, told.pop("bucket"): told}
-        elif kind is Kind.READY:
-            told = json.loads(body)
-            self._starts.ready()
-            self._wear.fresh(told, child.resident)
-            child.ready = told
-            self.about, self.ceilings = told, {}
-            self._spoke.set()
-        elif kind is Kind.BROKEN:
-            told = json.loads(body)
-            self._broken = StartupError(told["message"], next_step=told["next_step"])
-
-    def ended(self, child: ChildProcess) -> None:
-        self._ended.set()
-        self._spoke.set()
-
-    def _heard_started(self, body: bytes) -> None:
-        slots, hard_ms = frames.unpack_started(body)
-        self._ledger.started(slots)
-        with self._lock:
-            self._running.started(slots, hard_ms, time.monotonic())
-
-    def _heard_answers(self, body: bytes) -> None:
-        assert self.publisher is not None
-        answers = list(frames.unpack_answers(body))
-        with self._lock:
-            self._running.ended([answer.slot for answer in answers])
-        self._wear.answered += len(answers)
-        for answer in answers:
-            self.publisher.publish(answer)
+        asked = []
+        for held in filter(None, map(self._ledger.held, slots)):
+            if self._child is None or held.parked or held.withheld:
+                judge.called_off(held)  # no child has it: the one that gets it will only answer it
+            else:
+                asked.append(held.slot)
+        if asked and self._child is not None:
+            self._ear.ask(asked, None if self._grace_s is None else time.monotonic() + self._grace_s)
+            self._child.send(frames.write_frame(Kind.CANCEL, [frames.pack_slots(asked)]))
 
     # ── limits and deaths (main thread) ──
 
@@ -233,10 +190,7 @@ class Supervisor:
             self._start_anew(now)
             return []
         self._send_reopened()
-        with self._lock:
-            overdue = self._running.overdue(now)
-            notes = self._running.notes(now)
-            long = self._running.long(now)
+        overdue, notes, long = self._ear.due(now)
         self._ask_deadlines(long, now)
         if overdue:
             self._enforce(overdue)
@@ -251,9 +205,9 @@ class Supervisor:
         self._wear.resident = self._child.resident
         self._end_a_stuck_start(now)
         # A child that is gone while its pipe stays open has started something that holds it.
-        if self._child.exited and not self._ended.wait(LOOK_EVERY_S):
+        if self._child.exited and not self._ear.wait_for_end(LOOK_EVERY_S):
             self._child.kill()
-            self._ended.wait()
+            self._ear.wait_for_end()
 
     def _ask_deadlines(self, slots: list[int], now: float) -> None:
         """Of jobs that run for a while; the short ones are over before it matters."""
@@ -264,8 +218,7 @@ class Supervisor:
             deadline = None if held is None else self.deadline_of(held)
             if deadline is not None:
                 left = (deadline - datetime.now(UTC)).total_seconds()
-                with self._lock:
-                    self._running.end_by(slot, now + left + self._grace_s)
+                self._ear.end_by(slot, now + left + self._grace_s)
 
     def _retire(self, reason: str) -> None:
         """Ask the child to finish what it is at and to end. What waits in it goes to its successor."""
@@ -286,11 +239,11 @@ class Supervisor:
         assert self._child is not None
         log.warning("child_killed", child=self._child.pid, reasons=sorted(set(overdue.values())), jobs=len(overdue))
         self._child.kill()
-        self._ended.wait()  # everything it had said is heard first: a job that just made it is not to blame
+        self._ear.wait_for_end()  # everything it had said is heard first: a job that just made it is not to blame
         self._recover(overdue)
 
     def _recover_if_ended(self) -> None:
-        if self._ended.is_set() and self._child is not None:
+        if self._ear.has_ended and self._child is not None:
             self._recover(None)
 
     def _recover(self, overdue: dict[int, ErrorCode] | None) -> None:
@@ -298,15 +251,16 @@ class Supervisor:
         assert self._child is not None
         status, pid = self._child.reap(), self._child.pid
         self._child = None
-        if self._broken is not None:
-            raise self._broken_with(status)
+        if (broken := self._ear.broken) is not None:
+            raise StartupError(
+                f"{broken.message}\n(Its process ended: {told_status(status)}.)", next_step=broken.next_step
+            )
         retired = self._retiring and overdue is None and status == 0
         now = time.monotonic()
         self._start_at = now + self._starts.died(pid, status, now)
         jobs = self._ledger.unanswered()
         running = [held for held in jobs if held.started]
-        with self._lock:
-            asked = self._running.clear()
+        asked = self._ear.forget()
         if retired:
             judge.outlived(running)
             self.recycled += 1

@@ -92,12 +92,15 @@ def test_of_several_suspects_only_the_killers_end_as_dead_letters(
         assert driver.supervisor.restarts == 3
 
 
-def test_a_job_cancelled_before_it_came_is_answered_and_not_run(driver: Driver) -> None:
-    (held,) = driver.ledger.admit([(driver.message("kill"), driver.owned)], 0)
-    held.flags, held.verdict = Flag.VERDICT, ErrorCode.CANCELLED.encode()
-    driver.supervisor.send([held])
-    driver.until_answered(held)
-    assert driver.ending(held) == ("cancelled", "CANCELLED", 1)
+def test_a_job_cancelled_before_the_child_had_it_is_answered_and_not_run(driver: Driver) -> None:
+    told, parked = driver.ledger.admit([(driver.message("kill"), driver.owned) for _ in range(2)], 0)
+    told.flags, told.verdict = Flag.VERDICT, ErrorCode.CANCELLED.encode()
+    parked.parked = True
+    driver.supervisor.cancel([parked.slot])
+    parked.parked = False
+    driver.supervisor.send([told, parked])
+    driver.until_answered(told, parked)
+    assert [driver.ending(held) for held in (told, parked)] == [("cancelled", "CANCELLED", 1)] * 2
 
 
 def test_the_child_knows_no_credentials(driver: Driver) -> None:
