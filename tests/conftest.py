@@ -7,14 +7,12 @@ a database of its own, so that tests share the parts and nothing else.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from streams.settings import Settings
-from tests.harness.databases import create_database, drop_database
 
 ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL")
 
@@ -37,20 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 @pytest.fixture
 def settings(stack: dict[str, str], tmp_path: Path) -> Iterator[Settings]:
     """Settings of an installation of this test's own: topics made, schemas registered, tables migrated."""
-    from streams import compose
-    from streams.log import topics
+    from tests.harness.installation import installation
 
-    name = f"t{uuid.uuid4().hex[:10]}"
-    database = create_database(stack["DATABASE_URL"], name)
-    made = Settings(
-        kafka_bootstrap_servers=stack["KAFKA_BOOTSTRAP_SERVERS"],
-        schema_registry_url=stack["SCHEMA_REGISTRY_URL"],
-        database_url=database,
-        home=tmp_path / "home",
-        topic_prefix=f"{name}.",
-        partitions=2,
-        callback_allow=("127.0.0.0/8",),
-    )
-    topics.apply(made, compose.contracts(made))
-    yield made
-    drop_database(stack["DATABASE_URL"], name)
+    with installation(stack, tmp_path / "home") as made:
+        yield made

@@ -44,10 +44,11 @@ class PostgresLeaseStore:
         wanted["lease"] = timedelta(seconds=lease_s)
         if wait_s > 0:
             self._listen()
-        rows = self._fetch("claim_leases", **wanted)
-        if not rows and wait_s > 0 and self._told_within(wait_s, processor):
+        until = time.monotonic() + wait_s
+        while True:  # what we are told of may have been granted to another, or to us just before
             rows = self._fetch("claim_leases", **wanted)
-        return [_grant(row) for row in rows]
+            if rows or not self._told_before(until, processor):
+                return [_grant(row) for row in rows]
 
     def heartbeat(self, worker_id: str, holds: Sequence[Hold], lease_s: float) -> HeartbeatAnswer:
         if not holds:
@@ -92,9 +93,8 @@ class PostgresLeaseStore:
                 connection.execute(f"LISTEN {CHANNEL}".encode())
             self._listening = self._connection is not None
 
-    def _told_within(self, seconds: float, processor: str) -> bool:
-        """Whether something of this processor became claimable."""
-        until = time.monotonic() + seconds
+    def _told_before(self, until: float, processor: str) -> bool:
+        """Whether something of this processor became claimable; waits for it."""
         with self._talk("waiting for a job") as connection:
             while (left := until - time.monotonic()) > 0:
                 if any(told.payload == processor for told in connection.notifies(timeout=left, stop_after=1)):

@@ -143,6 +143,18 @@ def test_twenty_that_claim_at_once_never_hold_the_same_job(stores: Stores) -> No
     assert len({grant.fence for grant in grants}) == 60
 
 
+def test_who_was_told_of_a_job_that_another_got_waits_on(stores: Stores) -> None:
+    leases, other = lease_store(stores), lease_store(stores)
+    assert claim(leases, wait_s=0.01) == []  # it listens from now on
+    waiting(stores)
+    assert len(claim(other)) == 1
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(claim, leases, wait_s=30.0)
+        [job] = waiting(stores)
+        [grant] = answer.result(20)
+    assert grant.job_id == str(job)
+
+
 def test_who_waits_is_woken_by_what_becomes_claimable(stores: Stores) -> None:
     leases = lease_store(stores)
     with ThreadPoolExecutor(1) as pool:

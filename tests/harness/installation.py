@@ -1,0 +1,32 @@
+"""An installation of a test's own on the parts that all tests share: topics under a prefix, and a database."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from streams import compose
+from streams.log import topics
+from streams.settings import Settings
+from tests.harness.databases import create_database, drop_database
+
+
+@contextmanager
+def installation(stack: Mapping[str, str], home: Path) -> Iterator[Settings]:
+    """Topics made, schemas registered, tables migrated. `stack`: addresses, by the names of the environment variables."""
+    name = f"t{uuid.uuid4().hex[:10]}"
+    database = create_database(stack["DATABASE_URL"], name)
+    made = Settings(
+        kafka_bootstrap_servers=stack["KAFKA_BOOTSTRAP_SERVERS"],
+        schema_registry_url=stack["SCHEMA_REGISTRY_URL"],
+        database_url=database,
+        home=home,
+        topic_prefix=f"{name}.",
+        partitions=2,
+        callback_allow=("127.0.0.0/8",),
+    )
+    topics.apply(made, compose.contracts(made))
+    yield made
+    drop_database(stack["DATABASE_URL"], name)

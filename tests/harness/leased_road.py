@@ -1,0 +1,153 @@
+"""A road for jobs that are claimed by lease: a sink, a timekeeper, a processor that both know, workers as they are needed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas import contract
+from schemas.avsc import result_schema
+from schemas.plain import to_plain
+from schemas.records import EchoInput, EchoOutput, ErrorInfo, JobHeader, Result, ResultInfo, Timings
+from streams import compose
+from streams.control import Controls
+from streams.log import topics
+from streams.settings import Settings
+from streams.sink import Sink
+from streams.submit import Submitter
+from streams.timekeeper import Timekeeper
+from tests.harness.installation import installation
+from tests.harness.scribe import Scribe, in_thread, wait_until
+from tests.harness.services import Service
+from tests.unit.streams.worker.leased import LEASED, installed
+
+#: The same worker three times, with logs of its own.
+COMMANDS = [["worker", "leased"], ["worker", "leased", "--device", "cpu"], ["worker", "leased", "--device", "auto"]]
+
+
+class Road:
+    """A sink and a timekeeper; jobs go in, and what is known of them comes out."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.scribe = Scribe(settings)
+        self.submitter = Submitter(settings)
+
+    def submit(self, message: str, delay_ms: int = 0, **options: Any) -> str:
+        return self.submitter.submit("leased", EchoInput(message, delay_ms), **options).job_id
+
+    def cancel(self, job_id: str) -> None:
+        with Controls(self.settings) as controls:
+            controls.cancel(job_id)
+
+    def state(self, job_id: str) -> tuple[Any, ...]:
+        """State, execution and owner of a run."""
+        found = self.rows("SELECT state, execution, owner FROM runs WHERE job_id = %s", job_id)
+        return found[0] if found else ("none", 0, "")
+
+    def owner(self, job_id: str) -> str:
+        """Of a job that runs."""
+        return str(self.state(job_id)[2])
+
+    def lease(self, job_id: str) -> tuple[Any, ...]:
+        return self.rows("SELECT state, attempt, execution, losses FROM leases WHERE job_id = %s", job_id)[0]
+
+    def outcome(self, job_id: str) -> tuple[Any, ...]:
+        """Status, error code and worker of an outcome."""
+        return self.rows("SELECT status, error_code, worker_id FROM outcomes WHERE job_id = %s", job_id)[0]
+
+    def kinds(self, job_id: str) -> list[str]:
+        return sorted(kind for (kind,) in self.rows("SELECT kind FROM history WHERE job_id = %s", job_id))
+
+    def wait(self, job_id: str, state: str) -> None:
+        wait_until(lambda: self.state(job_id)[0] == state, lambda: f"{self.state(job_id)}, not {state}")
+
+    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.scribe.rows(query, *parameters)
+
+    def tell(self, job_id: str, disposition: str, *, execution: int) -> None:
+        """A result, as a worker would publish it."""
+        now = datetime.now(UTC)
+        sha256 = self.rows("SELECT input_sha256 FROM jobs WHERE job_id = %s", job_id)[0][0]
+        header = JobHeader(job_id, "leased", now, sha256, custody="lease")
+        error = None if disposition == "succeeded" else ErrorInfo("OUT_OF_MEMORY", "it broke")
+        info = ResultInfo(disposition, "zombie", "cpu", Timings(now, now, now), execution=execution, error=error)
+        output = EchoOutput("work", 4) if error is None else None
+        topic = self.scribe.names.results("leased")
+        encoder = compose.codec(self.settings).encoder(f"{topic}-value", result_schema(LEASED))
+        self.scribe.raw(topic, encoder.encode(to_plain(Result(header, info, output))), [], job_id)
+
+
+class Crew:
+    """Workers that several tests share; a test says how many it needs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.services: list[Service] = []
+
+    def need(self, count: int) -> None:
+        """So many are alive and ready at least."""
+        dead = [service for service in self.services if service.process.poll() is not None]
+        for service in dead:
+            self._ready(service, service.start)
+        while len(self.services) < count:
+            self.services.append(Service(self._settings, COMMANDS[len(self.services)]))
+        for service in self.services:
+            wait_until(partial(says, service, "worker_ready"), service.log.read_text)
+
+    def owner(self, road: Road, job_id: str) -> Service:
+        """Whoever runs a job."""
+        road.wait(job_id, "PROCESSING")
+        (found,) = [service for service in self.services if is_of(road.owner(job_id), service)]
+        return found
+
+    def stop(self) -> None:
+        for service in self.services:
+            if service.process.poll() is None:
+                service.process.terminate()
+        for service in self.services:
+            service.stop()
+
+    def _ready(self, service: Service, start: Any) -> None:
+        before = service.log.read_text().count("worker_ready")
+        start()
+        wait_until(lambda: service.log.read_text().count("worker_ready") > before, service.log.read_text)
+
+
+def says(service: Service, word: str) -> bool:
+    return word in service.log.read_text()
+
+
+def is_of(worker_id: str, service: Service) -> bool:
+    return f"-{service.pid}-" in worker_id
+
+
+@contextmanager
+def leased_road(stack: Mapping[str, str], folder: Path) -> Iterator[Road]:
+    """The processor is installed, here and in the workers that are started meanwhile."""
+    with pytest.MonkeyPatch.context() as patch, installation(stack, folder / "home") as settings:
+        site = str(installed(folder / "site"))
+        patch.setenv("PYTHONPATH", site)
+        patch.syspath_prepend(site)
+        _forget_contracts()
+        try:
+            topics.apply(settings, [LEASED])
+            road = Road(settings)
+            with in_thread(Sink(settings, notify=False).run), in_thread(Timekeeper(settings).run):
+                yield road
+            road.scribe.close()
+        finally:
+            patch.undo()
+            _forget_contracts()
+
+
+def _forget_contracts() -> None:
+    importlib.invalidate_caches()
+    contract._entry_points.cache_clear()
