@@ -81,7 +81,7 @@ def _each(
     """
 
     def one(group: WorkerGroup) -> list[Change]:
-        with closing(kafka.consumer(settings, group.name, **{"group.protocol": "classic"})) as consumer:
+        with closing(kafka.consumer(settings, group.name, **kafka.OUTSIDE)) as consumer:
             return do(group, consumer)
 
     groups = worker_groups(settings, contracts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -33,6 +33,10 @@ _UNREACHABLE = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )
+
+#: For a consumer that never joins its group. The classic protocol wants a poll interval longer than its session (45 s),
+#: whatever workers were given.
+OUTSIDE: Mapping[str, str | int] = {"group.protocol": "classic", "max.poll.interval.ms": 300_000}
 
 
 def producer(settings: Settings, **more: Any) -> Producer:
@@ -77,9 +81,7 @@ def consumer(settings: Settings, group: str, **more: Any) -> Consumer:
 
 def reader(settings: Settings, **more: Any) -> Consumer:
     """A consumer outside any group, for reading by assignment (tail, wait, retry)."""
-    return consumer(
-        settings, "sluice-readers", **{"group.protocol": "classic", "auto.offset.reset": "earliest", **more}
-    )
+    return consumer(settings, "sluice-readers", **{**OUTSIDE, "auto.offset.reset": "earliest", **more})
 
 
 def admin(settings: Settings) -> AdminClient:

@@ -24,10 +24,11 @@ CONTROLLER = "kafka-controller"
 # What sluice wants of a broker wherever it runs alone. In a cluster the replication factors differ.
 BROKER_SETTINGS: Mapping[str, str] = {
     "auto.create.topics.enable": "false",  # topics are declared, and a typo must fail
-    # KIP-848 groups: a killed worker's partitions are read again within 11 s (the default floor is 45 s).
-    "group.consumer.min.session.timeout.ms": "6000",
+    # KIP-848 groups: a killed worker's partitions are read again within 11 s (the default floor is 45 s). The floors are lower
+    # still, so that a group may be given shorter times (tests do).
+    "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.session.timeout.ms": "10000",
-    "group.consumer.min.heartbeat.interval.ms": "1000",
+    "group.consumer.min.heartbeat.interval.ms": "200",
     "group.consumer.heartbeat.interval.ms": "2000",
     # Who joins is given its share with the next heartbeat, not a second later and then with the next but one.
     "group.consumer.assignment.interval.ms": "0",

@@ -43,7 +43,7 @@ class Handover:
 
     def watch(self, owned: Owned) -> None:
         """A partition was taken over. Only one that was not given back properly is watched."""
-        if owned.careful_until:
+        if (owned.tracker.position() or 0) < owned.careful_until:
             self._careful.add(owned)
 
     def forget(self, owned: Iterable[Owned]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SLUICE_TOPIC_PREFIX": settings.topic_prefix,
         "SLUICE_PARTITIONS": str(settings.partitions),
         "SLUICE_CALLBACK_ALLOW": ",".join(settings.callback_allow),
+        "SLUICE_KAFKA_CONFIG": json.dumps(settings.kafka_config),
         "SLUICE_NOTIFY": settings.notify,
         "SLUICE_DRAIN_S": str(settings.drain_s),
         "SLUICE_LOG_FORMAT": "json",

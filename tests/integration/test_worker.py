@@ -70,6 +70,11 @@ class Log:
         self._producer.produce(self._requests, value, headers=told)
         assert self._producer.flush(10) == 0
 
+    def place(self, partition: int, value: bytes, job_id: str) -> None:
+        told: Any = [(headers.JOB, job_id.encode())]
+        self._producer.produce(self._requests, value, partition=partition, headers=told)
+        assert self._producer.flush(10) == 0
+
     def request(self, header: JobHeader, input_: EchoInput) -> bytes:
         return self._encoder.encode(to_plain(Request(header, input_)))
 

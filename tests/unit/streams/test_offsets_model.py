@@ -51,11 +51,14 @@ class Partitions(RuleBasedStateMachine):
 
     @initialize(target=partitions)
     def first_partition(self) -> int:
-        return self.added()
+        return self._add()
 
     @rule(target=partitions)
     @precondition(lambda self: len(self.logs) < 3)
     def added(self) -> int:
+        return self._add()
+
+    def _add(self) -> int:
         self.logs.append(Log())
         return len(self.logs) - 1
 

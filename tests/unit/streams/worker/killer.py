@@ -41,6 +41,38 @@ class Killer:
         return EchoOutput(raw, len(raw))
 
 
+class HostKiller(Killer):
+    """Takes its worker's parent with it, as a fault that takes the whole host would."""
+
+    policy = Policy(batch=Batch(5))
+
+    def run(self, items: Sequence[EchoInput]) -> Sequence[str]:
+        if any(item.message == "kill" for item in items):
+            os.kill(os.getppid(), signal.SIGKILL)
+        return super().run(items)
+
+
+class Gated(Killer):
+    """A job called `wait` is done once the file that SLUICE_TEST_GATE names exists; others pass it."""
+
+    policy = Policy(batch=Batch(5), threads=2)
+
+    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> EchoInput:
+        while job.input.message == "wait" and not Path(os.environ["SLUICE_TEST_GATE"]).exists():
+            time.sleep(0.02)
+        return job.input
+
+
+class OneAtATime(Killer):
+    """Holds one job at most, and works on it for as long as it says."""
+
+    policy = Policy(in_flight=1)
+
+    def run(self, items: Sequence[EchoInput]) -> Sequence[str]:
+        time.sleep(items[0].delay_ms / 1000)
+        return [item.message for item in items]
+
+
 class Broken(Killer):
     def load(self, ctx: LoadContext) -> None:
         raise OSError("libmodel.so.3: cannot open shared object file")

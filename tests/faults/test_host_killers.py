@@ -1,0 +1,112 @@
+"""What a worker that died leaves behind: done work stays done, and a job that kills its host is found and dead-lettered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from schemas import headers
+from schemas.records import EchoInput
+from streams.log import kafka, topics
+from streams.offset_metadata import Word, decode
+from streams.settings import Settings
+from tests.harness.group_times import shorten
+from tests.harness.services import Service
+from tests.integration.test_worker import Log, executions, header, outcome
+from tests.unit.streams.worker.killer import KILLER, installed
+
+pytestmark = pytest.mark.stack
+
+INNOCENTS = 50
+
+
+@pytest.fixture
+def log(settings: Settings) -> Iterator[Log]:
+    topics.apply(settings, [KILLER])
+    shorten(settings, "killer")
+    made = Log(settings, KILLER)
+    yield made
+    made.close()
+
+
+def job(log: Log, message: str, partition: int = 0) -> str:
+    """Ask for one; returns its id."""
+    asked = header(processor="killer")
+    log.place(partition, log.request(asked, EchoInput(message)), asked.job_id)
+    return asked.job_id
+
+
+def last_word(settings: Settings, partition: int) -> Word | None:
+    """What the group's last commit says."""
+    topic = settings.topics.requests("killer")
+    consumer = kafka.consumer(settings, f"{settings.topic_prefix}workers.killer", **kafka.OUTSIDE)
+    (told,) = consumer.committed([TopicPartition(topic, partition)], timeout=10)
+    consumer.close()
+    parts = (told.metadata or "").split(" ")
+    return decode(told.offset, told.metadata, parts[2]) if len(parts) == 4 else None
+
+
+def test_what_was_done_beyond_a_long_job_is_not_done_again_after_kill_9(
+    settings: Settings, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = tmp_path / "gate"
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Gated")))
+    monkeypatch.setenv("SLUICE_TEST_GATE", str(gate))
+    slow = job(log, "wait")
+    quick = {job(log, "go") for _ in range(100)}
+    worker = Service(settings, ["worker", "killer"])
+    log.read_results_of(quick)
+    log.read_until(
+        lambda: (word := last_word(settings, 0)) is not None and word.snapshot.end == 101 and holes(word) == 1
+    )
+    worker.kill()
+    worker.start()
+    log.read_until(lambda: (word := last_word(settings, 0)) is not None and word.snapshot.runs[0].unclean == 1)
+    gate.touch()
+    after = job(log, "go")
+    log.read_results_of({slow, after})
+    assert worker.stop() == 0
+    assert executions(log, slow) == [2]
+    assert {tuple(executions(log, one)) for one in quick | {after}} == {(1,)}
+
+
+def holes(word: Word) -> int:
+    """How many offsets are unfinished."""
+    return sum(run.stop - run.start for run in word.snapshot.runs)
+
+
+def test_a_job_that_kills_its_host_three_times_is_dead_lettered_and_its_partition_moves_on(
+    settings: Settings, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "HostKiller")))
+    before = {job(log, "work", n % 2) for n in range(INNOCENTS // 2)}
+    killer = job(log, "kill")
+    behind = {job(log, "work", n % 2) for n in range(INNOCENTS // 2)}
+    worker = Service(settings, ["worker", "killer"])
+    deaths = 0
+
+    def all_ended() -> bool:
+        nonlocal deaths
+        if worker.process.poll() is not None:
+            deaths += 1
+            worker.start()
+        return bool(log.dead) and {killer, *before, *behind} <= log.results.keys()
+
+    log.read_until(all_ended)
+    assert worker.stop() == 0
+    assert deaths in (3, 4), "at most one end is not counted: the first, when nothing was known yet"
+    assert {outcome for one in before | behind for outcome in outcomes(log, one)} == {("succeeded", None)}
+    assert outcome(log, killer) == ("failed", "WORKER_LOST")
+    assert executions(log, killer) == [3]
+    ((_, told),) = log.dead
+    assert told[headers.DL_REASON] == b"WORKER_LOST"
+    assert told[headers.JOB] == killer.encode()
+
+
+def outcomes(log: Log, job_id: str) -> set[tuple[str, str | None]]:
+    """Of each result of a job."""
+    errors = [(plain["result"]["disposition"], plain["result"]["error"]) for plain in log.results[job_id]]
+    return {(disposition, None if error is None else error["code"]) for disposition, error in errors}
