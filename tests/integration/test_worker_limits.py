@@ -12,6 +12,7 @@ from schemas import headers
 from schemas.errors import ExitCode
 from schemas.headers import request_headers
 from schemas.records import EchoInput, JobHeader
+from streams.control import Controls
 from streams.log import topics
 from streams.settings import Settings
 from tests.harness.services import Service, running
@@ -95,3 +96,27 @@ def test_a_worker_names_the_processor_that_can_not_start_and_those_that_could(
     said = service.log.read_text()
     for words in ("'killer'", "SystemExit: 7", "Traceback", "exit status 1", "other processors 'echo' could start"):
         assert words in said, words
+
+
+def test_cancelled_jobs_end_at_once_where_they_wait_and_soon_where_they_run(
+    log: Log, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Moody", MOODY)))
+    with running(settings, ["worker", "killer"]), Controls(settings, by="nurse@ward") as controls:
+        obedient = ask(log, "obedient")
+        log.read_until(lambda: bool(log.progress))
+        waiting, good = ask(log, "waits"), [ask(log, f"good {n}") for n in range(3)]
+        controls.cancel(waiting)
+        log.read_results_of({waiting})
+        assert obedient not in log.results, "it still has the device"
+        controls.cancel(obedient)
+        log.read_results_of({obedient, *good})
+
+        log.progress.clear()
+        stubborn = ask(log, "stubborn")
+        log.read_until(lambda: bool(log.progress))
+        controls.cancel(stubborn)
+        good.append(ask(log, "good again"))
+        log.read_results_of({stubborn, *good})
+    assert {outcome(log, job) for job in (waiting, obedient, stubborn)} == {("cancelled", "CANCELLED")}
+    assert {outcome(log, job) for job in good} == {("succeeded", None)}
