@@ -51,11 +51,10 @@ def test_a_job_ten_times_longer_than_every_timeout_finishes_without_a_rebalance(
         log.place(0, log.request(job, work), job.job_id)
     with running(impatient, ["worker", "killer"]) as (worker,):
         log.read_until(lambda: bool(log.progress))
-        before = rebalances(worker)
         began = time.monotonic()
         log.read_results_of({job.job_id for job in asked})
         assert time.monotonic() - began > 9.5 * SHORT_MS / 1000
-        assert rebalances(worker) == before == ["assigned", "assigned"], "once for each lane"
+        assert rebalances(worker) == ["assigned", "assigned"], "once for each lane, and never again"
     log.close()
     assert [executions(log, job.job_id) for job in asked] == [[1]] * 4
 
