@@ -73,6 +73,8 @@ class Handover:
         return bool(self._waiting)
 
     def _to_be_alone(self, held: Held) -> bool:
+        if held.flags & Flag.VERDICT:  # it was cancelled while it waited
+            return False
         return min(ALONE_AFTER, max(1, self._executions - 1)) <= held.deaths < self._executions
 
     def _give_all(self) -> None:
@@ -112,7 +114,7 @@ class Handover:
         if held.flags & Flag.VERDICT or held.deaths < self._executions:
             return
         log.error("host_killer", partition=held.owned.partition, offset=held.message.offset(), executions=held.deaths)
-        held.flags |= Flag.VERDICT
+        held.flags |= Flag.VERDICT | Flag.ALONE
         if held.deaths > self._executions:  # not even its verdict could be written: reading it kills
             held.flags |= Flag.UNREADABLE
         held.execution = self._executions

@@ -118,7 +118,7 @@ def test_a_suspect_waits_until_the_child_has_nothing_left() -> None:
     assert scene.happened == ["commit", [6]]
 
 
-@pytest.mark.parametrize(("unclean", "flags"), [(3, Flag.VERDICT), (4, Flag.VERDICT | Flag.UNREADABLE)])
+@pytest.mark.parametrize(("unclean", "flags"), [(3, Flag.VERDICT | Flag.ALONE), (4, 7)])
 def test_one_that_has_had_its_executions_is_not_run_again(unclean: int, flags: int) -> None:
     scene = Scene(left(unclean), careful_until=1)
     scene.arrive(0)
