@@ -141,7 +141,7 @@ class LogConsumer(Protocol):
 
 
 class LogAdmin(Protocol):
-    """Topics. Each call answers with a future per name, whose errors are KafkaExceptions."""
+    """Topics and groups. Each call answers with a future per name, whose errors are KafkaExceptions."""
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any: ...
 
@@ -156,6 +156,10 @@ class LogAdmin(Protocol):
     ) -> dict[TopicPartition, Future[Any]]: ...
 
     def describe_topics(self, topics: Any, **more: Any) -> dict[str, Future[Any]]: ...
+
+    def describe_consumer_groups(self, group_ids: list[str], **more: Any) -> dict[str, Future[Any]]:
+        """Members and what they own; none for a group that nobody ever heard of."""
+        ...
 
     def describe_configs(self, resources: list[Any], **more: Any) -> dict[Any, Future[Any]]: ...
 

@@ -30,7 +30,7 @@ from schemas.records import Claim, Result
 from schemas.registry import MemoryRegistry
 from schemas.topics import declared
 from streams import compose
-from streams.control import Controls
+from streams.control import PAUSE, Controls
 from streams.log.memory import MemoryLog
 from streams.settings import Settings
 from streams.sink.topic_table import print_topic_id
@@ -99,6 +99,15 @@ class Flow:
         """Ask for a job to stop."""
         with Controls(self.settings, by="test") as controls:
             controls.cancel(job_id, run, reason)
+
+    def pause(self, processor: str) -> None:
+        """Ask for no more jobs of a processor to be started; `resume` ends it."""
+        with Controls(self.settings, by="test") as controls:
+            controls.pause(processor)
+
+    def resume(self, processor: str) -> None:
+        with Controls(self.settings, by="test") as controls:
+            controls.resume(processor)
 
     def answer_callbacks(self, answer: int | Callable[[str, dict[str, Any]], int]) -> None:
         """With which status the backend answers from now on: always this, or what is returned for a URL and an event."""
@@ -220,6 +229,8 @@ class Flow:
         self._submitter = stack.enter_context(Submitter(self.settings, source="test"))
         self._workers: dict[str, InProcessWorker] = {}
         for made, versions in zip(contracts, loaded, strict=True):
+            if made.leased:
+                raise UsageError(f"Jobs of {made.name!r} are claimed by lease; a flow has no worker for that.")
             worker = InProcessWorker(
                 self.settings,
                 made.name,
@@ -251,6 +262,9 @@ class Flow:
         return ids
 
     def _work(self, worker: InProcessWorker) -> None:
+        order = self.database.orders.get(worker.name)
+        if order is not None and order.action == PAUSE:
+            return
         try:
             while worker.step():
                 pass

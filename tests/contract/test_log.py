@@ -296,7 +296,8 @@ def test_making_a_topic_twice_is_refused_and_adding_partitions_is_not(log: Log) 
 
 
 def describe(log: Log) -> Any:
-    return log.admin.describe_topics(TopicCollection([log.topic]))[log.topic].result(PATIENCE_S)
+    asked = TopicCollection([log.topic])
+    return once_ready(lambda: log.admin.describe_topics(asked)[log.topic].result(PATIENCE_S))
 
 
 # ── groups ──
@@ -414,6 +415,28 @@ def test_partitions_that_are_added_reach_the_members(log: Log, group: str) -> No
     until(lambda: member.owns == {0, 1}, lambda: member.consumer.poll(0.1))
     log.admin.create_partitions([NewPartitions(log.topic, 3)])[log.topic].result(PATIENCE_S)
     until(lambda: member.owns == {0, 1, 2}, lambda: member.consumer.poll(0.1))
+
+
+def test_a_group_is_described_with_its_members_and_what_they_own(log: Log, group: str) -> None:
+    def told() -> Any:
+        return log.admin.describe_consumer_groups([group])[group].result(PATIENCE_S)
+
+    assert told().members == []  # nobody ever heard of it
+    member = Heard(log, group, **{"client.id": "worker-7"})
+    until(lambda: member.owns == {0, 1}, lambda: member.consumer.poll(0.1))
+    [one] = told().members
+    assert (one.client_id, {place.partition for place in one.assignment.topic_partitions}) == ("worker-7", {0, 1})
+    member.consumer.close()
+    until(lambda: told().members == [], lambda: time.sleep(0.02))
+
+
+def test_the_twins_have_every_part_of_the_port() -> None:
+    """Checked by the type checker, as the real clients are by `Log`."""
+    log = MemoryLog()
+    clients: tuple[LogProducer, LogConsumer, LogAdmin] = (log.producer(), log.consumer({"group.id": "g"}), log.admin())
+    for client, port in zip(clients, (LogProducer, LogConsumer, LogAdmin), strict=True):
+        parts = {name for name in vars(port) if not name.startswith("_")}
+        assert parts <= set(dir(client))
 
 
 def test_a_member_waits_for_a_topic_that_nobody_has_made_yet(log: Log, group: str) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition, Uuid
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Node, TopicPartition, Uuid
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry
+from confluent_kafka.admin._group import ConsumerGroupDescription, MemberAssignment, MemberDescription
 from confluent_kafka.admin._metadata import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
 from confluent_kafka.admin._records import DeletedRecords
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.admin._topic import TopicDescription
 
+from streams.log.memory.group import Group, Place
 from streams.log.memory.log import MemoryLog
 from streams.log.memory.topic import LARGEST_RECORD, Topic
 
@@ -70,6 +72,19 @@ class MemoryAdmin:
     def incremental_alter_configs(self, resources: list[Any], **more: Any) -> dict[Any, Future[Any]]:
         return {resource: _done(self._alter, resource) for resource in resources}
 
+    def describe_consumer_groups(self, group_ids: list[str], **more: Any) -> dict[str, Future[Any]]:
+        return {group_id: _done(self._group, group_id) for group_id in group_ids}
+
+    def _group(self, group_id: str) -> ConsumerGroupDescription:
+        with self._log.changed:
+            group = self._log.groups.get(group_id, Group())
+            members = [
+                MemberDescription(one.member_id, one.client_id, "", MemberAssignment(_places(group.owned_by(one))))
+                for one in group.members
+            ]
+            state = ConsumerGroupState.STABLE if members else ConsumerGroupState.EMPTY
+            return ConsumerGroupDescription(group_id, False, members, "range", state, Node(_ME, "", -1))
+
     def _describe(self, name: str) -> TopicDescription:
         with self._log.changed:
             return _description(self._log.topic(name))
@@ -92,6 +107,10 @@ class MemoryAdmin:
     def _alter(self, resource: Any) -> None:
         with self._log.changed:
             _change(self._log.topic(resource.name).config, resource.incremental_configs)
+
+
+def _places(places: Iterable[Place]) -> list[TopicPartition]:
+    return [TopicPartition(*place) for place in sorted(places)]
 
 
 def _change(config: dict[str, str], entries: Iterable[ConfigEntry]) -> None:

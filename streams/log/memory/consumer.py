@@ -15,7 +15,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_END, OFFSET_INVALID, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.log.memory.group import Committed, Place
+from streams.log.memory.group import Committed, Member, Place
 from streams.log.memory.log import MemoryLog
 from streams.log.memory.reading import Reading
 from streams.log.port import OnCommit, Rebalance
@@ -30,7 +30,8 @@ class MemoryConsumer:
         self._log = log
         self._group_id = str(config["group.id"])
         self._on_commit: OnCommit | None = config.get("on_commit")
-        self._member = f"{config.get('client.id', 'memory')}-{next(_numbers)}"
+        client = str(config.get("client.id", "memory"))
+        self._member = Member(f"{client}-{next(_numbers)}", client)
         self._reading = Reading(
             log, str(config.get("auto.offset.reset", "latest")), bool(config.get("enable.partition.eof")), self._begin
         )
@@ -62,7 +63,7 @@ class MemoryConsumer:
         self._leave()
 
     def memberid(self) -> str | None:
-        return self._member if self._topics is not None else None
+        return self._member.member_id if self._topics is not None else None
 
     def close(self) -> None:
         if self._closed:

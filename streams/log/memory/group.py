@@ -6,11 +6,18 @@ no longer its own before another may take it. Not thread-safe; the log locks.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Place = tuple[str, int]
+
+
+class Member(NamedTuple):
+    """`client_id`: as its configuration says; several may share one."""
+
+    member_id: str
+    client_id: str
 
 
 class Committed(NamedTuple):
@@ -20,19 +27,19 @@ class Committed(NamedTuple):
 
 @dataclass(slots=True)
 class Group:
-    """Members are told apart by any hashable name, and stand in the order in which they joined."""
+    """Members stand in the order in which they joined."""
 
     committed: dict[Place, Committed] = field(default_factory=dict)
-    members: dict[Hashable, frozenset[str]] = field(default_factory=dict)  # member → topics it reads
-    owner: dict[Place, Hashable] = field(default_factory=dict)
-    target: dict[Place, Hashable] = field(default_factory=dict)
+    members: dict[Member, frozenset[str]] = field(default_factory=dict)  # member → topics it reads
+    owner: dict[Place, Member] = field(default_factory=dict)
+    target: dict[Place, Member] = field(default_factory=dict)
 
-    def join(self, member: Hashable, topics: Iterable[str], sizes: Mapping[str, int]) -> None:
+    def join(self, member: Member, topics: Iterable[str], sizes: Mapping[str, int]) -> None:
         """Or read other topics. `sizes`: how many partitions each topic has."""
         self.members[member] = frozenset(topics)
         self.share_out(sizes)
 
-    def leave(self, member: Hashable, sizes: Mapping[str, int]) -> None:
+    def leave(self, member: Member, sizes: Mapping[str, int]) -> None:
         """What it owned is free."""
         self.members.pop(member, None)
         self.owner = {place: owner for place, owner in self.owner.items() if owner != member}
@@ -46,18 +53,18 @@ class Group:
             for partition in range(size if readers else 0):
                 self.target[topic, partition] = readers[partition * len(readers) // size]
 
-    def owned_by(self, member: Hashable) -> set[Place]:
+    def owned_by(self, member: Member) -> set[Place]:
         return {place for place, owner in self.owner.items() if owner == member}
 
-    def to_give_up(self, member: Hashable) -> set[Place]:
+    def to_give_up(self, member: Member) -> set[Place]:
         return {place for place in self.owned_by(member) if self.target.get(place) != member}
 
-    def give_up(self, member: Hashable, places: Set[Place]) -> None:
+    def give_up(self, member: Member, places: Set[Place]) -> None:
         for place in places:
             if self.owner.get(place) == member:
                 del self.owner[place]
 
-    def take(self, member: Hashable) -> set[Place]:
+    def take(self, member: Member) -> set[Place]:
         """What is the member's to read and nobody's now is its own from here on."""
         free = {place for place, wanted in self.target.items() if wanted == member and place not in self.owner}
         self.owner.update(dict.fromkeys(free, member))

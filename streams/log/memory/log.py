@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from streams.log.memory.group import Group
+from streams.log.memory.group import Group, Member
 from streams.log.memory.topic import Partition, PlainHeaders, Topic, message_of
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class MemoryLog:
     def group(self, name: str) -> Group:
         return self.groups.setdefault(name, Group())
 
-    def evict(self, group: str, member: Hashable) -> None:
+    def evict(self, group: str, member: Member) -> None:
         """What the broker does to a member that was silent for too long: its partitions go to others. It learns of it at its
         next poll (`on_lost`) and joins anew."""
         with self.changed:

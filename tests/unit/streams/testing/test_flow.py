@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -232,6 +233,24 @@ def test_a_cancel_that_comes_too_late_changes_nothing() -> None:
         flow.settle()
         assert flow.job(job).state == "COMPLETED"
         assert [told.state for told in flow.callbacks] == ["COMPLETED"]
+
+
+def test_a_paused_processor_starts_nothing_until_it_is_resumed() -> None:
+    with Flow("echo") as flow:
+        flow.pause("echo")
+        job = flow.submit("echo", {"message": "x"})
+        flow.settle()
+        assert flow.job(job).state == "PENDING"
+        flow.resume("echo")
+        flow.settle()
+        assert flow.job(job).state == "COMPLETED"
+
+
+def test_jobs_that_are_claimed_by_lease_are_not_for_a_flow() -> None:
+    leased = replace(SHOUT, custody="lease")
+    with pytest.raises(UsageError, match="by lease"), Flow(Shout, contract=leased):
+        pass
+    assert "shout" not in known_processors()
 
 
 # ── what dies, and what comes twice ──
