@@ -59,17 +59,18 @@ class Desk:
         wanted = {self._mailbox.popleft() for _ in range(len(self._mailbox))}
         aside = [held for held in self._ledger.set_aside() if key_of(held.message) in wanted]
         slots = [held.slot for held in self._ledger.unanswered() if key_of(held.message) in wanted]
-        self._supervisor.cancel(slots)
+        for held in aside:  # what is withheld is answered when it may be given
+            _sentence(held)
         if self.turns is not None:
             parked = [held for held in aside if held.parked]
             for held in parked:
                 self.turns.withdraw(held)
                 _sentence(held)
             self._supervisor.send(parked)
-        for held in aside:  # what is withheld is answered when it may be given
-            _sentence(held)
+            slots += [held.slot for held in parked]  # so that they are answered while the device works on
+        self._supervisor.cancel(slots)
         if slots or aside:
-            log.info("cancelled", processor=self._processor, asked=len(slots), set_aside=len(aside))
+            log.info("cancelled", processor=self._processor, asked=len(slots), withheld=len(aside))
 
 
 class Acknowledger:

@@ -1,0 +1,67 @@
+"""Ordered processors on a real log: one job of a key at a time, whatever it takes, and the other keys do not wait for it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from schemas.records import EchoInput
+from streams.control import Controls
+from streams.settings import Settings
+from tests.harness.performers import ByKey, installed
+from tests.harness.services import running
+from tests.harness.stage import Stage
+
+pytestmark = pytest.mark.stack
+
+WORKER = ("worker", "performer")
+KEYS = "abcde"
+
+
+def test_jobs_of_a_key_end_in_order_through_delays_and_retries(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", ByKey)))
+    stage, luck, asked = Stage(settings), random.Random(7), {}
+    with running(settings, WORKER):
+        for number in range(100):
+            key = KEYS[number % 5]
+            fails = "yes" if luck.random() < 0.3 else None
+            given = EchoInput(f"{key}{number:02d}", delay_ms=luck.randrange(20), fail=fails)
+            (job,) = stage.ask(given, key=key)
+            asked[job] = (key, number, fails)
+        stage.read_results_of(set(asked))
+    assert set(stage.dispositions().values()) == {"succeeded"}, "a retry of an ordered job is not published"
+    ended = [asked[plain["header"]["job_id"]] for plain in stage.results]
+    for key in KEYS:
+        numbers = [number for k, number, _ in ended if k == key]
+        assert numbers == sorted(numbers), f"the jobs of {key} ended in another order"
+    for plain in stage.results:
+        job, again = plain["header"]["job_id"], plain["header"]["attempt"]
+        assert again == (2 if asked[job][2] else 1)
+        assert plain["output"]["message"].endswith(f"attempt {again}")
+    stage.read_until(lambda: any(word["stage"] == "retrying" for word in stage.progress))
+    stage.close()
+
+
+def test_a_key_that_waits_holds_up_no_other_and_what_is_parked_can_be_cancelled_at_once(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", ByKey)))
+    stage = Stage(settings)
+    with running(settings, WORKER), Controls(settings) as controls:
+        (slow,) = stage.ask(EchoInput("slow", delay_ms=4000), key="a")
+        stage.read_until(lambda: any(word["job_id"] == slow for word in stage.progress))
+        behind = stage.ask(*[EchoInput(f"behind {n}") for n in range(6)], key="a")
+        controls.cancel_many([(job, 0) for job in behind[::2]])
+        stage.read_results_of(set(behind[::2]))
+        assert slow not in stage.ended(), "what was cancelled did not wait for its turn"
+        others = stage.ask(*[EchoInput(f"other {n}") for n in range(20)])
+        stage.read_results_of({slow, *behind, *others})
+    told = stage.dispositions()
+    assert [told[job] for job in behind] == ["cancelled", "succeeded"] * 3
+    order = [plain["header"]["job_id"] for plain in stage.results if plain["header"]["job_id"] in {slow, *behind[1::2]}]
+    assert order == [slow, *behind[1::2]]
+    stage.close()
