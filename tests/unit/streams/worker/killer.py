@@ -83,12 +83,14 @@ class Dying(Killer):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def installed(folder: Path, processor: str = "Killer", module: str = __name__) -> Path:
-    """A folder that, on PYTHONPATH, is an installed distribution with this processor."""
+def installed(folder: Path, processor: str = "Killer", module: str = __name__, **labelled: str) -> Path:
+    """A folder that, on PYTHONPATH, is an installed distribution with this processor; `labelled` are other versions of it."""
     info = folder / "sluice_killer-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sluice-killer\nVersion: 1.0\n")
+    versions = "".join(f"killer@{label} = {module}:{other}\n" for label, other in labelled.items())
     (info / "entry_points.txt").write_text(
-        f"[sluice.contracts]\nkiller = {__name__}:KILLER\n[sluice.processors]\nkiller = {module}:{processor}\n"
+        f"[sluice.contracts]\nkiller = {__name__}:KILLER\n"
+        f"[sluice.processors]\nkiller = {module}:{processor}\n{versions}"
     )
     return folder

@@ -151,6 +151,10 @@ class Driver:
     def said(self, held: Held) -> str:
         return str(self._result(held)["output"]["message"])
 
+    def result(self, held: Held) -> dict[str, Any]:
+        """What the worker says of the attempt."""
+        return dict(self._result(held)["result"])
+
     def _result(self, held: Held) -> dict[str, Any]:
         return self._codec.decode(self.collected.answers[held.slot].value)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from processors.policy import Batch, Limits, Policy
 from schemas.avsc import request_schema
@@ -29,6 +32,36 @@ def test_good_jobs_are_done_though_others_fail_in_every_step(kit: Kit) -> None:
     codes = [kit.code(slot) for slot in range(len(said))]
     assert codes == [None if len(message) == 1 else "PROCESSOR_ERROR" for message in said]
     assert [kit.result(slot)["output"]["message"] for slot in (0, 2, 4, 6)] == ["A", "B", "C", "D"]
+
+
+def test_each_of_several_bad_jobs_in_a_batch_fails_and_is_logged_with_its_own_traceback(tmp_path: Path) -> None:
+    class Picky(Upper):
+        def run(self, items: Sequence[str]) -> Sequence[str]:
+            self.batches.append(list(items))
+            if "bad a" in items:
+                self.refuse_a()
+            if "bad b" in items:
+                self.refuse_b()
+            return items
+
+        def refuse_a(self) -> None:
+            raise ValueError("a")
+
+        def refuse_b(self) -> None:
+            raise KeyError("b")
+
+    kit = Kit(Picky(Policy(batch=Batch(32))), tmp_path)
+    said = [{3: "bad a", 20: "bad b"}.get(n, str(n)) for n in range(32)]
+    kit.send(*[kit.say(message) for message in said])
+    with structlog.testing.capture_logs() as lines:
+        kit.work()
+    errors = {slot: kit.result(slot)["result"]["error"] for slot in range(32)}
+    assert {slot for slot, error in errors.items() if error} == {3, 20}
+    assert [errors[slot]["type"] for slot in (3, 20)] == ["ValueError", "KeyError"]
+    assert errors[3]["fingerprint"] != errors[20]["fingerprint"]
+    assert max(Counter(kit.processor.ran).values()) == 6, "five further executions at most"
+    logged = {line["job_id"]: line["trace"][-1].split()[-1] for line in lines if line["event"] == "processor_bug"}
+    assert [logged[kit.result(slot)["header"]["job_id"]] for slot in (3, 20)] == ["refuse_a", "refuse_b"]
 
 
 def test_jobs_that_wait_together_run_together(tmp_path: Path) -> None:
