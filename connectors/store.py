@@ -60,6 +60,7 @@ class RunRow(NamedTuple):
     output: bytes | None
     refs: bytes | None
     device: str | None
+    device_note: str | None
     model_version: str | None
     started_at: datetime | None
     finished_at: datetime | None

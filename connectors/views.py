@@ -140,6 +140,7 @@ class JobView:
     decided_at: datetime | None
     run_ms: float | None
     device: str | None
+    device_note: str | None  # why it is not the one that `auto` would have taken
     model_version: str | None
     output: Any
     error: ErrorInfo | None

@@ -128,7 +128,7 @@ class MemoryJobStore:
         )
 
     def _ending(self, outcome: Outcome | None) -> dict[str, Any]:
-        names = ("started_at", "finished_at", "decided_at", "run_ms", "device", "model_version")
+        names = ("started_at", "finished_at", "decided_at", "run_ms", "device", "device_note", "model_version")
         error = None
         if outcome is not None and outcome.error_code is not None:
             error = ErrorInfo(outcome.error_code, outcome.error_message or "", "", outcome.fingerprint or "")

@@ -226,6 +226,7 @@ def _outcome(row: RunRow, now: datetime) -> Outcome:
         row.refs,
         row.owner,
         row.device,
+        row.device_note,
         row.model_version,
         row.started_at,
         row.finished_at,

@@ -67,6 +67,7 @@ class Outcome:
     refs: bytes | None
     worker_id: str | None
     device: str | None
+    device_note: str | None
     model_version: str | None
     started_at: datetime | None
     finished_at: datetime | None

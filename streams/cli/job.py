@@ -81,6 +81,7 @@ def as_text(view: JobView) -> str:
 def _facts(view: JobView) -> dict[str, str]:
     """What there is to tell, in the order in which it is asked; what is empty is left out."""
     ran = f"{view.device}, {view.run_ms:.1f} ms" if view.device and view.run_ms is not None else view.device
+    ran = f"{ran} (not on CUDA: {view.device_note})" if view.device_note else ran
     waits = f"{view.due_kind} at {view.due_at:%Y-%m-%d %H:%M:%S} UTC" if view.due_at else None
     stage = f"{view.stage} {view.percent:.0f} %" if view.stage and view.percent is not None else view.stage
     took = (view.finished_at - view.requested_at).total_seconds() * 1000 if view.finished_at else None

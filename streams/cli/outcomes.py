@@ -25,6 +25,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "error": jsonable(info.error),
         "worker": info.worker_id,
         "device": info.device,
+        "device_note": info.device_note,
         "model_version": info.model_version,
         "timings": jsonable(info.timings),
         "coordinates": jsonable(outcome.coordinates),

@@ -30,6 +30,7 @@ class Ending(NamedTuple):
     output: bytes | None = None
     refs: bytes | None = None
     device: str | None = None
+    device_note: str | None = None
     model_version: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

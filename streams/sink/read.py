@@ -228,6 +228,7 @@ def _ending(disposition: Disposition, info: Plain, output: Any, value: bytes) ->
         None if output is None else jsonb(output),
         jsonb(refs) if refs else None,
         info["device"],
+        info.get("device_note"),
         info["model_version"],
         timings["started_at"],
         timings["finished_at"],

@@ -142,7 +142,7 @@ def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier
 def _candidate(event: Event) -> tuple[Any, ...]:
     ending = event.ending
     if ending is None:
-        return (None,) * 14
+        return (None,) * 15
     error = ending.error or {}
     return (
         ending.state,
@@ -152,6 +152,7 @@ def _candidate(event: Event) -> tuple[Any, ...]:
         ending.output,
         ending.refs,
         ending.device,
+        ending.device_note,
         ending.model_version,
         ending.started_at,
         ending.finished_at,

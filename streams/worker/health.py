@@ -28,7 +28,7 @@ def told(status: Mapping[str, Any]) -> dict[str, Any]:
         "device": child.get("device"),
         "device_reason": child.get("device_reason"),
         "device_fallback": bool(child.get("device_fallback")),
-        "versions": child.get("versions") or ([child["version"]] if "version" in child else []),
+        "versions": child.get("versions") or {},
         "child_rss": resident(status.get("child")),
         "paused": False,
     }

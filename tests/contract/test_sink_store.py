@@ -69,7 +69,8 @@ def test_what_an_outcome_tells_can_be_read_again(stores: Stores) -> None:
         {"code": "INVALID_INPUT", "message": "no \0 good", "fingerprint": "f" * 16},
         b'{"a": [1, 2.5, null]}',
         b'[{"uri": "file:///x", "sha256": "00", "size": 3, "content_type": "text/plain"}]',
-        "cuda:0",
+        "cpu",
+        "torch finds no CUDA device",
         "7",
         at,
         at + timedelta(seconds=1),
@@ -81,7 +82,8 @@ def test_what_an_outcome_tells_can_be_read_again(stores: Stores) -> None:
     assert (view.error.code, view.error.message) == ("INVALID_INPUT", "no \ufffd good")
     assert view.output == {"a": [1, 2.5, None]}
     assert [(ref.uri, ref.size) for ref in view.refs] == [("file:///x", 3)]
-    assert (view.device, view.model_version, view.run_ms, view.labels) == ("cuda:0", "7", 2.5, {"who": "me"})
+    assert (view.device, view.device_note) == ("cpu", "torch finds no CUDA device")
+    assert (view.model_version, view.run_ms, view.labels) == ("7", 2.5, {"who": "me"})
     assert (view.started_at, view.finished_at) == (at, at + timedelta(seconds=1))
     assert view.decided_at == stored.decided_at
     assert view.request is not None

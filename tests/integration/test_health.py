@@ -66,7 +66,7 @@ def test_services_tell_how_they_are_when_all_is_well_and_when_what_they_need_doe
         wait_until_ready(settings, 4)
         told = answers(settings)
         (engine,) = told["worker"]["engines"]
-        assert (engine["processor"], engine["device"], engine["versions"]) == ("echo", "cpu", ["1"])
+        assert (engine["processor"], engine["device"], engine["versions"]) == ("echo", "cpu", {"1": 100.0})
         assert (engine["in_flight"], engine["paused"]) == (0, False)
         assert engine["partitions"] > 0
         assert engine["child_rss"] > 1_000_000

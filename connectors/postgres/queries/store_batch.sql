@@ -10,7 +10,7 @@ WITH r AS MATERIALIZED (
         callback_url text, labels jsonb, mode text, lane text, state text, attempt integer, execution integer,
         sequence integer, owner text, due_in_ms bigint, deadline timestamptz, not_before timestamptz, topic_id uuid,
         partition integer, place bigint, status text, error_code text, error_message text, fingerprint text, output jsonb, refs jsonb,
-        device text, model_version text, started_at timestamptz, finished_at timestamptz, run_ms real,
+        device text, device_note text, model_version text, started_at timestamptz, finished_at timestamptz, run_ms real,
         won_topic_id uuid, won_partition integer, won_place bigint, delivery_id uuid, notifier uuid
     )
 ),
@@ -33,11 +33,11 @@ known AS (
 won AS (
     INSERT INTO outcomes (
         job_id, run, status, attempt, error_code, error_message, fingerprint, output, refs, worker_id, device,
-        model_version, started_at, finished_at, run_ms, topic_id, partition, "offset"
+        device_note, model_version, started_at, finished_at, run_ms, topic_id, partition, "offset"
     )
     SELECT
         r.job_id, r.run, r.status, r.attempt, r.error_code, r.error_message, r.fingerprint, r.output, r.refs, r.owner,
-        r.device, r.model_version, r.started_at, r.finished_at, r.run_ms, r.won_topic_id, r.won_partition, r.won_place
+        r.device, r.device_note, r.model_version, r.started_at, r.finished_at, r.run_ms, r.won_topic_id, r.won_partition, r.won_place
     FROM r JOIN known USING (job_id)
     WHERE r.status IS NOT NULL
     ON CONFLICT (job_id, run) DO NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from processors.protocol import Job, JobContext
@@ -20,7 +21,7 @@ class First(Killer):
         return [f"{item.message} by {self.version}" for item in items]
 
     def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
-        return EchoOutput(f"{raw}, {'warm' if self.warm else 'cold'}", 0)
+        return EchoOutput(f"{raw}, {'warm' if self.warm else 'cold'}", os.getpid())
 
 
 class Second(First):
