@@ -60,6 +60,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
     ),
     "Writing processors": (
+        Verb("new", "streams.cli.new:app", "Write a new processor: its contract, its class and a test that passes."),
         Verb(
             "run-once",
             "streams.cli.run_once:run_once",

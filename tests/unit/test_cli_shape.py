@@ -19,7 +19,7 @@ from streams.cli.verbs import VERBS, Verb
 
 ROOT = Path(__file__).parents[2]
 PRINTS_NO_DATA = {"worker", "sink", "notify", "timekeeper"}
-GROUPS_OF_COMMANDS = {"topics", "bench"}
+GROUPS_OF_COMMANDS = {"topics", "bench", "new"}
 
 
 def commands() -> Iterator[tuple[str, App]]:
