@@ -13,6 +13,7 @@ from schemas.errors import InvalidInput, UsageError
 
 SCHEMES = ("file", "s3", "gs", "az", "memory")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_NOTE = re.compile(r"[A-Za-z0-9-]+(/[A-Za-z0-9-]+)*")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\?#]")
 
 
@@ -29,6 +30,13 @@ def content_key(sha256: str) -> str:
     if not _SHA256.fullmatch(sha256):
         raise InvalidInput("A claim's sha256 is 64 lower-case hex digits.")
     return f"sha256/{sha256[:2]}/{sha256}"
+
+
+def note_key(name: str) -> str:
+    """`notes/…`: what is kept under a name and not under its content's hash."""
+    if not _NOTE.fullmatch(name):
+        raise InvalidInput("The name of a note is letters, digits, `-` and `/` between them.")
+    return f"notes/{name}"
 
 
 def root_uri(url: str) -> str:

@@ -11,13 +11,13 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
-from connectors.claim_uris import Location, content_key, locate, root_uri
+from connectors.claim_uris import Location, content_key, locate, note_key, root_uri
 from schemas.errors import ClaimMismatch, ConnectionFailed, InvalidInput, PayloadTooLarge, UsageError
 from schemas.records import Claim
 
@@ -47,6 +47,19 @@ class ClaimStore(Protocol):
         The file appears only when size and sha256 are right. Raises ClaimMismatch when they are not, InvalidInput for a
         uri outside the allowed places or an object that is not there, PayloadTooLarge.
         """
+        ...
+
+    def keep_note(self, name: str, data: bytes) -> None:
+        """Store bytes under a name, in the place of those that are there; the last writer wins. `name` is
+        letters, digits, `-` and `/`. Raises PayloadTooLarge."""
+        ...
+
+    def note(self, name: str) -> bytes | None:
+        """What was kept under the name; None if nothing was."""
+        ...
+
+    def drop_note(self, name: str) -> None:
+        """Forget it; nothing happens if there is none."""
         ...
 
 
@@ -97,6 +110,22 @@ class ObjectStore:
         with _written_whole(target) as write:
             self._copy(claim, location, write)
         return target
+
+    def keep_note(self, name: str, data: bytes) -> None:
+        self._check_size(len(data))
+        with _translated("store"):
+            self._open(self.root).put(note_key(name), data)
+
+    def note(self, name: str) -> bytes | None:
+        with _translated("fetch"):
+            try:
+                return bytes(self._open(self.root).get(note_key(name)).bytes())
+            except FileNotFoundError:
+                return None
+
+    def drop_note(self, name: str) -> None:
+        with _translated("remove"), suppress(FileNotFoundError):
+            self._open(self.root).delete(note_key(name))
 
     def _put(self, source: Path | bytes, digest: str, size: int, content_type: str) -> Claim:
         key = content_key(digest)

@@ -30,12 +30,26 @@ class LocalLoadContext:
         return find_weights(name, sha256, beside=self._beside, directory=self._directory)
 
 
+class LocalCheckpoint:
+    """Kept as long as the context is."""
+
+    def __init__(self) -> None:
+        self._data: bytes | None = None
+
+    def get(self) -> bytes | None:
+        return self._data
+
+    def put(self, data: bytes) -> None:
+        self._data = data
+
+
 class LocalJobContext:
     """Claims are files: `open` takes `file://` uris, `save` copies into `folder` under the content's hash."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.soft_deadline: float | None = None
+        self.checkpoint = LocalCheckpoint()
         self.stages: list[str] = []
 
     def open(self, claim: Claim) -> Path:

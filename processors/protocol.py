@@ -67,6 +67,19 @@ class LoadContext(Protocol):
         ...
 
 
+class Checkpoint(Protocol):
+    """One small blob that outlives the process: a job that runs again, after a death or as another attempt, goes on from it."""
+
+    def get(self) -> bytes | None:
+        """What the last `put` of this job and run kept; None if there was none. Raises ConnectionFailed."""
+        ...
+
+    def put(self, data: bytes) -> None:
+        """Keep this in the place of the last one, 1 MiB at most. Gone once the job has succeeded. Raises PayloadTooLarge,
+        ConnectionFailed."""
+        ...
+
+
 class JobContext(Protocol):
     """Given to `prepare` and `finish`: everything outside the process that a job may touch."""
 
@@ -84,6 +97,11 @@ class JobContext(Protocol):
 
     def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
         """Tell how far the job is; at most two a second are published, the last one wins."""
+        ...
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Where long work keeps how far it is."""
         ...
 
     @property

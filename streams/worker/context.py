@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 
 from connectors.objects import ClaimStore
 from processors import devices, weights
-from schemas.errors import DeadlineExceeded, JobCancelled, JobError, JobTimeout
-from schemas.records import Claim
+from schemas.errors import ConnectionFailed, DeadlineExceeded, JobCancelled, JobError, JobTimeout, PayloadTooLarge
+from schemas.records import Claim, JobHeader
 from streams import logs
 from streams.worker.stops import Stops
 
@@ -58,10 +59,55 @@ class WorkerLoadContext:
         return weights.find_weights(name, sha256, beside=beside, directory=self._weights_dir)
 
 
+#: A checkpoint is a place to go on from, not a place for results.
+LARGEST_CHECKPOINT = 1 << 20
+
+
+class WorkerCheckpoint:
+    """Kept in the object store under the job's id and run, so that the next execution finds it on any machine."""
+
+    __slots__ = ("_name", "_store", "used")
+
+    def __init__(self, store: ClaimStore, job_id: str, run: int) -> None:
+        self._store = store
+        self._name = f"checkpoints/{job_id}/{run}"
+        self.used = False
+
+    def get(self) -> bytes | None:
+        found = self._store.note(self._name)
+        self.used = self.used or found is not None
+        return found
+
+    def put(self, data: bytes) -> None:
+        if len(data) > LARGEST_CHECKPOINT:
+            raise PayloadTooLarge(
+                f"The checkpoint has {len(data)} bytes; {LARGEST_CHECKPOINT} are allowed.",
+                next_step="Save large files (ctx.save) and keep their claims in the checkpoint.",
+            )
+        self._store.keep_note(self._name, data)
+        self.used = True
+
+    def done(self) -> None:
+        """The job has succeeded. Left-overs do no harm, so a store that is away does not matter."""
+        with suppress(ConnectionFailed):
+            self._store.drop_note(self._name)
+
+
 class WorkerJobContext:
     """One job's doors to the outside. Costs nothing until a file is touched."""
 
-    __slots__ = ("_deadline", "_folder", "_root", "_slot", "_stops", "_store", "_tell", "saved", "soft_deadline")
+    __slots__ = (
+        "_checkpoint",
+        "_folder",
+        "_header",
+        "_root",
+        "_slot",
+        "_stops",
+        "_store",
+        "_tell",
+        "saved",
+        "soft_deadline",
+    )
 
     def __init__(
         self,
@@ -72,14 +118,15 @@ class WorkerJobContext:
         *,
         slot: int,
         stops: Stops,
-        deadline: datetime | None,
+        header: JobHeader,
     ) -> None:
         self._store = store
         self._root = root
         self._tell = tell
         self._slot = slot
         self._stops = stops
-        self._deadline = deadline
+        self._header = header
+        self._checkpoint: WorkerCheckpoint | None = None
         self._folder: Path | None = None
         self.soft_deadline = soft_deadline
         #: Claims of everything the job stored; they travel in the result as `output_refs`.
@@ -101,6 +148,17 @@ class WorkerJobContext:
     def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
         self._tell(self._slot, stage, percent, message)
 
+    @property
+    def checkpoint(self) -> WorkerCheckpoint:
+        if self._checkpoint is None:
+            self._checkpoint = WorkerCheckpoint(self._store, self._header.job_id, self._header.run)
+        return self._checkpoint
+
+    def succeeded(self) -> None:
+        """Nobody goes on from here any more."""
+        if self._checkpoint is not None and self._checkpoint.used:
+            self._checkpoint.done()
+
     def cancelled(self) -> bool:
         return self.told_to_stop() is not None
 
@@ -108,7 +166,8 @@ class WorkerJobContext:
         """Why the job is to stop, as the error that it ends with if it does; None while it may go on."""
         if self._stops.asked(self._slot):
             return JobCancelled("The job was cancelled.")
-        if self._deadline is not None and datetime.now(UTC) >= self._deadline:
+        deadline = self._header.deadline
+        if deadline is not None and datetime.now(UTC) >= deadline:
             return DeadlineExceeded("The deadline passed while the job ran, and it stopped.")
         if self.soft_deadline is not None and time.monotonic() >= self.soft_deadline:
             return JobTimeout("The job's soft limit passed, and it stopped.")

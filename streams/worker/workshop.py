@@ -15,6 +15,7 @@ from connectors.objects import ClaimStore
 from processors import devices
 from processors.protocol import Job
 from schemas.errors import DeadlineExceeded, JobCancelled, JobError, ModelNotFound
+from schemas.states import Disposition
 from streams import logs
 from streams.worker.bisect import as_out_of_memory, is_out_of_memory, run_all
 from streams.worker.context import Tell, WorkerJobContext
@@ -117,6 +118,8 @@ class Workshop:
         answer = task.model.writer.succeeded(
             task.frame, task.job.header, task.header, output, task.clock, task.context.saved
         )
+        if answer.disposition is Disposition.SUCCEEDED:
+            task.context.succeeded()
         task.context.close()
         return answer
 
@@ -134,7 +137,7 @@ class Workshop:
             soft_deadline(request.header, model.policy.limits.soft_ms),
             slot=frame.slot,
             stops=self.stops,
-            deadline=request.header.deadline,
+            header=request.header,
         )
         return Task(frame, Job(request.header, request.input), context, model, header=opened.header)
 
