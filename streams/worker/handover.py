@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from schemas.errors import ErrorCode
 from streams import logs
@@ -46,8 +46,11 @@ class Handover:
         if (owned.tracker.position() or 0) < owned.careful_until:
             self._careful.add(owned)
 
-    def forget(self, owned: Iterable[Owned]) -> None:
-        self._careful.difference_update(owned)
+    def forget(self, given: Sequence[Owned]) -> None:
+        """These are somebody else's now, and what waits of them."""
+        self._careful.difference_update(given)
+        if self._waiting:
+            self._waiting = deque(held for held in self._waiting if held.owned not in given)
 
     def give(self, jobs: list[Held]) -> None:
         """These were taken in. While nothing is suspected, the child has them at once."""
@@ -63,7 +66,10 @@ class Handover:
 
         Waits at most `timeout` seconds for the child to have nothing left, where somebody is to be alone with it.
         """
-        if self._waiting and time.monotonic() >= self._not_before:
+        pause = self._not_before - time.monotonic()
+        if self._waiting and pause > 0:
+            self._ledger.wait_until_empty(min(pause, timeout))
+        elif self._waiting:
             suspect = next((held for held in self._waiting if self._to_be_alone(held)), None)
             if suspect is None and not self._one_alone:
                 self._give_all()
