@@ -114,7 +114,7 @@ class Worker:
 
     def _engine(self, config: ChildConfig, control: ControlReader) -> Engine | LeaseEngine:
         if contract(config.processor).leased:
-            return LeaseEngine(self._settings, config, lambda: compose.lease_store(self._settings))
+            return LeaseEngine(self._settings, config, lambda: compose.lease_store(self._settings), control)
         return Engine(self._settings, config, self._policy, control)
 
     def _guard(self, engine: Engine | LeaseEngine, stop: threading.Event) -> None:

@@ -31,6 +31,9 @@ from tests.unit.streams.worker.leased import LEASED, installed
 #: The same worker three times, with logs of its own.
 COMMANDS = [["worker", "leased"], ["worker", "leased", "--device", "cpu"], ["worker", "leased", "--device", "auto"]]
 
+#: Two processes that import what a worker needs, on a machine that does other things as well.
+START_S = 90.0
+
 
 class Road:
     """A sink and a timekeeper; jobs go in, and what is known of them comes out."""
@@ -100,7 +103,7 @@ class Crew:
         while len(self.services) < count:
             self.services.append(Service(self._settings, COMMANDS[len(self.services)]))
         for service in self.services:
-            wait_until(partial(says, service, "worker_ready"), service.log.read_text)
+            wait_until(partial(says, service, "worker_ready"), service.log.read_text, START_S)
 
     def owner(self, road: Road, job_id: str) -> Service:
         """Whoever runs a job."""
@@ -118,7 +121,7 @@ class Crew:
     def _ready(self, service: Service, start: Any) -> None:
         before = service.log.read_text().count("worker_ready")
         start()
-        wait_until(lambda: service.log.read_text().count("worker_ready") > before, service.log.read_text)
+        wait_until(lambda: service.log.read_text().count("worker_ready") > before, service.log.read_text, START_S)
 
 
 def says(service: Service, word: str) -> bool:

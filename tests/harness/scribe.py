@@ -171,9 +171,9 @@ class Scribe:
         return found
 
 
-def wait_until(true: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], patience_s: float = PATIENCE_S) -> None:
     """Poll until it is so. Raises AssertionError that says how it is instead."""
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + patience_s
     while not true():
         assert time.monotonic() < until, otherwise()
         time.sleep(0.02)

@@ -6,11 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from schemas import headers
+from streams import compose
+from streams.control import Controls
 from tests.harness.leased_road import Crew, Road, is_of, leased_road
 from tests.harness.scribe import wait_until
 from tests.unit.streams.worker.leased import LEASE_S
@@ -70,6 +73,26 @@ def test_a_running_job_is_told_to_stop_and_its_process_killed_if_it_does_not(
     road.wait(job, "CANCELLED")
     assert is_of(road.outcome(job)[2], worker)  # the worker's own word, before the timekeeper lost its patience
     assert (worker.children() == [child]) is (message == "polite")
+
+
+def test_a_processor_at_rest_is_granted_to_nobody_and_its_workers_say_so(road: Road, crew: Crew) -> None:
+    crew.need(1)
+    with Controls(road.settings) as controls, compose.control_store(road.settings) as orders:
+
+        def answers() -> set[str]:
+            (view,) = orders.processors(["leased"])
+            return {answer.action for answer in view.answers}
+
+        controls.pause("leased")
+        wait_until(lambda: answers() == {"paused"}, lambda: str(answers()))
+        job = road.submit("work")
+        road.wait(job, "PENDING")
+        with closing(compose.lease_store(road.settings)) as store:
+            assert store.claim("leased", "somebody", 1, 60) == []
+        assert road.lease(job)[0] == "waiting"
+        controls.resume("leased")
+        road.wait(job, "COMPLETED")
+        wait_until(lambda: answers() == {"resumed"}, lambda: str(answers()))
 
 
 def test_a_job_that_kills_its_processes_is_given_up(road: Road, crew: Crew) -> None:

@@ -20,7 +20,9 @@ from streams.health.pulse import Pulse
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.config import ChildConfig
+from streams.worker.control import ControlReader
 from streams.worker.custody import check_custody
+from streams.worker.desk import Acknowledger, Desk
 from streams.worker.leases.claimer import Claimed, Claimer
 from streams.worker.leases.gate import Gate
 from streams.worker.leases.grip import Grip, Grips, admitted
@@ -39,13 +41,17 @@ STOP_S = 5.0
 class LeaseEngine:
     """Runs one processor until told to stop. `open_store` makes a store for one thread; it is called twice."""
 
-    def __init__(self, settings: Settings, config: ChildConfig, open_store: Callable[[], LeaseStore]) -> None:
+    def __init__(
+        self, settings: Settings, config: ChildConfig, open_store: Callable[[], LeaseStore], control: ControlReader
+    ) -> None:
         self._settings = settings
         self._config = config
         self._open_store = open_store
         self._ledger = Ledger(1)
         self._grips = Grips()
         self._supervisor = Supervisor(config, self._ledger)
+        self._control = control
+        self._desk = Desk(config.processor, control.orders, self._ledger, self._supervisor)
         self._lease_s = 0.0
         self._batch = 1
         self._restarts = 0
@@ -71,6 +77,7 @@ class LeaseEngine:
             "child": self._supervisor.pid,
             "ready": self._supervisor.ready,
             "store_fault": self._store_fault(),
+            "paused": self._desk.paused,
             "in_flight": len(self._ledger),
             "received": self._received,
             "published": 0 if publisher is None else publisher.published,
@@ -132,7 +139,9 @@ class LeaseEngine:
         store = self._open_store()
         claim = partial(_claim, store, processor, worker_id, lease_s, executions)
         self._claimer = Claimer(claim, store.close, processor)
+        self._answers = Acknowledger(self._settings, self._config, self._control.orders, self._publisher)
         self._publisher.start()
+        self._control.wait_until_read()
         heart.start(lease_s)
         self._claimer.start()
         log.info("worker_ready", processor=processor, custody="lease", lease_s=lease_s)
@@ -156,8 +165,10 @@ class LeaseEngine:
         if self._supervisor.backlog:
             self._supervisor.pump(WAIT_S)
             return
+        self._answers.answer()
         busy = len(self._ledger) > 0
-        self._claimer.ask(0 if busy else self._batch)
+        # The store grants nothing of a processor at rest; asking for nothing makes that so from our answer on.
+        self._claimer.ask(0 if busy or self._desk.paused else self._batch)
         if busy:
             self._ledger.wait_until_empty(WAIT_S)
         for claimed in self._claimer.take(0 if busy else WAIT_S):
@@ -181,6 +192,7 @@ class LeaseEngine:
         if self._supervisor.restarts != self._restarts:  # the next worker is to know what this one has lost
             self._restarts = self._supervisor.restarts
             self._heart.beat_now()
+        self._desk.look()
         self._stop_jobs("lease_lost", self._heart.lost)
         self._stop_jobs("cancelled", self._heart.cancelled)
         for fault in (self._publisher.fault, self._heart.fault, self._claimer.fault):

@@ -33,8 +33,12 @@ class Gate(Publisher):
 
     def publish(self, answer: Answer) -> None:
         grip = self._grips.of_slot(answer.slot)
-        if grip is not None:
+        if grip is None:
+            return
+        if answer.value or answer.dead_reason:
             self._decide(grip, answer)
+        else:  # nothing is said of it, so nothing has ended: somebody is to look at it again
+            self._discard(grip, "it was not run")
 
     def look_again(self) -> None:
         """The store has answered."""
@@ -45,7 +49,7 @@ class Gate(Publisher):
 
     def _decide(self, grip: Grip, answer: Answer) -> None:
         if grip.lost:
-            self._discard(grip)
+            self._discard(grip, "its lease was lost")
         elif time.monotonic() < grip.until:
             super().publish(answer)
         else:
@@ -53,8 +57,8 @@ class Gate(Publisher):
                 self._waiting.append((grip, answer))
             self._doubt()
 
-    def _discard(self, grip: Grip) -> None:
-        self.discarded += 1
-        log.warning("result_discarded", job_id=grip.grant.job_id, run=grip.grant.run, reason="its lease was lost")
+    def _discard(self, grip: Grip, reason: str) -> None:
+        log.warning("result_discarded", job_id=grip.grant.job_id, run=grip.grant.run, reason=reason)
         self._ledger.drop([grip.owned])
         self._grips.let_go(grip)
+        self.discarded += 1

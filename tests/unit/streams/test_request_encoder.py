@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -164,6 +165,17 @@ def test_a_job_may_wait_for_its_time_and_one_that_has_passed_is_no_wait() -> Non
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(UsageError, match="no time zone"):
         encode(ECHO, EchoInput("hi"), not_before=datetime(2030, 1, 1))
+
+
+def test_a_job_is_kept_as_its_processors_contract_says() -> None:
+    encoder = RequestEncoder(replace(ECHO, custody="lease"), "requests.echo", CODEC, register=True)
+    assert encode(ECHO, EchoInput("hi"), custody="offset")[0].header.custody == "offset"
+    assert encoder.encode(EchoInput("hi"), {})[0].custody == "lease"
+    assert encoder.encode(EchoInput("hi"), {"custody": "lease"})[0].custody == "lease"
+    with pytest.raises(UsageError, match="kept by lease"):
+        encoder.encode(EchoInput("hi"), {"custody": "offset"})
+    with pytest.raises(ValueError, match="offset or lease"):
+        replace(ECHO, custody="hand")
 
 
 def test_an_option_that_no_job_has_is_refused() -> None:
