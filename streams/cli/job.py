@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 2.0
 _PAUSE_S = 0.05
 
+#: How what a job waits for is said, before the time.
+_DUE = {"retry": "its retry at", "deadline": "its result, until its deadline at", "not_before": "its time, not before"}
+
 JobId = Annotated[str, Parameter(help="The job's id, as `sluice submit` printed it.")]
 Run = Annotated[int | None, Parameter(help="A run other than the current one; 0 is the first.")]
 
@@ -82,7 +85,9 @@ def _facts(view: JobView) -> dict[str, str]:
     """What there is to tell, in the order in which it is asked; what is empty is left out."""
     ran = f"{view.device}, {view.run_ms:.1f} ms" if view.device and view.run_ms is not None else view.device
     ran = f"{ran} (not on CUDA: {view.device_note})" if view.device_note else ran
-    waits = f"{view.due_kind} at {view.due_at:%Y-%m-%d %H:%M:%S} UTC" if view.due_at else None
+    waits = (
+        f"{_DUE.get(view.due_kind or '', view.due_kind)} {view.due_at:%Y-%m-%d %H:%M:%S} UTC" if view.due_at else None
+    )
     stage = f"{view.stage} {view.percent:.0f} %" if view.stage and view.percent is not None else view.stage
     took = (view.finished_at - view.requested_at).total_seconds() * 1000 if view.finished_at else None
     facts = {

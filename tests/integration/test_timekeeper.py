@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from connectors.postgres.due_store import PostgresDueStore
 from schemas import headers
 from schemas.records import EchoInput
 from streams import compose
+from streams.log import kafka
 from streams.settings import Settings
 from streams.sink import Sink
 from streams.submit import Submitter
@@ -178,6 +180,28 @@ def test_a_retry_whose_request_is_gone_from_the_log_ends_the_job(settings: Setti
     assert view is not None
     assert view.error is not None
     assert view.error.code == "NOT_FOUND"
+
+
+@pytest.mark.usefixtures("road")
+def test_of_many_retries_those_end_whose_requests_the_log_has_forgotten(settings: Settings, scribe: Scribe) -> None:
+    jobs = [header() for _ in range(12)]
+    places = {job.job_id: scribe.request(job) for job in jobs}
+    first = places[jobs[6].job_id]
+    # What lies up to here in one partition is deleted; the other partition, and what comes after, is still there.
+    cut = TopicPartition(first.topic, first.partition, first.offset + 1)
+    admin = kafka.admin(settings)
+    admin.delete_records([cut])[cut].result(10)
+    for job in jobs:
+        scribe.result(job, "retry", retry_in_ms=1, request_coordinates=places[job.job_id])
+    gone = {job for job, at in places.items() if at.partition == first.partition and at.offset <= first.offset}
+    for job in jobs:
+        if job.job_id in gone:
+            scribe.wait(job, "FAILED")
+        else:
+            wait_until(
+                lambda job=job: scribe.rows("SELECT attempt FROM runs WHERE job_id = %s", job.job_id) == [(2,)],  # type: ignore[misc]
+                lambda: "it was not tried again",
+            )
 
 
 @pytest.mark.usefixtures("road")
