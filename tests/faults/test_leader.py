@@ -39,8 +39,8 @@ def retries(scribe: Scribe, count: int) -> None:
     """So many jobs that failed once, until each is tried again."""
     jobs = [header() for _ in range(count)]
     for job in jobs:
-        place = scribe.request(job)
-        scribe.result(job, "retry", retry_in_ms=1, request_coordinates=place)
+        scribe.request(job)
+        scribe.result(job, "retry", retry_in_ms=1)
     ids = [job.job_id for job in jobs]
     query = "SELECT count(*) FROM runs WHERE job_id = ANY(%s::uuid[]) AND attempt = 2"
     wait_until(lambda: scribe.rows(query, ids) == [(count,)], lambda: f"{scribe.rows(query, ids)} of them")

@@ -59,6 +59,7 @@ class Scribe:
         self._progress = codec.encoder(f"{self.names.progress}-value", self_contained("Progress"))
         self._control = codec.encoder(f"{self.names.control}-value", self_contained("Control"))
         self._producer = kafka.producer(settings)
+        self._places: dict[tuple[str, int], Coordinates] = {}
         self._database = psycopg.connect(settings.database, autocommit=True)
 
     def close(self) -> None:
@@ -69,7 +70,9 @@ class Scribe:
     def request(self, job: JobHeader, message: str = "hello") -> Coordinates:
         value = self._request.encode(to_plain(Request(job, EchoInput(message))))
         told = headers.request_headers(job, source="test")
-        return self.raw(self.names.requests(job.processor, job.lane), value, told, job.job_id)
+        place = self.raw(self.names.requests(job.processor, job.lane), value, told, job.job_id)
+        self._places[job.job_id, job.run] = place
+        return place
 
     def requests(self, jobs: Iterable[JobHeader]) -> None:
         """Many at once."""
@@ -92,7 +95,9 @@ class Scribe:
         return value
 
     def result_bytes(self, job: JobHeader, disposition: str = "succeeded", **changes: Any) -> bytes:
+        """As a worker makes it: it says where the request lies, if there was one."""
         now = datetime.now(UTC)
+        changes.setdefault("request_coordinates", self._places.get((job.job_id, job.run)))
         output = EchoOutput(changes.pop("message", "hello"), 5) if disposition == "succeeded" else None
         error = None if disposition == "succeeded" else ErrorInfo(changes.pop("code", "PROCESSOR_ERROR"), "it broke")
         timings = changes.pop("timings", Timings(now, now, now))

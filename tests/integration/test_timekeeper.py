@@ -192,7 +192,7 @@ def test_of_many_retries_those_end_whose_requests_the_log_has_forgotten(settings
     admin = kafka.admin(settings)
     admin.delete_records([cut])[cut].result(10)
     for job in jobs:
-        scribe.result(job, "retry", retry_in_ms=1, request_coordinates=places[job.job_id])
+        scribe.result(job, "retry", retry_in_ms=1)
     gone = {job for job, at in places.items() if at.partition == first.partition and at.offset <= first.offset}
     for job in jobs:
         if job.job_id in gone:
