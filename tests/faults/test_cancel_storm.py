@@ -28,18 +28,20 @@ def receiver() -> Iterator[Receiver]:
         yield made
 
 
-def submit_and_cancel(settings: Settings, url: str) -> list[str]:
+def submit_and_cancel(settings: Settings, receiver: Receiver) -> list[str]:
     """All jobs, each cancelled at some moment after it was submitted: some wait then, some run, some are done."""
     chosen = random.Random(7)
     waiting: list[str] = []
     submitted: list[str] = []
     with Submitter(settings) as submitter, Controls(settings) as controls:
         for n in range(JOBS):
-            submitted.append(submitter.submit_nowait("echo", EchoInput(f"job {n}"), callback_url=url))
+            submitted.append(submitter.submit_nowait("echo", EchoInput(f"job {n}"), callback_url=receiver.url))
             waiting.append(submitted[-1])
             if len(waiting) >= 1000:
                 chosen.shuffle(waiting)
                 submitter.flush()
+                # The first are cancelled once the road moves, so that for some of them it is too late.
+                assert receiver.wait_for(100, PATIENCE_S), "the road did not begin to move"
                 controls.cancel_many((job, 0) for job in waiting[:500])
                 del waiting[:500]
         submitter.flush()
@@ -51,7 +53,7 @@ def test_each_job_ends_once_as_completed_or_cancelled_and_its_backend_hears_just
     settings: Settings, receiver: Receiver
 ) -> None:
     with running(settings, ["sink"], ["worker", "echo"], ["timekeeper"]):
-        submitted = submit_and_cancel(settings, receiver.url)
+        submitted = submit_and_cancel(settings, receiver)
         assert receiver.wait_for(JOBS, PATIENCE_S), f"{len(receiver.ids)} of {JOBS} were told"
     with psycopg.connect(settings.database) as database:
         rows = database.execute("SELECT job_id::text, state FROM runs").fetchall()
