@@ -18,7 +18,7 @@ from streams.sink import Sink
 from streams.submit import Submitter
 from streams.timekeeper import Timekeeper
 from tests.harness.scribe import in_thread, wait_until
-from tests.harness.services import SLUICE, environment
+from tests.harness.services import SLUICE, environment, running
 
 pytestmark = pytest.mark.stack
 
@@ -98,6 +98,18 @@ def test_a_pause_is_shown_as_requested_until_it_ends(settings: Settings, sluice:
     with compose.control_store(settings) as store:
         wait_until(lambda: not store.processors(["echo"])[0].paused, lambda: "it was not heard")
     assert {view["name"]: view["action"] for view in sluice.json("processors")}["echo"] == "resume"
+
+
+@pytest.mark.usefixtures("road")
+def test_a_pause_waits_for_the_answer_of_every_worker(settings: Settings, sluice: CommandLine) -> None:
+    with running(settings, ["worker", "echo"]), Submitter(settings) as submitter:
+        submitter.submit("echo", EchoInput("hi"))
+        with compose.job_store(settings) as store:
+            wait_until(lambda: store.counts() == {"COMPLETED": 1}, lambda: f"{store.counts()}")
+        done = sluice("pause", "echo", "--wait", "--json")
+        assert done.returncode == ExitCode.OK, done.stderr
+        told = json.loads(done.stdout)
+        assert (len(told["acknowledged"]), told["silent"]) == (1, [])
 
 
 def test_a_processor_that_nobody_knows_is_refused_with_the_nearest_name(sluice: CommandLine) -> None:
