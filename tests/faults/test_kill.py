@@ -14,6 +14,7 @@ import pytest
 from streams.bench.receiver import Receiver
 from streams.settings import Settings
 from tests.faults.scenario import BATCH, JOBS, Aftermath, aftermath, assert_exactly_once, strike_during, submit_all
+from tests.harness.scribe import wait_until
 from tests.harness.services import Service
 
 pytestmark = pytest.mark.stack
@@ -117,4 +118,4 @@ def test_the_test_goes_red_when_the_arbiters_unique_key_is_dropped(settings: Set
         with pytest.raises(AssertionError):
             assert_exactly_once(run(road, receiver, "worker", patience_s=15))
         # Red for the right reason: without the key, Postgres has nothing to arbitrate by and stores no outcome at all.
-        assert "no unique or exclusion constraint" in road.sink.log.read_text()
+        wait_until(lambda: "no unique or exclusion constraint" in road.sink.log.read_text(), road.sink.log.read_text)
