@@ -26,6 +26,9 @@ from streams.worker.turns import Turns
 
 log = logs.get("worker")
 
+#: A search of the whole ledger costs milliseconds; cancels by the thousand share one.
+LOOK_EVERY_S = 0.02
+
 
 class Desk:
     """Used from the engine's thread."""
@@ -34,6 +37,7 @@ class Desk:
         self._processor = processor
         self._orders = orders
         self._mailbox = orders.mailbox()
+        self._next_look = 0.0
         self._ledger = ledger
         self._supervisor = supervisor
         #: Where ordered jobs are parked; None for a processor without order.
@@ -52,10 +56,11 @@ class Desk:
                 if self._orders.is_cancelled(key_of(held.message)):
                     _sentence(held)
 
-    def look(self) -> None:
+    def look(self, now: float) -> None:
         """Call off what is held and has been cancelled since the last look."""
-        if not self._mailbox:
+        if not self._mailbox or now < self._next_look:
             return
+        self._next_look = now + LOOK_EVERY_S
         wanted = {self._mailbox.popleft() for _ in range(len(self._mailbox))}
         aside = [held for held in self._ledger.set_aside() if key_of(held.message) in wanted]
         slots = [held.slot for held in self._ledger.unanswered() if key_of(held.message) in wanted]
