@@ -5,6 +5,7 @@ Cancels are matched by Kafka's headers, in batches: the ledger is searched once 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -56,9 +57,9 @@ class Desk:
                 if self._orders.is_cancelled(key_of(held.message)):
                     _sentence(held)
 
-    def look(self, now: float) -> None:
+    def look(self) -> None:
         """Call off what is held and has been cancelled since the last look."""
-        if not self._mailbox or now < self._next_look:
+        if not self._mailbox or (now := time.monotonic()) < self._next_look:
             return
         self._next_look = now + LOOK_EVERY_S
         wanted = {self._mailbox.popleft() for _ in range(len(self._mailbox))}

@@ -194,7 +194,7 @@ class Engine:
         self.pulse.at = now
         for note in self._supervisor.tick(now):
             self._progress.write(note)
-        self._desk.look(now)
+        self._desk.look()
         self._lanes.commit_if_due(now)
         if self._publisher.fault is not None:
             raise self._publisher.fault
