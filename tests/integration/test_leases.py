@@ -58,10 +58,9 @@ def test_of_an_older_execution_only_a_success_counts(road: Road) -> None:
     store.close()
 
 
-def test_a_stopped_worker_gives_back_what_it_can_not_finish(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUICE_DRAIN_S", "0.2")
+def test_a_stopped_worker_gives_back_what_it_can_not_finish(road: Road) -> None:
     job = road.submit("long", 60_000)
-    with running(road.settings, COMMANDS[0]) as (worker,):
+    with running(road.settings.model_copy(update={"drain_s": 0.2}), COMMANDS[0]) as (worker,):
         road.wait(job, "PROCESSING")
         assert road.lease(job) == ("held", 1, 1, 0)
         assert worker.stop() == 0
