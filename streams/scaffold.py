@@ -184,25 +184,30 @@ _RESULT = """
 """
 
 _TEST = '''
-"""`$name` on one machine, without Kafka."""
+"""`$name` in a test: alone, and in a whole flow without Kafka (docs/testing.md)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from processors.local import loaded, run_one
 from schemas.errors import InvalidInput
+from streams.testing import Flow, run_processor
 
-from $module.contract import ${camel}Input, ${camel}Output
+from $module.contract import $const, ${camel}Input, ${camel}Output
 from $module.processor import $camel
 
 
-def test_it_counts_words(tmp_path: Path) -> None:
-    assert run_one(loaded($camel), ${camel}Input("one two"), tmp_path) == ${camel}Output(2)
+def test_it_counts_words() -> None:
+    assert run_processor($camel, ${camel}Input("one two")) == ${camel}Output(2)
 
 
-def test_an_empty_text_is_refused(tmp_path: Path) -> None:
+def test_an_empty_text_is_refused() -> None:
     with pytest.raises(InvalidInput):
-        run_one(loaded($camel), ${camel}Input(" "), tmp_path)
+        run_processor($camel, ${camel}Input(" "))
+
+
+def test_a_job_goes_all_the_way() -> None:
+    with Flow($camel, contract=$const) as flow:
+        job_id = flow.submit("$name", {"text": "one two"})
+        flow.settle()
+        assert flow.job(job_id).output == {"words": 2}
 '''

@@ -39,7 +39,7 @@ def ran(*argv: str, cwd: Path, **environment: str) -> str:
 
 
 def test_its_own_test_passes(package: Path) -> None:
-    assert "2 passed" in ran("pytest", "-q", "-p", "no:cacheprovider", cwd=package)
+    assert "3 passed" in ran("pytest", "-q", "-p", "no:cacheprovider", cwd=package)
 
 
 def test_it_is_found_and_run(package: Path, tmp_path: Path) -> None:
