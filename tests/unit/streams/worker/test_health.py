@@ -10,7 +10,12 @@ import pytest
 from streams.health.report import STANDBY_S
 from streams.worker import health
 
-READY = {"version": "3", "device": "cpu", "device_reason": "running on the CPU, because CUDA does not work here"}
+READY = {
+    "version": "3",
+    "versions": {"3": 100},
+    "device": "cpu",
+    "device_reason": "running on the CPU, because CUDA does not work here",
+}
 
 
 def status(*, live: int = 2, bulk: int = 2, joined_s: float | None = 1.0, **changes: Any) -> dict[str, Any]:
@@ -36,7 +41,7 @@ def test_it_is_ready_once_its_child_is_and_it_has_a_share(told: dict[str, Any], 
 
 def test_what_is_told_of_it_has_the_childs_own_words_and_its_memory() -> None:
     told = health.told(status())
-    assert (told["device"], told["versions"], told["in_flight"]) == ("cpu", ["3"], 7)
+    assert (told["device"], told["versions"], told["in_flight"]) == ("cpu", {"3": 100}, 7)
     assert told["device_reason"] == READY["device_reason"]
     assert told["child_rss"] > 1_000_000
     assert "ready" not in told
