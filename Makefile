@@ -6,6 +6,8 @@ TOOLS := .tools
 # uv: the one on PATH, else one installed into a folder of the project's own (a system Python may refuse pip).
 UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/uv/bin/uv)
 RUN := $(UV) run --no-sync
+# Two test processes: most tests wait for Kafka, not for a core. Each has a stack of its own; a file's tests stay together.
+WORKERS ?= 2
 # The system's certificate authorities: where a proxy re-signs traffic, only the system knows whom to trust.
 export UV_SYSTEM_CERTS ?= true
 
@@ -35,7 +37,7 @@ types: sync ## mypy, strict
 	@$(RUN) mypy
 
 test: lint types ## lint, types, unit, contract, integration and short fault tests
-	$(RUN) pytest -m "not accept and not gpu"
+	$(RUN) pytest -m "not accept and not gpu" -n $(WORKERS) --dist loadfile
 
 accept: sync tools ## bounds and slower acceptance lines
 	$(RUN) pytest -m accept -s tests/acceptance

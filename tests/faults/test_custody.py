@@ -18,7 +18,7 @@ from tests.harness.services import Service, running
 from tests.integration.test_worker import BATCH, Log, executions, header, submit, worker_ids
 from tests.unit.streams.worker.killer import KILLER, installed
 
-pytestmark = [pytest.mark.accept, pytest.mark.stack]
+pytestmark = [pytest.mark.stack]
 
 SHORT_MS = 2000
 FAILOVER_S = 15.0
