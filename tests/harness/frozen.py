@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.cimpl import NewTopic
+
+from streams.log import kafka
 from streams.settings import Settings
 from streams.stack import process
+
+BACK_S = 60.0
 
 
 @contextmanager
@@ -22,6 +29,20 @@ def frozen(*ports: int) -> Iterator[None]:
                 thaw.callback(_send, pid, signal.SIGCONT)
                 _send(pid, signal.SIGSTOP)
         yield
+
+
+def wait_until_kafka_is_back(settings: Settings) -> None:
+    """A broker that was stopped for long has been given up by its controller, and takes no new topic for some seconds."""
+    admin, name, until = kafka.admin(settings), f"{settings.topic_prefix}is-back", time.monotonic() + BACK_S
+    while time.monotonic() < until:
+        try:
+            admin.create_topics([NewTopic(name, 1, 1)], request_timeout=5.0)[name].result(10.0)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                return
+        else:
+            return
+    raise AssertionError(f"Kafka was not back within {BACK_S:g} s")
 
 
 def kafka_port(settings: Settings) -> int:

@@ -98,13 +98,14 @@ def test_bad_records_end_as_dead_letters_or_failed_outcomes_and_good_jobs_go_thr
     named = road.header()
     in_value, in_headers = road.header(), new_id()
     misspelt = road.header(processor="ehco")
+    garbled = road.request(named)[:5] + b"garbage"  # a schema that the registry knows, and nothing that fits it
     good = []
     for number in range(GOOD):
         good.append(road.submitter.submit_nowait("echo", EchoInput(f"good {number}"), callback_url=road.receiver.url))
         if number == GOOD // 2:
             road.submitter.flush()
             road.raw(topic, b"not avro at all")
-            road.raw(topic, b"\0\0\0\0\1garbage", {headers.JOB: named.job_id, headers.RUN: "0", headers.ATTEMPT: "1"})
+            road.raw(topic, garbled, {headers.JOB: named.job_id, headers.RUN: "0", headers.ATTEMPT: "1"})
             road.raw(topic, struct.pack(">bI", 0, 2_000_000_000) + b"x")
             road.raw(topic, road.request(in_value), {headers.JOB: in_headers})
             road.raw(topic, road.request(misspelt))
@@ -118,7 +119,7 @@ def test_bad_records_end_as_dead_letters_or_failed_outcomes_and_good_jobs_go_thr
     assert [road.outcome(job)[0] for job in good] == ["COMPLETED"] * GOOD
     reasons = {value: told[headers.DL_REASON] for value, told in road.dead_letters()}
     assert reasons[b"not avro at all"] == "UNDECODABLE"
-    assert reasons[b"\0\0\0\0\1garbage"] == "UNDECODABLE"
+    assert reasons[garbled] == "UNDECODABLE"
     assert reasons[struct.pack(">bI", 0, 2_000_000_000) + b"x"] == "UNKNOWN_SCHEMA"
     assert reasons[road.request(in_value)] == "HEADER_MISMATCH"
     assert len(reasons) == 4

@@ -19,7 +19,7 @@ from streams.health.notes import living
 from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings
 from streams.submit import Submitter
-from tests.harness.frozen import frozen, kafka_port, postgres_port
+from tests.harness.frozen import frozen, kafka_port, postgres_port, wait_until_kafka_is_back
 from tests.harness.scribe import wait_until
 from tests.harness.services import SLUICE, Service, environment, running
 
@@ -95,6 +95,7 @@ def test_services_tell_how_they_are_when_all_is_well_and_when_what_they_need_doe
         for service in services:
             assert_it_said_why(service.log, ended[service.log.stem])
     assert living(settings.home) == []
+    wait_until_kafka_is_back(settings)
 
 
 def assert_status_shows(settings: Settings) -> None:
