@@ -17,6 +17,7 @@ from fastavro.schema import SchemaParseException
 from schemas.errors import InvalidInput, UndecodableRecord, UnknownSchema
 from schemas.plain import from_plain, to_plain
 from schemas.registry import SchemaRegistry
+from schemas.untrusted import UnsafeSchema, parse_untrusted
 
 T = TypeVar("T")
 
@@ -34,6 +35,9 @@ BROKEN = (
     TypeError,
     OverflowError,
     MemoryError,
+    RecursionError,
+    ArithmeticError,  # decimals
+    AttributeError,
     struct.error,
     StopIteration,
 )
@@ -53,6 +57,7 @@ class Codec:
     def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
         self._by_id: dict[int, Any] = {}
+        self._refused: dict[int, str] = {}
 
     def decode(self, data: bytes, reader: Any = None) -> dict[str, Any]:
         """The record as a plain dict, by the writer's schema, resolved to `reader` (a parsed schema) if given.
@@ -94,10 +99,15 @@ class Codec:
         return TypedCodec(self, cls, self.encoder(subject, schema, register=register))
 
     def _fetch(self, schema_id: int) -> Any:
+        if schema_id in self._refused:
+            raise UndecodableRecord(self._refused[schema_id])
         text = self._registry.schema_by_id(schema_id)
         try:
-            parsed = fastavro.parse_schema(json.loads(text))
-        except (ValueError, SchemaParseException) as error:
+            parsed = parse_untrusted(text)
+        except UnsafeSchema as error:
+            self._refused[schema_id] = f"Schema {schema_id} is not decoded with: {error}."
+            raise UndecodableRecord(self._refused[schema_id]) from error
+        except (*BROKEN, SchemaParseException) as error:
             raise UnknownSchema(f"Schema {schema_id} in the registry is not Avro: {error}.") from error
         self._by_id[schema_id] = parsed
         return parsed
@@ -145,5 +155,5 @@ class TypedCodec(Generic[T]):
         plain = self._codec.decode(data, self._encoder.parsed)
         try:
             return from_plain(self._cls, plain)
-        except TypeError as error:
+        except BROKEN as error:
             raise UndecodableRecord(f"The record lacks what {self._cls.__name__} needs: {error}.") from error

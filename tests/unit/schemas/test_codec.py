@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -143,3 +145,47 @@ def test_loose_input_becomes_typed_and_nested_records_too() -> None:
 def test_loose_input_that_does_not_fit_says_which_fields_there_are() -> None:
     with pytest.raises(InvalidInput, match=r"no field mesage and needs message.*message, delay_ms, fail"):
         typed_input(ECHO, {"mesage": "typo"})
+
+
+LIST = {"type": "record", "name": "L", "fields": [{"name": "next", "type": ["null", "L"], "default": None}]}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """One type within the next, by name: the schema's JSON is flat, its values are not."""
+    inner = ["int", *(f"T{n}" for n in range(levels - 1))]
+    types = [{"type": "record", "name": f"T{n}", "fields": [{"name": "x", "type": one}]} for n, one in enumerate(inner)]
+    fields = [{"name": f"f{n}", "type": ["null", one]} for n, one in enumerate(types)]
+    return {"type": "record", "name": "Top", "fields": fields}
+
+
+def record_of(type_: Any) -> dict[str, Any]:
+    return {"type": "record", "name": "R", "namespace": "n", "fields": [{"name": "x", "type": type_}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "body"),
+    [
+        (LIST, b"\x02" * 200_000 + b"\x00"),
+        (record_of({"type": "map", "values": ["null", "n.R"]}), b"\x00"),
+        (record_of({"type": "array", "items": "R"}), b"\x00"),
+        (record_of({"type": "array", "items": "null"}), b"\xfe" * 8 + b"\x01"),
+        (nested(200), b"\x00" * 200),
+    ],
+    ids=["list", "map of itself", "array of itself", "array of nothing", "deep by name"],
+)
+def test_a_schema_that_could_end_the_process_is_refused_before_anything_is_decoded(
+    schema: dict[str, Any], body: bytes
+) -> None:
+    ours = MemoryRegistry()
+    data = struct.pack(">bI", 0, ours.register("s", json.dumps(schema))) + body
+    there = Codec(ours)
+    for _ in range(2):  # the second time from memory
+        with pytest.raises(UndecodableRecord, match="is not decoded with"):
+            there.decode(data)
+
+
+def test_a_schema_nested_beyond_json_is_refused() -> None:
+    ours = MemoryRegistry()
+    schema = '{"type":"array","items":' * 50_000 + '"int"' + "}" * 50_000
+    with pytest.raises(UndecodableRecord):
+        Codec(ours).decode(struct.pack(">bI", 0, ours.register("s", schema)) + b"\x00")
