@@ -22,9 +22,10 @@ $(TOOLS)/uv/bin/uv:
 
 .PHONY: help sync demo test lint types check accept bench tools clean
 
+# --inexact: processors that were installed beside sluice stay.
 sync: $(filter $(TOOLS)/%,$(UV)) ## install everything into .venv (the first time about 3 GB)
 	@test -d .venv || echo "installing into .venv, the first time about 3 GB"
-	@$(UV) sync --all-extras --locked $(if $(wildcard .venv),--quiet)
+	@$(UV) sync --all-extras --locked --inexact $(if $(wildcard .venv),--quiet)
 
 demo: sync ## the whole path on this machine: real Kafka, registry, Postgres, PyTorch and callbacks
 	@$(RUN) sluice demo

@@ -21,6 +21,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from streams.health.ask import Answer
+    from streams.stack import PartState
 
 #: Below this much free space under the home, Kafka and Postgres may soon stop.
 LOW_DISK_BYTES = 5_000_000_000
@@ -181,11 +182,17 @@ def disk(settings: Settings) -> list[Check]:
 def services(settings: Settings) -> list[Check]:
     """Those of this home that run now; none at all is no fault, they may run elsewhere."""
     from streams.health.ask import ask_all
+    from streams.overview import stopped
 
-    answers = ask_all(settings.home)
-    if not answers:
+    answers, gone = ask_all(settings.home), stopped(settings)
+    if not answers and not gone:
         return [Check("services", Finding.OK, "none of this home runs now")]
-    return [_service(answer) for answer in answers]
+    return [*map(_service, answers), *map(_gone, gone)]
+
+
+def _gone(part: PartState) -> Check:
+    step = f"`sluice up` starts it again; {part.log} says why it ended."
+    return Check(part.name, Finding.PROBLEM, "does not run any more", step)
 
 
 def _service(answer: Answer) -> Check:

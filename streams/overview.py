@@ -79,6 +79,14 @@ def look(settings: Settings) -> Overview:
         return Overview(parts, merged(begun, answers.result()), lag, fault)
 
 
+def stopped(settings: Settings) -> list[PartState]:
+    """Services that `sluice up` had started and that run no more, while its Kafka or Postgres does."""
+    state = _stack(settings)
+    if state is None or not any(part.running for part in state.parts):
+        return []
+    return [service for service in state.services if not service.running]
+
+
 def merged(begun: Sequence[PartState], answers: Sequence[Answer]) -> list[ServiceState]:
     """What `sluice up` began, with what those services say; then those that were started by hand. Pure."""
     by_pid = {answer.note.pid: answer for answer in answers if answer.note.here}

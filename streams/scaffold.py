@@ -59,7 +59,8 @@ build-backend = "hatchling.build"
 name = "$name"
 version = "0.1.0"
 requires-python = ">=3.11"
-dependencies = ["sluice"]
+# Install it beside sluice, which comes from its repository: what an index has under that name is another project.
+dependencies = []
 
 # Two entry points under one name: the contract is light and for everyone, the class is what a worker loads.
 [project.entry-points."sluice.contracts"]

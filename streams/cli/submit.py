@@ -59,7 +59,15 @@ class JobOptions:
     )
     not_before: Annotated[datetime | None, Parameter(help="When it may begin: 2026-03-01T06:00:00+00:00.")] = None
     delay: Annotated[timedelta | None, Parameter(help="How long it waits before it may begin: 30s, 5m, 2h.")] = None
-    order_key: Annotated[str | None, Parameter(help="Jobs with one key share a partition.")] = None
+    order_key: Annotated[
+        str | None, Parameter(help="Jobs with one key share a partition; a processor may run them in order.")
+    ] = None
+    batch_id: Annotated[
+        str | None, Parameter(name="--batch", help="A name that many jobs share, to cancel them by.")
+    ] = None
+    model_version: Annotated[
+        str | None, Parameter(help="The version that is to run it; none: whatever is current.")
+    ] = None
     external_id: Annotated[str | None, Parameter(help="The backend's own id.")] = None
     case_id: Annotated[str | None, Parameter(help="The case it belongs to.")] = None
     label: Annotated[tuple[str, ...], Parameter(help="key=value, to find it by; may be given several times.")] = ()
