@@ -131,13 +131,14 @@ def _run(processor: AnyProcessor, given: Any, kept: Path, scratch: Path) -> dict
     """Raises JobError: what a processor never declared is a ProcessorBug."""
     from processors.local import run_one
     from schemas.plain import to_plain
+    from streams.worker.words import readable
 
     try:
         return to_plain(run_one(processor, given, kept, _context(kept, scratch)))
     except JobError:
         raise
     except Exception as error:
-        raise ProcessorBug(f"{type(error).__name__}: {error}") from error
+        raise ProcessorBug(f"{type(error).__name__}: {readable(error)}") from error
 
 
 def _context(kept: Path, scratch: Path) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from schemas.errors import OutOfMemory, ProcessorBug
+from streams.worker.words import readable
 
 Run = Callable[[Sequence[Any]], Sequence[Any]]
 #: Told of items that the device could not hold together: the first one's place, and that after the last.
@@ -19,6 +20,8 @@ DidNotFit = Callable[[int, int], None]
 _OUT_OF_MEMORY = frozenset({"OutOfMemoryError", "MemoryError", "OutOfMemory"})
 #: What torch's allocator of the CPU's memory raises as a bare RuntimeError.
 _CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
+#: It stands within the first line of what torch says.
+LONGEST_TEXT = 10_000
 
 
 def run_all(run: Run, items: Sequence[Any], did_not_fit: DidNotFit) -> list[Any]:
@@ -52,7 +55,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the machine, could not hold what was asked of it."""
     if any(kind.__name__ in _OUT_OF_MEMORY for kind in type(error).__mro__):
         return True
-    return isinstance(error, RuntimeError) and _CPU_ALLOCATOR in str(error)
+    return isinstance(error, RuntimeError) and _CPU_ALLOCATOR in readable(error, LONGEST_TEXT)
 
 
 def as_out_of_memory(error: Exception) -> OutOfMemory:

@@ -163,7 +163,12 @@ def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
 
 def pack_answer(answer: Answer) -> bytes:
     slot, execution, disposition, job_id, run, attempt, value, processor, reason, message, retry_ms = answer
-    names = (job_id.encode(), processor[:100].encode(), reason.encode(), message[:1000].encode())
+    names = (
+        job_id.encode(),
+        processor[:100].encode(),
+        reason.encode(),
+        message[:1000].encode(errors="backslashreplace"),
+    )
     head = _ANSWER.pack(
         slot,
         DISPOSITIONS.index(disposition),

@@ -28,8 +28,10 @@ class ProgressWriter:
         self._config = config
         self._codec = Codec(PinnedRegistry(compose.registry(settings), config.schema_ids))
         self._typed = self._codec.typed(Progress, f"{settings.topics.progress}-value", self_contained("Progress"))
+        self._refused = False
 
     def write(self, note: Note) -> None:
+        """Publish a word. One that can't be written down is left out: a sign of life must never stop a worker."""
         held = self._ledger.held(note.slot)
         header = None if held is None else self._header(held)
         if held is None or header is None:
@@ -47,7 +49,14 @@ class ProgressWriter:
             percent=note.percent,
             message=note.message,
         )
-        self._publisher.progress(told.job_id, self._typed.encode(told))
+        try:
+            value = self._typed.encode(told)
+        except SluiceError as error:
+            if not self._refused:
+                self._refused = True
+                log.warning("progress_not_told", job_id=told.job_id, reason=type(error).__name__)
+            return
+        self._publisher.progress(told.job_id, value)
 
     def deadline(self, held: Held) -> datetime | None:
         """When the job must be done. By Kafka's headers; a producer without them costs one decode."""

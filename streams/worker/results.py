@@ -17,7 +17,7 @@ from typing import Any
 
 from processors.policy import Policy
 from schemas.codec import Encoder
-from schemas.errors import InvalidInput, JobCancelled, JobError, PayloadTooLarge, ProcessorBug, SluiceError
+from schemas.errors import JobCancelled, JobError, PayloadTooLarge, ProcessorBug, SluiceError
 from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN
 from schemas.ids import is_job_id
 from schemas.plain import to_plain
@@ -25,10 +25,10 @@ from schemas.records import Claim, ErrorInfo, JobHeader
 from schemas.splice import HeaderSplice
 from schemas.states import Disposition
 from streams.worker.frames import Answer, JobFrame
+from streams.worker.words import LONGEST_MESSAGE, number_or_none, readable
 
 #: Kafka's default limit is 1,048,588 bytes for the record with its key and headers; this leaves room for those.
 LARGEST_RESULT = 1_000_000
-LONGEST_MESSAGE = 500
 #: Backoff has long reached its maximum by then; attempts come from the record and may be any number.
 LARGEST_EXPONENT = 32
 #: What a job's error may ask for at most: a day.
@@ -79,7 +79,7 @@ class Judge:
             return Disposition.FAILED, None
         exponent = min(max(header.attempt - 1, 0), LARGEST_EXPONENT)
         ceiling = min(backoff.max_s, backoff.base_s * backoff.factor**exponent)
-        asked_s = min(max(error.retry_after_s or 0.0, 0.0), LONGEST_RETRY_AFTER_S)
+        asked_s = min(max(number_or_none(getattr(error, "retry_after_s", None)) or 0.0, 0.0), LONGEST_RETRY_AFTER_S)
         return Disposition.RETRY, int((asked_s + self._jitter() * ceiling) * 1000)
 
 
@@ -88,25 +88,25 @@ def as_job_error(error: BaseException) -> JobError:
     if isinstance(error, JobError):
         return error
     if isinstance(error, SluiceError):
-        bug: JobError = ProcessorBug(error.message, next_step=error.next_step)
+        bug: JobError = ProcessorBug(readable(error))
         bug.code, bug.retryable = error.code, error.retryable
         return bug
-    return ProcessorBug(f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE])
+    return ProcessorBug(f"{type(error).__name__}: {readable(error)}"[:LONGEST_MESSAGE])
 
 
 def error_info(error: BaseException) -> ErrorInfo:
     """The error as it travels. Alike failures share a fingerprint: code, type and place, never the values in a message."""
     told = as_job_error(error)
     place = _place(error)
-    kind = type(error).__name__
-    fingerprint = hashlib.sha256(f"{told.code}|{kind}|{place}".encode()).hexdigest()[:16]
-    return ErrorInfo(str(told.code), str(told)[:LONGEST_MESSAGE], kind, fingerprint)
+    kind, code = type(error).__name__, readable(told.code)
+    fingerprint = hashlib.sha256(f"{code}|{kind}|{place}".encode()).hexdigest()[:16]
+    return ErrorInfo(code, readable(told), kind, fingerprint)
 
 
 def _place(error: BaseException) -> str:
     """File and function that raised it; lines move with every edit, so they are left out."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
+    return readable(f"{Path(frames[-1].filename).name}:{frames[-1].name}") if frames else ""
 
 
 class ResultWriter:
@@ -131,8 +131,8 @@ class ResultWriter:
         try:
             tail = self._tail(frame, header, clock, Disposition.SUCCEEDED, output=to_plain(output), refs=refs)
             value = self._whole(header, tail) if as_it_came is None else self._splice.join(as_it_came, tail)
-        except (InvalidInput, TypeError, AttributeError) as error:
-            bug = ProcessorBug(f"The output does not fit the result's schema: {error}"[:LONGEST_MESSAGE])
+        except Exception as error:  # noqa: BLE001 - it may be anything that looks like an output
+            bug = ProcessorBug(f"The output does not fit the result's schema: {readable(error)}")
             return self.failed(frame, header, bug, clock)
         if len(value) > LARGEST_RESULT:
             return self.failed(frame, header, _too_large(len(value)), clock)
@@ -148,7 +148,25 @@ class ResultWriter:
         final: bool = False,
         dead: tuple[str, str] = ("", ""),
     ) -> Answer:
-        """The answer of a job that did not. `final` forbids a retry; `dead` is reason and message of a dead letter."""
+        """The answer of a job that did not. `final` forbids a retry; `dead` is reason and message of a dead letter.
+
+        A processor's error may be of any make: one that can't be told ends its job as the processor's bug, and no other.
+        """
+        try:
+            return self._told(frame, header, error, clock, final, dead)
+        except Exception as fault:  # noqa: BLE001 - its class, its code or its fields are of the processor's making
+            bug = ProcessorBug(f"{type(error).__name__}, which can't be told: {type(fault).__name__}")
+            return self._told(frame, header, bug, clock, final, dead)
+
+    def _told(
+        self,
+        frame: JobFrame,
+        header: JobHeader,
+        error: BaseException,
+        clock: Stopwatch,
+        final: bool,
+        dead: tuple[str, str],
+    ) -> Answer:
         job_error = as_job_error(error)
         disposition, retry_ms = (Disposition.FAILED, None) if final else self._judge.disposition(job_error, header)
         tail = self._tail(frame, header, clock, disposition, error=error_info(error), retry_ms=retry_ms)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streams.worker.words import LONGEST_MESSAGE, LONGEST_STAGE, word
+from streams.worker.words import LONGEST_MESSAGE, LONGEST_STAGE, readable, word
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,27 @@ def test_long_texts_are_cut_and_others_become_texts() -> None:
     stage, _, message = word("s" * 1000, None, "m" * 10_000)
     assert (len(stage), len(message)) == (LONGEST_STAGE, LONGEST_MESSAGE)
     assert word(3, None, None) == ("3", None, "None")
+
+
+class Mute:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    def __float__(self) -> float:
+        raise RuntimeError("no")
+
+
+def test_what_is_no_text_for_avro_json_or_postgres_becomes_one() -> None:
+    stage, percent, message = word("\udcff.dcm", Mute(), "a\0" + "\udcff" * 1000)
+    assert (stage, percent) == ("\\udcff.dcm", None)
+    assert message.startswith("a\ufffd\\udcff")
+    assert len(message.encode()) <= 3 * LONGEST_MESSAGE
+    assert word(Mute(), None, "") == ("(Mute, whose text can't be had: RuntimeError)", None, "")
+
+
+@given(st.text(st.characters()), st.integers(0, 50))
+def test_whatever_is_said_can_travel(said: str, longest: int) -> None:
+    told = readable(said, longest)
+    assert told.encode().decode() == told
+    assert "\0" not in told
+    assert len(told) <= longest
