@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processors.policy import Lanes as Weights
 from schemas.errors import SluiceError
@@ -19,7 +19,7 @@ from streams.worker.config import ChildConfig
 from streams.worker.handover import Handover
 from streams.worker.ledger import Ledger, Owned, Room
 from streams.worker.partitions import CommitPolicy, Partitions
-from streams.worker.takeover import Takeover
+from streams.worker.takeover import ASK_S, Takeover
 
 log = logs.get("worker")
 
@@ -148,7 +148,8 @@ class Lane:
         return [
             (message, one)
             for message in messages
-            if _has_record(message) and (one := owned.get((message.topic(), message.partition()))) is not None
+            if _has_record(message, self._consumer)
+            and (one := owned.get((message.topic(), message.partition()))) is not None
         ]
 
 
@@ -234,17 +235,35 @@ def _lane(
     return Lane(number, consumer, made, min(PAUSE_AFTER_S, interval_ms / 2000))
 
 
-def _has_record(message: Any) -> bool:
+def _has_record(message: Any, consumer: Consumer) -> bool:
     """False for a message that only tells of an error. Raises when the loop can't go on after it."""
     error = message.error()
     if error is None:
         return True
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
-        raise SluiceError(
-            f"The group's offset is no longer in the log ({error.str()}): requests were deleted before they were run.",
-            next_step="Run `sluice topics plan` to compare retention and offsets.",
-        )
+        raise _not_in_log(message, consumer)
     if error.fatal():
         raise kafka.translate(error, "reading requests")
     log.warning("poll_error", reason=error.str())
     return False
+
+
+def _not_in_log(message: Any, consumer: Consumer) -> SluiceError:
+    """The group's offset lies before what the log still has, or beyond its end."""
+    place = TopicPartition(message.topic(), message.partition())
+    named = f"{place.topic}, partition {place.partition}"
+    try:
+        (committed,) = consumer.committed([place], timeout=ASK_S)
+        _, high = consumer.get_watermark_offsets(place, timeout=ASK_S)
+    except KafkaException:
+        committed, high = place, None
+    if high is not None and committed.offset > high:
+        return SluiceError(
+            f"The log was cut: {named} ends at offset {high}, and the group's offset is {committed.offset}.",
+            next_step="Stop the group's workers and set its offset to the earliest (kafka-consumer-groups --reset-offsets "
+            "--to-earliest): that repeats jobs, and loses none that the log still has.",
+        )
+    return SluiceError(
+        f"The group's offset on {named} is no longer in the log: requests were deleted before they were run.",
+        next_step="Run `sluice topics plan` to compare retention and offsets.",
+    )

@@ -78,7 +78,9 @@ def _left(consumer: Consumer, told: TopicPartition, topic_id: str, in_flight: in
     word = decode(told.offset, told.metadata, topic_id)
     if word is None:
         return Left(Snapshot(told.offset, told.offset), 0)
-    _, high = _ends(consumer, told) if word.open or word.snapshot.runs else (None, None)
+    # Whatever is said of offsets beyond the committed one is believed only as far as the log goes.
+    claims = word.open or word.snapshot.end > told.offset
+    _, high = _ends(consumer, told) if claims else (None, None)
     return judged(word, high, in_flight)
 
 

@@ -9,11 +9,14 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
+from schemas.errors import SluiceError
 from streams.log import kafka
 from streams.offset_metadata import HARD_LIMIT, SOFT_LIMIT, Word, decode
 from streams.offsets import Run, Snapshot
 from streams.settings import Settings
+from streams.worker.config import ChildConfig
 from streams.worker.handover import Handover
+from streams.worker.lanes import _lane
 from streams.worker.ledger import Held, Ledger
 from streams.worker.partitions import CommitPolicy, Partitions
 from streams.worker.takeover import Takeover
@@ -131,3 +134,38 @@ def test_a_partition_with_too_many_holes_is_not_fetched_until_some_are_gone(sett
     assert worker.partitions.fetched() == [TopicPartition(TOPIC, 0)]
     assert worker.take_in() == [SOFT_LIMIT + 100]
     worker.partitions.close()
+
+
+def committed_by_hand(settings: Settings, offset: int, metadata: str = "") -> None:
+    writer = kafka.consumer(settings, GROUP, **kafka.OUTSIDE)
+    writer.commit(offsets=[TopicPartition(TOPIC, 0, offset, metadata=metadata)], asynchronous=False)
+    writer.close()
+
+
+@pytest.mark.parametrize("said", [f"sluice/1 closed {TOPIC_ID} aZZZZZZZZZZz", f"sluice/1 closed {TOPIC_ID} ab"])
+def test_what_is_said_to_be_done_beyond_the_end_of_the_log_was_done_by_nobody(settings: Settings, said: str) -> None:
+    committed_by_hand(settings, 4, said)
+    write(settings, 4)
+    worker = Worker(settings)
+    worker.take_in(timeout=0.1)
+    write(settings, 3)
+    assert worker.take_in(3) == [4, 5, 6]
+    worker.partitions.close()
+
+
+@pytest.mark.parametrize(
+    ("offset", "told"), [(1000, "ends at offset 5, and the group's offset is 1000"), (0, "deleted")]
+)
+def test_an_offset_that_the_log_does_not_have_is_told_with_its_cause(
+    settings: Settings, offset: int, told: str
+) -> None:
+    write(settings, 5)
+    committed_by_hand(settings, offset)
+    kafka.admin(settings).delete_records([TopicPartition(TOPIC, 0, 3)])[TopicPartition(TOPIC, 0, 3)].result(5)
+    ledger = Ledger(10)
+    config = ChildConfig("echo", "w1", "cpu", "", {}, [[TOPIC, TOPIC_ID]], {})
+    lane = _lane(settings, config, ledger, Handover(ledger, lambda jobs: None), CommitPolicy(), 0)
+    lane.join()
+    with pytest.raises(SluiceError, match=told):
+        lane.poll(1, 5.0)
+    lane.close()
