@@ -95,6 +95,10 @@ class Submitter:
             self._producer.poll(0)
         return job_id
 
+    def input_sha256(self, processor: str, input_: Any) -> str:
+        """The hash that a job with this input carries: jobs of one idempotency key must have the same. Raises InvalidInput."""
+        return self._encoder_for(processor, "live").encode(input_, {})[0].input_sha256
+
     def submit_many(self, processor: str, inputs: Iterable[Any], **options: Any) -> Iterator[str]:
         """Queue many jobs with the same options; yields each id as it is queued and flushes at the end."""
         for input_ in inputs:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from schemas.errors import ExitCode, UsageError
+from schemas.errors import Conflict, ExitCode, UsageError
 from streams.cli.inputs import pairs
 from streams.cli.options import Json
 from streams.cli.output import note, say, say_json
@@ -102,7 +102,7 @@ def submit(
     A job is accepted once Kafka has confirmed it: then its id is printed, and it
     will end in exactly one outcome. With --wait the exit status tells that outcome:
     0 completed, 3 failed, 4 cancelled or expired, 8 some of many failed, 124 not
-    done in time.
+    done in time; 7 when its idempotency key had made a job of another input.
 
     For example:
 
@@ -170,11 +170,10 @@ def _submit_and_wait(
 
     with OutcomeWaiter(settings, contract) as waiter:
         job_ids = _queue(submitter, contract.name, inputs, options)
-        if (
-            options.idempotency_key is not None
-            and (code := _already_decided(settings, job_ids[0], as_json)) is not None
-        ):
-            return code
+        if options.idempotency_key is not None:
+            ours = submitter.input_sha256(contract.name, inputs[0])
+            if (code := _already_decided(settings, job_ids[0], ours, as_json)) is not None:
+                return code
         seen = _wait(waiter, job_ids, timeout_s, as_json)
     if len(inputs) > 1 or len(seen) < len(job_ids):
         note(outcomes.summary([outcome.state for outcome in seen], len(job_ids)))
@@ -199,8 +198,11 @@ def _wait(waiter: OutcomeWaiter, job_ids: Sequence[str], timeout_s: float, as_js
     return seen
 
 
-def _already_decided(settings: Settings, job_id: str, as_json: bool) -> int | None:
-    """The exit status of a job that this key had made, and finished, before: its outcome comes no second time."""
+def _already_decided(settings: Settings, job_id: str, input_sha256: str, as_json: bool) -> int | None:
+    """The exit status of a job that this key had made, and finished, before: its outcome comes no second time.
+
+    Raises Conflict when that job had another input.
+    """
     from schemas.states import State
     from streams import compose
     from streams.cli.job import as_text
@@ -208,6 +210,11 @@ def _already_decided(settings: Settings, job_id: str, as_json: bool) -> int | No
 
     with compose.job_store(settings) as store:
         view = store.job(job_id)
+    if view is not None and view.input_sha256 not in ("", input_sha256):
+        raise Conflict(
+            f"This idempotency key had made the job {job_id} before, from another input; that job stands.",
+            next_step=f"Use another key, or look at the job: sluice job {job_id}",
+        )
     if view is None or not (state := State(view.state)).terminal:
         return None
     say_json(view) if as_json else say(as_text(view))
