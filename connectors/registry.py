@@ -59,7 +59,10 @@ class HttpRegistry:
 
     def set_compatibility(self, subject: str | None, level: str) -> None:
         path = "/config" if subject is None else f"/config/{_name(subject)}"
-        self._call("PUT", path, {"compatibility": level})
+        try:
+            self._call("PUT", path, {"compatibility": level})
+        except Conflict:  # Apicurio, when somebody else sets the first one at the same time: now there is one to change
+            self._call("PUT", path, {"compatibility": level})
 
     def versions(self, subject: str) -> list[int]:
         """The subject's version numbers, ascending; empty when there is no such subject."""

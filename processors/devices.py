@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from schemas.errors import StartupError
 
-_WANTED = re.compile(r"^(auto|cpu|cuda(:\d+)?)$")
+_WANTED = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def pick_device(wanted: str = "auto") -> Device:
 
     Raises StartupError for a name that is no device, and for a CUDA device that was asked for and does not work.
     """
-    if not _WANTED.match(wanted):
+    if not _WANTED.fullmatch(wanted):
         raise StartupError(f"{wanted!r} is no device.", next_step="Use auto, cpu, cuda or cuda:N.")
     if wanted == "cpu":
         return Device("cpu", "asked for")

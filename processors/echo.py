@@ -15,6 +15,8 @@ from schemas.records import EchoInput, EchoOutput
 
 Outcome = EchoInput | JobError
 
+LONGEST_DELAY_MS = 86_400_000
+
 
 def _family(root: type[JobError]) -> Iterator[type[JobError]]:
     yield root
@@ -39,8 +41,11 @@ class Echo:
         """Nothing to load."""
 
     def prepare(self, job: Job[EchoInput], ctx: JobContext) -> EchoInput:
-        if job.input.delay_ms < 0:
-            raise InvalidInput("delay_ms must not be negative.", next_step="Give the milliseconds to wait, or 0.")
+        if not 0 <= job.input.delay_ms <= LONGEST_DELAY_MS:
+            raise InvalidInput(
+                f"delay_ms must not be negative, nor above {LONGEST_DELAY_MS} (a day).",
+                next_step="Give the milliseconds to wait, or 0.",
+            )
         return job.input
 
     def run(self, items: Sequence[EchoInput]) -> Sequence[Outcome]:

@@ -22,7 +22,7 @@ from schemas.states import Custody
 I_ = TypeVar("I_")
 O_ = TypeVar("O_")
 
-NAME = re.compile(r"^[a-z][a-z0-9-]{0,47}$")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,47}")  # of the whole name
 AVRO_DIR = Path(__file__).parent / "avro"
 
 
@@ -39,7 +39,7 @@ class ProcessorContract(Generic[I_, O_]):
     custody: str = Custody.OFFSET.value
 
     def __post_init__(self) -> None:
-        if not NAME.match(self.name) or self.name == "bulk":
+        if not NAME.fullmatch(self.name) or self.name == "bulk":
             raise ValueError(f"{self.name!r} is no processor name: {NAME.pattern}, and not 'bulk'")
         if self.custody not in (Custody.OFFSET, Custody.LEASE):
             raise ValueError(f"The custody of {self.name!r} is {self.custody!r}; it is offset or lease.")

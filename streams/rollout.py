@@ -54,7 +54,7 @@ def parse_rollout(text: str) -> dict[str, Rollout]:
     found: dict[str, Rollout] = {}
     for part in filter(None, map(str.strip, text.split(";"))):
         name, equals, versions = map(str.strip, part.partition("="))
-        if not equals or not NAME.match(name):
+        if not equals or not NAME.fullmatch(name):
             raise ValueError(f"{part!r} does not begin with a processor's name and '=' (as in {EXAMPLE!r})")
         if name in found:
             raise ValueError(f"{name!r} is named twice")

@@ -16,7 +16,7 @@ RULE = "A name has up to 48 lower-case letters, digits and hyphens, begins with 
 
 def check_name(name: str) -> None:
     """Raises UsageError for a name that can be no processor's, Conflict for one that is installed."""
-    if not NAME.match(name) or name == "bulk":
+    if not NAME.fullmatch(name) or name == "bulk":
         raise UsageError(f"{name[:60]!r} can't be a processor's name.", next_step=RULE)
     if name in known_processors():
         raise Conflict(f"There is a processor {name!r} already.", next_step="Take another name, or uninstall that one.")

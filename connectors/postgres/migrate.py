@@ -14,7 +14,7 @@ from schemas.errors import Conflict
 FOLDER = Path(__file__).parent / "migrations"
 #: The first line of a file that can't run in a transaction (CREATE INDEX CONCURRENTLY); such a file holds one statement.
 NO_TRANSACTION = "-- no-transaction"
-_NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
+_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _LOCK = 0x51C1CE  # any fixed number: whoever holds it migrates
 
 _LEDGER = """
@@ -61,7 +61,7 @@ def pending(dsn: str) -> list[str]:
 @cache
 def migrations() -> tuple[Migration, ...]:
     """Every migration of this version, in order."""
-    files = sorted(path for path in FOLDER.iterdir() if _NAME.match(path.name))
+    files = sorted(path for path in FOLDER.iterdir() if _NAME.fullmatch(path.name))
     return tuple(_read(path) for path in files)
 
 

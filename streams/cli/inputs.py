@@ -110,6 +110,9 @@ def _objects(text: str, source: str) -> Iterator[dict[str, Any]]:
         except ValueError as error:
             line = text.count("\n", 0, getattr(error, "pos", at)) + 1
             raise UsageError(f"{source}, line {line}, is not JSON: {error}.") from error
+        except RecursionError as error:
+            line = text.count("\n", 0, at) + 1
+            raise UsageError(f"{source}, line {line}, nests lists or objects too deep to be a job's input.") from error
         for item in value if isinstance(value, list) else [value]:
             if not isinstance(item, dict):
                 raise UsageError(f"{source} has a {type(item).__name__} where a job's input, an object, was expected.")

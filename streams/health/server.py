@@ -4,7 +4,8 @@
     GET /readyz   200, or 503 with the reasons: give it no traffic, or wait
     GET /status   200, everything it tells of itself
 
-Answers are JSON and hold nothing of any job. It listens on loopback unless it is told otherwise.
+Answers are JSON and hold nothing of any job. HEAD is answered like GET without the body, and a query is ignored. It listens on
+loopback unless it is told otherwise.
 """
 
 from __future__ import annotations
@@ -78,15 +79,18 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "sluice", ""
 
     def do_GET(self) -> None:
-        answer = {"/livez": self._livez, "/readyz": self._readyz, "/status": self._status}.get(self.path)
+        path = self.path.partition("?")[0]
+        answer = {"/livez": self._livez, "/readyz": self._readyz, "/status": self._status}.get(path)
         if answer is None:
             self._send(404, {"error": "There are /livez, /readyz and /status."})
             return
         try:
-            health = self.server.look(self.path != "/livez")
+            health = self.server.look(path != "/livez")
         except Exception as error:  # noqa: BLE001 - a service that can't say how it is, is not well
             health = Health(alive=False, ready=False, reasons=(f"its health can't be told: {type(error).__name__}",))
         answer(health)
+
+    do_HEAD = do_GET
 
     def _livez(self, health: Health) -> None:
         self._send(200 if health.alive else 503, {"alive": health.alive, "reasons": health.reasons})
@@ -105,7 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """A probe every second is no news."""

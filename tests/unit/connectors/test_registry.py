@@ -13,7 +13,7 @@ import pytest
 
 from connectors.registry import HttpRegistry
 from connectors.schema_cache import UNKNOWN_LIMIT, UNKNOWN_TTL_S, CachedRegistry
-from schemas.errors import UnknownSchema, Unreachable, UsageError
+from schemas.errors import Conflict, UnknownSchema, Unreachable, UsageError
 
 SCHEMA = '"string"'
 FOUND = (200, '{"schema": "\\"string\\""}')
@@ -44,6 +44,10 @@ def answering(script: Script) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body.encode())))
             self.end_headers()
             self.wfile.write(body.encode())
+
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
 
         def log_message(self, *arguments: object) -> None:
             return None
@@ -190,3 +194,18 @@ def test_any_number_of_unknown_ids_takes_bounded_memory(tmp_path: Path) -> None:
             with pytest.raises(UnknownSchema):
                 cached.schema_by_id(schema_id)
         assert len(cached._unknown) <= UNKNOWN_LIMIT
+
+
+TAKEN = (409, '{"error_code": 409, "message": "A rule named COMPATIBILITY already exists."}')
+
+
+def test_a_compatibility_that_somebody_else_sets_at_the_same_time_is_set_over_it() -> None:
+    script = Script(TAKEN, (200, '{"compatibility": "FULL_TRANSITIVE"}'))
+    with answering(script) as url, registry_at(url) as registry:
+        registry.set_compatibility(None, "FULL_TRANSITIVE")
+    assert script.asked == ["/config"] * 2
+
+
+def test_a_compatibility_that_is_refused_for_good_is_a_conflict() -> None:
+    with answering(Script(TAKEN)) as url, registry_at(url) as registry, pytest.raises(Conflict):
+        registry.set_compatibility(None, "FULL_TRANSITIVE")

@@ -40,7 +40,7 @@ def test_being_called_available_is_not_enough(monkeypatch: pytest.MonkeyPatch) -
     assert cuda_fault(BEYOND) is not None
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", "", "cpu\n"])
 def test_a_name_that_is_no_device_is_refused(name: str) -> None:
     with pytest.raises(StartupError, match="is no device"):
         pick_device(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.echo import Echo, requested_failure
+from processors.echo import LONGEST_DELAY_MS, Echo, requested_failure
 from processors.local import run_one
 from processors.protocol import Processor
 from schemas.errors import (
@@ -77,3 +77,9 @@ def test_echo_pulls_in_neither_torch_nor_numpy() -> None:
     code = "import sys, processors.echo; print([name for name in ('torch', 'numpy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("delay_ms", [-1, LONGEST_DELAY_MS + 1, 99_999_999_999_999])
+def test_a_wait_that_can_not_be_meant_is_invalid(tmp_path: Path, delay_ms: int) -> None:
+    with pytest.raises(InvalidInput, match="delay_ms"):
+        run_one(Echo(), EchoInput("x", delay_ms=delay_ms), tmp_path)

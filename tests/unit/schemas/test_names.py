@@ -44,7 +44,7 @@ def test_a_topic_tells_its_processor(name: str, prefix: str, lane: str) -> None:
     assert names.processor_of(names.progress) is None
 
 
-@pytest.mark.parametrize("name", ["", "Echo", "gene_expression", "a.b", "bulk", "x" * 49, "1a"])
+@pytest.mark.parametrize("name", ["", "Echo", "gene_expression", "a.b", "bulk", "x" * 49, "1a", "echo\n"])
 def test_a_name_that_kafka_or_we_reserve_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no processor name"):
         ProcessorContract(name, EchoInput, EchoOutput)

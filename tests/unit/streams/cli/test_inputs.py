@@ -116,3 +116,10 @@ def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
 )
 def test_the_content_type_follows_the_name(name: str, expected: str) -> None:
     assert content_type(Path(name)) == expected
+
+
+def test_what_nests_too_deep_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.jsonl"
+    path.write_text('{"message": "a"}\n' + "[" * 100_000)
+    with pytest.raises(UsageError, match="line 2, nests"):
+        read_inputs(str(path))

@@ -62,6 +62,7 @@ def test_it_is_clean_by_the_linter_and_the_type_checker(package: Path) -> None:
         ("Words", ExitCode.USAGE, "lower-case letters"),
         ("word_count", ExitCode.USAGE, "hyphens"),
         ("2words", ExitCode.USAGE, "begins with a letter"),
+        ("words\n", ExitCode.USAGE, "lower-case letters"),
         ("w" * 49, ExitCode.USAGE, "up to 48"),
         ("bulk", ExitCode.USAGE, "not `bulk`"),
         ("json", ExitCode.USAGE, "would hide another"),

@@ -65,6 +65,8 @@ def test_debug_shows_where_it_failed(capsys: pytest.CaptureFixture[str]) -> None
         (["echo", "--input", '{"mesage": "hi"}'], "has no field mesage"),
         (["echo", "--input", '{"message": 3}'], "must be string"),
         (["echo", "--input", '{"message": "a"} {"message": "b"}'], "2 inputs"),
+        (["echo", "--input", "[" * 100_000], "too deep"),
+        (["echo", "--input", '{"message": ' * 100_000], "too deep"),
         (["echo", "--input", "nowhere.json"], "nowhere.json"),
         (["echo", "--input", '{"message": "hi"}', "--file", "message=x"], "takes no file"),
         (["segmentation", "--file", "volume=nowhere.nii.gz"], "nowhere.nii.gz"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -73,6 +74,22 @@ def test_a_service_that_can_not_say_how_it_is_is_not_well() -> None:
     server.close()
     assert code == 503
     assert told["reasons"] == ["its health can't be told: KeyError"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/livez?x=1", 200), ("/readyz?", 503), ("/status", 200), ("/?/livez", 404)]
+)
+def test_head_is_answered_like_get_without_the_body_and_a_query_is_ignored(method: str, path: str, status: int) -> None:
+    with served(WAITING) as server:
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=5)
+        connection.request(method, path)
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+    assert answer.status == status
+    assert int(answer.headers["Content-Length"]) > 2
+    assert (body == b"") == (method == "HEAD")
 
 
 def test_other_paths_are_not_found() -> None:
