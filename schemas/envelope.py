@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 from schemas.codec import Encoder
@@ -20,9 +21,14 @@ O_ = TypeVar("O_")
 def header_of(plain: Mapping[str, Any]) -> JobHeader:
     """The JobHeader of a decoded request or result. Raises UndecodableRecord when it has none."""
     try:
-        return from_plain(JobHeader, plain["header"])
+        header = from_plain(JobHeader, plain["header"])
     except (KeyError, TypeError) as error:
         raise UndecodableRecord(f"The record has no readable job header: {error}.") from error
+    for when in (header.created_at, header.deadline, header.not_before):
+        # Another writer's schema decides what arrives here; a naive time can't be compared with ours.
+        if when is not None and (type(when) is not datetime or when.tzinfo is None):
+            raise UndecodableRecord("A time in the record's job header is none, or has no time zone.")
+    return header
 
 
 def request_of(contract: ProcessorContract[I_, O_], plain: Mapping[str, Any]) -> Request[I_]:

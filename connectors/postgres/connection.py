@@ -9,9 +9,13 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
+from connectors.store import Unstorable
 from schemas.errors import SluiceError, Unreachable, UsageError
 
 Connection = psycopg.Connection[Any]
+
+#: What Postgres has no room for. Two are OperationalErrors, though trying again would not help.
+_NO_ROOM = (psycopg.DataError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
 
 
 def connect(dsn: str, *, application: str = "sluice") -> Connection:
@@ -48,6 +52,8 @@ def translated(doing: str) -> Iterator[None]:
         raise UsageError(
             f"Postgres has not all of our tables ({_first_line(error)}).", next_step="Run `sluice migrate`."
         ) from error
+    except _NO_ROOM as error:
+        raise Unstorable(f"Postgres can't hold a row while {doing}: {type(error).__name__}.") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unreachable(
             f"Postgres did not answer while {doing}: {_first_line(error)}.",

@@ -7,13 +7,14 @@ Kafka keeps, Postgres decides: what is stored here takes effect when the timekee
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from connectors.control_store import AnswerRow, CancelRow, ControlStore, OrderRow
 from schemas.codec import Codec
+from schemas.contract import NAME
 from schemas.errors import SluiceError, UndecodableRecord, Unreachable
 from schemas.records import Control
 from streams import compose, logs
@@ -22,7 +23,7 @@ from streams.health.pulse import Pulse, ended, watched
 from streams.log import kafka
 from streams.settings import Settings
 from streams.sink.read import job_bytes
-from streams.sink.typed import check, kinds_of
+from streams.sink.typed import POISON, check, kinds_of
 
 log = logs.get("control")
 
@@ -74,6 +75,9 @@ class ControlKeeper:
             except (SluiceError, KafkaException) as error:
                 log.warning("starts_over", reason=str(error))
                 self._stop.wait(1.0)
+            except Exception as error:  # noqa: BLE001 — without this thread no order would be stored again
+                log.error("starts_over", reason=type(error).__name__)
+                self._stop.wait(1.0)
             finally:
                 consumer.close()
 
@@ -86,11 +90,7 @@ class ControlKeeper:
         if not messages:
             return
         rows = latest(row for message in messages if (row := self._read(message)) is not None)
-        store.write(
-            [row for row in rows if isinstance(row, CancelRow)],
-            [row for row in rows if isinstance(row, OrderRow)],
-            [row for row in rows if isinstance(row, AnswerRow)],
-        )
+        write(store, rows)
         consumer.commit(offsets=_after(messages), asynchronous=True)
 
     def _read(self, message: Message) -> Row | None:
@@ -102,9 +102,28 @@ class ControlKeeper:
         except Unreachable:
             raise
         except UndecodableRecord as error:
-            place = {"partition": message.partition(), "offset": message.offset()}
-            log.warning("order_not_understood", reason=error.message, **place)
-            return None
+            reason = error.message
+        except POISON as error:  # nothing that one record says may keep the next from being heard
+            reason = type(error).__name__
+        log.warning("order_not_understood", reason=reason, partition=message.partition(), offset=message.offset())
+        return None
+
+
+def write(store: ControlStore, rows: Sequence[Row]) -> None:
+    """Store the rows; one that the store can't hold is found and left out. Raises Unreachable."""
+    try:
+        store.write(
+            [row for row in rows if isinstance(row, CancelRow)],
+            [row for row in rows if isinstance(row, OrderRow)],
+            [row for row in rows if isinstance(row, AnswerRow)],
+        )
+    except POISON as error:
+        if len(rows) == 1:
+            log.error("order_not_stored", kind=type(rows[0]).__name__, reason=type(error).__name__)
+            return
+        middle = len(rows) // 2
+        write(store, rows[:middle])
+        write(store, rows[middle:])
 
 
 def row_of(plain: Mapping[str, Any]) -> Row | None:
@@ -141,9 +160,10 @@ def _after(messages: Iterable[Message]) -> list[TopicPartition]:
 
 
 def _processor(plain: Mapping[str, Any]) -> str:
-    if not plain["processor"]:
+    name = plain["processor"]
+    if not name or NAME.fullmatch(name) is None:
         raise UndecodableRecord("The order names no processor.")
-    return str(plain["processor"])
+    return str(name)
 
 
 def _short(text: str) -> str:

@@ -18,6 +18,7 @@ from streams.sink.dead_letters import DeadLetters
 from streams.sink.event import Event, Phase
 from streams.sink.held import HeldRequests
 from streams.sink.read import EventReader, is_near
+from streams.sink.typed import POISON
 from streams.sink.writer import Stopped
 
 log = logs.get("sink")
@@ -89,8 +90,16 @@ class Intake:
             # Lent only once: a second request under the same id may have another input.
             elif (header := headers.pop((event.job_id, event.run), None)) is not None:
                 yield event._replace(header=header)
-            elif (opened := self._patiently(self._reader.open, event)) is not None:
+            elif (opened := self._opened(event)) is not None:
                 yield opened
+
+    def _opened(self, event: Event) -> Event | None:
+        try:
+            return self._patiently(self._reader.open, event)
+        except UndecodableRecord as error:
+            self._dead_letters.put(event.message, error)
+            self._dead_letters.settle()
+            return None
 
     def _patiently(self, read: Callable[[T], Event | None], given: T) -> Event | None:
         """Wait for the registry if a schema is missing: a record is not bad because the registry is down."""
@@ -101,3 +110,5 @@ class Intake:
                 log.warning("registry_does_not_answer", reason=str(error))
                 if self._stop.wait(1.0):
                     raise Stopped from error
+            except POISON as error:
+                raise UndecodableRecord(f"The record can't be read: {type(error).__name__}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
 from confluent_kafka import Consumer, KafkaException, Message
 
@@ -16,7 +17,7 @@ from streams.health.pulse import Pulse, ended, watched
 from streams.log import kafka
 from streams.settings import Settings
 from streams.sink.read import job_bytes
-from streams.sink.typed import check, kinds_of
+from streams.sink.typed import POISON, check, kinds_of
 
 log = logs.get("progress")
 
@@ -67,6 +68,9 @@ class ProgressMarker:
             except (SluiceError, KafkaException) as error:
                 log.warning("starts_over", reason=str(error))
                 self._stop.wait(1.0)
+            except Exception as error:  # noqa: BLE001 — without this thread nobody would see a job move again
+                log.error("starts_over", reason=type(error).__name__)
+                self._stop.wait(1.0)
             finally:
                 consumer.close()
                 store.close()
@@ -77,7 +81,7 @@ class ProgressMarker:
         for message in messages:
             self._take(message)
         if self._latest:
-            known = store.mark_progress([row for _, row in self._latest.values()])
+            known = mark(store, [row for _, row in self._latest.values()])
             self._forget(known)
         if messages:
             consumer.commit(asynchronous=True, message=messages[-1])
@@ -87,7 +91,7 @@ class ProgressMarker:
             return
         try:
             row = self._row(message)
-        except UndecodableRecord:
+        except (UndecodableRecord, *POISON):
             return  # a sign of life that can't be read is none
         key = (row.job_id, row.run)
         seen = self._latest.get(key)
@@ -118,6 +122,17 @@ class ProgressMarker:
         for key, (at, _) in list(self._latest.items()):
             if key in known or at < too_old:
                 del self._latest[key]
+
+
+def mark(store: SinkStore, rows: Sequence[ProgressRow]) -> set[tuple[bytes, int]]:
+    """The runs that are known, or whose sign of life the store can't hold: those need not be told again."""
+    try:
+        return store.mark_progress(rows)
+    except POISON:
+        if len(rows) == 1:
+            return {(rows[0].job_id, rows[0].run)}
+        middle = len(rows) // 2
+        return mark(store, rows[:middle]) | mark(store, rows[middle:])
 
 
 def _order(row: ProgressRow) -> tuple[int, int, int]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.postgres.jsonb import jsonb
 from connectors.store import HistoryRow, LeaseRow, RunRow
+from schemas.plain import to_plain
+from schemas.records import JobHeader
 from schemas.states import Mode, State
 from streams.notify.owed import Owed
-from streams.sink.event import Event, Phase
+from streams.sink.event import Ending, Event, Phase
 from streams.sink.fold import JobFold, RunFold
 from streams.sink.topic_table import TopicTable
 
 _LEASE_PHASE = {Phase.REQUESTED: "requested", Phase.RETRYING: "retrying", Phase.ENDED: "ended"}
+_NOTHING = to_plain(JobHeader("", "", datetime.fromtimestamp(0, UTC), ""))
+_NEEDED = (
+    *("job_id", "processor", "created_at", "input_sha256", "run", "attempt", "tenant", "mode", "lane", "custody"),
+    *("callback_url", "deadline", "not_before", "source_coordinates"),
+)
+#: What an index has room for, in characters: 2704 bytes.
+LONGEST_KEY = 512
 _STATE_OF = {Phase.REQUESTED: State.PENDING, Phase.RETRYING: State.RETRYING}
 
 
@@ -115,7 +124,7 @@ def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier
         first["external_id"],
         first["case_id"],
         first["upload_id"],
-        first["batch_id"],
+        _key(first["batch_id"]),
         first["parent_job_id"],
         callback_url,
         _labels(first["labels"]),
@@ -137,6 +146,22 @@ def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier
         notifier if owed is not None and callback_url else None,
     )
     return RunRow._make(row)
+
+
+def _key(value: str | None) -> str | None:
+    """Of an indexed column. A longer one, which no producer of ours sends, does not fit; cut, it would name another batch."""
+    return value if value is None or len(value) <= LONGEST_KEY else None
+
+
+def bare(event: Event) -> Event:
+    """The event with nothing but what a job can't do without; an end keeps its code and whom it is told to."""
+    header = {**_NOTHING, **{name: event.header[name] for name in _NEEDED}}
+    ending = event.ending
+    if ending is not None:
+        error = ending.error or {}
+        told = {name: str(error[name])[:LONGEST_KEY] for name in ("code", "message") if error.get(name)}
+        ending = Ending(ending.state, told or None)
+    return event._replace(header=header, ending=ending, owner=None)
 
 
 def _candidate(event: Event) -> tuple[Any, ...]:

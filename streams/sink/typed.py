@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import struct
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from datetime import datetime
 from typing import Any
 
+from connectors.store import Unstorable
 from schemas.errors import UndecodableRecord
 
 Kinds = tuple[tuple[str, tuple[type, ...]], ...]
+
+#: What a single record may cause when it is made into rows and stored. Foreseen is only the first, but a record that nobody
+#: foresaw must not end the service, each time anew.
+POISON = (Unstorable, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, struct.error)
 
 #: What Postgres' integer and bigint hold.
 _INT4 = range(-(2**31), 2**31)
@@ -29,8 +36,11 @@ def check(plain: Mapping[str, Any], kinds: Kinds, what: str) -> None:
         value = plain.get(name, None)
         if not isinstance(value, allowed) and name in plain:
             raise UndecodableRecord(f"The field {name!r} of the {what} is a {type(value).__name__}.")
-        if type(value) is int and value not in (_INT4 if name in _NARROW else _INT8):
+        kind = type(value)
+        if kind is int and value not in (_INT4 if name in _NARROW else _INT8):
             raise UndecodableRecord(f"The field {name!r} of the {what} is out of range.")
+        if kind is datetime and value.tzinfo is None:
+            raise UndecodableRecord(f"The field {name!r} of the {what} has no time zone.")
 
 
 def _kinds(hint: Any) -> tuple[type, ...]:

@@ -10,15 +10,20 @@ from connectors.store import OffsetRow, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError, Unreachable
 from streams import logs
 from streams.sink.dead_letters import DeadLetters
-from streams.sink.event import Event, Phase
+from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold
-from streams.sink.rows import history_rows, lease_rows, run_rows
+from streams.sink.rows import bare, history_rows, lease_rows, run_rows
 from streams.sink.topic_table import TopicTable
+from streams.sink.typed import POISON
 
 log = logs.get("sink")
 
 #: Seconds between two tries while the store does not answer.
 PAUSES = (0.05, 0.2, 0.5, 1.0)
+
+
+#: Kinds of events whose dead letters are read back and fail their job.
+_RESULTS = ("result", "retry")
 
 
 class Stopped(Exception):
@@ -38,10 +43,12 @@ class Writer:
         """Store all of it; the offsets move with the last part, so that no record is passed before it is safe."""
         try:
             return self._try(folds, offsets, notifier)
-        except Unstorable as error:
+        except POISON as error:
+            if not folds:
+                raise
             if len(folds) > 1:
                 return self._halves(folds, offsets, notifier)
-            return self._set_aside(folds[0], offsets, notifier, error)
+            return self._set_aside(folds[0], offsets, notifier, _as_unstorable(error))
 
     def _halves(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
         middle = len(folds) // 2
@@ -54,17 +61,21 @@ class Writer:
     def _set_aside(
         self, bad: JobFold, offsets: Sequence[OffsetRow], notifier: bytes | None, error: SluiceError
     ) -> Stored:
-        """Dead-letter what the job's results said and store the rest of it. The dead letter, once read, fails the job."""
+        """Dead-letter what the job's results said and store the rest of it. The dead letter, once read, fails the job; what
+        can't be stored even then is stored without all that the job does not need, so that no job is lost."""
         events = [told.event for told in bad.told]
-        requests = [event for event in events if event.phase is Phase.REQUESTED]
-        self._dead_letter([event for event in events if event.phase is not Phase.REQUESTED], error)
-        try:
-            stored = self._try(fold(requests)[0], offsets, notifier)
-        except Unstorable:
-            self._dead_letter(requests, error)
-            stored = self._try([], offsets, notifier)
-        none_won = frozenset((bad.first.job_id, run) for run in bad.runs)
-        return Stored(none_won, stored.decided_at)
+        self._dead_letter([event for event in events if event.kind in _RESULTS], error)
+        rest = [event for event in events if event.kind not in _RESULTS]
+        for kept in (rest, [bare(event) for event in rest]):
+            try:
+                stored = self._try(fold(kept)[0], offsets, notifier)
+            except POISON:
+                continue
+            return Stored(stored.losers | _ended_by_result(bad), stored.decided_at)
+        log.error("job_not_stored", job_id=bad.first.header["job_id"])
+        self._dead_letter(rest, error)
+        stored = self._try([], offsets, notifier)
+        return Stored(frozenset((bad.first.job_id, run) for run in bad.runs), stored.decided_at)
 
     def _dead_letter(self, events: Sequence[Event], error: SluiceError) -> None:
         for event in events:
@@ -82,3 +93,14 @@ class Writer:
                 if self._stop.wait(pause):
                     raise Stopped from error
         raise AssertionError("the pauses never end")
+
+
+def _ended_by_result(bad: JobFold) -> frozenset[tuple[bytes, int]]:
+    """Runs whose end was just dead-lettered: it did not win."""
+    ends = [(number, run.winner) for number, run in bad.runs.items()]
+    return frozenset((bad.first.job_id, number) for number, end in ends if end is not None and end.kind in _RESULTS)
+
+
+def _as_unstorable(error: BaseException) -> SluiceError:
+    # Only the kind: what Python says of a value may quote it.
+    return error if isinstance(error, SluiceError) else Unstorable(f"It makes no row: {type(error).__name__}.")

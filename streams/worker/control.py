@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from schemas.codec import Codec
 from schemas.errors import SluiceError, UndecodableRecord
 from streams import logs
+from streams.control import PAUSE, RESUME
 from streams.log import kafka
 from streams.log.wait import end_offsets
 from streams.settings import Settings
@@ -65,6 +66,9 @@ class ControlReader:
             except SluiceError as error:
                 log.warning("control_unreadable", reason=str(error))
                 self._stop.wait(AGAIN_S)
+            except Exception as error:  # noqa: BLE001 — a worker that no longer hears of cancels must not look as if it did
+                log.error("control_failed", reason=type(error).__name__)
+                self._stop.wait(AGAIN_S)
 
     def _follow(self) -> None:
         consumer = kafka.reader(self._settings, **{"enable.partition.eof": True})
@@ -88,12 +92,20 @@ class ControlReader:
         for message in [first, *consumer.consume(_BATCH, 0)] if first is not None else []:
             error = message.error()
             if error is None:
-                self._hear(message)
+                self._hear_or_skip(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ended.add(int(message.partition() or 0))
             else:
                 raise kafka.translate(error, f"reading {self._topic}")
         return ended
+
+    def _hear_or_skip(self, message: Message) -> None:
+        """Whatever one record does, the next is heard."""
+        try:
+            self._hear(message)
+        except Exception as error:  # noqa: BLE001 — any: the next one may be a cancel
+            place = {"partition": message.partition(), "offset": message.offset()}
+            log.error("control_undecodable", reason=type(error).__name__, **place)
 
     def _hear(self, message: Message) -> None:
         key, value = bytes(message.key() or b""), message.value()
@@ -114,7 +126,11 @@ class ControlReader:
             return Rest(False)
         try:
             told = self._codec.decode(value)
-            return Rest(told["action"] == "pause", str(told.get("reason") or ""))
-        except (UndecodableRecord, KeyError, TypeError) as error:
+        except UndecodableRecord as error:
             log.warning("control_undecodable", reason=str(error))
             return None
+        action = told.get("action")
+        if action not in (PAUSE, RESUME):  # a later version's, or nobody's
+            log.warning("control_not_understood", action=str(action)[:50])
+            return None
+        return Rest(action == PAUSE, str(told.get("reason") or ""))

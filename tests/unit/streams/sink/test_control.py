@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from connectors.control_store import AnswerRow, CancelRow, OrderRow
-from schemas.errors import UndecodableRecord
+from connectors.control_store import AnswerRow, CancelRow, ControlStore, OrderRow
+from connectors.store import Unstorable
+from schemas.errors import UndecodableRecord, Unreachable
 from schemas.plain import to_plain
 from schemas.records import Control
-from streams.sink.control import LONGEST_TEXT, latest, row_of
+from streams.sink.control import LONGEST_TEXT, latest, row_of, write
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = "01890000-0000-7000-8000-000000000001"
@@ -63,3 +65,40 @@ def test_the_first_cancel_of_a_run_stands_and_the_last_order_to_a_processor() ->
     assert [one.requested_by for one in kept if isinstance(one, CancelRow)] == ["first", "third"]
     assert [one.action for one in kept if isinstance(one, OrderRow)] == ["resume"]
     assert [one.worker_id for one in kept if isinstance(one, AnswerRow)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["p" * 300_000, "e\0", "Echo", "echo\n", ""])
+def test_an_order_to_what_is_no_processors_name_is_none(name: str) -> None:
+    with pytest.raises(UndecodableRecord):
+        row("pause", processor=name)
+
+
+def test_an_order_with_a_naive_time_is_none() -> None:
+    with pytest.raises(UndecodableRecord, match="time zone"):
+        row_of(to_plain(Control("pause", AT, processor="echo")) | {"at": AT.replace(tzinfo=None)})
+
+
+class Picky:
+    """A store that can't hold the orders to one processor."""
+
+    def __init__(self, error: Exception) -> None:
+        self.kept: list[object] = []
+        self._error = error
+
+    def write(self, cancels: Sequence[object], orders: Sequence[OrderRow], answers: Sequence[object]) -> None:
+        if any(order.processor == "bad" for order in orders):
+            raise self._error
+        self.kept += [*cancels, *orders, *answers]
+
+
+@pytest.mark.parametrize("error", [Unstorable("no room"), TypeError("naive")])
+def test_an_order_that_can_not_be_stored_is_left_out_and_the_others_are_stored(error: Exception) -> None:
+    store = Picky(error)
+    rows = [OrderRow(name, "pause", AT, "", "") for name in ("a", "bad", "b")] + [CancelRow(b"j", 0, AT, "", "")]
+    write(cast(ControlStore, store), rows)
+    assert sorted(map(str, store.kept)) == sorted(str(one) for one in rows if one is not rows[1])
+
+
+def test_a_store_that_does_not_answer_is_no_fault_of_an_order() -> None:
+    with pytest.raises(Unreachable):
+        write(cast(ControlStore, Picky(Unreachable("away"))), [OrderRow("bad", "pause", AT, "", "")])
