@@ -22,6 +22,7 @@ from schemas.errors import InvalidInput, PayloadTooLarge, UsageError
 from schemas.ids import derived_id, new_id
 from schemas.plain import to_plain
 from schemas.records import Claim, JobHeader
+from streams.option_texts import check_texts
 
 #: A larger input does not travel in the log: it goes to the object store, and a claim on it travels.
 MAX_INPUT_BYTES = 256 * 1024
@@ -65,6 +66,7 @@ class RequestEncoder:
         return hashlib.sha256(encoded).hexdigest()
 
     def _header(self, input_sha256: str, options: Mapping[str, Any]) -> JobHeader:
+        check_texts(options)
         name, key, tenant = self._contract.name, options.get("idempotency_key"), options.get("tenant", "default")
         if (url := options.get("callback_url")) is not None:
             _check_callback(url)

@@ -17,6 +17,7 @@ from schemas.errors import InvalidInput, PayloadTooLarge, UnknownSchema, UsageEr
 from schemas.ids import derived_id, is_job_id
 from schemas.records import ECHO, EMBED, SEGMENTATION, Claim, EchoInput, EmbedInput, SegmentationInput
 from schemas.registry import MemoryRegistry
+from streams.option_texts import LIMITS, LONGEST_ID, LONGEST_LABEL, LONGEST_URL, MOST_LABELS
 from streams.request_encoder import MAX_INPUT_BYTES, RequestEncoder
 
 CODEC = Codec(MemoryRegistry())
@@ -186,3 +187,38 @@ def test_an_option_that_no_job_has_is_refused() -> None:
 def test_a_producer_that_may_not_register_says_what_is_missing() -> None:
     with pytest.raises(UnknownSchema, match="sluice topics apply"):
         RequestEncoder(ECHO, "requests.echo", Codec(MemoryRegistry()), register=False)
+
+
+@pytest.mark.parametrize("name", [*LIMITS.keys() - {"callback_url", "lane"}])
+def test_an_option_too_long_for_an_index_is_refused_with_its_name_and_limit(name: str) -> None:
+    encode(ECHO, EchoInput("hi"), **{name: "é" * LONGEST_ID})
+    with pytest.raises(UsageError, match=f"{name} has {LONGEST_ID + 1} characters; it has {LONGEST_ID} at most"):
+        encode(ECHO, EchoInput("hi"), **{name: "é" * (LONGEST_ID + 1)})
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"batch_id": "a\0b"}, "batch_id"),
+        ({"case_id": "a\ud800"}, "case_id"),
+        ({"tenant": 7}, "tenant"),
+        ({"callback_url": "http://localhost/" + "x" * LONGEST_URL}, "callback_url"),
+        ({"labels": {"k" * (LONGEST_ID + 1): "v"}}, "label"),
+        ({"labels": {"k": "v" * (LONGEST_LABEL + 1)}}, "label 'k'"),
+        ({"labels": {"a\0": "v"}}, "label"),
+        ({"labels": {"a": "\udfff"}}, "label 'a'"),
+        ({"labels": {"a": 7}}, "label 'a'"),
+        ({"labels": {str(n): "" for n in range(MOST_LABELS + 1)}}, "labels"),
+        ({"labels": ["a"]}, "labels"),
+    ],
+)
+def test_an_option_that_the_database_could_not_hold_is_refused_by_name(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        encode(ECHO, EchoInput("hi"), **options)
+
+
+def test_options_that_are_none_are_as_if_not_given() -> None:
+    assert (
+        encode(ECHO, EchoInput("hi"), **dict.fromkeys(("batch_id", "case_id", "callback_url")))[0].header.batch_id
+        is None
+    )
