@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -204,6 +205,13 @@ class TestWhatCanNotBeUsed:
         scribe.wait(after, "COMPLETED")
         scribe.wait(bad, "FAILED")
         assert len(scribe.dead_letters()) == 1
+
+    def test_a_job_whose_batch_id_no_index_has_room_for_is_stored_without_it(self, scribe: Scribe) -> None:
+        job = header(batch_id=secrets.token_hex(2500))
+        scribe.request(job)
+        scribe.result(job)
+        scribe.wait(job, "COMPLETED")
+        assert scribe.rows("SELECT batch_id FROM jobs WHERE job_id = %s", job.job_id) == [(None,)]
 
     def test_a_job_id_that_is_no_uuid_is_dead_lettered(self, scribe: Scribe) -> None:
         bad = header(job_id="job 1")

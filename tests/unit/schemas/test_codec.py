@@ -189,3 +189,11 @@ def test_a_schema_nested_beyond_json_is_refused() -> None:
     schema = '{"type":"array","items":' * 50_000 + '"int"' + "}" * 50_000
     with pytest.raises(UndecodableRecord):
         Codec(ours).decode(struct.pack(">bI", 0, ours.register("s", schema)) + b"\x00")
+
+
+@pytest.mark.parametrize("name", ["created_at", "deadline", "not_before"])
+@pytest.mark.parametrize("when", [NOW.replace(tzinfo=None), 7, "yesterday"])
+def test_a_header_with_a_time_that_can_not_be_compared_is_undecodable(name: str, when: object) -> None:
+    plain = to_plain(JobHeader("j", "echo", NOW, "00")) | {name: when}
+    with pytest.raises(UndecodableRecord, match="time"):
+        header_of({"header": plain})

@@ -15,10 +15,13 @@ from connectors.postgres.arrays import array, integers, micros, moment, uuids
 from connectors.postgres.jsonb import jsonb
 from connectors.postgres.statement import statement
 from schemas.errors import UndecodableRecord
+from schemas.plain import to_plain
+from schemas.records import JobHeader
 from schemas.topics import TopicNames
 from streams.sink.read import job_bytes
 from streams.sink.rows import delivery_id
 from streams.sink.topic_table import Part, parse_topic_id, part_of, print_topic_id
+from streams.sink.typed import check, kinds_of
 
 
 @given(st.binary(min_size=16, max_size=16))
@@ -93,3 +96,11 @@ def test_a_table_of_parameters_becomes_unnest_with_types() -> None:
     assert made.tables == (("c", ("integer", "uuid", "integer", "uuid", "integer", "bigint")),)
     assert "unnest($1::integer[], $2::uuid[]" in made.sql
     assert "AS c(n, job_id, run, topic_id, partition, place)" in made.sql
+
+
+@pytest.mark.parametrize("name", ["created_at", "deadline", "not_before"])
+def test_a_naive_time_in_a_header_is_refused_by_name(name: str) -> None:
+    plain = to_plain(JobHeader("j", "echo", datetime.now(UTC), "00"))
+    check(plain, kinds_of(JobHeader), "job header")
+    with pytest.raises(UndecodableRecord, match=f"'{name}' of the job header has no time zone"):
+        check(plain | {name: datetime(2026, 1, 1)}, kinds_of(JobHeader), "job header")
