@@ -60,6 +60,9 @@ class Outbox:
     def dropped(self, slots: list[int]) -> None:
         """Nothing is ever dropped."""
 
+    def prepared(self, slots: list[int]) -> None:
+        """Nobody is watched here."""
+
     def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
         """Nobody starts this child again."""
 

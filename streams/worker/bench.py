@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from schemas.errors import ErrorCode, Unreachable
+from schemas.states import Disposition
 from streams import logs
 from streams.batcher import Batcher
 from streams.lanes import LaneQueue
@@ -29,12 +30,18 @@ from streams.worker.workshop import Workshop, hard_limit
 log = logs.get("worker")
 
 RETRY_S = 1.0
+#: Answers of one batch go together as long as that keeps none of them longer than this.
+HELD_S = 0.02
 
 
 class Outbox(Protocol):
     """Where the bench says what it does. Thread-safe."""
 
     def started(self, slots: list[int], hard_ms: int | None) -> None: ...
+
+    def prepared(self, slots: list[int]) -> None:
+        """These wait for the device now: until they are started again their process is not killed for them."""
+        ...
 
     def answers(self, answers: list[Answer]) -> None: ...
 
@@ -156,18 +163,21 @@ class Bench(ABC):
     # ── the steps ──
 
     def _run_inline(self, frames: list[JobFrame]) -> None:
-        """All steps in this thread: light work, or a job that must be alone in the process."""
+        """All steps in this thread: light work, or a job that must be alone in the process.
+
+        What is not to run is answered before anything runs: a job whose end is known must not seem to run for as long as
+        its neighbours do, else the process would be killed for it, and again for it in the next one.
+        """
         frames = [frame for frame in frames if self._readable(frame)]
         if not frames:
             return
         self._outbox.started([frame.slot for frame in frames], self._policy.limits.hard_ms)
-        answers: list[Answer] = []
-        tasks = [task for frame in frames if (task := self._opened(frame, answers)) is not None]
-        tasks = [task for task in tasks if not self._refused(task, answers)]
+        refusals: list[Answer] = []
+        opened = [task for frame in frames if (task := self._opened(frame, refusals)) is not None]
+        self._outbox.answers(refusals)
+        tasks = self._in_time([task for task in opened if not self._refused(task)])
         if tasks:
-            outcomes = self._run(tasks)
-            answers += map(self._shop.finish, tasks, outcomes)
-        self._outbox.answers(answers)
+            self._finish_all(tasks, self._run(tasks))
 
     def _prepared(self, frame: JobFrame) -> Task | None:
         """A task that may go to the device; None for a job that was answered, or that waits for its schema."""
@@ -185,6 +195,8 @@ class Bench(ABC):
             return None
         if hard_limit(task) is not None:
             self._outbox.started([frame.slot], None)  # while it waits for the device its time does not pass
+        if task.job.header.deadline is not None:
+            self._outbox.prepared([frame.slot])
         return task
 
     def _opened(self, frame: JobFrame, answers: list[Answer]) -> Task | None:
@@ -197,23 +209,46 @@ class Bench(ABC):
             self._outbox.started([frame.slot], limit)
         return opened
 
-    def _refused(self, task: Task, answers: list[Answer]) -> bool:
+    def _refused(self, task: Task) -> bool:
         answer = self._shop.prepare(task)
         if answer is not None:
-            answers.append(answer)
+            self._outbox.answers([answer])
         return answer is not None
+
+    def _in_time(self, tasks: list[Task]) -> list[Task]:
+        """Those that the device may begin; the others, whose deadline passed while they waited for it, are answered."""
+        late = self._shop.overtaken(tasks)
+        if not late:
+            return tasks
+        self._outbox.answers(list(late.values()))
+        return [task for task in tasks if task.frame.slot not in late]
+
+    def _finish_all(self, tasks: Sequence[Task], outcomes: Sequence[Any]) -> None:
+        """One after the other. The answer of a job that is watched for its time does not wait for the next one's."""
+        made: list[Answer] = []
+        sent = time.monotonic()
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            answer = self._shop.finish(task, outcome)
+            made.append(answer)
+            watched = task.job.header.deadline is not None or answer.disposition is Disposition.CANCELLED
+            if watched or time.monotonic() - sent >= HELD_S:
+                self._outbox.answers(made)
+                made, sent = [], time.monotonic()
+        self._outbox.answers(made)
 
     def _run(self, tasks: Sequence[Task]) -> list[Any]:
         return self._shop.run(tasks, self._did_not_fit, self._limit_anew)
 
     def _limit_anew(self, tasks: Sequence[Task]) -> None:
-        """Hard limits are on one run of the device, not on the wait for it, nor on the runs that find a bad neighbour."""
+        """Hard limits are on one run of the device, not on the wait for it, nor on the runs that find a bad neighbour.
+        A job with a deadline is watched again, too."""
         by_limit: dict[int | None, list[int]] = {}
         for task in tasks:
-            by_limit.setdefault(hard_limit(task), []).append(task.frame.slot)
+            limit = hard_limit(task)
+            if limit is not None or task.job.header.deadline is not None:
+                by_limit.setdefault(limit, []).append(task.frame.slot)
         for limit, slots in by_limit.items():
-            if limit is not None:
-                self._outbox.started(slots, limit)
+            self._outbox.started(slots, limit)
 
     def _did_not_fit(self, tasks: Sequence[Task]) -> None:
         """The device could not hold these together: remember it, for jobs like them."""

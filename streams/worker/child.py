@@ -59,6 +59,9 @@ class Outlet:
     def started(self, slots: list[int], hard_ms: int | None) -> None:
         self.send(frames.write_frame(Kind.STARTED, [frames.pack_started(slots, hard_ms)]))
 
+    def prepared(self, slots: list[int]) -> None:
+        self.send(frames.write_frame(Kind.PREPARED, [frames.pack_slots(slots)]))
+
     def answers(self, answers: list[Answer]) -> None:
         if answers:
             self.send(frames.write_frame(Kind.ANSWERS, map(frames.pack_answer, answers)))

@@ -26,6 +26,7 @@ DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Di
 class Kind(IntEnum):
     """From the parent: CONFIG once, JOBS, DROP, CANCEL, RETIRE. From the child: READY or BROKEN once, then the others.
 
+    PREPARED: these wait for the device, until they are STARTED again.
     DROPPED answers a DROP: those of the slots whose jobs had not begun, and now never will. CEILING: what was learned of the
     device's memory.
     """
@@ -42,6 +43,7 @@ class Kind(IntEnum):
     DROPPED = 10
     RETIRE = 11
     CEILING = 12
+    PREPARED = 13
 
 
 class Flag(IntEnum):

@@ -58,6 +58,9 @@ class Ear:
             told = json.loads(body)
             with self._lock:
                 self._running.tell(told["slot"], told["stage"], told["percent"], told["message"])
+        elif kind is Kind.PREPARED:
+            with self._lock:
+                self._running.rests(frames.unpack_slots(body))
         elif kind is Kind.DROPPED:
             self._ledger.give_back(frames.unpack_slots(body))
         elif kind is Kind.CEILING:

@@ -6,7 +6,7 @@ import time
 from queue import Empty
 
 from streams.worker.bench import Bench, Inbox
-from streams.worker.frames import Answer, JobFrame
+from streams.worker.frames import JobFrame
 from streams.worker.intake import Task
 
 
@@ -76,9 +76,9 @@ class SortingBench(InlineBench):
             self._add_prepared(task)
 
     def _run_batch(self, tasks: list[Task]) -> None:
-        self._limit_anew(tasks)
-        outcomes = self._run(tasks)
-        answers: list[Answer] = list(map(self._shop.finish, tasks, outcomes))
+        in_time = self._in_time(tasks)
+        if in_time:
+            self._limit_anew(in_time)
+            self._finish_all(in_time, self._run(in_time))
         with self._lock:
             self._busy -= len(tasks)
-        self._outbox.answers(answers)

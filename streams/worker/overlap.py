@@ -65,9 +65,14 @@ class OverlappingBench(Bench):
             self._start_preparing()
 
     def _run_prepared(self, tasks: list[Task]) -> None:
-        self._limit_anew(tasks)
-        outcomes = self._run(tasks)
-        for task, outcome in zip(tasks, outcomes, strict=True):
+        in_time = self._in_time(tasks)
+        if len(in_time) < len(tasks):
+            self._inbox.put(len(tasks) - len(in_time))
+        if not in_time:
+            return
+        self._limit_anew(in_time)
+        outcomes = self._run(in_time)
+        for task, outcome in zip(in_time, outcomes, strict=True):
             self._submit(self._pool, self._finish, task, outcome)
 
     # ── the feeder ──

@@ -64,6 +64,14 @@ class Running:
                 self._long.discard(slot)
                 self._deadlines.pop(slot, None)
 
+    def rests(self, slots: Iterable[int]) -> None:
+        """These wait until they are started again: nobody is to be killed for them meanwhile."""
+        for slot in slots:
+            self._since.pop(slot, None)
+            self._limits.pop(slot, None)
+            self._deadlines.pop(slot, None)
+            self._long.discard(slot)
+
     def dropped(self, slots: Iterable[int]) -> None:
         """Nobody here waits for these any more. While one runs on it holds the device, so its limit stays."""
         for slot in slots:

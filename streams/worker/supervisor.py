@@ -215,9 +215,11 @@ class Supervisor:
             return
         for slot in slots:
             held = self._ledger.held(slot)
-            deadline = None if held is None else self.deadline_of(held)
+            if held is None or held.flags & Flag.VERDICT:
+                continue  # its end is known: the child only writes it down
+            deadline = self.deadline_of(held)
             if deadline is not None:
-                left = (deadline - datetime.now(UTC)).total_seconds()
+                left = max(0.0, (deadline - datetime.now(UTC)).total_seconds())
                 self._ear.end_by(slot, now + left + self._grace_s)
 
     def _retire(self, reason: str) -> None:
@@ -259,7 +261,7 @@ class Supervisor:
         now = time.monotonic()
         self._start_at = now + self._starts.died(pid, status, now)
         jobs = self._ledger.unanswered()
-        running = [held for held in jobs if held.started]
+        running = [held for held in jobs if held.started or (overdue is not None and held.slot in overdue)]
         asked = self._ear.forget()
         if retired:
             judge.outlived(running)

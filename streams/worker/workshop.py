@@ -70,19 +70,15 @@ class Workshop:
         task.clock.prepare_ms = _ms_since(began)
         return None
 
+    def overtaken(self, tasks: Sequence[Task]) -> dict[int, Answer]:
+        """By slot, the answers of jobs whose deadline passed while they waited, prepared: they are not begun on the device."""
+        return {task.frame.slot: self._failed(task, error) for task in tasks if (error := _overtaken(task)) is not None}
+
     def run(self, tasks: Sequence[Task], did_not_fit: Hear, again: Hear) -> list[Any]:
         """The device's outcomes, one a task: a raw output or an exception. All tasks are of one version.
 
         `did_not_fit` hears of tasks for which, together, there was no memory; `again` before each further run.
         """
-        late = [_overtaken(task) for task in tasks]
-        if not any(late):
-            return self._run(tasks, did_not_fit, again)
-        in_time = [task for task, error in zip(tasks, late, strict=True) if error is None]
-        outcomes = iter(self._run(in_time, did_not_fit, again) if in_time else ())
-        return [next(outcomes) if error is None else error for error in late]
-
-    def _run(self, tasks: Sequence[Task], did_not_fit: Hear, again: Hear) -> list[Any]:
         began = time.perf_counter()
         processor, runs = tasks[0].model.processor, 0
 

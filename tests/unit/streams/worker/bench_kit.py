@@ -93,12 +93,16 @@ class Outbox:
     def __init__(self) -> None:
         self.begun: list[tuple[list[int], int | None]] = []
         self.given: dict[int, Answer] = {}
+        self.rested: set[int] = set()  # prepared, and told so
         self.dropped_slots: list[int] = []
         self.ceilings: list[tuple[str, int, float | None]] = []
         self._heard = threading.Condition()
 
     def started(self, slots: list[int], hard_ms: int | None) -> None:
         self.begun.append((slots, hard_ms))
+
+    def prepared(self, slots: list[int]) -> None:
+        self.rested.update(slots)
 
     def dropped(self, slots: list[int]) -> None:
         self.dropped_slots += slots

@@ -51,6 +51,8 @@ class Moody:
             os.kill(os.getpid(), signal.SIGKILL)
         elif what == "stubborn":
             time.sleep(LONG_S)
+        elif what == "nap":
+            time.sleep(float(how))
         elif what == "obedient":
             return _wait_to_be_told(item.ctx)
         elif what == "leak":

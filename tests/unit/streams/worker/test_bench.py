@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,11 @@ import pytest
 import structlog.testing
 
 from processors.policy import Batch, Limits, Policy
+from processors.protocol import Job, JobContext
 from schemas.avsc import request_schema
 from schemas.codec import Codec
 from schemas.ids import new_id
-from schemas.records import ECHO
+from schemas.records import ECHO, EchoInput, EchoOutput
 from streams.worker.frames import Flag, Kind, Told, pack_slots
 from tests.unit.streams.worker.bench_kit import Kit, Upper, named
 
@@ -102,6 +104,63 @@ def test_a_verdict_is_written_and_not_run(kit: Kit) -> None:
     assert kit.outbox.given[0].dead_reason == ""
     assert kit.outbox.given[1].dead_reason == "WORKER_LOST"
     assert kit.processor.batches == []
+
+
+class Witness(Upper):
+    """Its device works until others' answers have been heard; says whether they were."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.heard_first: list[bool] = []
+        self.kit: Kit | None = None
+
+    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> str:
+        if job.input.message == "too late":  # its deadline passes while it is prepared
+            assert job.header.deadline is not None
+            time.sleep(max(0.0, (job.header.deadline - datetime.now(UTC)).total_seconds()))
+        return super().prepare(job, ctx)
+
+    def run(self, items: Sequence[str]) -> Sequence[str]:
+        assert self.kit is not None
+        # With threads the device does not wait for what is being prepared.
+        self.heard_first.append(self.kit.outbox.wait_for(3 if self.policy.threads else 4, 5))
+        return super().run(items)
+
+
+class SortedWitness(Witness):
+    def cost(self, item: str) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize(("kind", "threads"), [(Witness, 0), (SortedWitness, 0), (Witness, 2)])
+def test_what_does_not_run_is_answered_before_its_neighbours_run(
+    kind: type[Witness], threads: int, tmp_path: Path
+) -> None:
+    processor = kind(Policy(batch=Batch(8), threads=threads))
+    kit = processor.kit = Kit(processor, tmp_path)
+    kit.send(kit.say("bad in prepare"), kit.say("a", deadline=datetime.now(UTC) - timedelta(seconds=1)))
+    kit.send(kit.say("too late", deadline=datetime.now(UTC) + timedelta(milliseconds=150)))
+    kit.send(kit.say("v"), flags=Flag.VERDICT, verdict=b"DEADLINE_EXCEEDED")
+    kit.send(kit.say("b"))
+    kit.work()
+    assert [kit.code(slot) for slot in range(5)] == ["PROCESSOR_ERROR", *["DEADLINE_EXCEEDED"] * 3, None]
+    assert processor.heard_first == [True]
+    assert processor.ran == ["b"]
+
+
+def test_the_answer_of_a_job_with_a_deadline_does_not_wait_for_the_next_ones(tmp_path: Path) -> None:
+    class Slow(Upper):
+        def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
+            if raw == "B":
+                assert outbox.wait_for(1, 5)
+            return super().finish(job, raw, ctx)
+
+    kit = Kit(Slow(Policy(batch=Batch(2))), tmp_path)
+    outbox = kit.outbox
+    kit.send(kit.say("a", deadline=datetime.now(UTC) + timedelta(seconds=60)), kit.say("b"))
+    kit.work()
+    assert [kit.code(slot) for slot in range(2)] == [None, None]
+    assert list(kit.outbox.given) == [0, 1]
 
 
 def test_what_kills_whoever_reads_it_is_put_aside_unread(kit: Kit) -> None:

@@ -74,6 +74,19 @@ def test_every_job_that_would_not_stop_ends_cancelled() -> None:
     assert [fate(held) for held in jobs] == [("CANCELLED", 1, 0)] * 2
 
 
+@given(st.sampled_from([ErrorCode.TIMEOUT_ERROR, ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED]), st.integers(1, 4))
+def test_each_kill_for_a_job_changes_how_the_next_process_gets_it(why: ErrorCode, count: int) -> None:
+    jobs = running(count)
+    ways = [[held.flags for held in jobs]]
+    for _ in range(10):
+        judge.killed_for(jobs, {held.slot: why for held in jobs})
+        ways.append([held.flags for held in jobs])
+        if all(flags & Flag.UNREADABLE for flags in ways[-1]):
+            break
+        assert all(before != after for before, after in zip(*ways[-2:], strict=True))
+    assert len(ways) <= 5, "four kills, then it is put aside unread"
+
+
 @given(st.lists(st.sampled_from([None, ErrorCode.TIMEOUT_ERROR, ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED])))
 def test_a_death_by_our_hand_makes_no_job_a_killer(reasons: list[ErrorCode | None]) -> None:
     jobs = running(len(reasons))

@@ -15,6 +15,19 @@ def test_a_job_done_at_once_leaves_no_progress() -> None:
     assert running.notes(9.0) == []
 
 
+def test_for_a_job_that_is_prepared_and_waits_for_the_device_nobody_is_killed() -> None:
+    running = Running()
+    running.started([1], 1000, 0.0)
+    assert running.long(0.5) == [1]
+    running.end_by(1, 0.7)
+    running.rests([1])
+    assert (running.overdue(9.0), running.long(9.0)) == ({}, [])
+    running.started([1], 1000, 10.0)
+    assert running.long(10.5) == [1], "its deadline is asked for again"
+    running.end_by(1, 10.7)
+    assert running.overdue(10.8) == {1: ErrorCode.DEADLINE_EXCEEDED}
+
+
 def test_a_long_job_tells_once_that_it_has_started() -> None:
     running = Running()
     running.started([1, 2], None, 0.0)

@@ -78,6 +78,26 @@ def test_a_job_is_told_at_its_deadline_and_killed_when_it_goes_on(driver: Driver
     assert driver.ending(waiting) == ("failed", "DEADLINE_EXCEEDED", 1)
 
 
+def test_a_worker_that_was_away_too_long_for_one_job_kills_nobody_for_it(driver: Driver) -> None:
+    (late,) = driver.send("a", deadline=datetime.now(UTC) - timedelta(seconds=10))
+    mates = driver.send(*["nap 0.3"] * 3)  # longer than a job may run unnoticed, and than the grace
+    driver.until_answered(late, *mates)
+    assert driver.ending(late) == ("failed", "DEADLINE_EXCEEDED", 1)
+    assert [driver.ending(held) for held in mates] == [("succeeded", None, 1)] * 3
+    assert driver.supervisor.restarts == 0
+
+
+def test_a_job_that_goes_on_past_its_deadline_costs_its_mates_one_execution(driver: Driver) -> None:
+    first = driver.send("nap 0.3")  # while it runs the others come to wait, so that they share a batch
+    driver.until_running(*first)
+    (stubborn,) = driver.send("stubborn", deadline=datetime.now(UTC) + timedelta(milliseconds=700))
+    mates = driver.send(*["nap 0.3"] * 3)
+    driver.until_answered(*first, stubborn, *mates)
+    assert driver.ending(stubborn) == ("failed", "DEADLINE_EXCEEDED", 1)
+    assert [driver.ending(held) for held in mates] == [("succeeded", None, 2)] * 3
+    assert driver.supervisor.restarts == 1
+
+
 def test_of_several_suspects_only_the_killers_end_as_dead_letters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
