@@ -29,7 +29,7 @@ from schemas.splice import HeaderSplice
 from schemas.topics import TopicNames
 from streams import compose, logs
 from streams.settings import Settings
-from streams.worker import frames, starting, words
+from streams.worker import frames, leaving, starting, words
 from streams.worker.bench import Bench, Inbox
 from streams.worker.benches import bench_for
 from streams.worker.config import ChildConfig, PinnedRegistry
@@ -87,6 +87,7 @@ def main(argv: list[str]) -> int:
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C goes to the whole group: the parent drains, then closes our pipe
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leaving.keep_to_oneself(int(argv[0]), int(argv[1]))
     stream = os.fdopen(int(argv[0]), "rb", buffering=1 << 20)
     outlet = Outlet(os.fdopen(int(argv[1]), "wb", buffering=1 << 16))
     told = frames.read_frame(stream)
@@ -106,6 +107,7 @@ def main(argv: list[str]) -> int:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     bench.work(inbox)
+    outlet.send(frames.write_frame(Kind.THROUGH, []))
     return 0
 
 
@@ -209,4 +211,4 @@ def _die_with_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leaving.leave_after(lambda: main(sys.argv[1:]))

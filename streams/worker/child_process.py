@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import select
 import signal
@@ -18,8 +19,11 @@ from streams.settings import child_environment
 from streams.worker import frames
 from streams.worker.config import ChildConfig
 from streams.worker.frames import Kind
+from streams.worker.source import Source
 
 PIPE_BYTES = 1 << 20
+#: How long the pipe of a child that is gone may stay open.
+HEAR_OUT_S = 1.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -55,7 +59,8 @@ class ChildProcess:
         for fd in (self._down, up_read):
             _widen(fd)
         os.set_blocking(self._down, False)
-        self._up = os.fdopen(up_read, "rb", buffering=PIPE_BYTES)
+        self._source = Source(up_read)
+        self._up = io.BufferedReader(self._source, PIPE_BYTES)
         self.send(frames.json_frame(Kind.CONFIG, config.plain()))
         self._reader = threading.Thread(target=self._listen, name=f"hear-{config.processor}", daemon=True)
         self._reader.start()
@@ -94,7 +99,8 @@ class ChildProcess:
                 self._outbox[0] = self._outbox[0][written:]
 
     def kill(self) -> None:
-        """The child and whatever it has started: a grandchild would hold the pipe open."""
+        """The child and whatever it has started and left in its group."""
+        self.ready = None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -113,10 +119,19 @@ class ChildProcess:
     def reap(self) -> int:
         """Wait for an ended child and let go of its pipes; its exit status, negative for a signal."""
         status = self._process.wait()
-        self._reader.join()
+        self.hear_out()
         self._close_down()
         self._up.close()
         return status
+
+    def hear_out(self) -> None:
+        """Wait until everything that an ended child has said was heard. What it has started may hold its pipe open: that is
+        killed where it can be found, and is not waited for where it can't."""
+        self._process.wait()
+        self.kill()
+        self._reader.join(HEAR_OUT_S)
+        self._source.enough()
+        self._reader.join()
 
     def stop(self, timeout: float) -> int:
         """Close its pipe, so that it ends; kill it if it does not."""

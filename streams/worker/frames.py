@@ -26,7 +26,7 @@ DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Di
 class Kind(IntEnum):
     """From the parent: CONFIG once, JOBS, DROP, CANCEL, RETIRE. From the child: READY or BROKEN once, then the others.
 
-    PREPARED: these wait for the device, until they are STARTED again.
+    THROUGH: all was said, the process ends now. PREPARED: these wait for the device, until they are STARTED again.
     DROPPED answers a DROP: those of the slots whose jobs had not begun, and now never will. CEILING: what was learned of the
     device's memory.
     """
@@ -44,6 +44,7 @@ class Kind(IntEnum):
     RETIRE = 11
     CEILING = 12
     PREPARED = 13
+    THROUGH = 14
 
 
 class Flag(IntEnum):

@@ -40,6 +40,7 @@ class Ear:
         self._running = Running()
         self._lock = threading.Lock()  # guards _running
         self._ended = threading.Event()
+        self._through: float | None = None
         self._spoke = threading.Event()  # READY, BROKEN or the end
         self.publisher: Publisher | None = None
         self.broken: StartupError | None = None
@@ -63,6 +64,9 @@ class Ear:
                 self._running.rests(frames.unpack_slots(body))
         elif kind is Kind.DROPPED:
             self._ledger.give_back(frames.unpack_slots(body))
+        elif kind is Kind.THROUGH:
+            child.ready = None  # it takes nothing more
+            self._through = time.monotonic()
         elif kind is Kind.CEILING:
             told = json.loads(body)
             self.ceilings = {**self.ceilings, told.pop("bucket"): told}
@@ -73,6 +77,7 @@ class Ear:
             self.broken = StartupError(told["message"], next_step=told["next_step"])
 
     def ended(self, child: ChildProcess) -> None:
+        child.ready = None
         self._ended.set()
         self._spoke.set()
 
@@ -102,6 +107,7 @@ class Ear:
 
     def begin(self) -> None:
         """Another child is about to speak."""
+        self._through = None
         self._ended.clear()
         self._spoke.clear()
 
@@ -109,9 +115,10 @@ class Ear:
         """Whether the child is ready, broken or gone; waits for it."""
         return self._spoke.wait(timeout)
 
-    def wait_for_end(self, timeout: float | None = None) -> bool:
-        """Whether everything that the child has said was heard, and it is gone; waits for it."""
-        return self._ended.wait(timeout)
+    @property
+    def through(self) -> float | None:
+        """Since when (monotonic) the child has nothing left to do but to end; None while it has."""
+        return self._through
 
     @property
     def has_ended(self) -> bool:

@@ -37,6 +37,7 @@ class OverlappingBench(Bench):
                 self._let_others_in()
             else:
                 self._run_prepared(batch)
+        self._pool.shutdown()  # what the device has done is finished, and said
 
     # ── the device's thread ──
 

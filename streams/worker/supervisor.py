@@ -31,6 +31,8 @@ from streams.worker.starting import DEFAULT_LOAD_S, Starts, told_status
 log = logs.get("worker")
 
 LOOK_EVERY_S = 1.0
+#: How long a child may take to end when it has said that it is through.
+LEAVE_S = 5.0
 
 
 class Supervisor:
@@ -204,10 +206,13 @@ class Supervisor:
             return
         self._wear.resident = self._child.resident
         self._end_a_stuck_start(now)
-        # A child that is gone while its pipe stays open has started something that holds it.
-        if self._child.exited and not self._ear.wait_for_end(LOOK_EVERY_S):
+        through = self._ear.through
+        if through is not None and now >= through + LEAVE_S:
+            log.warning("child_does_not_leave", processor=self._config.processor, child=self._child.pid)
             self._child.kill()
-            self._ear.wait_for_end()
+        # A child that is gone while its pipe stays open has started something that holds it.
+        if self._child.exited:
+            self._child.hear_out()
 
     def _ask_deadlines(self, slots: list[int], now: float) -> None:
         """Of jobs that run for a while; the short ones are over before it matters."""
@@ -241,7 +246,7 @@ class Supervisor:
         assert self._child is not None
         log.warning("child_killed", child=self._child.pid, reasons=sorted(set(overdue.values())), jobs=len(overdue))
         self._child.kill()
-        self._ear.wait_for_end()  # everything it had said is heard first: a job that just made it is not to blame
+        self._child.hear_out()  # everything it had said is heard first: a job that just made it is not to blame
         self._recover(overdue)
 
     def _recover_if_ended(self) -> None:
@@ -257,7 +262,7 @@ class Supervisor:
             raise StartupError(
                 f"{broken.message}\n(Its process ended: {told_status(status)}.)", next_step=broken.next_step
             )
-        retired = self._retiring and overdue is None and status == 0
+        retired = self._retiring and overdue is None and (status == 0 or self._ear.through is not None)
         now = time.monotonic()
         self._start_at = now + self._starts.died(pid, status, now)
         jobs = self._ledger.unanswered()

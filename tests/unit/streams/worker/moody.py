@@ -5,8 +5,12 @@ It answers to the name and the contract of `killer`, with policies of its own.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -51,6 +55,12 @@ class Moody:
             os.kill(os.getpid(), signal.SIGKILL)
         elif what == "stubborn":
             time.sleep(LONG_S)
+        elif what == "thread":
+            threading.Thread(target=time.sleep, args=(LONG_S,)).start()
+        elif what == "daemon":
+            return str(_start_daemon(how))
+        elif what == "cling":
+            sys.stdout = Clinging()
         elif what == "nap":
             time.sleep(float(how))
         elif what == "obedient":
@@ -62,6 +72,16 @@ class Moody:
         elif what == "who":
             return str(os.getpid())
         return item.words
+
+
+class Clinging:
+    """What this process flushes last does not let it go."""
+
+    def flush(self) -> None:
+        time.sleep(LONG_S)
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 class Nervous(Moody):
@@ -94,6 +114,19 @@ class Hanging(Moody):
 class Leaving(Moody):
     def load(self, ctx: LoadContext) -> None:
         raise SystemExit(7)
+
+
+def _start_daemon(how: str) -> int:
+    """A process in a session of its own: a program that gets every file that may be inherited, or a copy of this process
+    made where Python does not see it. Its id."""
+    if how == "program":
+        return subprocess.Popen(["sleep", str(LONG_S)], start_new_session=True, close_fds=False).pid
+    pid: int = ctypes.PyDLL(None).fork()
+    if pid == 0:
+        os.setsid()
+        time.sleep(LONG_S)
+        os._exit(0)
+    return pid
 
 
 def _wait_to_be_told(ctx: JobContext) -> str | JobError:

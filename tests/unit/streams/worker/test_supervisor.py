@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ErrorCode, StartupError
+from streams.worker import supervisor
 from streams.worker.frames import Flag
 from tests.unit.streams.worker.killer import installed
 from tests.unit.streams.worker.supervisor_kit import Driver, driving
@@ -142,6 +145,39 @@ def test_after_so_many_jobs_the_child_is_replaced_and_no_job_notices(
         assert [driver.ending(held) for held in jobs] == [("succeeded", None, 1)] * 20
         assert len({driver.said(held) for held in jobs}) >= 2, "more than one process did the work"
         assert (driver.supervisor.restarts, driver.supervisor.recycled) == (0, 1)
+
+
+@pytest.mark.parametrize("habit", ["thread", "cling"])
+def test_a_child_that_would_not_leave_is_replaced_and_no_job_notices(
+    habit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "LEAVE_S", 0.2)
+    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Brief", MOODY)))
+    with driving(tmp_path) as driver:
+        jobs = driver.send(habit, *["who"] * 14)
+        driver.until(lambda: driver.supervisor.recycled == 1)
+        jobs += driver.send(*["who"] * 5)
+        driver.until_answered(*jobs)
+        assert [driver.ending(held) for held in jobs] == [("succeeded", None, 1)] * 20
+        assert (driver.supervisor.restarts, driver.supervisor.recycled) == (0, 1)
+        assert {held.deaths for held in jobs} == {0}
+
+
+@pytest.mark.parametrize("kind", ["program", "copy"])
+def test_what_a_processor_left_behind_does_not_keep_the_worker_from_going_on(kind: str, driver: Driver) -> None:
+    """A daemon in a session of its own outlives its child, and may hold the child's pipe open."""
+    (started,) = driver.send(f"daemon {kind}")
+    driver.until_answered(started)
+    daemon = int(driver.said(started))
+    try:
+        assert driver.supervisor.pid is not None
+        os.kill(driver.supervisor.pid, signal.SIGKILL)
+        driver.until(lambda: driver.supervisor.restarts == 1)
+        (after,) = driver.send("a")
+        driver.until_answered(after)
+        assert driver.ending(after) == ("succeeded", None, 1)
+    finally:
+        os.kill(daemon, signal.SIGKILL)  # raises if it did not outlive the child
 
 
 def test_a_child_that_grows_is_replaced_and_no_job_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
