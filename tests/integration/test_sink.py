@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,9 +19,11 @@ from confluent_kafka.cimpl import NewTopic
 from connectors.postgres.sink_store import PostgresSinkStore
 from connectors.store import Fenced, OffsetRow
 from schemas import headers
+from schemas.avsc import result_schema
 from schemas.ids import new_id
-from schemas.records import JobHeader, Timings
+from schemas.records import ECHO, JobHeader, Timings
 from streams.log import kafka
+from streams.log.open_registry import open_registry
 from streams.settings import Settings
 from streams.sink import Sink
 from tests.harness.scribe import Scribe, header, in_thread, wait_until
@@ -212,6 +215,19 @@ class TestWhatCanNotBeUsed:
         scribe.result(job)
         scribe.wait(job, "COMPLETED")
         assert scribe.rows("SELECT batch_id FROM jobs WHERE job_id = %s", job.job_id) == [(None,)]
+
+    def test_a_result_with_naive_times_is_dead_lettered_and_the_sink_goes_on(self, scribe: Scribe) -> None:
+        job, neighbour = header(), header()
+        scribe.request(job)
+        value = scribe.result_bytes(job)
+        with open_registry(scribe.settings) as registry:
+            text = result_schema(ECHO).replace("timestamp-micros", "local-timestamp-micros")
+            naive = registry.register("naive-value", text)
+        told = headers.result_headers(job, "succeeded", 1, source="test")
+        scribe.raw(scribe.names.results("echo"), struct.pack(">bI", 0, naive) + value[5:], told)
+        scribe.result(neighbour)
+        scribe.wait(neighbour, "COMPLETED")
+        scribe.wait(job, "FAILED")
 
     def test_a_job_id_that_is_no_uuid_is_dead_lettered(self, scribe: Scribe) -> None:
         bad = header(job_id="job 1")
