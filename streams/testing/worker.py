@@ -16,7 +16,7 @@ from typing import Any
 from confluent_kafka import TopicPartition
 
 from processors.policy import Order
-from schemas.errors import SluiceError
+from schemas.errors import ErrorCode, SluiceError
 from streams.log import kafka
 from streams.offsets import OffsetTracker
 from streams.settings import Settings
@@ -24,7 +24,7 @@ from streams.worker.bench import Inbox
 from streams.worker.benches import bench_for
 from streams.worker.child import build_workshop
 from streams.worker.config import ChildConfig
-from streams.worker.frames import Answer, Kind, pack_job
+from streams.worker.frames import Answer, Flag, Kind, pack_job
 from streams.worker.ledger import Held, Ledger, Owned
 from streams.worker.loading import Loaded
 from streams.worker.publish import Publisher
@@ -149,10 +149,12 @@ class InProcessWorker:
 
     def _run(self, held: Sequence[Held]) -> list[Answer]:
         self._running = {one.slot: one for one in held}  # for `_progress`, on the bench's threads
+        for one in held:
+            # As the worker's desk does: told with the job, so that it never begins.
+            if self._is_cancelled(*_run_of(one)):
+                one.flags |= Flag.VERDICT
+                one.verdict = ErrorCode.CANCELLED.encode()
         self._inbox.put((Kind.JOBS, b"".join(pack_job(one.frame()) for one in held)))
-        cancelled = [one.slot for one in held if self._is_cancelled(*_run_of(one))]
-        if cancelled:
-            self._bench.cancel(self._inbox, cancelled)
         return self._outbox.take(len(held))
 
     def _commit(self) -> None:
