@@ -101,7 +101,15 @@ class Kafka:
         settings.write_text(server_properties(fresh / "data", *self.ports.values()))
         runtime = java.java(heap="256m", scratch=shop.home.scratch, light=True)
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster, "-c", str(settings))
+        # With "=": an id may begin with a hyphen, and would be taken for an option.
+        tool = (
+            "kafka.tools.StorageTool",
+            "format",
+            "--ignore-formatted",
+            f"--cluster-id={cluster}",
+            "-c",
+            str(settings),
+        )
         shop.run_tool((*runtime, "-cp", _class_path(jars), *tool), env=java.environment(), cwd=fresh)
         if (
             folder / "data"

@@ -48,6 +48,8 @@ class Log:
     def make(self, topic: str, **config: str) -> None:
         made = self.admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=config)])
         made[topic].result(PATIENCE_S)
+        # Kafka answers once the controller has made it; brokers list it a moment later.
+        until(lambda: topic in self.admin.list_topics(timeout=PATIENCE_S).topics, lambda: time.sleep(0.02))
 
     def write(self, *values: str, **more: Any) -> list[int]:
         """Their offsets."""
