@@ -70,7 +70,11 @@ def test_pause_and_resume_are_heard() -> None:
     assert paused(heard(PAUSED, (ECHO, None))) is False
 
 
-@pytest.mark.parametrize("value", [order("cancel"), order("dance"), DEEP, b"garbage", b""])
+@pytest.mark.parametrize(
+    "value",
+    [order("cancel"), order("dance"), DEEP, b"garbage", b""],
+    ids=["cancel", "unknown word", "deep", "garbage", "empty"],
+)
 def test_what_is_neither_pause_nor_resume_changes_nothing(value: bytes) -> None:
     assert paused(heard(PAUSED, (ECHO, value)))
 
