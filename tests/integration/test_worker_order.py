@@ -9,8 +9,10 @@ import pytest
 
 from schemas.records import EchoInput
 from streams.control import Controls
+from streams.health.ask import ask_all
 from streams.settings import Settings
 from tests.harness.performers import ByKey, installed
+from tests.harness.scribe import wait_until
 from tests.harness.services import running
 from tests.harness.stage import Stage
 
@@ -18,6 +20,12 @@ pytestmark = pytest.mark.stack
 
 WORKER = ("worker", "performer")
 KEYS = "abcde"
+
+
+def parked(settings: Settings) -> int:
+    """Jobs that wait in the worker for their turn, as it tells itself."""
+    told = [answer.status or {} for answer in ask_all(settings.home)]
+    return sum(engine["parked"] for status in told for engine in status.get("engines", ()))
 
 
 def test_jobs_of_a_key_end_in_order_through_delays_and_retries(
@@ -52,9 +60,10 @@ def test_a_key_that_waits_holds_up_no_other_and_what_is_parked_can_be_cancelled_
     monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", ByKey)))
     stage = Stage(settings)
     with running(settings, WORKER), Controls(settings) as controls:
-        (slow,) = stage.ask(EchoInput("slow", delay_ms=4000), key="a")
+        (slow,) = stage.ask(EchoInput("slow", delay_ms=8000), key="a")
         stage.read_until(lambda: any(word["job_id"] == slow for word in stage.progress))
         behind = stage.ask(*[EchoInput(f"behind {n}") for n in range(6)], key="a")
+        wait_until(lambda: parked(settings) == 6, lambda: f"{parked(settings)} are parked, not 6")
         controls.cancel_many([(job, 0) for job in behind[::2]])
         stage.read_results_of(set(behind[::2]))
         assert slow not in stage.ended(), "what was cancelled did not wait for its turn"
