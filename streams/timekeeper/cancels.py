@@ -32,7 +32,7 @@ class Cancels:
             found = self._desk.requests(dues)
             for due in dues:
                 place = place_of(due)
-                plain = self._desk.writer.opened(found[place] if place is not None else None)
+                plain = self._desk.writer.opened(found[place] if place is not None else None, due.job_id)
                 self._end(due, plain["header"] if plain else None)
             self._desk.outbox.settle()
             log.info("cancelled", count=len(dues))

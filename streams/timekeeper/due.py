@@ -52,7 +52,7 @@ class DueRuns:
     def _publish(self, due: Due, found: Found) -> None:
         writer, place = self._desk.writer, place_of(due)
         request = found[place] if place is not None else None
-        plain = writer.opened(request)
+        plain = writer.opened(request, due.job_id)
         if due.kind == "deadline":
             header = plain["header"] if plain else None
             writer.end(due, header, place, ErrorCode.DEADLINE_EXCEEDED, "The deadline passed before it was done.")

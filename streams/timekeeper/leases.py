@@ -40,7 +40,7 @@ class ExpiredLeases:
 
     def _end(self, lost: Expired) -> None:
         """Should this get lost, the store gives it again in a minute, until the run has ended."""
-        plain = self._desk.writer.read(lost.value)
+        plain = self._desk.writer.read(lost.value, lost.job_id)
         header = plain["header"] if plain else None
         try:
             self._desk.writer.end(_due(lost), header, lost.coordinates, ErrorCode.WORKER_LOST, MESSAGE)

@@ -114,3 +114,7 @@ def _turn(duty: Duty) -> bool:
     except Unreachable as error:
         log.warning("something_does_not_answer", duty=type(duty).__name__, reason=str(error))
         return False
+    except Exception as error:  # noqa: BLE001 - one duty's fault must not end the others: nothing would ever be due again
+        # Only the kind: what Python says of a value may quote it.
+        log.error("duty_failed", duty=type(duty).__name__, reason=type(error).__name__)
+        return False

@@ -33,16 +33,21 @@ class Writer:
         self._verdicts = Verdicts(codec, names, who)
         self._encoders: dict[str, Encoder] = {}
 
-    def opened(self, request: Message | None) -> Plain | None:
-        """A request, decoded; None for one that is gone or can't be read. Raises Unreachable."""
-        return None if request is None else self.read(request.value() or b"")
+    def opened(self, request: Message | None, job_id: str) -> Plain | None:
+        """A job's request, decoded; None for one that is gone or can't be read. Raises Unreachable."""
+        return None if request is None else self.read(request.value() or b"", job_id)
 
-    def read(self, value: bytes) -> Plain | None:
-        """As `opened`, of the request's bytes."""
+    def read(self, value: bytes, job_id: str) -> Plain | None:
+        """As `opened`, of the request's bytes.
+
+        Of a topic that was made again another record lies at the same place: what is another job's is as good as gone.
+        """
         try:
-            return self._codec.decode(value)
+            plain = self._codec.decode(value)
         except UndecodableRecord:
             return None
+        header = plain.get("header") if isinstance(plain, dict) else None
+        return plain if isinstance(header, dict) and header.get("job_id") == job_id else None
 
     def again(self, due: Due, plain: Plain, place: Coordinates, request: Message) -> None:
         """The same request: same topic (and so the same lane) and same key. After a retry it is one attempt further; one that
