@@ -50,12 +50,14 @@ class Desk:
         told = self._orders.of(self._processor)
         return told is not None and told.paused
 
-    def call_off(self, jobs: Iterable[Held]) -> None:
-        """Mark those of the jobs that are cancelled: they are answered, not run."""
-        if self._orders.any_cancelled:
-            for held in jobs:
-                if self._orders.is_cancelled(key_of(held.message)):
-                    _sentence(held)
+    def call_off(self, jobs: Iterable[Held]) -> list[int]:
+        """Mark those of the jobs that are cancelled: they are answered, not run. Their slots."""
+        if not self._orders.any_cancelled:
+            return []
+        cancelled = [held for held in jobs if self._orders.is_cancelled(key_of(held.message))]
+        for held in cancelled:
+            _sentence(held)
+        return [held.slot for held in cancelled]
 
     def look(self) -> None:
         """Call off what is held and has been cancelled since the last look."""

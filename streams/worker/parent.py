@@ -203,8 +203,10 @@ class Engine:
         if arrivals:
             assert self._lanes is not None
             admitted = self._ledger.admit(arrivals, time.time_ns() // 1000)
-            self._desk.call_off(admitted)
+            called_off = self._desk.call_off(admitted)
             self._handover.give(admitted if self._turns is None else self._turns.admit(admitted))
+            if called_off:  # so that they are answered while the device works on
+                self._supervisor.cancel(called_off)
             self._lanes.commit_if_due(time.monotonic())
 
     def _give_due(self, turns: Turns) -> None:

@@ -66,11 +66,16 @@ def test_a_key_that_waits_holds_up_no_other_and_what_is_parked_can_be_cancelled_
         wait_until(lambda: parked(settings) == 6, lambda: f"{parked(settings)} are parked, not 6")
         controls.cancel_many([(job, 0) for job in behind[::2]])
         stage.read_results_of(set(behind[::2]))
+        # Order or request, whichever the worker reads first.
+        rushed = stage.ask(*[EchoInput(f"rushed {n}") for n in range(4)], key="a")
+        controls.cancel_many([(job, 0) for job in rushed])
+        stage.read_results_of(set(rushed))
         assert slow not in stage.ended(), "what was cancelled did not wait for its turn"
         others = stage.ask(*[EchoInput(f"other {n}") for n in range(20)])
         stage.read_results_of({slow, *behind, *others})
     told = stage.dispositions()
     assert [told[job] for job in behind] == ["cancelled", "succeeded"] * 3
+    assert {told[job] for job in rushed} == {"cancelled"}
     order = [plain["header"]["job_id"] for plain in stage.results if plain["header"]["job_id"] in {slow, *behind[1::2]}]
     assert order == [slow, *behind[1::2]]
     stage.close()
