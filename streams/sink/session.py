@@ -8,7 +8,8 @@ The loop has no timer: an idle sink stores one event at a time, and a busy one w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Event as Flag
 from typing import Protocol
 
@@ -99,6 +100,7 @@ class Session:
             **{"auto.offset.reset": "earliest"},
         )
         self._trouble: SluiceError | None = None
+        self._unsaved = False
         self._mirrored_at = 0.0
         self._mirrored: dict[Key, int] = {}
 
@@ -128,26 +130,42 @@ class Session:
     def step(self) -> None:
         """One turn of the loop. Raises Fenced, Stopped, Unreachable."""
         messages = self._poll()
-        self._confirm(self._outcomes.poll())
-        fresh: list[Message] = []
-        stored: list[Message] = []
-        for message in messages:
-            (fresh if self._is_fresh(message) else stored).append(message)
-        if stored:
-            self._publish_again(stored)
-        ready = self._intake.take(fresh)
-        if ready or self._mirror_is_due():
-            self._write(ready)
-            self._mirror()
+        with self._all_or_nothing():
+            self._confirm(self._outcomes.poll())
+            fresh: list[Message] = []
+            stored: list[Message] = []
+            for message in messages:
+                (fresh if self._is_fresh(message) else stored).append(message)
+            if stored:
+                self._publish_again(stored)
+            ready = self._intake.take(fresh)
+            if ready or self._mirror_is_due():
+                self._write(ready)
+                self._mirror()
 
     def settle(self) -> None:
-        """Before others take over: what is stored is published and confirmed, and that is stored too."""
-        self._confirm(self._outcomes.flush(5.0))
-        while held := self._intake.take_held(BATCH):
-            self._write(held)
-        self._confirm(self._outcomes.flush(5.0))
-        self._write([])
-        self._mirror(wait=True)
+        """Store and publish everything that was read, before another sink takes over.
+
+        After a failed step it does nothing: the positions may lie behind records that were never stored, so the next owner
+        has to read them again from the stored offsets.
+        """
+        if self._unsaved:
+            log.warning("not_settled_after_failed_step", next="the next owner reads again from the stored offsets")
+            return
+        with self._all_or_nothing():
+            self._confirm(self._outcomes.flush(5.0))
+            while held := self._intake.take_held(BATCH):
+                self._write(held)
+            self._confirm(self._outcomes.flush(5.0))
+            self._write([])
+            self._mirror(wait=True)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """If the body raises, records may have been read or taken from hold without being stored: settle nothing any more."""
+        self._unsaved = True
+        yield
+        self._unsaved = False
 
     # ── reading ──
 
@@ -299,7 +317,10 @@ class Session:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             self.settle()
-        except (SluiceError, Stopped) as error:
+        except SluiceError as error:
+            log.warning("not_settled_before_revoke", reason=str(error))
+            self._trouble = error  # partitions that stay with this sink lost records as well: the session has to end
+        except Stopped as error:
             log.warning("not_settled_before_revoke", reason=str(error))
         self._drop(consumer, partitions)
 

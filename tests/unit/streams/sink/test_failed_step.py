@@ -1,0 +1,128 @@
+"""A step of the sink that fails between poll and store loses nothing: the next sink reads its records again."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from connectors.memory import MemoryDatabase
+from schemas.errors import Unreachable
+from schemas.records import ECHO, EchoInput
+from schemas.registry import MemoryRegistry
+from streams import compose
+from streams.log import kafka, topics
+from streams.log.memory import MemoryLog
+from streams.settings import Settings
+from streams.sink.intake import Intake
+from streams.sink.outcomes import OutcomePublisher
+from streams.sink.session import NoHandover, Session
+from streams.sink.sink import open_session
+from streams.sink.topic_table import read_topics
+from streams.sink.writer import Stopped, Writer
+from streams.submit import Submitter
+
+JOBS = 5
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    name = uuid.uuid4().hex
+    address = f"memory:{name}"
+    settings = Settings(
+        kafka_bootstrap_servers=address,
+        schema_registry_url=address,
+        database_url=SecretStr(address),
+        home=tmp_path,
+        partitions=2,
+    )
+    topics.apply(settings, [ECHO])
+    yield settings
+    for twin in (MemoryLog, MemoryDatabase, MemoryRegistry):
+        twin.forget(name)
+
+
+def open_sink(settings: Settings) -> Session:
+    table = read_topics(kafka.admin(settings), settings.topics)
+    store = compose.sink_store(settings)
+    return open_session(settings, store, kafka.producer(settings), table, NoHandover(), threading.Event())
+
+
+def step_until_read(session: Session) -> None:
+    """Raises what a step raises."""
+    for _ in range(10):
+        session.step()
+
+
+def step_and_settle(session: Session) -> None:
+    step_until_read(session)
+    session.settle()
+
+
+def jobs_after_another_sink(settings: Settings) -> int:
+    sink = open_sink(settings)
+    step_and_settle(sink)
+    sink.close()
+    with compose.job_store(settings) as store:
+        return sum(store.counts().values())
+
+
+@pytest.mark.parametrize("fault", [Stopped(), Unreachable("Postgres is away."), ValueError("a bug")], ids=type)
+@pytest.mark.parametrize(
+    ("part", "call"),
+    [(Intake, "take"), (Intake, "take_held"), (Writer, "write"), (OutcomePublisher, "publish")],
+    ids=lambda given: given if isinstance(given, str) else given.__name__,
+)
+def test_a_job_whose_step_fails_is_stored_by_the_next_sink(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, part: type, call: str, fault: Exception
+) -> None:
+    with Submitter(settings) as submitter:
+        for number in range(JOBS):
+            submitter.submit("echo", EchoInput(str(number)))
+    sink = open_sink(settings)
+    honest = getattr(part, call)
+
+    def fails_after_the_call(*given: Any, **named: Any) -> Any:
+        if call == "take" and not given[1]:  # nothing was polled yet
+            return honest(*given, **named)
+        if call.startswith("take"):
+            honest(*given, **named)
+        raise fault
+
+    with monkeypatch.context() as broken:
+        broken.setattr(part, call, fails_after_the_call)
+        with pytest.raises(type(fault)):
+            step_and_settle(sink)
+    sink.settle()  # a stop after the failed step, once the fault is over
+    sink.close()
+    assert jobs_after_another_sink(settings) == JOBS
+
+
+def test_a_sink_that_could_not_settle_before_a_rebalance_starts_over(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Submitter(settings) as submitter:
+        for number in range(JOBS):
+            submitter.submit("echo", EchoInput(str(number)))
+    sink = open_sink(settings)
+    step_until_read(sink)
+    second = open_sink(settings)
+    with monkeypatch.context() as broken:
+
+        def away(*_: Any) -> Any:
+            raise Unreachable("Postgres is away.")
+
+        broken.setattr(Writer, "write", away)
+        second_joins = threading.Thread(target=second.step)
+        second_joins.start()
+        with pytest.raises(Unreachable):
+            step_until_read(sink)
+        second_joins.join()
+    sink.close()
+    second.close()
+    assert jobs_after_another_sink(settings) == JOBS
