@@ -11,7 +11,7 @@ from connectors.payload_store import Payload
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueRun:
     """A run whose time has come. `kind`: retry, not_before, deadline or cancel. The place is its request's; None if it was
     never told. `reason`: why it is cancelled, as far as it was said."""
 
@@ -51,7 +51,7 @@ class DueStore(Protocol):
         """A sign of life, for a leader that has something to wait for elsewhere."""
         ...
 
-    def due(self, limit: int) -> list[Due]:
+    def due(self, limit: int) -> list[DueRun]:
         """What is due by the store's clock, the oldest first."""
         ...
 
@@ -59,7 +59,7 @@ class DueStore(Protocol):
         """What is done is safely in the log. A run that moved on meanwhile is left as it is."""
         ...
 
-    def open_cancels(self, grace: timedelta, limit: int) -> list[Due]:
+    def open_cancels(self, grace: timedelta, limit: int) -> list[DueRun]:
         """Runs that somebody asked to stop and that are to be ended now: waiting ones, and those that run `grace` after
         the order was heard. At most `limit` orders are looked at; each returned one is not looked at again for ten seconds."""
         ...

@@ -136,7 +136,7 @@ class ProgressRow(NamedTuple):
     message: str = ""
 
 
-class Claimed(NamedTuple):
+class ClaimedOffsets(NamedTuple):
     """A partition as its new owner finds it."""
 
     next_offset: int
@@ -168,7 +168,7 @@ class SinkStore(Protocol):
         """Remember what the topics' ids are called."""
         ...
 
-    def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], Claimed]:
+    def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], ClaimedOffsets]:
         """Own these partitions from now on, whoever did before; a partition never seen starts at the given offset."""
         ...
 

@@ -82,7 +82,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
+class LaneWeights:
     """How the two lanes share a worker while both have work: `live` jobs to every `bulk` jobs. A lane alone takes all."""
 
     live: int = 8
@@ -103,7 +103,7 @@ class Recycle:
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class LeasePolicy:
     """For custody by lease. `seconds`: a worker that is silent for so long has lost the job; it renews every third of it."""
 
     seconds: float = 30.0
@@ -116,9 +116,9 @@ class Policy:
     batch: Batch = Batch()
     retry: Retry = Retry()
     limits: Limits = Limits()
-    lanes: Lanes = Lanes()
+    lanes: LaneWeights = LaneWeights()
     recycle: Recycle = Recycle()
-    lease: Lease = Lease()
+    lease: LeasePolicy = LeasePolicy()
     #: Jobs held by one worker at most: polled, running or waiting for their delivery report.
     in_flight: int = 2000
     #: CPU threads that run `prepare` and `finish` beside the device. 0: in the device's own thread (light work).

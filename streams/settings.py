@@ -14,9 +14,9 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from processors.rollout import Rollout, parse_rollout
 from schemas.errors import Unreachable, UsageError
 from schemas.topics import TopicNames
-from streams.rollout import Rollout, parse_rollout
 
 #: Written by `sluice up`: the local stack's addresses, by the names of the environment variables.
 STACK_ENV_FILE = "stack-env.json"
@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     max_batch: int | None = Field(None, ge=1)
     #: Seconds that a processor may take to load before its worker gives up, with the place where it hangs.
     load_timeout_s: float = Field(300.0, gt=0)
-    #: Versions of processors side by side: `segmentation=1.0.0,2.0.0:10;embed=2` (streams/rollout.py). A processor that is not
-    #: named runs the version of its plain entry point.
+    #: Versions of processors side by side: `segmentation=1.0.0,2.0.0:10;embed=2` (processors/rollout.py). A processor
+    #: that is not named runs the version of its plain entry point.
     rollout: str = ""
     #: Seconds that a stopping service may take to finish what it holds.
     drain_s: float = Field(25.0, ge=0)

@@ -16,7 +16,7 @@ from types import TracebackType
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from connectors.callbacks.client import WIRE_ERRORS, Answer, Target, post, target_of
+from connectors.callbacks.client import WIRE_ERRORS, HttpAnswer, Target, post, target_of
 from connectors.callbacks.connect import Pool, guarded_connector, trusted_connector
 from connectors.callbacks.guard import AddressRefused, AllowRules
 from connectors.callbacks.outcome import Delivery, Try, Verdict, answer_error, retry_after_s, verdict_of
@@ -92,7 +92,7 @@ class Deliverer:
             return _failed(began, f"The backend gave no usable answer: {type(error).__name__}: {error}.")
         return _judge(answer, began)
 
-    async def _post(self, delivery: Delivery) -> Answer:
+    async def _post(self, delivery: Delivery) -> HttpAnswer:
         route = self._route(delivery.destination)
         headers = self._signer.headers(delivery.delivery_id, int(time.time()), delivery.body)
         headers["content-type"] = delivery.content_type
@@ -105,7 +105,7 @@ class Deliverer:
         return _Route(target_of(resolved), self._trusted if trusted else self._guarded)
 
 
-def _judge(answer: Answer, began: float) -> Try:
+def _judge(answer: HttpAnswer, began: float) -> Try:
     verdict = verdict_of(answer.status)
     ms = _ms_since(began)
     if verdict is Verdict.DELIVERED:

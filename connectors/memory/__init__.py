@@ -1,13 +1,13 @@
 """The stores within this process: public twins of those on Postgres, for tests and for flows without a database.
 
-`DATABASE_URL=memory:NAME` chooses them for everything that asks `streams.compose` for a store. May import: schemas, the ports.
+`DATABASE_URL=memory:NAME` chooses them for everything that asks `streams.wiring` for a store. May import: schemas, the ports.
 Start reading at `database.py` (the tables, the lock, the clock), then `sink_store.py` (who wins).
 """
 
 from __future__ import annotations
 
 from connectors.memory.clock import Clock
-from connectors.memory.control_store import MemoryControlStore
+from connectors.memory.command_store import MemoryCommandStore
 from connectors.memory.database import MemoryDatabase
 from connectors.memory.delivery_store import MemoryDeliveryStore
 from connectors.memory.due_store import MemoryDueStore
@@ -18,7 +18,7 @@ from connectors.memory.sink_store import MemorySinkStore
 
 __all__ = [
     "Clock",
-    "MemoryControlStore",
+    "MemoryCommandStore",
     "MemoryDatabase",
     "MemoryDeliveryStore",
     "MemoryDueStore",

@@ -9,9 +9,19 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import ClassVar
 
-from connectors.control_store import AnswerRow, OrderRow
+from connectors.command_store import AnswerRow, CommandRow
 from connectors.memory.clock import Clock
-from connectors.memory.tables import Accepted, Cancel, Delivery, Job, Lease, Offset, Outcome, Run, Told
+from connectors.memory.tables import (
+    StoredAcceptance,
+    StoredCancel,
+    StoredDelivery,
+    StoredHistory,
+    StoredJob,
+    StoredLease,
+    StoredOffset,
+    StoredOutcome,
+    StoredRun,
+)
 from connectors.store import Place
 
 PREFIX = "memory:"
@@ -32,18 +42,18 @@ class MemoryDatabase:
         #: Transactions that changed something, or may have: whoever drives a flow sees by it that something happened.
         self.changes = 0
         self.topics: dict[bytes, str] = {}
-        self.jobs: dict[bytes, Job] = {}
-        self.runs: dict[RunKey, Run] = {}
-        self.outcomes: dict[RunKey, Outcome] = {}
-        self.history: dict[tuple[bytes, Place], Told] = {}
-        self.deliveries: dict[bytes, Delivery] = {}
+        self.jobs: dict[bytes, StoredJob] = {}
+        self.runs: dict[RunKey, StoredRun] = {}
+        self.outcomes: dict[RunKey, StoredOutcome] = {}
+        self.history: dict[tuple[bytes, Place], StoredHistory] = {}
+        self.deliveries: dict[bytes, StoredDelivery] = {}
         self.notifiers: dict[bytes, datetime] = {}
-        self.offsets: dict[tuple[str, bytes, int], Offset] = {}
-        self.cancels: dict[RunKey, Cancel] = {}
-        self.orders: dict[str, OrderRow] = {}
+        self.offsets: dict[tuple[str, bytes, int], StoredOffset] = {}
+        self.cancels: dict[RunKey, StoredCancel] = {}
+        self.orders: dict[str, CommandRow] = {}
         self.answers: dict[tuple[str, str], AnswerRow] = {}
-        self.payloads: dict[RunKey, Accepted] = {}
-        self.leases: dict[RunKey, Lease] = {}
+        self.payloads: dict[RunKey, StoredAcceptance] = {}
+        self.leases: dict[RunKey, StoredLease] = {}
         self.fences = itertools.count(1)
         #: The timekeeper that leads, and when it last said a word.
         self.leader: tuple[object, datetime] | None = None

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from connectors.delivery_store import ClaimedDelivery, TryRow
 from connectors.memory.database import MemoryDatabase
-from connectors.memory.tables import Delivery, Try
+from connectors.memory.tables import StoredDelivery, StoredTry
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -58,13 +58,13 @@ class MemoryDeliveryStore:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _claimed(self, deliveries: Iterable[Delivery]) -> list[ClaimedDelivery]:
+    def _claimed(self, deliveries: Iterable[StoredDelivery]) -> list[ClaimedDelivery]:
         known = [
             one for one in deliveries if (one.job_id, one.run) in self._db.outcomes and one.job_id in self._db.jobs
         ]
         return [ClaimedDelivery(one.delivery_id, one.destination, one.tries, self._row(one)) for one in known]
 
-    def _row(self, one: Delivery) -> dict[str, Any]:
+    def _row(self, one: StoredDelivery) -> dict[str, Any]:
         """What the callback's body is made of."""
         job, outcome = self._db.jobs[one.job_id], self._db.outcomes[one.job_id, one.run]
         return {
@@ -87,7 +87,7 @@ class MemoryDeliveryStore:
         }
 
 
-def _record(one: Delivery, row: TryRow, now: datetime) -> None:
+def _record(one: StoredDelivery, row: TryRow, now: datetime) -> None:
     if one.state != "delivered":
         one.state = row.state
     one.tries += row.counts
@@ -95,4 +95,4 @@ def _record(one: Delivery, row: TryRow, now: datetime) -> None:
     one.notifier = None
     one.ended_at = None if row.state == "pending" else now
     if row.counts:
-        one.told.append(Try(one.tries, now, row.status, row.ms, row.error))
+        one.told.append(StoredTry(one.tries, now, row.status, row.ms, row.error))

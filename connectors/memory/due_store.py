@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from connectors.due_store import DoneRow, Due
+from connectors.due_store import DoneRow, DueRun
 from connectors.memory.database import MemoryDatabase, RunKey
-from connectors.memory.tables import Accepted, Cancel, Run
+from connectors.memory.tables import StoredAcceptance, StoredCancel, StoredRun
 from connectors.payload_store import Payload
 from schemas.errors import Unreachable
 
@@ -38,7 +38,7 @@ class MemoryDueStore:
         with self._db.reading() as now:
             self._speak(now)
 
-    def due(self, limit: int) -> list[Due]:
+    def due(self, limit: int) -> list[DueRun]:
         with self._db.reading() as now:
             self._speak(now)
             waiting = sorted(
@@ -56,7 +56,7 @@ class MemoryDueStore:
                 if run is not None and (run.attempt, run.due_kind) == (row.attempt, row.kind):
                     _done(run, row, now)
 
-    def open_cancels(self, grace: timedelta, limit: int) -> list[Due]:
+    def open_cancels(self, grace: timedelta, limit: int) -> list[DueRun]:
         with self._db.reading() as now:
             self._speak(now)
             waiting = [one for one in self._db.cancels.values() if one.ended_at is None and one.due_at <= now]
@@ -102,9 +102,9 @@ class MemoryDueStore:
 
     # ── what is due ──
 
-    def _due(self, run: Run, kind: str, reason: str = "") -> Due:
+    def _due(self, run: StoredRun, kind: str, reason: str = "") -> DueRun:
         place = run.place
-        return Due(
+        return DueRun(
             job_id=str(UUID(bytes=run.job_id)),
             run=run.run,
             attempt=run.attempt,
@@ -118,7 +118,7 @@ class MemoryDueStore:
             reason=reason,
         )
 
-    def _cancel(self, one: Cancel, grace: timedelta, now: datetime) -> Due | None:
+    def _cancel(self, one: StoredCancel, grace: timedelta, now: datetime) -> DueRun | None:
         key = (one.job_id, one.run)
         run, outcome = self._db.runs.get(key), self._db.outcomes.get(key)
         if run is None:
@@ -161,7 +161,7 @@ class MemoryDueStore:
             db.jobs.pop(job_id, None)
 
 
-def _done(run: Run, row: DoneRow, now: datetime) -> None:
+def _done(run: StoredRun, row: DoneRow, now: datetime) -> None:
     retried = row.done and row.kind == "retry"
     if retried or (row.done and row.kind == "not_before"):
         run.state, run.due_at = "PENDING", run.deadline
@@ -173,5 +173,5 @@ def _done(run: Run, row: DoneRow, now: datetime) -> None:
     run.updated_at = now
 
 
-def _payload(row: Accepted) -> Payload:
+def _payload(row: StoredAcceptance) -> Payload:
     return Payload(str(UUID(bytes=row.job_id)), row.run, row.processor, row.lane, row.key, row.value, list(row.headers))

@@ -10,7 +10,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from connectors.memory.database import MemoryDatabase, RunKey
-from connectors.memory.tables import Cancel, Delivery, Outcome, Run, Told
+from connectors.memory.tables import StoredCancel, StoredDelivery, StoredHistory, StoredOutcome, StoredRun
 from connectors.store import Place
 from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobView, TryView
 from schemas.ids import is_job_id
@@ -66,11 +66,11 @@ class MemoryJobStore:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _current(self) -> list[Run]:
+    def _current(self) -> list[StoredRun]:
         runs = ((job.job_id, job.current_run) for job in self._db.jobs.values())
         return [self._db.runs[key] for key in runs if key in self._db.runs]
 
-    def _row(self, run: Run) -> JobRow:
+    def _row(self, run: StoredRun) -> JobRow:
         job, outcome = self._db.jobs[run.job_id], self._db.outcomes.get((run.job_id, run.run))
         return JobRow(
             str(UUID(bytes=run.job_id)),
@@ -127,7 +127,7 @@ class MemoryJobStore:
             **self._ending(outcome),
         )
 
-    def _ending(self, outcome: Outcome | None) -> dict[str, Any]:
+    def _ending(self, outcome: StoredOutcome | None) -> dict[str, Any]:
         names = ("started_at", "finished_at", "decided_at", "run_ms", "device", "device_note", "model_version")
         error = None
         if outcome is not None and outcome.error_code is not None:
@@ -140,7 +140,7 @@ class MemoryJobStore:
             "result": None if outcome is None else self._coordinates(outcome.place),
         }
 
-    def _line(self, told: Told) -> HistoryLine:
+    def _line(self, told: StoredHistory) -> HistoryLine:
         coordinates = self._coordinates(told.place)
         assert coordinates is not None
         reason = (_json(told.body) or {}).get("reason")
@@ -153,14 +153,14 @@ class MemoryJobStore:
         return Coordinates(self._db.topics.get(place.topic_id, ""), place.partition, place.offset, printed)
 
 
-def _delivery(one: Delivery) -> DeliveryView:
+def _delivery(one: StoredDelivery) -> DeliveryView:
     due_at = one.due_at if one.state == "pending" else None
     tries = [TryView(told.n, told.at, told.status, told.ms, told.error) for told in one.told]
     delivery_id = str(UUID(bytes=one.delivery_id))
     return DeliveryView(delivery_id, one.kind, one.destination, one.state, due_at, one.ended_at, tries)
 
 
-def _cancel(one: Cancel | None) -> CancelView | None:
+def _cancel(one: StoredCancel | None) -> CancelView | None:
     return None if one is None else CancelView(one.requested_at, one.requested_by, one.reason)
 
 

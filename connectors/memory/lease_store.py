@@ -10,7 +10,7 @@ from uuid import UUID
 
 from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold
 from connectors.memory.database import MemoryDatabase, RunKey
-from connectors.memory.tables import Lease
+from connectors.memory.tables import StoredLease
 from schemas.records import Coordinates
 
 
@@ -91,7 +91,7 @@ class MemoryLeaseStore:
                 one.fence, one.expires_at = next(self._db.fences), now + lasts
             return [Grant(**self._request(one), **_granted(self._db, one)) for one in waiting[:count]]
 
-    def _may_be_claimed(self, one: Lease, processor: str, now: datetime) -> bool:
+    def _may_be_claimed(self, one: StoredLease, processor: str, now: datetime) -> bool:
         key, order = (one.job_id, one.run), self._db.orders.get(processor)
         run = self._db.runs.get(key)
         if one.state != "waiting" or one.processor != processor or run is None or key not in self._db.payloads:
@@ -106,7 +106,7 @@ class MemoryLeaseStore:
 
     # ── what is held ──
 
-    def _held(self, key: RunKey, fence: int) -> Lease | None:
+    def _held(self, key: RunKey, fence: int) -> StoredLease | None:
         lease = self._db.leases.get(key)
         return lease if lease is not None and (lease.state, lease.fence) == ("held", fence) else None
 
@@ -118,7 +118,7 @@ class MemoryLeaseStore:
         lease.losses = max(lease.losses, hold.losses)
         return True
 
-    def _expire(self, one: Lease, now: datetime) -> Expired | None:
+    def _expire(self, one: StoredLease, now: datetime) -> Expired | None:
         given_up = one.state == "lost" or one.losses + 1 >= one.executions
         known = (one.job_id, one.run) in self._db.payloads
         told = Expired(**self._request(one), worker=one.worker or "", given_up=given_up) if known else None
@@ -129,7 +129,7 @@ class MemoryLeaseStore:
         one.expires_at = now + timedelta(minutes=1) if given_up else None
         return told
 
-    def _request(self, one: Lease) -> dict[str, Any]:
+    def _request(self, one: StoredLease) -> dict[str, Any]:
         """What a grant and an expiry both tell."""
         payload, place, where = self._db.payloads[one.job_id, one.run], one.place, None
         if place is not None:
@@ -148,7 +148,7 @@ class MemoryLeaseStore:
         }
 
 
-def _granted(database: MemoryDatabase, one: Lease) -> dict[str, Any]:
+def _granted(database: MemoryDatabase, one: StoredLease) -> dict[str, Any]:
     return {
         "losses": one.losses,
         "fence": one.fence,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from connectors.memory.database import MemoryDatabase
-from connectors.memory.tables import OPEN, Accepted, Lease, Run
+from connectors.memory.tables import OPEN, StoredAcceptance, StoredLease, StoredRun
 from connectors.store import LeaseRow, Place
 
 #: How much later a job of the bulk lane is claimed than a live one that came with it.
@@ -24,7 +24,7 @@ def store_leases(database: MemoryDatabase, rows: Iterable[LeaseRow], now: dateti
             _store(database, row, run, now)
 
 
-def _store(database: MemoryDatabase, row: LeaseRow, run: Run, now: datetime) -> None:
+def _store(database: MemoryDatabase, row: LeaseRow, run: StoredRun, now: datetime) -> None:
     key = (row.job_id, row.run)
     if row.phase == "requested" and run.state == "PENDING" and run.attempt == row.attempt:
         _keep(database, row, now)
@@ -43,7 +43,7 @@ def _keep(database: MemoryDatabase, row: LeaseRow, now: datetime) -> None:
     headers = [(name, text) for name, text in json.loads(row.headers or b"[]")]
     kept = database.payloads.get((row.job_id, row.run))
     if kept is None:
-        new = Accepted(
+        new = StoredAcceptance(
             row.job_id, row.run, row.processor, row.lane or "live", row.key or b"", row.value or b"", headers, now, None
         )
         database.payloads[row.job_id, row.run] = new
@@ -58,7 +58,7 @@ def _make_claimable(database: MemoryDatabase, row: LeaseRow, now: datetime) -> N
     lane = row.lane or "live"
     rank = now + (_BULK_WAITS if lane == "bulk" else timedelta())
     place = None if row.topic_id is None else Place(row.topic_id, row.partition or 0, row.place or 0)
-    made = Lease(row.job_id, row.run, row.processor, lane, row.attempt, rank, place)
+    made = StoredLease(row.job_id, row.run, row.processor, lane, row.attempt, rank, place)
     if was is not None:
         made.executions, made.fence = was.executions, was.fence
     database.leases[row.job_id, row.run] = made

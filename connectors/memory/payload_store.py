@@ -7,7 +7,7 @@ from typing import Self
 from uuid import UUID
 
 from connectors.memory.database import MemoryDatabase
-from connectors.memory.tables import Accepted
+from connectors.memory.tables import StoredAcceptance
 from connectors.payload_store import CHECK_IN_S, Payload
 
 
@@ -28,7 +28,7 @@ class MemoryPayloadStore:
         with self._db.writing() as now:
             if key in self._db.payloads:
                 return False
-            self._db.payloads[key] = Accepted(
+            self._db.payloads[key] = StoredAcceptance(
                 *key,
                 payload.processor,
                 payload.lane,

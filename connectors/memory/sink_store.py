@@ -8,9 +8,17 @@ from datetime import datetime, timedelta
 
 from connectors.memory.database import MemoryDatabase, RunKey, moment_or
 from connectors.memory.leases import store_leases
-from connectors.memory.tables import OPEN, Delivery, Job, Offset, Outcome, Run, Told
+from connectors.memory.tables import (
+    OPEN,
+    StoredDelivery,
+    StoredHistory,
+    StoredJob,
+    StoredOffset,
+    StoredOutcome,
+    StoredRun,
+)
 from connectors.store import (
-    Claimed,
+    ClaimedOffsets,
     Fenced,
     HistoryRow,
     LeaseRow,
@@ -42,13 +50,13 @@ class MemorySinkStore:
             for topic_id, name in names.items():
                 self._db.topics.setdefault(topic_id, name)
 
-    def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], Claimed]:
+    def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], ClaimedOffsets]:
         with self._db.writing():
             claimed = {}
             for key, begin in begins.items():
-                row = self._db.offsets.setdefault((group, *key), Offset(begin, begin, 0))
+                row = self._db.offsets.setdefault((group, *key), StoredOffset(begin, begin, 0))
                 row.epoch += 1
-                claimed[key] = Claimed(row.next_offset, row.published, row.epoch)
+                claimed[key] = ClaimedOffsets(row.next_offset, row.published, row.epoch)
             return claimed
 
     def store(
@@ -144,7 +152,7 @@ class MemorySinkStore:
         for row in winners:
             destination = row.callback_url or (known[row.job_id] if row.input_sha256 == "" else None)
             if row.delivery_id is not None and destination is not None and row.delivery_id not in self._db.deliveries:
-                self._db.deliveries[row.delivery_id] = Delivery(
+                self._db.deliveries[row.delivery_id] = StoredDelivery(
                     row.delivery_id, row.job_id, row.run, "outcome", 0, destination, "pending", 0, now, row.notifier
                 )
 
@@ -155,12 +163,12 @@ class MemorySinkStore:
             late = (row.role == 1 and run not in moved) or (row.role == 2 and run not in won)
             kind = "superseded" if stranger or late else row.kind
             body = _OTHER_INPUT if stranger else row.body
-            told = Told(row.job_id, place, row.run, row.attempt, kind, row.at, body)
+            told = StoredHistory(row.job_id, place, row.run, row.attempt, kind, row.at, body)
             self._db.history.setdefault((row.job_id, place), told)
 
 
-def _job(row: RunRow) -> Job:
-    return Job(
+def _job(row: RunRow) -> StoredJob:
+    return StoredJob(
         row.job_id,
         row.created_at,
         row.current_run,
@@ -177,10 +185,10 @@ def _job(row: RunRow) -> Job:
     )
 
 
-def _run(row: RunRow, now: datetime) -> Run:
+def _run(row: RunRow, now: datetime) -> StoredRun:
     due_at, due_kind = _due(row, now)
     place = None if row.topic_id is None else Place(row.topic_id, row.partition or 0, row.place or 0)
-    return Run(
+    return StoredRun(
         row.job_id,
         row.run,
         row.mode,
@@ -212,9 +220,9 @@ def _due(row: RunRow, now: datetime) -> tuple[datetime | None, str | None]:
     return row.deadline, None if row.deadline is None else "deadline"
 
 
-def _outcome(row: RunRow, now: datetime) -> Outcome:
+def _outcome(row: RunRow, now: datetime) -> StoredOutcome:
     place = Place(row.won_topic_id or b"", row.won_partition or 0, row.won_place or 0)
-    return Outcome(
+    return StoredOutcome(
         row.job_id,
         row.run,
         str(row.status),
@@ -236,7 +244,7 @@ def _outcome(row: RunRow, now: datetime) -> Outcome:
     )
 
 
-def _progress(run: Run, sign: ProgressRow, now: datetime) -> None:
+def _progress(run: StoredRun, sign: ProgressRow, now: datetime) -> None:
     """Only ever forward; one that waits for its retry waits on, and one that has ended stays ended."""
     order = (sign.attempt, sign.execution, sign.sequence)
     forward = {

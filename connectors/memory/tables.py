@@ -11,7 +11,7 @@ OPEN = ("PENDING", "PROCESSING", "RETRYING")
 
 
 @dataclass(slots=True)
-class Job:
+class StoredJob:
     job_id: bytes
     created_at: datetime
     current_run: int
@@ -28,7 +28,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Run:
+class StoredRun:
     job_id: bytes
     run: int
     mode: str
@@ -55,7 +55,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class Outcome:
+class StoredOutcome:
     job_id: bytes
     run: int
     status: str
@@ -77,7 +77,7 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class Told:
+class StoredHistory:
     """A line of history."""
 
     job_id: bytes
@@ -90,7 +90,7 @@ class Told:
 
 
 @dataclass(slots=True)
-class Try:
+class StoredTry:
     n: int
     at: datetime
     status: int | None
@@ -99,7 +99,7 @@ class Try:
 
 
 @dataclass(slots=True)
-class Delivery:
+class StoredDelivery:
     delivery_id: bytes
     job_id: bytes
     run: int
@@ -111,18 +111,18 @@ class Delivery:
     due_at: datetime
     notifier: bytes | None
     ended_at: datetime | None = None
-    told: list[Try] = field(default_factory=list)
+    told: list[StoredTry] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Offset:
+class StoredOffset:
     next_offset: int
     published: int
     epoch: int
 
 
 @dataclass(slots=True)
-class Cancel:
+class StoredCancel:
     job_id: bytes
     run: int
     requested_at: datetime
@@ -134,7 +134,7 @@ class Cancel:
 
 
 @dataclass(slots=True)
-class Accepted:
+class StoredAcceptance:
     """A payload: key, value and headers of a request as it travels."""
 
     job_id: bytes
@@ -149,7 +149,7 @@ class Accepted:
 
 
 @dataclass(slots=True)
-class Lease:
+class StoredLease:
     """A run that is to be claimed, is held, or waits for the sink to read its result. `rank`: what is claimed first."""
 
     job_id: bytes

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from connectors.due_store import DoneRow, Due
+from connectors.due_store import DoneRow, DueRun
 from connectors.payload_store import Payload
 from connectors.postgres.connection import Connection, connect, translated
 from connectors.postgres.statement import query, statement
@@ -40,10 +40,10 @@ class PostgresDueStore:
     def pulse(self) -> None:
         self._fetch(b"SELECT 1 AS alive")
 
-    def due(self, limit: int) -> list[Due]:
+    def due(self, limit: int) -> list[DueRun]:
         return [_due(row) for row in self._fetch(query("due_runs"), limit=limit)]
 
-    def open_cancels(self, grace: timedelta, limit: int) -> list[Due]:
+    def open_cancels(self, grace: timedelta, limit: int) -> list[DueRun]:
         return [_due(row) for row in self._fetch(query("open_cancels"), grace=grace, limit=limit)]
 
     def unsent(self, limit: int) -> list[Payload]:
@@ -85,5 +85,5 @@ class PostgresDueStore:
         return self._connection
 
 
-def _due(row: dict[str, Any]) -> Due:
-    return Due(**{**row, "topic_id": row["topic_id"].bytes if row["topic_id"] else None})
+def _due(row: dict[str, Any]) -> DueRun:
+    return DueRun(**{**row, "topic_id": row["topic_id"].bytes if row["topic_id"] else None})

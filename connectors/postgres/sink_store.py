@@ -13,7 +13,7 @@ from connectors.postgres.arrays import integers, moment, uuids
 from connectors.postgres.connection import Connection, connect, translated
 from connectors.postgres.statement import Rows, statement
 from connectors.store import (
-    Claimed,
+    ClaimedOffsets,
     Fenced,
     HistoryRow,
     LeaseRow,
@@ -64,7 +64,7 @@ class PostgresSinkStore:
         with self._talk("naming topics") as connection:
             statement("learn_topics").run(connection, t=list(names.items()))
 
-    def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], Claimed]:
+    def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], ClaimedOffsets]:
         rows = sorted((group, topic, partition, begin) for (topic, partition), begin in begins.items())
         with self._talk("claiming partitions") as connection:
             result = statement("claim_offsets").run(connection, p=rows)
@@ -72,7 +72,7 @@ class PostgresSinkStore:
         for row in range(result.ntuples):
             topic = result.get_value(row, 0) or b""
             partition, *rest = (_number(result.get_value(row, column)) for column in range(1, 5))
-            claimed[topic, partition] = Claimed(*rest)
+            claimed[topic, partition] = ClaimedOffsets(*rest)
         return claimed
 
     def store(

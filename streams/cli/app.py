@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from cyclopts import App, Parameter
 
-from streams.cli.verbs import GROUPS
+from streams.cli.commands import GROUPS
 
 
 def build() -> App:

@@ -12,10 +12,10 @@ from schemas.errors import ExitCode, NotFound, UsageError
 from schemas.ids import is_job_id
 from schemas.states import State
 from streams.cli.options import Json, Reason
-from streams.cli.output import note, say, say_json, table
+from streams.cli.output import err, out, say_json, table
 
 if TYPE_CHECKING:
-    from connectors.control_store import ControlStore
+    from connectors.command_store import CommandStore
     from connectors.views import Standing
 
 #: A job that was submitted a moment ago may not have reached the table yet: how long to look before saying no.
@@ -50,25 +50,25 @@ def cancel(
         sluice cancel 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --reason "wrong series" --wait
         sluice cancel --batch night-17
     """
-    from streams import compose
-    from streams.control import Controls
+    from streams import wiring
+    from streams.client.commands import CommandClient
     from streams.settings import load_settings
 
     _check(job_ids, run, batch)
     settings = load_settings()
-    with compose.control_store(settings) as store:
+    with wiring.command_store(settings) as store:
         found = store.open_jobs(batch) if batch is not None else _look(store, job_ids, run)
         unknown = [job for job in job_ids if job not in {standing.job_id for standing in found}]
         if job_ids and not found:
             raise NotFound(f"There is no job {', '.join(unknown)}.", next_step="`sluice jobs` lists them.")
         asked = [standing for standing in found if not State(standing.state).terminal]
         if asked:
-            with Controls(settings) as controls:
+            with CommandClient(settings) as controls:
                 controls.cancel_many([(standing.job_id, standing.run) for standing in asked], reason)
         after = _wait(store, asked, timeout) if wait else {}
     _tell(found, after, json)
     if unknown:
-        note(f"not known: {', '.join(unknown)}")
+        err(f"not known: {', '.join(unknown)}")
     return exit_code([_code(standing, after, wait) for standing in found] + [ExitCode.NOT_FOUND] * len(unknown))
 
 
@@ -90,14 +90,14 @@ def _check(job_ids: Sequence[str], run: int | None, batch: str | None) -> None:
             raise UsageError(f"{job_id!r} is no job id.", next_step="`sluice jobs` lists them.")
 
 
-def _look(store: ControlStore, job_ids: Sequence[str], run: int | None) -> list[Standing]:
+def _look(store: CommandStore, job_ids: Sequence[str], run: int | None) -> list[Standing]:
     wanted, until = len(set(job_ids)), time.monotonic() + PATIENCE_S
     while len(found := store.standings(job_ids, run)) < wanted and time.monotonic() < until:
         time.sleep(_PAUSE_S)
     return found
 
 
-def _wait(store: ControlStore, asked: Sequence[Standing], timeout_s: float) -> dict[tuple[str, int], str]:
+def _wait(store: CommandStore, asked: Sequence[Standing], timeout_s: float) -> dict[tuple[str, int], str]:
     """The state of each run, once all have ended or the time is over."""
     until = time.monotonic() + timeout_s
     while True:
@@ -107,7 +107,7 @@ def _wait(store: ControlStore, asked: Sequence[Standing], timeout_s: float) -> d
         time.sleep(_PAUSE_S)
 
 
-def _again(store: ControlStore, asked: Sequence[Standing]) -> list[Standing]:
+def _again(store: CommandStore, asked: Sequence[Standing]) -> list[Standing]:
     runs = {one.run for one in asked}
     return [s for run in runs for s in store.standings([one.job_id for one in asked if one.run == run], run)]
 
@@ -128,9 +128,9 @@ def _tell(found: Sequence[Standing], after: dict[tuple[str, int], str], as_json:
     if as_json:
         say_json(rows)
     elif rows:
-        say(table([list(row.values()) for row in rows], ("JOB", "RUN", "STATE", "CANCEL")))
+        out(table([list(row.values()) for row in rows], ("JOB", "RUN", "STATE", "CANCEL")))
     else:
-        note("no job of it is open")
+        err("no job of it is open")
 
 
 def _row(before: Standing, state: str) -> dict[str, Any]:

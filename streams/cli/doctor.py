@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams.cli.options import Json
-from streams.cli.output import say, say_json
+from streams.cli.output import out, say_json
 
 
 def doctor(*, json: Json = False) -> int:
@@ -20,19 +20,19 @@ def doctor(*, json: Json = False) -> int:
         sluice doctor --json | jq '.[] | select(.finding != "ok")'
     """
     from schemas.errors import ExitCode
-    from streams.checks import Finding, examine
+    from streams.cli.doctor_checks import Severity, run_checks
     from streams.settings import load_settings
 
-    checks = examine(load_settings())
+    checks = run_checks(load_settings())
     if json:
         say_json(checks)
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
-            say(f"{check.finding:<11}  {check.name.ljust(width)}  {check.detail}")
-            if check.next_step and check.finding is not Finding.OK:
-                say(f"{'':11}  {'':{width}}  → {check.next_step}")
+            out(f"{check.finding:<11}  {check.name.ljust(width)}  {check.detail}")
+            if check.next_step and check.finding is not Severity.OK:
+                out(f"{'':11}  {'':{width}}  → {check.next_step}")
     findings = {check.finding for check in checks}
-    if Finding.UNREACHABLE in findings:
+    if Severity.UNREACHABLE in findings:
         return ExitCode.UNREACHABLE
-    return ExitCode.PARTIAL if Finding.PROBLEM in findings else ExitCode.OK
+    return ExitCode.PARTIAL if Severity.PROBLEM in findings else ExitCode.OK

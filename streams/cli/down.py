@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import say, say_json
+from streams.cli.output import out, say_json
 from streams.cli.stack_events import EventPrinter
 
 Only = Annotated[tuple[str, ...], Parameter(help="Only these parts or services; may be given several times.")]
@@ -32,5 +32,5 @@ def down(*, only: Only = (), json: Json = False) -> int:
     if json:
         say_json({"stopped": stopped})
     elif not stopped:
-        say("Nothing was running.")
+        out("Nothing was running.")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from streams.cli.options import Json
-from streams.cli.output import say, say_json
+from streams.cli.output import out, say_json
 
 
 def env(*, json: Json = False) -> int:
@@ -30,5 +30,5 @@ def env(*, json: Json = False) -> int:
     if json:
         say_json(addresses)
     else:
-        say("\n".join(f"export {name}={shlex.quote(value)}" for name, value in addresses.items()))
+        out("\n".join(f"export {name}={shlex.quote(value)}" for name, value in addresses.items()))
     return 0

@@ -58,9 +58,9 @@ def put_file(settings: Settings, path: Path) -> Claim:
     """The file, kept in the object store. Raises UsageError, ConnectionFailed."""
     if not path.is_file():
         raise UsageError(f"There is no file {str(path)!r}.")
-    from streams import compose
+    from streams import wiring
 
-    return compose.object_store(settings).put_file(path, content_type(path))
+    return wiring.object_store(settings).put_file(path, content_type(path))
 
 
 def content_type(path: Path) -> str:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from schemas.states import State
 from streams.cli.options import Json
-from streams.cli.output import jsonable, say, say_json, table
+from streams.cli.output import jsonable, out, say_json, table
 
 if TYPE_CHECKING:
     from connectors.job_store import JobStore
@@ -42,19 +42,19 @@ def job(job_id: JobId, /, *, run: Run = None, json: Json = False) -> int:
     """
     from schemas.errors import NotFound, UsageError
     from schemas.ids import is_job_id
-    from streams import compose
+    from streams import wiring
     from streams.settings import load_settings
 
     if not is_job_id(job_id):
         raise UsageError(f"{job_id!r} is no job id.", next_step="`sluice jobs` lists them.")
-    with compose.job_store(load_settings()) as store:
+    with wiring.job_store(load_settings()) as store:
         view = _look(store, job_id, run)
     if view is None:
         which = f"run {run} of job {job_id}" if run is not None else f"job {job_id}"
         raise NotFound(
             f"There is no {which}.", next_step="`sluice jobs` lists them; is the sink running (`sluice status`)?"
         )
-    say_json(view) if json else say(as_text(view))
+    say_json(view) if json else out(as_text(view))
     return 0
 
 

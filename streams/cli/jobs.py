@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import note, say, say_json, table
+from streams.cli.output import err, out, say_json, table
 
 State = Annotated[
     Literal["PENDING", "PROCESSING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED", "EXPIRED"] | None,
@@ -30,20 +30,20 @@ def jobs(
         sluice jobs --counts
         sluice jobs --state FAILED --limit 1000 --json | jq -r '.[].job_id'
     """
-    from streams import compose
+    from streams import wiring
     from streams.settings import load_settings
 
-    with compose.job_store(load_settings()) as store:
+    with wiring.job_store(load_settings()) as store:
         if counts:
             found = store.counts()
-            say_json(found) if json else say(table(found.items(), ("STATE", "JOBS")))
+            say_json(found) if json else out(table(found.items(), ("STATE", "JOBS")))
             return 0
         rows = store.find(state=state, processor=processor, limit=limit)
     if json:
         say_json(rows)
         return 0
     lines = [(r.job_id, r.processor, r.state, r.attempt, r.requested_at, r.external_id, r.error_code) for r in rows]
-    say(table(lines, ("JOB", "PROCESSOR", "STATE", "ATTEMPT", "REQUESTED (UTC)", "EXTERNAL ID", "ERROR")))
+    out(table(lines, ("JOB", "PROCESSOR", "STATE", "ATTEMPT", "REQUESTED (UTC)", "EXTERNAL ID", "ERROR")))
     if len(rows) == limit:
-        note(f"the newest {limit}; --limit shows more")
+        err(f"the newest {limit}; --limit shows more")
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import say, say_json
+from streams.cli.output import out, say_json
 
 Check = Annotated[bool, Parameter(help="Only say what is missing; exit status 8 when something is.")]
 
@@ -33,5 +33,5 @@ def migrate(*, check: Check = False, json: Json = False) -> int:
         say_json({"pending" if check else "applied": names})
     else:
         word = "missing" if check else "applied"
-        say("\n".join(f"{word}: {name}" for name in names) or "Nothing to do: the tables are those of this version.")
+        out("\n".join(f"{word}: {name}" for name in names) or "Nothing to do: the tables are those of this version.")
     return ExitCode.PARTIAL if check and names else ExitCode.OK

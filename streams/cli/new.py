@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from streams.cli.app import sub_app
 from streams.cli.options import Json
-from streams.cli.output import note, say, say_json
+from streams.cli.output import err, out, say_json
 
 app = sub_app(
     "new",
@@ -44,7 +44,7 @@ def processor(name: Name, /, *, directory: Directory = None, json: Json = False)
         sluice new processor gene-expression --directory ~/work/genes
     """
     from schemas.errors import Conflict, UsageError
-    from streams.scaffold import files
+    from streams.cli.scaffold import files
 
     folder = directory or Path(name)
     made = files(name)
@@ -61,9 +61,9 @@ def processor(name: Name, /, *, directory: Directory = None, json: Json = False)
         say_json({"directory": str(folder), "files": list(made)})
         return 0
     for path in made:
-        say(str(folder / path))
+        out(str(folder / path))
     where = shlex.quote(str(folder))
-    note(
+    err(
         f"\nNext:\n  pip install -e {where}        # beside sluice, so that it finds the entry points\n"
         f"  python -m pytest {where}\n"
         f"""  sluice run-once {name} --input '{{"text": "one two"}}'\n"""

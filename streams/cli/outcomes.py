@@ -10,7 +10,7 @@ from typing import Any
 from schemas.errors import ExitCode
 from schemas.states import State
 from streams.cli.output import jsonable
-from streams.log.wait import Outcome
+from streams.client.outcomes import Outcome
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from enum import Enum
 from typing import Any
 
 
-def say(text: str = "") -> None:
+def out(text: str = "") -> None:
     """A line on stdout."""
     sys.stdout.write(text + "\n")
 
 
-def note(text: str) -> None:
+def err(text: str) -> None:
     """A line on stderr: progress and hints, never data."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
@@ -24,7 +24,7 @@ def note(text: str) -> None:
 
 def say_json(value: Any, *, indent: int | None = 2) -> None:
     """One JSON document; `indent=None` for one a line."""
-    say(json.dumps(jsonable(value), indent=indent, ensure_ascii=False))
+    out(json.dumps(jsonable(value), indent=indent, ensure_ascii=False))
 
 
 def jsonable(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.cli.verbs import GROUPS
+from streams.cli.commands import GROUPS
 
 _INTRO = """\
 Usage: sluice COMMAND [OPTIONS]

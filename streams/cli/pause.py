@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from schemas.errors import ExitCode
 from schemas.states import State
 from streams.cli.options import Json, Reason
-from streams.cli.output import note, say, say_json, table
+from streams.cli.output import err, out, say_json, table
 
 if TYPE_CHECKING:
     from connectors.views import ProcessorView
@@ -37,11 +37,11 @@ def pause(
 
         sluice pause segmentation --reason "new scanner protocol" --wait
     """
-    from streams.control import Controls
+    from streams.client.commands import CommandClient
     from streams.settings import load_settings
 
     settings = load_settings()
-    with Controls(settings) as controls:
+    with CommandClient(settings) as controls:
         order = controls.pause(processor, reason)
     return _follow(settings, order, wait, timeout, json)
 
@@ -55,11 +55,11 @@ def resume(
 
         sluice resume segmentation --wait
     """
-    from streams.control import Controls
+    from streams.client.commands import CommandClient
     from streams.settings import load_settings
 
     settings = load_settings()
-    with Controls(settings) as controls:
+    with CommandClient(settings) as controls:
         order = controls.resume(processor, reason)
     return _follow(settings, order, wait, timeout, json)
 
@@ -73,17 +73,17 @@ def processors(*, json: Json = False) -> int:
         sluice processors --json | jq -r '.[] | select(.action == "pause") | .name'
     """
     from schemas.contract import known_processors
-    from streams import compose
+    from streams import wiring
     from streams.settings import load_settings
 
     settings = load_settings()
-    with compose.control_store(settings) as store:
+    with wiring.command_store(settings) as store:
         views = store.processors(settings.processors or sorted(known_processors()))
     if json:
         say_json(views)
         return ExitCode.OK
     head = ("PROCESSOR", "STATE", *_OPEN, "REQUESTED (UTC)", "BY", "REASON", "ACKNOWLEDGED BY")
-    say(table([_row(view) for view in views], head))
+    out(table([_row(view) for view in views], head))
     return ExitCode.OK
 
 
@@ -111,19 +111,19 @@ def _follow(settings: Settings, order: Control, wait: bool, timeout_s: float, as
     if as_json:
         say_json({"requested": order, "acknowledged": sorted(answered), "silent": missing})
     else:
-        say(f"{order.action} of {processor} requested at {order.at:%Y-%m-%d %H:%M:%S} UTC by {order.by}")
+        out(f"{order.action} of {processor} requested at {order.at:%Y-%m-%d %H:%M:%S} UTC by {order.by}")
         for worker in sorted(answered):
-            say(f"acknowledged by {worker}")
+            out(f"acknowledged by {worker}")
     if wait and not answered and not missing:
-        note("no worker runs it at the moment; the next one will be told")
+        err("no worker runs it at the moment; the next one will be told")
     for worker in missing:
-        note(f"no answer from {worker} within {timeout_s:g} s")
+        err(f"no answer from {worker} within {timeout_s:g} s")
     return ExitCode.WAIT_TIMED_OUT if missing else ExitCode.OK
 
 
 def _answered(settings: Settings, order: Control) -> set[str]:
-    from streams import compose
+    from streams import wiring
 
-    with compose.control_store(settings) as store:
+    with wiring.command_store(settings) as store:
         [view] = store.processors([order.processor or ""])
     return {answer.worker_id for answer in view.answers} if view.action == order.action else set()

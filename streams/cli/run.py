@@ -14,12 +14,12 @@ from cyclopts import CycloptsError
 from schemas.errors import ErrorCode, ExitCode, InvalidInput, SluiceError
 from streams import logs
 from streams.cli.app import build
-from streams.cli.verbs import VERBS
+from streams.cli.commands import COMMANDS
 
 DEBUG = "--debug"
 #: Whether `--debug` was given; one process runs one command.
 _debug = False
-NAMES = [verb.name for verb in VERBS]
+NAMES = [verb.name for verb in COMMANDS]
 
 
 def run(argv: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from schemas.errors import ExitCode, JobError, ProcessorBug, UsageError
 from streams.cli.options import Json
-from streams.cli.output import note, say_json
+from streams.cli.output import err, say_json
 
 if TYPE_CHECKING:
     from processors.protocol import AnyProcessor
@@ -64,7 +64,7 @@ def run_once(
     """
     from schemas.contract import contract
     from streams.settings import load_settings
-    from streams.worker.loading import load_processor
+    from streams.worker.child.loader import load_processor
 
     chosen = contract(processor)
     given = _input(chosen, input_, file)
@@ -131,14 +131,14 @@ def _run(processor: AnyProcessor, given: Any, kept: Path, scratch: Path) -> dict
     """Raises JobError: what a processor never declared is a ProcessorBug."""
     from processors.local import run_one
     from schemas.plain import to_plain
-    from streams.worker.words import readable
+    from streams.worker.child.text import to_text
 
     try:
         return to_plain(run_one(processor, given, kept, _context(kept, scratch)))
     except JobError:
         raise
     except Exception as error:
-        raise ProcessorBug(f"{type(error).__name__}: {readable(error)}") from error
+        raise ProcessorBug(f"{type(error).__name__}: {to_text(error)}") from error
 
 
 def _context(kept: Path, scratch: Path) -> Any:
@@ -148,7 +148,7 @@ def _context(kept: Path, scratch: Path) -> Any:
         """Tells of progress as it comes, and keeps files under the names the job gave them."""
 
         def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
-            note("  ".join(filter(None, [stage, "" if percent is None else f"{percent:.0f} %", message])))
+            err("  ".join(filter(None, [stage, "" if percent is None else f"{percent:.0f} %", message])))
 
         def scratch(self) -> Path:
             return Path(tempfile.mkdtemp(dir=scratch))
@@ -157,7 +157,7 @@ def _context(kept: Path, scratch: Path) -> Any:
             target = kept / path.name
             if path.resolve() != target.resolve():
                 shutil.copyfile(path, target)
-            note(f"saved {target}")
+            err(f"saved {target}")
             return claim_of(target, content_type)
 
     return OnceContext(kept)
@@ -182,9 +182,9 @@ def _failed(error: JobError) -> int:
 
     if debugging():
         traceback.print_exception(error.__cause__ or error, file=sys.stderr)
-    note(f"failed: {error.code}: {error.message}")
+    err(f"failed: {error.code}: {error.message}")
     if error.next_step:
-        note(f"  {error.next_step}")
+        err(f"  {error.next_step}")
     if not debugging():
-        note("  --debug shows where.")
+        err("  --debug shows where.")
     return ExitCode.JOB_FAILED

@@ -12,9 +12,9 @@ from typing import Protocol
 from schemas.errors import ExitCode
 from streams import logs
 from streams.health.memory import resident
-from streams.health.notes import Posted
 from streams.health.report import HasHealth, Health
 from streams.health.server import HealthServer
+from streams.health.service_files import RegisteredService
 from streams.health.watchdog import CLOSE_S, Watchdog
 from streams.settings import Settings, load_settings
 
@@ -39,7 +39,7 @@ def serve(
     watchdog.listen()
     try:
         service = build(settings)
-        with told(name, service, settings, runs):
+        with serve_health(name, service, settings, runs):
             service.run(stop)
     finally:
         watchdog.begin()  # threads that are left over shall not keep it from ending either
@@ -48,7 +48,7 @@ def serve(
 
 
 @contextmanager
-def told(name: str, service: HasHealth, settings: Settings, runs: Sequence[str]) -> Iterator[None]:
+def serve_health(name: str, service: HasHealth, settings: Settings, runs: Sequence[str]) -> Iterator[None]:
     """Answer for the service over HTTP, and leave a note of where, for as long as this lasts. Raises StartupError."""
     since = time.monotonic()
 
@@ -63,7 +63,7 @@ def told(name: str, service: HasHealth, settings: Settings, runs: Sequence[str])
 
     facts = {"service": name, "pid": os.getpid()}
     server = HealthServer(settings.health_address, look, facts) if settings.health_address else None
-    note = Posted(settings.home, name, server.url if server else "", tuple(runs))
+    note = RegisteredService(settings.home, name, server.url if server else "", tuple(runs))
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from streams.cli.output import note
+from streams.cli.output import err
 from streams.stack.events import EventKind, StackEvent
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class EventPrinter:
         if event.kind is EventKind.DOWNLOAD:
             self._download(event)
         elif self._verbose or event.kind not in _QUIET:
-            note(event.message)
+            err(event.message)
 
     def _download(self, event: StackEvent) -> None:
         if not sys.stderr.isatty():
             if event.part not in self._announced:
                 self._announced.add(event.part)
-                note(f"downloading {event.part} ({event.total / 1e6:.0f} MB)")
+                err(f"downloading {event.part} ({event.total / 1e6:.0f} MB)")
             return
         bar = self._bar or self._open_bar()
         task = self._tasks.get(event.part)

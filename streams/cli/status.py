@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import ExitCode
 from streams.cli.options import Json
-from streams.cli.output import say, say_json, table
+from streams.cli.output import out, say_json, table
 
 if TYPE_CHECKING:
+    from streams.cli.service_status import Overview, ServiceState
     from streams.log.lag import Lag
-    from streams.overview import Overview, ServiceState
     from streams.stack import PartState, StackState
 
 
@@ -33,12 +33,12 @@ def status(*, json: Json = False) -> int:
         sluice status --json | jq -r '.services[] | select(.running | not) | .log'
         sluice status --json | jq '.services[].told.engines[]?.device'
     """
-    from streams.overview import look
+    from streams.cli.service_status import collect
     from streams.settings import load_settings
 
-    seen = look(load_settings())
+    seen = collect(load_settings())
     seen = replace(seen, parts=[hidden(part) for part in seen.parts])
-    say_json(seen) if json else say("\n\n".join(paragraphs(seen)))
+    say_json(seen) if json else out("\n\n".join(paragraphs(seen)))
     return ExitCode.OK if seen.sound else ExitCode.UNREACHABLE
 
 

@@ -12,14 +12,14 @@ from cyclopts import Parameter
 from schemas.errors import Conflict, ExitCode, UsageError
 from streams.cli.inputs import pairs
 from streams.cli.options import Json
-from streams.cli.output import note, say, say_json
+from streams.cli.output import err, out, say_json
 from streams.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from schemas.contract import AnyContract
-    from streams.log.wait import Outcome, OutcomeWaiter
+    from streams.client.outcomes import Outcome, OutcomeWaiter
+    from streams.client.submitter import Submitter
     from streams.settings import Settings
-    from streams.submit import Submitter
 
 #: How long Kafka may take to confirm: somebody is looking at the terminal.
 PATIENCE_S = 15.0
@@ -74,7 +74,7 @@ class JobOptions:
     max_attempts: Annotated[int, Parameter(help="Tries before a retryable failure is final.", show_default=True)] = 3
 
     def for_submitter(self) -> dict[str, Any]:
-        """As options of `streams.submit.Submitter`."""
+        """As options of `streams.client.submitter.Submitter`."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         del given["label"], given["deadline"], given["delay"]
         if self.delay is not None and self.not_before is not None:
@@ -115,8 +115,8 @@ def submit(
     """
     from schemas.contract import contract
     from streams.cli.inputs import read_inputs, with_files
+    from streams.client.submitter import Submitter
     from streams.settings import load_settings
-    from streams.submit import Submitter
 
     chosen, settings = contract(processor), load_settings()
     inputs = with_files(settings, chosen, read_inputs(input_), file)
@@ -138,12 +138,12 @@ def _submit(
         if as_json:
             say_json(accepted)
             return
-        say(accepted.job_id)
-        note(f"accepted: {accepted.topic}, partition {accepted.partition}, offset {accepted.offset}")
+        out(accepted.job_id)
+        err(f"accepted: {accepted.topic}, partition {accepted.partition}, offset {accepted.offset}")
         return
     for job_id in _queue(submitter, processor, inputs, options):
-        say_json({"job_id": job_id}, indent=None) if as_json else say(job_id)
-    note(f"{len(inputs)} jobs accepted")
+        say_json({"job_id": job_id}, indent=None) if as_json else out(job_id)
+    err(f"{len(inputs)} jobs accepted")
 
 
 def _queue(submitter: Submitter, processor: str, inputs: Sequence[dict[str, Any]], options: JobOptions) -> list[str]:
@@ -166,7 +166,7 @@ def _submit_and_wait(
     as_json: bool,
 ) -> int:
     from streams.cli import outcomes
-    from streams.log.wait import OutcomeWaiter
+    from streams.client.outcomes import OutcomeWaiter
 
     with OutcomeWaiter(settings, contract) as waiter:
         job_ids = _queue(submitter, contract.name, inputs, options)
@@ -176,9 +176,9 @@ def _submit_and_wait(
                 return code
         seen = _wait(waiter, job_ids, timeout_s, as_json)
     if len(inputs) > 1 or len(seen) < len(job_ids):
-        note(outcomes.summary([outcome.state for outcome in seen], len(job_ids)))
+        err(outcomes.summary([outcome.state for outcome in seen], len(job_ids)))
     if open_ids := sorted(set(job_ids) - {outcome.job_id for outcome in seen}):
-        note(f"not done within {timeout_s:g} s; `sluice job {open_ids[0]}` tells its state")
+        err(f"not done within {timeout_s:g} s; `sluice job {open_ids[0]}` tells its state")
     return outcomes.exit_code(seen, len(job_ids))
 
 
@@ -192,7 +192,7 @@ def _wait(waiter: OutcomeWaiter, job_ids: Sequence[str], timeout_s: float, as_js
             if as_json:
                 say_json(outcomes.as_json(outcome), indent=2 if len(job_ids) == 1 else None)
             else:
-                say(outcomes.as_text(outcome))
+                out(outcomes.as_text(outcome))
             seen.append(outcome)
             advance()
     return seen
@@ -204,11 +204,11 @@ def _already_decided(settings: Settings, job_id: str, input_sha256: str, as_json
     Raises Conflict when that job had another input.
     """
     from schemas.states import State
-    from streams import compose
+    from streams import wiring
     from streams.cli.job import as_text
-    from streams.log.wait import exit_code_of
+    from streams.client.outcomes import exit_code_of
 
-    with compose.job_store(settings) as store:
+    with wiring.job_store(settings) as store:
         view = store.job(job_id)
     if view is not None and view.input_sha256 not in ("", input_sha256):
         raise Conflict(
@@ -217,6 +217,6 @@ def _already_decided(settings: Settings, job_id: str, input_sha256: str, as_json
         )
     if view is None or not (state := State(view.state)).terminal:
         return None
-    say_json(view) if as_json else say(as_text(view))
-    note("this idempotency key had made the job before")
+    say_json(view) if as_json else out(as_text(view))
+    err("this idempotency key had made the job before")
     return exit_code_of(state)

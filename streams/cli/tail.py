@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import jsonable, say, say_json
+from streams.cli.output import jsonable, out, say_json
 
 if TYPE_CHECKING:
     from streams.log.tail import LogRecord
@@ -99,7 +99,7 @@ def topic_of(settings: Settings, what: str, kinds: list[str]) -> str:
 
 def _print(records: Iterable[LogRecord], as_json: bool) -> None:
     for record in records:
-        say_json(record, indent=None) if as_json else say(as_text(record))
+        say_json(record, indent=None) if as_json else out(as_text(record))
         sys.stdout.flush()  # whoever reads a pipe wants each record as it comes
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from streams.cli.app import sub_app
 from streams.cli.options import Json
-from streams.cli.output import note, say, say_json, table
-from streams.log.changes import Change, Kind
+from streams.cli.output import err, out, say_json, table
+from streams.log.changes import Change, ChangeKind
 
 app = sub_app(
     "topics",
@@ -34,14 +34,14 @@ def plan(*, json: Json = False) -> int:
         sluice topics plan --json || sluice topics apply
     """
     from schemas.errors import ExitCode
-    from streams import compose
+    from streams import wiring
     from streams.log import topics
     from streams.settings import load_settings
 
     settings = load_settings()
-    changes = topics.plan(settings, compose.contracts(settings))
+    changes = topics.plan(settings, wiring.contracts(settings))
     _show(changes, json, "Nothing to change: the broker and the registry are as declared.")
-    return ExitCode.PARTIAL if any(change.kind is not Kind.WARNING for change in changes) else ExitCode.OK
+    return ExitCode.PARTIAL if any(change.kind is not ChangeKind.WARNING for change in changes) else ExitCode.OK
 
 
 @app.command
@@ -57,12 +57,12 @@ def apply(*, json: Json = False) -> int:
         sluice topics apply
         SLUICE_PARTITIONS=24 sluice topics apply    # more partitions
     """
-    from streams import compose
+    from streams import wiring
     from streams.log import topics
     from streams.settings import load_settings
 
     settings = load_settings()
-    _show(topics.apply(settings, compose.contracts(settings)), json, "Nothing to change.")
+    _show(topics.apply(settings, wiring.contracts(settings)), json, "Nothing to change.")
     return 0
 
 
@@ -70,8 +70,8 @@ def _show(changes: list[Change], as_json: bool, nothing: str) -> None:
     if as_json:
         say_json(changes)
         return
-    done = [change for change in changes if change.kind is not Kind.WARNING]
-    say(table([(c.kind, c.target, c.detail) for c in done], ("CHANGE", "TARGET", "DETAIL")) if done else nothing)
+    done = [change for change in changes if change.kind is not ChangeKind.WARNING]
+    out(table([(c.kind, c.target, c.detail) for c in done], ("CHANGE", "TARGET", "DETAIL")) if done else nothing)
     for change in changes:
-        if change.kind is Kind.WARNING:
-            note(f"warning: {change.target} {change.detail}")
+        if change.kind is ChangeKind.WARNING:
+            err(f"warning: {change.target} {change.detail}")

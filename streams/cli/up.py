@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import note, say, say_json
+from streams.cli.output import err, out, say_json
 from streams.cli.stack_events import EventPrinter
 
 if TYPE_CHECKING:
     from streams.settings import Settings
-    from streams.stack import LocalStack, Service
+    from streams.stack import LocalStack, ServiceSpec
 
 NoServices = Annotated[bool, Parameter(help="Only Kafka, the registry and Postgres.")]
 Only = Annotated[
@@ -46,8 +46,8 @@ def up(*, no_services: NoServices = False, only: Only = (), json: Json = False) 
     with EventPrinter() as events:
         bring_up(settings, stack, events, with_services=not no_services, only=only)
     state = without_passwords(stack.status())
-    say_json(state) if json else say(as_table(state))
-    note(f"up in {time.monotonic() - begun:.1f} s")
+    say_json(state) if json else out(as_table(state))
+    err(f"up in {time.monotonic() - begun:.1f} s")
     return 0
 
 
@@ -74,7 +74,7 @@ def _at(settings: Settings, addresses: dict[str, str]) -> Settings:
     }
     for name, value in given.items():
         if value not in ("", addresses[name]):
-            note(f"warning: {name} is set to another address than this stack's; other commands will use that one")
+            err(f"warning: {name} is set to another address than this stack's; other commands will use that one")
     kafka, registry, database = (addresses[name] for name in given)
     return settings.model_copy(
         update={
@@ -94,22 +94,22 @@ def _prepare(settings: Settings) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from connectors import postgres
-    from streams import compose
+    from streams import wiring
     from streams.log import topics
 
     with ThreadPoolExecutor(2) as pool:
         migrated = pool.submit(postgres.migrate, settings.database)
-        changes = topics.apply(settings, compose.contracts(settings))
+        changes = topics.apply(settings, wiring.contracts(settings))
         applied = migrated.result()
     if applied:
-        note(f"tables: {len(applied)} migrations applied")
+        err(f"tables: {len(applied)} migrations applied")
     if changes:
-        note(f"topics: {len(changes)} changes applied")
+        err(f"topics: {len(changes)} changes applied")
 
 
-def _chosen(settings: Settings, stack: LocalStack, addresses: dict[str, str], only: Sequence[str]) -> list[Service]:
+def _chosen(settings: Settings, stack: LocalStack, addresses: dict[str, str], only: Sequence[str]) -> list[ServiceSpec]:
     from schemas.errors import UsageError
-    from streams.services import services
+    from streams.stack.services import services
 
     every = services(settings, stack, addresses)
     names = [service.name for service in every]

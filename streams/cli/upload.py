@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import note, say_json
+from streams.cli.output import err, say_json
 
 File = Annotated[Path, Parameter(help="The file to hand in.")]
 Kind = Annotated[str, Parameter(help="What it is, for rules and people: mr-volume, dicom-series, …")]
@@ -33,12 +33,12 @@ def upload(
         sluice upload scan.nii.gz --json      # the whole event
     """
     from streams.cli.inputs import put_file
+    from streams.client.uploads import announce
     from streams.settings import load_settings
-    from streams.uploads import announce
 
     settings = load_settings()
     claim = put_file(settings, file)
     event = announce(settings, claim, filename=file.name, kind=kind, case_id=case_id, tenant=tenant)
     say_json(event if json else claim)
-    note(f"upload {event.upload_id}: {claim.size} bytes")
+    err(f"upload {event.upload_id}: {claim.size} bytes")
     return 0

@@ -38,7 +38,7 @@ def worker(*processors: Processors, device: Device = None) -> int:
             raise unknown_processor(name)
 
     def build(settings: Settings) -> Service:
-        from streams.worker import Worker
+        from streams.worker.worker import Worker
 
         return Worker(settings, names)
 

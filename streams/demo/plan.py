@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.receiver import Receiver
 from schemas.ids import new_id
 from schemas.records import EchoInput, SegmentationInput
-from streams import compose
-from streams.bench.receiver import Receiver
+from streams import wiring
+from streams.client.submitter import Submitter
 from streams.settings import Settings
-from streams.submit import Submitter
 
 if TYPE_CHECKING:
     from processors.segmentation.samples import Sample
@@ -42,7 +42,7 @@ def make_volume(folder: Path, seed: int) -> Sample:
 def submit(settings: Settings, receiver: Receiver, samples: list[Sample], light: int) -> Plan:
     """Hand everything in, the volumes first: they take longest."""
     plan = Plan(batch_id=new_id())
-    objects = compose.object_store(settings)
+    objects = wiring.object_store(settings)
     with Submitter(settings) as submitter:
         for sample in samples:
             claim = objects.put_file(sample.path, "application/gzip")

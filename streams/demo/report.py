@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.receiver import ReceivedCallback, Receiver
+from bench.stats import percentile
 from connectors.job_store import JobStore
 from schemas.records import Claim
-from streams import compose
-from streams.bench.receiver import Callback, Receiver
-from streams.bench.stats import percentile
+from streams import wiring
 from streams.demo.plan import Plan
 from streams.settings import Settings
 
@@ -47,7 +47,7 @@ class Report:
 def gather(settings: Settings, plan: Plan, receiver: Receiver, picture: Path) -> Report:
     """Read rows, masks and callbacks. `broken` names each way in which the promise did not hold; it should be empty."""
     by_job = {callback.event()["data"]["job_id"]: callback for callback in receiver.callbacks}
-    with compose.job_store(settings) as store:
+    with wiring.job_store(settings) as store:
         states = dict(store.counts(batch_id=plan.batch_id))
         volumes = [_volume(settings, store, plan, job, by_job.get(job)) for job in plan.volumes]
     times = [(by_job[job].at - plan.submitted_at[job]) * 1000 for job in plan.light if job in by_job]
@@ -63,7 +63,9 @@ def gather(settings: Settings, plan: Plan, receiver: Receiver, picture: Path) ->
     )
 
 
-def _volume(settings: Settings, store: JobStore, plan: Plan, job_id: str, callback: Callback | None) -> VolumeEnd:
+def _volume(
+    settings: Settings, store: JobStore, plan: Plan, job_id: str, callback: ReceivedCallback | None
+) -> VolumeEnd:
     from processors.segmentation.samples import dice
 
     sample, view = plan.volumes[job_id], store.job(job_id)
@@ -88,10 +90,10 @@ def _fetch_mask(settings: Settings, job_id: str, output: dict[str, Any]) -> Path
         return None
     target = settings.home / "demo" / "masks" / f"{job_id}.nii.gz"
     target.parent.mkdir(parents=True, exist_ok=True)
-    return compose.object_store(settings).fetch(Claim(**output["mask"]), target)
+    return wiring.object_store(settings).fetch(Claim(**output["mask"]), target)
 
 
-def _examples(plan: Plan, by_job: dict[str, Callback]) -> list[dict[str, Any]]:
+def _examples(plan: Plan, by_job: dict[str, ReceivedCallback]) -> list[dict[str, Any]]:
     """One callback body of each kind of job, as the backend got it."""
     first = [next((job for job in jobs if job in by_job), None) for jobs in (plan.volumes, plan.light)]
     return [json.loads(by_job[job].body) for job in first if job is not None]

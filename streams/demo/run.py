@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
+from bench.receiver import Receiver
 from schemas.errors import SluiceError
-from streams import compose
-from streams.bench.receiver import Receiver
+from streams import wiring
 from streams.demo import plan, report, show, watch
 from streams.demo.report import Report
 from streams.settings import Settings
@@ -34,7 +34,7 @@ def demonstrate(settings: Settings, volumes: int, light: int, console: Console) 
         samples = _volumes(settings, volumes, seed, console)
         made = plan.submit(settings, receiver, samples, light)
         console.print(f"Submitted {len(made.volumes)} MR volumes and {len(made.light)} light jobs:")
-        with compose.job_store(settings) as store:
+        with wiring.job_store(settings) as store:
             ended = watch.until_done(console, made.jobs, lambda: store.counts(batch_id=made.batch_id), PATIENCE_S)
         if not ended:
             raise SluiceError(

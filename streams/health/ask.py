@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streams.health.notes import Note, living
 from streams.health.server import split
+from streams.health.service_files import ServiceFile, running
 
 #: A service looks at what it needs before it answers, which may take it some seconds.
 TIMEOUT_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HealthAnswer:
     """`status`: what the service told of itself; None when it told nothing, and `fault` says why."""
 
-    note: Note
+    note: ServiceFile
     status: dict[str, Any] | None
     fault: str | None = None
 
@@ -39,24 +39,24 @@ class Answer:
         return [self.fault] if self.status is None and self.fault else (self.status or {}).get("reasons", [])
 
 
-def ask_all(home: Path, timeout_s: float = TIMEOUT_S) -> list[Answer]:
+def ask_all(home: Path, timeout_s: float = TIMEOUT_S) -> list[HealthAnswer]:
     """Every living service of this home, side by side."""
-    notes = living(home)
+    notes = running(home)
     if not notes:
         return []
     with ThreadPoolExecutor(len(notes)) as pool:
         return list(pool.map(lambda note: ask(note, timeout_s), notes))
 
 
-def ask(note: Note, timeout_s: float = TIMEOUT_S) -> Answer:
+def ask(note: ServiceFile, timeout_s: float = TIMEOUT_S) -> HealthAnswer:
     if not note.url:
-        return Answer(note, None, "it was started without SLUICE_HEALTH_ADDRESS and can't be asked")
+        return HealthAnswer(note, None, "it was started without SLUICE_HEALTH_ADDRESS and can't be asked")
     if not note.here:
-        return Answer(note, None, f"it runs on {note.host} and can only be asked there")
+        return HealthAnswer(note, None, f"it runs on {note.host} and can only be asked there")
     try:
-        return Answer(note, get(note.url, "/status", timeout_s)[1])
+        return HealthAnswer(note, get(note.url, "/status", timeout_s)[1])
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Answer(note, None, f"it does not answer at {note.url}: {type(error).__name__}")
+        return HealthAnswer(note, None, f"it does not answer at {note.url}: {type(error).__name__}")
 
 
 def get(url: str, path: str, timeout_s: float = TIMEOUT_S) -> tuple[int, dict[str, Any]]:

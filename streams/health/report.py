@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from streams.health.pulse import Pulse
+from streams.health.loop_health import LoopHealth
 
 #: A call outside that takes longer than this makes a service unready; shorter ones are a slow moment.
 SLOW_S = 5.0
@@ -43,8 +43,8 @@ def without_share(who: str, partitions: int, joined_s: float | None) -> str | No
     return None if partitions or joined_s >= STANDBY_S else f"{who} waits for its share of the partitions"
 
 
-def judge(
-    pulses: Iterable[Pulse],
+def evaluate(
+    pulses: Iterable[LoopHealth],
     now: float,
     *,
     missing: Iterable[str | None] = (),

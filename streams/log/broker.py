@@ -31,7 +31,7 @@ class Broker:
     session_timeout_ms: int | None
 
 
-def look(settings: Settings) -> Broker:
+def describe_broker(settings: Settings) -> Broker:
     """Raises Unreachable."""
     admin = kafka.admin(settings)
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     CREATE_TOPIC = "create-topic"
     ALTER_CONFIG = "alter-config"
     ADD_PARTITIONS = "add-partitions"
@@ -20,6 +20,6 @@ class Kind(StrEnum):
 class Change:
     """`target`: the topic, subject or group. `detail`: what changes, for a person."""
 
-    kind: Kind
+    kind: ChangeKind
     target: str
     detail: str = ""

@@ -15,8 +15,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.contract import AnyContract
 from streams.log import kafka
-from streams.log.changes import Change, Kind
-from streams.log.patience import TIMEOUT_S, once_ready
+from streams.log.changes import Change, ChangeKind
+from streams.log.retry import TIMEOUT_S, retry_until_ready
 from streams.settings import Settings
 
 #: What the broker answers when a group has members: only they may commit.
@@ -92,7 +92,7 @@ def _each(
 def _missing(group: WorkerGroup, consumer: Consumer, partitions: Mapping[str, int]) -> list[TopicPartition]:
     places = [TopicPartition(topic, number) for topic in group.topics for number in range(partitions[topic])]
     try:
-        found = once_ready(lambda: consumer.committed(places, timeout=TIMEOUT_S))
+        found = retry_until_ready(lambda: consumer.committed(places, timeout=TIMEOUT_S))
     except KafkaException as error:
         raise kafka.translate(error, f"reading the offsets of {group.name}") from error
     return [place for place in found if place.offset < 0]
@@ -103,17 +103,17 @@ def _seed(group: WorkerGroup, consumer: Consumer, missing: list[TopicPartition],
         begins = [
             TopicPartition(p.topic, p.partition, 0 if p.topic in new else _beginning(consumer, p)) for p in missing
         ]
-        once_ready(lambda: _commit(consumer, begins))
+        retry_until_ready(lambda: _commit(consumer, begins))
     except KafkaException as error:
         if error.args[0].code() not in _ACTIVE:
             raise kafka.translate(error, f"committing the first offsets of {group.name}") from error
         detail = f"is running: its {len(missing)} new partitions begin at their beginning by themselves"
-        return Change(Kind.WARNING, group.name, detail)
+        return Change(ChangeKind.WARNING, group.name, detail)
     return _change(group, missing)
 
 
 def _beginning(consumer: Consumer, place: TopicPartition) -> int:
-    return once_ready(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))[0]
+    return retry_until_ready(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))[0]
 
 
 def _commit(consumer: Consumer, offsets: list[TopicPartition]) -> None:
@@ -123,4 +123,4 @@ def _commit(consumer: Consumer, offsets: list[TopicPartition]) -> None:
 
 
 def _change(group: WorkerGroup, places: Sequence[TopicPartition]) -> Change:
-    return Change(Kind.SEED_OFFSETS, group.name, f"{len(places)} partitions, at their beginning")
+    return Change(ChangeKind.SEED_OFFSETS, group.name, f"{len(places)} partitions, at their beginning")

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from schemas.registry import SchemaRegistry
-from streams import compose
+from streams import wiring
 from streams.settings import Settings
 
 
 @contextmanager
 def open_registry(settings: Settings) -> Iterator[SchemaRegistry]:
-    registry = compose.registry(settings)
+    registry = wiring.registry(settings)
     try:
         yield registry
     finally:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from schemas.errors import Conflict
 from schemas.registry import SchemaRegistry
-from streams.log.changes import Change, Kind
+from streams.log.changes import Change, ChangeKind
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def plan(registry: SchemaRegistry, wanted: Mapping[str, str]) -> list[Change]:
     missing = _missing(registry, wanted)
     refused = _each(missing, lambda subject: registry.check(subject, wanted[subject]))
     return [
-        Change(Kind.WARNING, subject, f"not compatible with its versions: {'; '.join(refused[subject])}")
+        Change(ChangeKind.WARNING, subject, f"not compatible with its versions: {'; '.join(refused[subject])}")
         if refused[subject]
         else _change(subject)
         for subject in missing
@@ -53,7 +53,7 @@ def _missing(registry: SchemaRegistry, wanted: Mapping[str, str]) -> list[str]:
 
 
 def _change(subject: str) -> Change:
-    return Change(Kind.REGISTER_SCHEMA, subject, COMPATIBILITY)
+    return Change(ChangeKind.REGISTER_SCHEMA, subject, COMPATIBILITY)
 
 
 def _each(subjects: Sequence[str], ask: Callable[[str], T]) -> dict[str, T]:

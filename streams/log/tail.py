@@ -16,9 +16,9 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Messa
 
 from schemas.codec import Codec
 from schemas.errors import UndecodableRecord
+from streams.client.outcomes import end_offsets
 from streams.log import kafka
 from streams.log.open_registry import open_registry
-from streams.log.wait import end_offsets
 from streams.settings import Settings
 
 Headers: TypeAlias = list[tuple[str, bytes | str | None]]

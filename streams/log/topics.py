@@ -19,7 +19,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from schemas.contract import AnyContract
 from schemas.topics import DAY_MS, Topic, declared
 from streams.log import group_offsets, kafka, subjects
-from streams.log.changes import Change, Kind
+from streams.log.changes import Change, ChangeKind
 from streams.log.open_registry import open_registry
 from streams.settings import Settings
 
@@ -73,9 +73,11 @@ def _apply_topics(
 ) -> list[Change]:
     changes = of_topics(topics, there)
     by_name = {topic.name: topic for topic in topics}
-    _create(admin, [by_name[c.target] for c in changes if c.kind is Kind.CREATE_TOPIC], settings.replication_factor)
-    _extend(admin, [by_name[c.target] for c in changes if c.kind is Kind.ADD_PARTITIONS])
-    _alter(admin, [by_name[c.target] for c in changes if c.kind is Kind.ALTER_CONFIG])
+    _create(
+        admin, [by_name[c.target] for c in changes if c.kind is ChangeKind.CREATE_TOPIC], settings.replication_factor
+    )
+    _extend(admin, [by_name[c.target] for c in changes if c.kind is ChangeKind.ADD_PARTITIONS])
+    _alter(admin, [by_name[c.target] for c in changes if c.kind is ChangeKind.ALTER_CONFIG])
     return changes + _retention_warning(admin, topics)
 
 
@@ -104,7 +106,9 @@ def of_topics(topics: Iterable[Topic], there: dict[str, BrokerTopic]) -> list[Ch
         seen = there.get(topic.name)
         if seen is None:
             retention = f"{topic.retention_ms // DAY_MS} d{', compacted' * topic.compacted}"
-            changes.append(Change(Kind.CREATE_TOPIC, topic.name, f"{topic.partitions} partitions, kept {retention}"))
+            changes.append(
+                Change(ChangeKind.CREATE_TOPIC, topic.name, f"{topic.partitions} partitions, kept {retention}")
+            )
         else:
             changes += _differences(topic, seen)
     return changes
@@ -115,12 +119,12 @@ def _differences(topic: Topic, seen: BrokerTopic) -> list[Change]:
     wrong = {key: value for key, value in topic.config().items() if not _same(seen.config.get(key), value)}
     if wrong:
         told = ", ".join(f"{key} {seen.config.get(key)} → {value}" for key, value in sorted(wrong.items()))
-        changes.append(Change(Kind.ALTER_CONFIG, topic.name, told))
+        changes.append(Change(ChangeKind.ALTER_CONFIG, topic.name, told))
     if seen.partitions < topic.partitions:
-        changes.append(Change(Kind.ADD_PARTITIONS, topic.name, f"{seen.partitions} → {topic.partitions}"))
+        changes.append(Change(ChangeKind.ADD_PARTITIONS, topic.name, f"{seen.partitions} → {topic.partitions}"))
     if seen.partitions > topic.partitions:
         detail = f"has {seen.partitions} partitions, {topic.partitions} are declared: partitions can't be removed"
-        changes.append(Change(Kind.WARNING, topic.name, detail))
+        changes.append(Change(ChangeKind.WARNING, topic.name, detail))
     return changes
 
 
@@ -172,7 +176,7 @@ def _retention_warning(admin: AdminClient, topics: Iterable[Topic]) -> list[Chan
         return []
     return [
         Change(
-            Kind.WARNING,
+            ChangeKind.WARNING,
             "offsets.retention.minutes",
             f"the broker forgets the offsets of an idle group after {minutes // 1440} d, requests are kept "
             f"{longest // 1440} d: set it to {longest} or more",

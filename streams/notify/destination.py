@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from connectors.callbacks.breaker import Breaker
 from connectors.callbacks.outcome import Try, Verdict
-from streams.notify.owed import Owed
+from streams.notify.pending_delivery import PendingDelivery
 
 
 @dataclass(slots=True)
@@ -15,7 +15,7 @@ class Destination:
     """`active`: coroutines that work off the queue now."""
 
     breaker: Breaker
-    queue: deque[Owed] = field(default_factory=deque)
+    queue: deque[PendingDelivery] = field(default_factory=deque)
     active: int = 0
 
     def judge(self, made: Try) -> None:

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Sequence
 
 from schemas.errors import StartupError
-from streams.health.pulse import ended
-from streams.notify.courier import Courier
-from streams.notify.owed import Owed
+from streams.health.loop_health import thread_died
+from streams.notify.dispatcher import DeliveryDispatcher
+from streams.notify.health import NotifierHealth
+from streams.notify.pending_delivery import PendingDelivery
 from streams.notify.service import deliver_until, loop_factory
-from streams.notify.vitals import Vitals
 from streams.settings import Settings
 
 #: What was handed over needs no asking; this finds retries that are due and what others left behind.
@@ -25,10 +25,10 @@ class InlineNotifier:
         self._settings = settings
         self._stop = threading.Event()
         self._ready = threading.Event()
-        self._courier: Courier | None = None
+        self._courier: DeliveryDispatcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="notify")
-        self.vitals = Vitals(settings)
+        self.vitals = NotifierHealth(settings)
 
     def start(self) -> None:
         """Raises StartupError when the thread could not begin."""
@@ -40,7 +40,7 @@ class InlineNotifier:
     @property
     def dead(self) -> str | None:
         """Whether its thread has ended though nobody told it to."""
-        return ended(self._thread, self._stop, "callback loop")
+        return thread_died(self._thread, self._stop, "callback loop")
 
     def stop(self) -> None:
         """Finish what is under way."""
@@ -51,7 +51,7 @@ class InlineNotifier:
     def taker(self) -> bytes | None:
         return self._courier.taker if self._courier is not None and self._thread.is_alive() else None
 
-    def hand(self, owed: Sequence[Owed]) -> None:
+    def hand(self, owed: Sequence[PendingDelivery]) -> None:
         if owed and self._loop is not None and self._courier is not None:
             self._loop.call_soon_threadsafe(self._courier.accept, owed)
 
@@ -66,6 +66,6 @@ class InlineNotifier:
         finally:
             self._ready.set()
 
-    def _started(self, courier: Courier) -> None:
+    def _started(self, courier: DeliveryDispatcher) -> None:
         self._loop, self._courier = asyncio.get_running_loop(), courier
         self._ready.set()

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.guard import AllowRules
-from streams import compose, logs
-from streams.health.pulse import watched
-from streams.health.report import Health, judge
-from streams.notify.courier import Courier
-from streams.notify.vitals import Vitals
+from streams import logs, wiring
+from streams.health.loop_health import tracked
+from streams.health.report import Health, evaluate
+from streams.notify.dispatcher import DeliveryDispatcher
+from streams.notify.health import NotifierHealth
 from streams.settings import Settings
 
 log = logs.get("notify")
@@ -25,20 +25,20 @@ POLL_S = 0.05
 class Notifier:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._vitals = Vitals(settings)
-        self._database = compose.database_reach(settings)
+        self._vitals = NotifierHealth(settings)
+        self._database = wiring.database_probe(settings)
 
     def health(self, *, ask: bool = True) -> Health:
         """Ready while its lease in the database is alive, and the database answers."""
         vitals = self._vitals
         missing = [vitals.missing, self._database.fault() if ask else None]
-        return judge(vitals.pulses, time.monotonic(), missing=missing, details=vitals.details)
+        return evaluate(vitals.pulses, time.monotonic(), missing=missing, details=vitals.details)
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set; then finish what is under way."""
-        from streams.sink.tuning import tune
+        from streams.sink.process import tune_gc
 
-        tune()
+        tune_gc()
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(deliver_until(self._settings, stop, POLL_S, self._vitals))
 
@@ -47,8 +47,8 @@ async def deliver_until(
     settings: Settings,
     stop: threading.Event,
     poll_s: float,
-    vitals: Vitals,
-    started: Callable[[Courier], None] = lambda _: None,
+    vitals: NotifierHealth,
+    started: Callable[[DeliveryDispatcher], None] = lambda _: None,
 ) -> None:
     """Run a courier on this loop until `stop` is set; `started` is told of it before it takes anything."""
     ended = asyncio.Event()
@@ -58,10 +58,10 @@ async def deliver_until(
     )
     watcher.start()
     beat = asyncio.create_task(vitals.beat())
-    store = watched(compose.delivery_store(settings), vitals.store, "Postgres")
+    store = tracked(wiring.delivery_store(settings), vitals.store, "Postgres")
     try:
         async with deliverer(settings) as made:
-            courier = Courier(made, store, per_destination=settings.callback_connections, poll_s=poll_s)
+            courier = DeliveryDispatcher(made, store, per_destination=settings.callback_connections, poll_s=poll_s)
             vitals.courier = courier
             started(courier)
             log.info("notify_started")

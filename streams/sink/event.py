@@ -22,7 +22,7 @@ class Phase(IntEnum):
     NOTED = -1  # kept in history, moves nothing
 
 
-class Ending(NamedTuple):
+class TerminalResult(NamedTuple):
     """A candidate outcome. `output` and `refs` are encoded for the store, `value` is the Result as `outcomes.*` gets it."""
 
     state: State
@@ -41,7 +41,7 @@ class Ending(NamedTuple):
 
 
 #: The header of a request that was not decoded yet, because its result will most likely bring the same header.
-SEALED: Mapping[str, Any] = {}
+UNDECODED: Mapping[str, Any] = {}
 
 
 class Event(NamedTuple):
@@ -61,12 +61,12 @@ class Event(NamedTuple):
     request_place: Place | None = None
     owner: str | None = None
     retry_in_ms: int | None = None
-    ending: Ending | None = None
+    ending: TerminalResult | None = None
     leased: bool = False  # of a request: it is to be claimed by lease
 
     @property
     def sealed(self) -> bool:
-        return self.header is SEALED
+        return self.header is UNDECODED
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -40,7 +40,7 @@ class RunFold:
 
 
 @dataclass(slots=True)
-class Told:
+class HistoryEntry:
     """One line of history. `kind` is the event's own unless the batch itself has superseded it."""
 
     event: Event
@@ -54,7 +54,7 @@ class JobFold:
 
     first: Event
     runs: dict[int, RunFold] = field(default_factory=dict)
-    told: list[Told] = field(default_factory=list)
+    told: list[HistoryEntry] = field(default_factory=list)
 
 
 def fold(events: Iterable[Event]) -> tuple[list[JobFold], list[Event]]:
@@ -75,10 +75,10 @@ def fold(events: Iterable[Event]) -> tuple[list[JobFold], list[Event]]:
 
 def _add(job: JobFold, event: Event) -> None:
     if event.phase is Phase.NOTED:
-        job.told.append(Told(event, event.kind, Role.NOTED))
+        job.told.append(HistoryEntry(event, event.kind, Role.NOTED))
     else:
         kind, role = _move(job, event)
-        job.told.append(Told(event, kind, role))
+        job.told.append(HistoryEntry(event, kind, role))
 
 
 def _other_input(job: JobFold, event: Event) -> bool:

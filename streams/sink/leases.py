@@ -14,9 +14,9 @@ from connectors.store import SinkStore
 from schemas.errors import Unreachable
 from schemas.states import State
 from streams import logs
+from streams.sink.decode import EventDecoder
 from streams.sink.event import Event, Phase
 from streams.sink.fold import SUPERSEDED
-from streams.sink.read import EventReader
 from streams.sink.writer import PAUSES, Stopped
 
 log = logs.get("sink")
@@ -25,7 +25,7 @@ log = logs.get("sink")
 class LeaseFence:
     """Raises Stopped when told to stop while the store does not answer."""
 
-    def __init__(self, store: SinkStore, reader: EventReader, stop: threading.Event) -> None:
+    def __init__(self, store: SinkStore, reader: EventDecoder, stop: threading.Event) -> None:
         self._store = store
         self._reader = reader
         self._stop = stop

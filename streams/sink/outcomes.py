@@ -17,7 +17,7 @@ log = logs.get("sink")
 Key = tuple[bytes, int]
 
 
-class Outcome(NamedTuple):
+class OutcomeRecord(NamedTuple):
     """A winner: keyed `job:run`, its value the winning Result's bytes as they came."""
 
     topic: str
@@ -41,7 +41,7 @@ class OutcomePublisher:
         self._producer = producer
         self._batches: deque[_Batch] = deque()
 
-    def publish(self, outcomes: Iterable[Outcome], upto: dict[Key, int]) -> None:
+    def publish(self, outcomes: Iterable[OutcomeRecord], upto: dict[Key, int]) -> None:
         """Queue a batch's outcomes. Once they and all before them are confirmed, `poll` tells of `upto`."""
         batch = _Batch(upto)
         self._batches.append(batch)
@@ -66,7 +66,7 @@ class OutcomePublisher:
     def outstanding(self) -> int:
         return len(self._batches)
 
-    def _produce(self, batch: _Batch, outcome: Outcome) -> None:
+    def _produce(self, batch: _Batch, outcome: OutcomeRecord) -> None:
         def report(error: KafkaError | None, _: Message) -> None:
             if error is None:
                 batch.left -= 1

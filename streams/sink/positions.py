@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from connectors.store import Claimed, OffsetRow
+from connectors.store import ClaimedOffsets, OffsetRow
 
 Key = tuple[bytes, int]
 
@@ -42,7 +42,7 @@ class Positions:
     def items(self) -> Iterable[tuple[Key, Position]]:
         return self._by_key.items()
 
-    def own(self, key: Key, topic: str, claimed: Claimed, publishes: bool) -> Position:
+    def own(self, key: Key, topic: str, claimed: ClaimedOffsets, publishes: bool) -> Position:
         """Begin where the last owner left off: at what was published, so that the rest is published again."""
         published = claimed.published if publishes else claimed.next_offset
         made = Position(topic, claimed.epoch, claimed.next_offset, published, publishes, published, claimed.published)

@@ -12,12 +12,12 @@ from connectors.store import ProgressRow, SinkStore
 from schemas.codec import Codec
 from schemas.errors import SluiceError, UndecodableRecord
 from schemas.records import Progress
-from streams import compose, logs
-from streams.health.pulse import Pulse, ended, watched
+from streams import logs, wiring
+from streams.health.loop_health import LoopHealth, thread_died, tracked
 from streams.log import kafka
 from streams.settings import Settings
-from streams.sink.read import job_bytes
-from streams.sink.typed import POISON, check, kinds_of
+from streams.sink.decode import job_bytes
+from streams.sink.validate import POISON, check, kinds_of
 
 log = logs.get("progress")
 
@@ -29,16 +29,16 @@ TURN_S = 0.2
 _KINDS = kinds_of(Progress)
 
 
-class ProgressMarker:
+class ProgressWriter:
     """Start and stop it; it looks after itself."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._codec: Codec = compose.codec(settings)
+        self._codec: Codec = wiring.codec(settings)
         self._stop = threading.Event()
         self._latest: dict[tuple[bytes, int], tuple[float, ProgressRow]] = {}
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-        self.pulse = Pulse("progress loop", settings.health_patience_s)
+        self.pulse = LoopHealth("progress loop", settings.health_patience_s)
 
     def start(self) -> None:
         self._thread.start()
@@ -46,7 +46,7 @@ class ProgressMarker:
     @property
     def dead(self) -> str | None:
         """Whether its thread has ended though nobody told it to."""
-        return ended(self._thread, self._stop, self.pulse.loop)
+        return thread_died(self._thread, self._stop, self.pulse.loop)
 
     def stop(self) -> None:
         self._stop.set()
@@ -54,8 +54,8 @@ class ProgressMarker:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            plain = compose.sink_store(self._settings, application="sluice progress")
-            store = watched(plain, self.pulse, "Postgres")
+            plain = wiring.sink_store(self._settings, application="sluice progress")
+            store = tracked(plain, self.pulse, "Postgres")
             # Only what is said from now on matters: old signs of life say nothing.
             consumer = kafka.consumer(
                 self._settings, f"{self._settings.topic_prefix}sink-progress", **{"auto.offset.reset": "latest"}

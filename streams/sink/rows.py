@@ -12,8 +12,8 @@ from connectors.store import HistoryRow, LeaseRow, RunRow
 from schemas.plain import to_plain
 from schemas.records import JobHeader
 from schemas.states import Mode, State
-from streams.notify.owed import Owed
-from streams.sink.event import Ending, Event, Phase
+from streams.notify.pending_delivery import PendingDelivery
+from streams.sink.event import Event, Phase, TerminalResult
 from streams.sink.fold import JobFold, RunFold
 from streams.sink.topic_table import TopicTable
 
@@ -160,7 +160,7 @@ def bare(event: Event) -> Event:
     if ending is not None:
         error = ending.error or {}
         told = {name: str(error[name])[:LONGEST_KEY] for name in ("code", "message") if error.get(name)}
-        ending = Ending(ending.state, told or None)
+        ending = TerminalResult(ending.state, told or None)
     return event._replace(header=header, ending=ending, owner=None)
 
 
@@ -190,7 +190,7 @@ def _labels(labels: dict[str, str] | None) -> bytes | None:
     return jsonb(labels) if labels else None
 
 
-def owed_by(job: JobFold, end: Event, decided_at: datetime) -> Owed | None:
+def owed_by(job: JobFold, end: Event, decided_at: datetime) -> PendingDelivery | None:
     """What is to be told of an outcome that was just stored; None when it is told to nobody, or when only the store knows
     to whom (then it is claimed from there)."""
     destination = callback_of(job, end)
@@ -205,7 +205,7 @@ def owed_by(job: JobFold, end: Event, decided_at: datetime) -> Owed | None:
         "output_refs": end.ending.plain_refs,
         "decided_at": decided_at,
     }
-    return Owed(delivery_id(end.job_id, end.run), destination, row)
+    return PendingDelivery(delivery_id(end.job_id, end.run), destination, row)
 
 
 _TOLD = ("job_id", "run", "attempt", "processor", "tenant", "external_id", "case_id", "upload_id", "batch_id")

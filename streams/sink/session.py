@@ -19,22 +19,22 @@ from connectors.store import Place, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError, UndecodableRecord
 from schemas.records import ErrorInfo
 from streams import logs
+from streams.engine_results import EngineResults
 from streams.log import kafka
-from streams.notify.owed import Owed
+from streams.notify.pending_delivery import PendingDelivery
 from streams.settings import Settings
+from streams.sink.batching import EventBatches
 from streams.sink.dead_letters import DeadLetters
+from streams.sink.decode import EventDecoder
 from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold
-from streams.sink.held import HeldRequests
-from streams.sink.intake import Intake
 from streams.sink.leases import LeaseFence
-from streams.sink.outcomes import Outcome, OutcomePublisher
+from streams.sink.outcomes import OutcomePublisher, OutcomeRecord
 from streams.sink.positions import Key, Positions
-from streams.sink.read import EventReader
+from streams.sink.request_buffer import RequestBuffer
 from streams.sink.rows import owed_by
-from streams.sink.topic_table import Part, TopicTable
-from streams.sink.writer import Stopped, Writer
-from streams.verdicts import Verdicts
+from streams.sink.topic_table import TopicRole, TopicTable
+from streams.sink.writer import BatchWriter, Stopped
 
 log = logs.get("sink")
 
@@ -44,7 +44,7 @@ IDLE_S = 0.1
 MIRROR_S = 1.0
 
 
-class Handover(Protocol):
+class DeliveryHandoff(Protocol):
     """Who takes deliveries right after the commit. What nobody takes is claimed from the store."""
 
     @property
@@ -52,17 +52,17 @@ class Handover(Protocol):
         """Whose deliveries the next batch's will be; None: nobody's yet."""
         ...
 
-    def hand(self, owed: Sequence[Owed]) -> None:
+    def hand(self, owed: Sequence[PendingDelivery]) -> None:
         """Stored under `taker` just now."""
         ...
 
 
-class NoHandover:
+class NoHandoff:
     """Where notify is a service of its own."""
 
     taker: bytes | None = None
 
-    def hand(self, owed: Sequence[Owed]) -> None:
+    def hand(self, owed: Sequence[PendingDelivery]) -> None:
         return None
 
 
@@ -73,11 +73,11 @@ class Session:
         self,
         settings: Settings,
         store: SinkStore,
-        reader: EventReader,
+        reader: EventDecoder,
         outcomes: OutcomePublisher,
         dead_letters: DeadLetters,
-        verdicts: Verdicts,
-        handover: Handover,
+        verdicts: EngineResults,
+        handover: DeliveryHandoff,
         stop: Flag,
     ) -> None:
         self._names = settings.topics
@@ -88,10 +88,10 @@ class Session:
         self._dead_letters = dead_letters
         self._verdicts = verdicts
         self._handover = handover
-        self._writer = Writer(store, dead_letters, stop)
-        self._held = HeldRequests()
+        self._writer = BatchWriter(store, dead_letters, stop)
+        self._held = RequestBuffer()
         self._fence = LeaseFence(store, reader, stop)
-        self._intake = Intake(reader, self._held, dead_letters, stop)
+        self._intake = EventBatches(reader, self._held, dead_letters, stop)
         self._positions = Positions(self._group)
         self._consumer: Consumer = kafka.consumer(
             # Offsets come from the store. Where the log no longer has them, its beginning is what is left.
@@ -219,14 +219,14 @@ class Session:
             (outcome for _, end in won if (outcome := self._outcome(end)) is not None), self._positions.read_offsets()
         )
 
-    def _outcome(self, end: Event) -> Outcome | None:
+    def _outcome(self, end: Event) -> OutcomeRecord | None:
         topic = self._reader.table.topics[end.message.topic() or ""]
         assert end.ending is not None
         value = end.ending.value or self._verdict(end)
         if value is None:
             return None
         key = f"{end.header['job_id']}:{end.run}".encode()
-        return Outcome(self._names.outcomes(topic.processor or end.header["processor"]), key, value)
+        return OutcomeRecord(self._names.outcomes(topic.processor or end.header["processor"]), key, value)
 
     def _verdict(self, end: Event) -> bytes | None:
         """The Result of a job whose own could not be used; None where nobody could read it (an unknown processor's)."""
@@ -308,7 +308,7 @@ class Session:
             return
         starts = []
         for key, name in keys.items():
-            publishes = topics[name].part in (Part.RESULTS, Part.DEAD_LETTERS)
+            publishes = topics[name].part in (TopicRole.RESULTS, TopicRole.DEAD_LETTERS)
             position = self._positions.own(key, name, claimed[key], publishes)
             starts.append(TopicPartition(name, key[1], position.read))
         consumer.incremental_assign(starts)

@@ -10,24 +10,24 @@ from confluent_kafka import Producer
 
 from connectors.store import Fenced, SinkStore
 from schemas.errors import Unreachable
-from streams import compose, logs
-from streams.health.asked import faults
-from streams.health.pulse import Pulse, watched
-from streams.health.report import Health, judge, without_share
+from streams import logs, wiring
+from streams.engine_results import EngineResults
+from streams.health.cached_probe import faults
+from streams.health.loop_health import LoopHealth, tracked
+from streams.health.report import Health, evaluate, without_share
 from streams.log import kafka
-from streams.log.reach import reach
+from streams.log.probe import kafka_probe
 from streams.notify.inline import InlineNotifier
 from streams.settings import Settings
-from streams.sink.control import ControlKeeper
+from streams.sink.commands import CommandWriter
 from streams.sink.dead_letters import DeadLetters
+from streams.sink.decode import EventDecoder
 from streams.sink.outcomes import OutcomePublisher
-from streams.sink.progress import ProgressMarker
-from streams.sink.read import EventReader
-from streams.sink.session import Handover, NoHandover, Session
+from streams.sink.process import tune_gc
+from streams.sink.progress import ProgressWriter
+from streams.sink.session import DeliveryHandoff, NoHandoff, Session
 from streams.sink.topic_table import TopicTable, read_topics
-from streams.sink.tuning import tune
 from streams.sink.writer import Stopped
-from streams.verdicts import Verdicts
 
 log = logs.get("sink")
 
@@ -43,12 +43,12 @@ class Sink:
         self._notifier = InlineNotifier(settings) if notify else None
         self._admin = kafka.admin(settings)
         self._producer = kafka.producer(settings)
-        self._progress = ProgressMarker(settings)
-        self._control = ControlKeeper(settings)
+        self._progress = ProgressWriter(settings)
+        self._control = CommandWriter(settings)
         self._session: Session | None = None
         self._joined_at: float | None = None
-        self._pulse = Pulse("sink's loop", settings.health_patience_s)
-        self._needs = (reach(settings), compose.database_reach(settings))
+        self._pulse = LoopHealth("sink's loop", settings.health_patience_s)
+        self._needs = (kafka_probe(settings), wiring.database_probe(settings))
 
     def health(self, *, ask: bool = True) -> Health:
         """Ready when it has its partitions, or stands by for those of others; Kafka and Postgres answer."""
@@ -57,7 +57,7 @@ class Sink:
         joined_s = None if session is None or joined_at is None else now - joined_at
         share = without_share("the sink", partitions, joined_s)
         notifier, vitals = self._notifier, None if self._notifier is None else self._notifier.vitals
-        return judge(
+        return evaluate(
             [self._pulse, self._progress.pulse, self._control.pulse, *(() if vitals is None else vitals.pulses)],
             now,
             dead=[self._progress.dead, self._control.dead, None if notifier is None else notifier.dead],
@@ -75,7 +75,7 @@ class Sink:
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; then everything read is stored, published and confirmed."""
-        tune()
+        tune_gc()
         self._progress.start()
         self._control.start()
         if self._notifier is not None:
@@ -91,7 +91,7 @@ class Sink:
 
     def _one_session(self, stop: threading.Event) -> None:
         self._pulse.beat()
-        store = watched(compose.sink_store(self._settings), self._pulse, "Postgres")
+        store = tracked(wiring.sink_store(self._settings), self._pulse, "Postgres")
         session: Session | None = None
         try:
             self._session = session = self._join(store, stop)
@@ -114,7 +114,7 @@ class Sink:
 
     def _join(self, store: SinkStore, stop: threading.Event) -> Session:
         table = read_topics(self._admin, self._settings.topics)
-        session = open_session(self._settings, store, self._producer, table, self._notifier or NoHandover(), stop)
+        session = open_session(self._settings, store, self._producer, table, self._notifier or NoHandoff(), stop)
         self._joined_at = time.monotonic()
         return session
 
@@ -133,19 +133,19 @@ def open_session(
     store: SinkStore,
     producer: Producer,
     table: TopicTable,
-    handover: Handover,
+    handover: DeliveryHandoff,
     stop: threading.Event,
 ) -> Session:
     """A session with all its parts, which joins the sink's group at its first step."""
     who = f"sink@{socket.gethostname()}"
-    codec = compose.codec(settings)
+    codec = wiring.codec(settings)
     session = Session(
         settings,
         store,
-        EventReader(codec, table),
+        EventDecoder(codec, table),
         OutcomePublisher(producer),
         DeadLetters(producer, settings.topics.dead_letters, who),
-        Verdicts(codec, settings.topics, who),
+        EngineResults(codec, settings.topics, who),
         handover,
         stop,
     )

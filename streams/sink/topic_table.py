@@ -23,7 +23,7 @@ from streams.log import kafka
 TIMEOUT_S = 15.0
 
 
-class Part(Enum):
+class TopicRole(Enum):
     """What a topic is to the sink."""
 
     REQUESTS = "requests"
@@ -37,7 +37,7 @@ class Part(Enum):
 @dataclass(frozen=True, slots=True)
 class SinkTopic:
     name: str
-    part: Part
+    part: TopicRole
     topic_id: bytes
     processor: str = ""
 
@@ -51,21 +51,21 @@ class TopicTable:
     @cached_property
     def may_lease(self) -> bool:
         """Whether any job may be claimed by lease; if not, nobody need look."""
-        return bool(self._processors(Part.LEASED_REQUESTS) | self._processors(Part.FOREIGN_REQUESTS))
+        return bool(self._processors(TopicRole.LEASED_REQUESTS) | self._processors(TopicRole.FOREIGN_REQUESTS))
 
     def leased(self, header: Mapping[str, Any]) -> bool:
         """Whether this job is claimed by lease: as its processor's contract says, or, if that is unknown here, its header."""
         processor = header["processor"]
-        if processor in self._processors(Part.LEASED_REQUESTS):
+        if processor in self._processors(TopicRole.LEASED_REQUESTS):
             return True
-        return processor in self._processors(Part.FOREIGN_REQUESTS) and header["custody"] == Custody.LEASE
+        return processor in self._processors(TopicRole.FOREIGN_REQUESTS) and header["custody"] == Custody.LEASE
 
     @cached_property
-    def _by_part(self) -> dict[Part, frozenset[str]]:
+    def _by_part(self) -> dict[TopicRole, frozenset[str]]:
         parts = {topic.part for topic in self.topics.values()}
         return {p: frozenset(t.processor for t in self.topics.values() if t.part is p) for p in parts}
 
-    def _processors(self, part: Part) -> frozenset[str]:
+    def _processors(self, part: TopicRole) -> frozenset[str]:
         return self._by_part.get(part, frozenset())
 
     def id_of(self, topic: str, told: str) -> bytes | None:
@@ -98,21 +98,21 @@ def read_topics(admin: AdminClient, names: TopicNames) -> TopicTable:
     )
 
 
-def part_of(topic: str, names: TopicNames, there: set[str]) -> Part | None:
+def part_of(topic: str, names: TopicNames, there: set[str]) -> TopicRole | None:
     """What `topic` is to the sink, given all topics of the broker; None if it does not concern it.
 
     A processor is unknown when neither its contract is installed here nor its results topic was ever declared.
     """
     if topic == names.dead_letters:
-        return Part.DEAD_LETTERS
+        return TopicRole.DEAD_LETTERS
     processor = names.processor_of(topic) if topic.startswith(names.prefix) else None
     if processor is None or topic == names.outcomes(processor):
         return None
     if topic == names.results(processor):
-        return Part.RESULTS
+        return TopicRole.RESULTS
     if processor in known_processors():
-        return Part.LEASED_REQUESTS if contract(processor).leased else Part.REQUESTS
-    return Part.FOREIGN_REQUESTS if names.results(processor) in there else Part.UNKNOWN_REQUESTS
+        return TopicRole.LEASED_REQUESTS if contract(processor).leased else TopicRole.REQUESTS
+    return TopicRole.FOREIGN_REQUESTS if names.results(processor) in there else TopicRole.UNKNOWN_REQUESTS
 
 
 def uuid_bytes(given: Any) -> bytes:

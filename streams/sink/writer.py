@@ -14,7 +14,7 @@ from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold
 from streams.sink.rows import bare, history_rows, lease_rows, run_rows
 from streams.sink.topic_table import TopicTable
-from streams.sink.typed import POISON
+from streams.sink.validate import POISON
 
 log = logs.get("sink")
 
@@ -30,7 +30,7 @@ class Stopped(Exception):
     """The sink was told to stop while the store did not answer: nothing more can be stored."""
 
 
-class Writer:
+class BatchWriter:
     """Writes through one store. Raises Fenced as the store does, and Stopped."""
 
     def __init__(self, store: SinkStore, dead_letters: DeadLetters, stop: threading.Event) -> None:

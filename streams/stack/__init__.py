@@ -8,6 +8,15 @@ from __future__ import annotations
 from streams.stack.events import EventKind, StackEvent
 from streams.stack.local_stack import PARTS, LocalStack
 from streams.stack.state import PartState, StackState
-from streams.stack.supervise import Service, Supervisor
+from streams.stack.supervise import ProcessSupervisor, ServiceSpec
 
-__all__ = ["PARTS", "EventKind", "LocalStack", "PartState", "Service", "StackEvent", "StackState", "Supervisor"]
+__all__ = [
+    "PARTS",
+    "EventKind",
+    "LocalStack",
+    "PartState",
+    "ProcessSupervisor",
+    "ServiceSpec",
+    "StackEvent",
+    "StackState",
+]

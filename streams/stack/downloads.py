@@ -33,7 +33,7 @@ _SILENCE_SECONDS = 10.0
 _REPORT_SECONDS = 0.2
 
 
-class Progress:
+class DownloadProgress:
     """Adds up bytes over threads and reports a few times a second, first and last always."""
 
     def __init__(self, part: str, total: int, report: Reporter) -> None:
@@ -114,13 +114,13 @@ class Cache:
     def _fetch_all(
         self, part: str, wanted: Sequence[tuple[Artifact, Path]], report: Reporter, check: Callable[[], None]
     ) -> None:
-        progress = Progress(part, sum(artifact.size for artifact, _ in wanted), report)
+        progress = DownloadProgress(part, sum(artifact.size for artifact, _ in wanted), report)
         progress.add(0)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for done in [pool.submit(self._fetch, artifact, place, progress, check) for artifact, place in wanted]:
                 done.result()
 
-    def _fetch(self, artifact: Artifact, place: Path, progress: Progress, check: Callable[[], None]) -> None:
+    def _fetch(self, artifact: Artifact, place: Path, progress: DownloadProgress, check: Callable[[], None]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         for left in reversed(range(_TRIES)):
             try:
@@ -135,7 +135,9 @@ class Cache:
                         next_step="Check the network (HTTPS_PROXY is honoured) and run it again: what is there is kept.",
                     ) from error
 
-    def _fetch_once(self, artifact: Artifact, place: Path, progress: Progress, check: Callable[[], None]) -> None:
+    def _fetch_once(
+        self, artifact: Artifact, place: Path, progress: DownloadProgress, check: Callable[[], None]
+    ) -> None:
         digest, got = hashlib.sha256(), 0
         fresh = place.with_name(f"{place.name}.part")
         address = f"{self._repository}/{artifact.path}"

@@ -15,9 +15,9 @@ from streams.stack import java
 from streams.stack.artifacts import KAFKA_VERSION, locked
 from streams.stack.downloads import Cache
 from streams.stack.events import EventKind
-from streams.stack.part import Home, Workshop
+from streams.stack.part import Home, StartContext
 from streams.stack.ports import HOST
-from streams.stack.supervise import Service
+from streams.stack.supervise import ServiceSpec
 
 CONTROLLER = "kafka-controller"
 
@@ -60,7 +60,7 @@ class Kafka:
     version = KAFKA_VERSION
     ports: Mapping[str, int] = {name: 9092, CONTROLLER: 9093}
 
-    def prepare(self, shop: Workshop) -> None:
+    def prepare(self, shop: StartContext) -> None:
         jars = shop.cache.jars(self.name, locked(self.name), shop.report, shop.check)
         folder = shop.home.data(self.name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ class Kafka:
             shop.report(EventKind.STARTING, self.name, "formatting the broker's storage")
             self._format(shop, jars, folder)
 
-    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> Service:
+    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> ServiceSpec:
         folder = home.data(self.name)
         address = f"{HOST}:{ports[self.name]}"
         settings = folder / "server.properties"
@@ -77,7 +77,7 @@ class Kafka:
         runtime = java.java(heap="1g", scratch=home.scratch, light=True)
         logging = (f"-Dlog4j2.configurationFile={_LOGGING}", f"-Dsluice.log={log}")
         jars = [cache.place(artifact) for artifact in locked(self.name)]
-        return Service(
+        return ServiceSpec(
             name=self.name,
             argv=(*runtime, *logging, "-cp", _class_path(jars), "kafka.Kafka", str(settings)),
             env=java.environment(),
@@ -88,7 +88,7 @@ class Kafka:
             facts={"version": self.version, "address": address},
         )
 
-    def _format(self, shop: Workshop, jars: tuple[Path, ...], folder: Path) -> None:
+    def _format(self, shop: StartContext, jars: tuple[Path, ...], folder: Path) -> None:
         """Once: the cluster id is drawn here and kept in the data from then on.
 
         In a folder of its own that takes its name when it is whole: the tool of an `up` that was killed may still be writing.

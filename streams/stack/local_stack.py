@@ -18,13 +18,13 @@ from streams.stack.downloads import MAVEN_CENTRAL, Cache
 from streams.stack.events import EventKind, Reporter, StackEvent
 from streams.stack.kafka import Kafka
 from streams.stack.lock import exclusive
-from streams.stack.part import Home, Part, Workshop
+from streams.stack.part import Home, Part, StartContext
 from streams.stack.postgres import Postgres
-from streams.stack.records import Record
+from streams.stack.process_records import ProcessRecord
 from streams.stack.registry import Registry
 from streams.stack.state import PartState, StackState
-from streams.stack.supervise import Service, Supervisor
-from streams.stack.together import Attempt, attempt
+from streams.stack.supervise import ProcessSupervisor, ServiceSpec
+from streams.stack.task_group import TaskGroup, attempt
 
 PARTS: Mapping[str, Part] = {part.name: part for part in (Kafka(), Registry(), Postgres())}
 # A port can be taken by another between our look and the part's own; then it is tried again with another port.
@@ -45,8 +45,8 @@ class LocalStack:
         """`home` is usually `<project>/.sluice`; `cache` is shared by all of a user's projects."""
         self._home = Home(home.absolute())
         self._cache = Cache(cache or user_cache_path("sluice"), repository)
-        self._ports = ports.PortBook(self._home.root / "ports.json")
-        self._supervisor = Supervisor(self._home.records)
+        self._ports = ports.PortAllocations(self._home.root / "ports.json")
+        self._supervisor = ProcessSupervisor(self._home.records)
 
     def up(self, parts: Sequence[str] = tuple(PARTS), on_event: OnEvent | None = None) -> StackState:
         """Start what does not run. On failure or Ctrl-C, what this call began is stopped again, nothing else."""
@@ -54,12 +54,12 @@ class LocalStack:
         report = Reporter(on_event)
         with self._exclusively(report) as work:
             self._home.make()
-            shop = Workshop(self._home, self._cache, report, work.check)
+            shop = StartContext(self._home, self._cache, report, work.check)
             self._all_or_nothing(work, {part.name: partial(self._ensure, part, shop) for part in wanted}, report)
             self._write_addresses()
         return self.status()
 
-    def run(self, services: Sequence[Service], on_event: OnEvent | None = None) -> StackState:
+    def run(self, services: Sequence[ServiceSpec], on_event: OnEvent | None = None) -> StackState:
         """Start sluice's own services that do not run yet, with the same promises as `up`."""
         report = Reporter(on_event)
         with self._exclusively(report) as work:
@@ -90,14 +90,14 @@ class LocalStack:
         return self._home.log(name)
 
     @contextmanager
-    def _exclusively(self, report: Reporter) -> Iterator[Attempt]:
+    def _exclusively(self, report: Reporter) -> Iterator[TaskGroup]:
         def waiting() -> None:
             report(EventKind.WAITING, "", "another sluice command is at work on this stack; waiting for it")
 
         with attempt() as work, exclusive(self._home.root / "lock", on_wait=waiting, check=work.check):
             yield work
 
-    def _all_or_nothing(self, work: Attempt, tasks: Mapping[str, Callable[[], bool]], report: Reporter) -> None:
+    def _all_or_nothing(self, work: TaskGroup, tasks: Mapping[str, Callable[[], bool]], report: Reporter) -> None:
         begun: list[str] = []
 
         def noted(name: str, task: Callable[[], bool]) -> None:
@@ -108,10 +108,10 @@ class LocalStack:
             work.run([partial(noted, name, task) for name, task in tasks.items()])
             work.check()
         except BaseException:
-            self._stop(begun, report, Attempt())
+            self._stop(begun, report, TaskGroup())
             raise
 
-    def _ensure(self, part: Part, shop: Workshop) -> bool:
+    def _ensure(self, part: Part, shop: StartContext) -> bool:
         """True when this call started the part."""
         if self._reused(part, shop):
             return False
@@ -128,20 +128,20 @@ class LocalStack:
                     raise
         return False
 
-    def _serve(self, service: Service, report: Reporter, work: Attempt) -> bool:
+    def _serve(self, service: ServiceSpec, report: Reporter, work: TaskGroup) -> bool:
         if self._supervisor.running(service.name) is not None and self._answers(service, report, work.check):
             return False
         self._note_death(service.name, report)
         self._start(service, report, work.check)
         return True
 
-    def _start(self, service: Service, report: Reporter, check: Callable[[], None]) -> None:
+    def _start(self, service: ServiceSpec, report: Reporter, check: Callable[[], None]) -> None:
         report(EventKind.STARTING, service.name, f"starting {service.name}")
         record = self._supervisor.start(service, check)
         where = f" at {_shown(record)}" if "address" in record.facts else ""
         report(EventKind.READY, service.name, f"{service.name} is ready{where}")
 
-    def _reused(self, part: Part, shop: Workshop) -> bool:
+    def _reused(self, part: Part, shop: StartContext) -> bool:
         given = {name: port for name, port in self._ports.recorded().items() if name in part.ports}
         if self._supervisor.running(part.name) is not None and given.keys() == part.ports.keys():
             service = part.service(self._home, given, self._cache)
@@ -150,7 +150,7 @@ class LocalStack:
         self._note_death(part.name, shop.report)
         return False
 
-    def _answers(self, service: Service, report: Reporter, check: Callable[[], None]) -> bool:
+    def _answers(self, service: ServiceSpec, report: Reporter, check: Callable[[], None]) -> bool:
         if not self._supervisor.answers(service, _ANSWER_SECONDS, check):
             if self._supervisor.running(service.name) is not None:
                 report(EventKind.RECOVERED, service.name, f"{service.name} runs but does not answer; starting it again")
@@ -173,7 +173,7 @@ class LocalStack:
                 report(EventKind.PORT, part.name, f"port {expected} is in use; {name} gets {port}")
         return given
 
-    def _stop(self, names: Sequence[str], report: Reporter, work: Attempt) -> list[str]:
+    def _stop(self, names: Sequence[str], report: Reporter, work: TaskGroup) -> list[str]:
         stopped: list[str] = []
 
         def stop(name: str) -> None:
@@ -221,6 +221,6 @@ def _part(name: str) -> Part:
         raise UsageError(f"The stack has no part {name!r}.", next_step=f"It has {', '.join(PARTS)}.") from None
 
 
-def _shown(record: Record) -> str:
+def _shown(record: ProcessRecord) -> str:
     """The address without what stands before an @: a password has no place in a message."""
     return record.facts["address"].rpartition("@")[2]

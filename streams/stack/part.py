@@ -15,7 +15,7 @@ from typing import Protocol
 from schemas.errors import StartupError
 from streams.stack.downloads import Cache
 from streams.stack.events import Reporter
-from streams.stack.supervise import Service
+from streams.stack.supervise import ServiceSpec
 
 _PAUSE = 0.02
 
@@ -47,7 +47,7 @@ class Home:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class StartContext:
     """What a part may use while it prepares and starts."""
 
     home: Home
@@ -102,10 +102,10 @@ class Part(Protocol):
         """Usual ports by name; the one named like the part is the one clients use."""
         ...
 
-    def prepare(self, shop: Workshop) -> None:
+    def prepare(self, shop: StartContext) -> None:
         """Everything that comes before the first start: downloads, formatting. Harmless when already done."""
         ...
 
-    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> Service:
+    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> ServiceSpec:
         """How to run it on these ports."""
         ...

@@ -38,7 +38,7 @@ def candidates(usual: int) -> Iterator[int]:
     yield from range(usual + 10_001, usual + 10_200)
 
 
-class PortBook:
+class PortAllocations:
     """Ports by name, kept in a file. Names asked for together never get the same port."""
 
     def __init__(self, path: Path) -> None:

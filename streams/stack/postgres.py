@@ -25,9 +25,9 @@ from schemas.errors import StartupError
 from streams.stack import process
 from streams.stack.downloads import Cache
 from streams.stack.events import EventKind
-from streams.stack.part import Home, Workshop
+from streams.stack.part import Home, StartContext
 from streams.stack.ports import HOST
-from streams.stack.supervise import Service
+from streams.stack.supervise import ServiceSpec
 
 ROLE = "sluice"
 DATABASE = "sluice"
@@ -55,7 +55,7 @@ class Postgres:
     version = "18"
     ports: Mapping[str, int] = {name: 5432}
 
-    def prepare(self, shop: Workshop) -> None:
+    def prepare(self, shop: StartContext) -> None:
         folder = shop.home.data(self.name)
         folder.mkdir(parents=True, exist_ok=True)
         if _service_user() is not None:
@@ -65,13 +65,13 @@ class Postgres:
             _create_cluster(shop, folder)
         _wait_for_old_backends(shop, folder / "data")
 
-    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> Service:
+    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> ServiceSpec:
         data = home.data(self.name) / "data"
         port = ports[self.name]
         password = (home.data(self.name) / "password").read_text().strip()
         settings = {**SETTINGS, "listen_addresses": HOST, "port": str(port), "unix_socket_directories": ""}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return Service(
+        return ServiceSpec(
             name=self.name,
             argv=(str(_binary("postgres")), "-D", _as_seen_from_inside(data), *options),
             env=_environment(),
@@ -88,7 +88,7 @@ class Postgres:
         )
 
 
-def _create_cluster(shop: Workshop, folder: Path) -> None:
+def _create_cluster(shop: StartContext, folder: Path) -> None:
     """Beside its place, renamed when whole: a start killed half way leaves nothing that looks finished."""
     fresh = folder / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -121,7 +121,7 @@ def _accepts(data: Path) -> bool:
     return len(lines) >= 8 and lines[7].strip() == "ready"
 
 
-def _wait_for_old_backends(shop: Workshop, data: Path) -> None:
+def _wait_for_old_backends(shop: StartContext, data: Path) -> None:
     """After a kill -9 of the postmaster its backends end by themselves; a new one must not start beside them."""
     patience = time.monotonic() + _BACKENDS_SECONDS
     while left := process.working_in(data):
@@ -156,7 +156,7 @@ def _as_seen_from_inside(folder: Path) -> str:
     return str(folder) if _service_user() is None else "/proc/self/cwd"
 
 
-def _let_pass(shop: Workshop, *ends: Path) -> None:
+def _let_pass(shop: StartContext, *ends: Path) -> None:
     closed = {above for end in ends for above in end.resolve().parents if not above.stat().st_mode & stat.S_IXOTH}
     for folder in sorted(closed):
         folder.chmod(folder.stat().st_mode | stat.S_IXOTH)

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from streams.stack import java
 from streams.stack.artifacts import REGISTRY_VERSION, locked
 from streams.stack.downloads import Cache
-from streams.stack.part import Home, Workshop
+from streams.stack.part import Home, StartContext
 from streams.stack.ports import HOST
-from streams.stack.supervise import Service
+from streams.stack.supervise import ServiceSpec
 
 API = "/apis/ccompat/v7"
 _PROBE_SECONDS = 2.0
@@ -25,16 +25,16 @@ class Registry:
     version = REGISTRY_VERSION
     ports: Mapping[str, int] = {name: 8081}
 
-    def prepare(self, shop: Workshop) -> None:
+    def prepare(self, shop: StartContext) -> None:
         shop.cache.unpacked(self.name, locked(self.name)[0], shop.report, shop.check)
         shop.home.data(self.name).mkdir(parents=True, exist_ok=True)
 
-    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> Service:
+    def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> ServiceSpec:
         port = ports[self.name]
         address = f"http://{HOST}:{port}{API}"
         program = cache.folder_of(locked(self.name)[0]) / "quarkus-run.jar"
         runtime = java.java(heap="384m", scratch=home.scratch, light=True)
-        return Service(
+        return ServiceSpec(
             name=self.name,
             argv=(*runtime, "-jar", str(program)),
             env=java.environment() | self._settings(home, port),

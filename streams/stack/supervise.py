@@ -21,7 +21,7 @@ from pathlib import Path
 from schemas.errors import StartupError
 from streams.stack import logfile, ports, process
 from streams.stack.process import ProcessId
-from streams.stack.records import Record, RecordShelf
+from streams.stack.process_records import ProcessRecord, ProcessRecords
 
 _PAUSE = 0.05
 _AFTER_KILL_SECONDS = 10.0
@@ -39,7 +39,7 @@ def _let_go() -> None:
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceSpec:
     """What to run, and how to tell that it is ready."""
 
     name: str
@@ -65,26 +65,26 @@ def never() -> None:
     """The check of a caller that never gives up."""
 
 
-class Supervisor:
+class ProcessSupervisor:
     """Starts and stops services whose records live in one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._shelf = RecordShelf(folder)
+        self._shelf = ProcessRecords(folder)
         self._mark_prefix = f"SLUICE_SERVICE={folder.resolve()}#"
 
     def names(self) -> list[str]:
         """Everything that has a record, alive or not, in the order it was started."""
         return [record.name for record in self._shelf.all()]
 
-    def record(self, name: str) -> Record | None:
+    def record(self, name: str) -> ProcessRecord | None:
         """The last record of the service; its process may be gone (see `running`)."""
         return self._shelf.read(name)
 
-    def running(self, name: str) -> Record | None:
+    def running(self, name: str) -> ProcessRecord | None:
         record = self._shelf.read(name)
         return record if record is not None and _alive(record.process) else None
 
-    def start(self, service: Service, check: Callable[[], None] = never) -> Record:
+    def start(self, service: ServiceSpec, check: Callable[[], None] = never) -> ProcessRecord:
         """Start it and wait until it is ready. `check` may raise to give up; nothing is left running then."""
         self.clear(service.name)
         check()
@@ -97,7 +97,7 @@ class Supervisor:
             raise
         return record
 
-    def answers(self, service: Service, seconds: float, check: Callable[[], None] = never) -> bool:
+    def answers(self, service: ServiceSpec, seconds: float, check: Callable[[], None] = never) -> bool:
         """Whether the service runs and is ready, or becomes so within `seconds`."""
         give_up = time.monotonic() + seconds
         while (record := self.running(service.name)) is not None:
@@ -134,7 +134,7 @@ class Supervisor:
         # The closing semicolon keeps "worker" from being found in "worker-2".
         return f"{self._mark_prefix}{name};"
 
-    def _spawn(self, service: Service) -> Record:
+    def _spawn(self, service: ServiceSpec) -> ProcessRecord:
         logfile.bound(service.log)
         service.log.parent.mkdir(parents=True, exist_ok=True)
         variable, _, value = self._mark(service.name).partition("=")
@@ -156,13 +156,13 @@ class Supervisor:
             raise StartupError(f"{service.name} can't be run: {error}.") from error
         _children[child.pid] = child
         found = process.identify(child.pid) or ProcessId(child.pid, "gone")
-        record = Record.begun(
+        record = ProcessRecord.begun(
             service.name, found, service.log, service.facts, service.stop_signal, service.stop_seconds
         )
         self._shelf.write(record)
         return record
 
-    def _await_ready(self, service: Service, record: Record, check: Callable[[], None]) -> None:
+    def _await_ready(self, service: ServiceSpec, record: ProcessRecord, check: Callable[[], None]) -> None:
         give_up = time.monotonic() + service.start_seconds
         while not _is_ready(service, record.process.pid):
             check()
@@ -172,7 +172,7 @@ class Supervisor:
                 raise _failed(service, f"{service.name} was not ready within {service.start_seconds:.0f} s.")
             time.sleep(_PAUSE)
 
-    def _end(self, record: Record, first: signal.Signals, seconds: float) -> None:
+    def _end(self, record: ProcessRecord, first: signal.Signals, seconds: float) -> None:
         """The leader is asked and waited for; then the rest of its group, and it if it did not listen, are killed."""
         _end_all([record.process], first, seconds)
         if process.identify(record.process.pid) is None:
@@ -193,7 +193,7 @@ def _exit_status(pid: int) -> str:
     return "" if child is None or child.returncode is None else f" (exit status {child.returncode})"
 
 
-def _is_ready(service: Service, pid: int) -> bool:
+def _is_ready(service: ServiceSpec, pid: int) -> bool:
     # Asked in the order of what it costs: whose port it is takes a walk through /proc.
     if not all(ports.answered(port) and process.listens_on(pid, port) for port in service.ports):
         return False
@@ -203,7 +203,7 @@ def _is_ready(service: Service, pid: int) -> bool:
         return False
 
 
-def _failed(service: Service, what: str) -> StartupError:
+def _failed(service: ServiceSpec, what: str) -> StartupError:
     end = logfile.tail(service.log)
     return StartupError(what, next_step=f"Its log {service.log} ends with:\n{end}" if end else "It logged nothing.")
 

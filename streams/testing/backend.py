@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.callbacks.outcome import Delivery, Try, answer_error, verdict_of
 from connectors.memory import MemoryDatabase
-from streams import compose
+from streams import wiring
 from streams.settings import Settings
 
 
@@ -54,11 +54,11 @@ def deliver_due(settings: Settings, database: MemoryDatabase, backend: Backend) 
 
 
 async def _deliver(settings: Settings, database: MemoryDatabase, backend: Backend) -> None:
-    from streams.notify.courier import Courier
+    from streams.notify.dispatcher import DeliveryDispatcher
 
-    courier = Courier(
+    courier = DeliveryDispatcher(
         backend,
-        compose.delivery_store(settings),
+        wiring.delivery_store(settings),
         per_destination=settings.callback_connections,
         poll_s=0.0005,
         seed=0,

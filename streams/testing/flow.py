@@ -29,16 +29,16 @@ from schemas.errors import NotFound, SluiceError, UsageError
 from schemas.records import Claim, Result
 from schemas.registry import MemoryRegistry
 from schemas.topics import declared
-from streams import compose
-from streams.control import PAUSE, Controls
+from streams import wiring
+from streams.client.commands import PAUSE, CommandClient
+from streams.client.submitter import Submitter
 from streams.log.memory import MemoryLog
 from streams.settings import Settings
 from streams.sink.topic_table import print_topic_id
-from streams.submit import Submitter
 from streams.testing.backend import Backend, Callback, deliver_due
 from streams.testing.services import Services
 from streams.testing.worker import Died, InProcessWorker
-from streams.worker.loading import Loaded, load, load_versions
+from streams.worker.child.loader import Loaded, load, load_versions
 
 #: Rounds until a flow that never comes to rest is given up.
 ROUNDS = 1000
@@ -85,7 +85,7 @@ class Flow:
     # ── what a backend does ──
 
     def submit(self, processor: str, input_: Any, **options: Any) -> str:
-        """Submit a job and return its id; `options` are those of `streams.submit.Submitter.submit_nowait`.
+        """Submit a job and return its id; `options` are those of `streams.client.submitter.Submitter.submit_nowait`.
 
         Nothing is run before `settle`. Raises UnknownProcessor, InvalidInput, PayloadTooLarge.
         """
@@ -93,20 +93,20 @@ class Flow:
 
     def upload(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
         """Hand a file in: the claim on it is what a job's input names."""
-        return compose.object_store(self.settings).put_file(path, content_type)
+        return wiring.object_store(self.settings).put_file(path, content_type)
 
     def cancel(self, job_id: str, reason: str = "", run: int = 0) -> None:
         """Ask for a job to stop."""
-        with Controls(self.settings, by="test") as controls:
+        with CommandClient(self.settings, by="test") as controls:
             controls.cancel(job_id, run, reason)
 
     def pause(self, processor: str) -> None:
         """Ask for no more jobs of a processor to be started; `resume` ends it."""
-        with Controls(self.settings, by="test") as controls:
+        with CommandClient(self.settings, by="test") as controls:
             controls.pause(processor)
 
     def resume(self, processor: str) -> None:
-        with Controls(self.settings, by="test") as controls:
+        with CommandClient(self.settings, by="test") as controls:
             controls.resume(processor)
 
     def answer_callbacks(self, answer: int | Callable[[str, dict[str, Any]], int]) -> None:
@@ -166,7 +166,7 @@ class Flow:
 
     def job(self, job_id: str, run: int | None = None) -> JobView:
         """As `sluice job` shows it. Raises NotFound before the job was stored, which `settle` does."""
-        with compose.job_store(self.settings) as store:
+        with wiring.job_store(self.settings) as store:
             view = store.job(job_id, run)
         if view is None:
             raise NotFound(f"There is no job {job_id} yet.", next_step="`flow.settle()` lets the sink read it.")
@@ -225,7 +225,7 @@ class Flow:
         loaded = [self._loaded(given) for given in self._given]
         contracts = [contract(versions[0].processor.name) for versions in loaded]
         topic_ids = self._make_topics(contracts)
-        self._codec = compose.codec(self.settings)
+        self._codec = wiring.codec(self.settings)
         self._submitter = stack.enter_context(Submitter(self.settings, source="test"))
         self._workers: dict[str, InProcessWorker] = {}
         for made, versions in zip(contracts, loaded, strict=True):
@@ -253,7 +253,7 @@ class Flow:
 
     def _make_topics(self, contracts: list[AnyContract]) -> dict[str, str]:
         """As `sluice topics apply` does it; their ids by name."""
-        registry, ids = compose.registry(self.settings), {}
+        registry, ids = wiring.registry(self.settings), {}
         for topic in declared(contracts, self.settings.topics, self._partitions):
             made = self.log.create_topic(topic.name, topic.partitions, topic.config())
             ids[topic.name] = print_topic_id(made.topic_id.bytes)

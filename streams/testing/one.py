@@ -34,7 +34,7 @@ def _contract(processor: AnyProcessor) -> ProcessorContract[Any, Any]:
 
 def _loaded(processor: Any, device: str) -> AnyProcessor:
     if isinstance(processor, str):
-        from streams.worker.loading import load_processor
+        from streams.worker.child.loader import load_processor
 
         return load_processor(processor, device, None)[0]
     if inspect.isclass(processor):

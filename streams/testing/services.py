@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from streams import compose
+from streams import wiring
 from streams.log import kafka
 from streams.settings import Settings
-from streams.sink.control import ControlKeeper
-from streams.sink.session import NoHandover
+from streams.sink.commands import CommandWriter
+from streams.sink.session import NoHandoff
 from streams.sink.sink import open_session
 from streams.sink.topic_table import read_topics
 from streams.timekeeper import Timekeeper
@@ -20,18 +20,18 @@ class Services:
     """`stop` is never set: nothing is ever away."""
 
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
-        self._store = compose.sink_store(settings)
+        self._store = wiring.sink_store(settings)
         table = read_topics(kafka.admin(settings), settings.topics)
-        self._session = open_session(settings, self._store, kafka.producer(settings), table, NoHandover(), stop)
-        self._orders = ControlKeeper(settings)
-        self._orders_store = compose.control_store(settings)
+        self._session = open_session(settings, self._store, kafka.producer(settings), table, NoHandoff(), stop)
+        self._orders = CommandWriter(settings)
+        self._orders_store = wiring.command_store(settings)
         self._orders_consumer = kafka.consumer(
             settings, f"{settings.topic_prefix}sink-control", **{"auto.offset.reset": "earliest"}
         )
         self._orders_consumer.subscribe([settings.topics.control])
-        self._due = compose.due_store(settings)
+        self._due = wiring.due_store(settings)
         self._reader = RequestReader(settings, self._due.pulse)
-        self._duties = Timekeeper(settings).duties(self._due, compose.lease_store(settings), self._reader)
+        self._duties = Timekeeper(settings).duties(self._due, wiring.lease_store(settings), self._reader)
 
     def settle(self, mark: Callable[[], object]) -> None:
         """Until none of them has anything left to do; `mark` changes when something happened."""

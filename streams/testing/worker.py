@@ -18,16 +18,16 @@ from confluent_kafka import TopicPartition
 from processors.policy import Order
 from schemas.errors import ErrorCode, SluiceError
 from streams.log import kafka
-from streams.offsets import OffsetTracker
 from streams.settings import Settings
-from streams.worker.bench import Inbox
-from streams.worker.benches import bench_for
-from streams.worker.child import build_workshop
+from streams.worker.child.executor import Inbox
+from streams.worker.child.executors import bench_for
+from streams.worker.child.loader import Loaded
+from streams.worker.child.main import build_workshop
 from streams.worker.config import ChildConfig
-from streams.worker.frames import Answer, Flag, Kind, pack_job
-from streams.worker.ledger import Held, Ledger, Owned
-from streams.worker.loading import Loaded
-from streams.worker.publish import Publisher
+from streams.worker.in_flight import Assignment, InFlightJob, InFlightJobs
+from streams.worker.kafka_source.offsets import OffsetTracker
+from streams.worker.protocol import Answer, Flag, MessageKind, pack_job
+from streams.worker.publisher import Publisher
 
 AT_ONCE = 500
 PATIENCE_S = 60.0
@@ -41,7 +41,7 @@ class Died(Exception):
     """The worker is gone at the moment that was asked for."""
 
 
-class Outbox:
+class InProcessChannel:
     """Hears what the bench says."""
 
     def __init__(self) -> None:
@@ -104,8 +104,8 @@ class InProcessWorker:
         self._lanes = [settings.topics.requests(processor, lane) for lane in ("live", "bulk")]
         self._is_cancelled = is_cancelled
         self._tell = tell
-        self._running: dict[int, Held] = {}
-        self._outbox = Outbox()
+        self._running: dict[int, InFlightJob] = {}
+        self._outbox = InProcessChannel()
         self._inbox: Inbox = SimpleQueue()
         lanes = [[lane, topic_ids[lane]] for lane in self._lanes]
         config = ChildConfig(processor, WORKER_ID, "", str(settings.home), {}, lanes, {})
@@ -147,14 +147,14 @@ class InProcessWorker:
 
     # ── one batch ──
 
-    def _run(self, held: Sequence[Held]) -> list[Answer]:
+    def _run(self, held: Sequence[InFlightJob]) -> list[Answer]:
         self._running = {one.slot: one for one in held}  # for `_progress`, on the bench's threads
         for one in held:
             # As the worker's desk does: told with the job, so that it never begins.
             if self._is_cancelled(*_run_of(one)):
                 one.flags |= Flag.VERDICT
                 one.verdict = ErrorCode.CANCELLED.encode()
-        self._inbox.put((Kind.JOBS, b"".join(pack_job(one.frame()) for one in held)))
+        self._inbox.put((MessageKind.JOBS, b"".join(pack_job(one.frame()) for one in held)))
         return self._outbox.take(len(held))
 
     def _commit(self) -> None:
@@ -180,9 +180,9 @@ class InProcessWorker:
     # ── the log ──
 
     def _join(self) -> None:
-        self._owned: dict[tuple[str | None, int | None], Owned] = {}
+        self._owned: dict[tuple[str | None, int | None], Assignment] = {}
         self._running = {}
-        self._ledger = Ledger(AT_ONCE)
+        self._ledger = InFlightJobs(AT_ONCE)
         self._publisher = Publisher(
             kafka.producer(self._settings), self._ledger, self._settings.topics, self.name, WORKER_ID, _never_too_large
         )
@@ -197,14 +197,14 @@ class InProcessWorker:
     def _assigned(self, consumer: Any, partitions: Iterable[TopicPartition]) -> None:
         for one in partitions:
             lane = self._lanes.index(one.topic)
-            self._owned[one.topic, one.partition] = Owned(one.topic, one.partition, lane)
+            self._owned[one.topic, one.partition] = Assignment(one.topic, one.partition, lane)
 
 
-def _run_of(held: Held) -> tuple[str, int]:
+def _run_of(held: InFlightJob) -> tuple[str, int]:
     """Job id and run, by Kafka's headers."""
     told = held.frame().told
     return (told.job_id or b"").decode(errors="replace"), int(told.run or 0)
 
 
-def _never_too_large(held: Held) -> None:
+def _never_too_large(held: InFlightJob) -> None:
     raise SluiceError("A result is larger than the log takes, and the writer let it pass.")

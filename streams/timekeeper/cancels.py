@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from connectors.due_store import Due
+from connectors.due_store import DueRun
 from schemas.errors import ErrorCode, SluiceError, Unreachable
 from streams import logs
-from streams.timekeeper.desk import Desk, place_of
+from streams.timekeeper.duty import DutyContext, place_of
 
 log = logs.get("timekeeper")
 
@@ -23,7 +23,7 @@ GRACE = timedelta(seconds=8)
 class Cancels:
     """A duty."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DutyContext) -> None:
         self._desk = desk
 
     def turn(self) -> bool:
@@ -38,7 +38,7 @@ class Cancels:
             log.info("cancelled", count=len(dues))
         return bool(dues)
 
-    def _end(self, due: Due, header: dict[str, object] | None) -> None:
+    def _end(self, due: DueRun, header: dict[str, object] | None) -> None:
         message = f"It was cancelled: {due.reason}" if due.reason else "It was cancelled."
         try:
             self._desk.writer.end(due, header, place_of(due), ErrorCode.CANCELLED, message)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from confluent_kafka import Message
 
-from connectors.due_store import DoneRow, Due
+from connectors.due_store import DoneRow, DueRun
 from schemas.errors import ErrorCode, SluiceError, Unreachable
 from schemas.records import Coordinates
 from streams import logs
-from streams.timekeeper.desk import Desk, place_of
+from streams.timekeeper.duty import DutyContext, place_of
 
 log = logs.get("timekeeper")
 
@@ -25,7 +25,7 @@ Found = dict[Coordinates, Message | None]
 class DueRuns:
     """A duty."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DutyContext) -> None:
         self._desk = desk
 
     def turn(self) -> bool:
@@ -38,7 +38,7 @@ class DueRuns:
             log.info("published", count=sum(row.done for row in rows), postponed=sum(not row.done for row in rows))
         return len(due) == BATCH
 
-    def _do(self, due: Due, found: Found) -> bool:
+    def _do(self, due: DueRun, found: Found) -> bool:
         """Publish what is due; False if it can't be done here (its processor is not installed, say)."""
         try:
             self._publish(due, found)
@@ -49,7 +49,7 @@ class DueRuns:
             return False
         return True
 
-    def _publish(self, due: Due, found: Found) -> None:
+    def _publish(self, due: DueRun, found: Found) -> None:
         writer, place = self._desk.writer, place_of(due)
         request = found[place] if place is not None else None
         plain = writer.opened(request, due.job_id)
@@ -62,5 +62,5 @@ class DueRuns:
             writer.again(due, plain, place, request)
 
 
-def _done(due: Due, done: bool) -> DoneRow:
+def _done(due: DueRun, done: bool) -> DoneRow:
     return DoneRow(bytes.fromhex(due.job_id.replace("-", "")), due.run, due.attempt, due.kind, done)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from connectors.due_store import Due
+from connectors.due_store import DueRun
 from connectors.lease_store import Expired
 from schemas import headers
 from schemas.errors import ErrorCode, SluiceError, Unreachable
 from streams import logs
-from streams.timekeeper.desk import Desk
+from streams.timekeeper.duty import DutyContext
 
 log = logs.get("timekeeper")
 
@@ -24,7 +24,7 @@ MESSAGE = "Every worker that held the job was lost, or its process died."
 class ExpiredLeases:
     """A duty."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DutyContext) -> None:
         self._desk = desk
 
     def turn(self) -> bool:
@@ -54,8 +54,8 @@ class ExpiredLeases:
         )
 
 
-def _due(lost: Expired) -> Due:
-    return Due(
+def _due(lost: Expired) -> DueRun:
+    return DueRun(
         job_id=lost.job_id,
         run=lost.run,
         attempt=lost.attempt,

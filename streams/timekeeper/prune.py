@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 from streams import logs
-from streams.timekeeper.desk import Desk
+from streams.timekeeper.duty import DutyContext
 
 log = logs.get("timekeeper")
 
@@ -17,7 +17,7 @@ BATCH = 2000
 class Prune:
     """A duty. `keep`: how long decided runs are remembered."""
 
-    def __init__(self, desk: Desk, keep: timedelta) -> None:
+    def __init__(self, desk: DutyContext, keep: timedelta) -> None:
         self._store = desk.store
         self._keep = keep
         self._at = 0.0

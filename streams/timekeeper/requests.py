@@ -25,7 +25,7 @@ _NO_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaE
 Key = tuple[str, int]
 
 
-class Wanted:
+class WantedOffsets:
     """Which offsets of each partition are still to come, ascending. Pure."""
 
     def __init__(self, places: Iterable[Coordinates]) -> None:
@@ -102,7 +102,7 @@ class RequestReader:
         """The records at these places; None for one that the log has no more. Raises Unreachable."""
         by_place = {(place.topic, place.partition, place.offset): place for place in places}
         found: dict[Coordinates, Message | None] = dict.fromkeys(by_place.values())
-        wanted = Wanted(found)
+        wanted = WantedOffsets(found)
         if not wanted:
             return found
         try:
@@ -119,11 +119,11 @@ class RequestReader:
     def close(self) -> None:
         self._consumer.close()
 
-    def _assign(self, wanted: Wanted) -> None:
+    def _assign(self, wanted: WantedOffsets) -> None:
         starts = wanted.starts()
         self._consumer.assign([TopicPartition(topic, number, offset) for (topic, number), offset in starts.items()])
 
-    def _messages(self, wanted: Wanted) -> Iterable[Message]:
+    def _messages(self, wanted: WantedOffsets) -> Iterable[Message]:
         """The wanted records as they come, until none is left."""
         until = time.monotonic() + TIMEOUT_S
         while wanted:
@@ -138,7 +138,7 @@ class RequestReader:
                     until = time.monotonic() + TIMEOUT_S
                     yield message
 
-    def _is_wanted(self, message: Message, wanted: Wanted) -> bool:
+    def _is_wanted(self, message: Message, wanted: WantedOffsets) -> bool:
         key, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
         error = message.error()
         if error is not None:
@@ -149,7 +149,7 @@ class RequestReader:
             self._consumer.seek(TopicPartition(*key, target))
         return taken
 
-    def _without(self, error: KafkaError, key: Key, offset: int, wanted: Wanted) -> None:
+    def _without(self, error: KafkaError, key: Key, offset: int, wanted: WantedOffsets) -> None:
         """Give up what an error says is gone. Raises Unreachable for any other error."""
         if error.code() == KafkaError._PARTITION_EOF:
             wanted.drop_from(key, offset)
@@ -164,7 +164,7 @@ class RequestReader:
         else:
             raise kafka.translate(error, "reading requests again")
 
-    def _without_topic(self, key: Key, wanted: Wanted) -> None:
+    def _without_topic(self, key: Key, wanted: WantedOffsets) -> None:
         """Asked again before anything is given up: a broker that has just started does not know all of its topics yet."""
         topic, partition = key
         described = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]

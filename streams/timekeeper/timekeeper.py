@@ -14,21 +14,21 @@ from datetime import timedelta
 from connectors.due_store import DueStore
 from connectors.lease_store import LeaseStore
 from schemas.errors import Unreachable
-from streams import compose, logs
-from streams.health.asked import faults
-from streams.health.pulse import Pulse, watched
-from streams.health.report import Health, judge
-from streams.log.reach import reach
+from streams import logs, wiring
+from streams.health.cached_probe import faults
+from streams.health.loop_health import LoopHealth, tracked
+from streams.health.report import Health, evaluate
+from streams.log.probe import kafka_probe
 from streams.settings import Settings
 from streams.timekeeper.cancels import Cancels
-from streams.timekeeper.desk import Desk, Duty, MakeDuty
 from streams.timekeeper.due import DueRuns
+from streams.timekeeper.duty import Duty, DutyContext, MakeDuty
 from streams.timekeeper.leases import ExpiredLeases
 from streams.timekeeper.outbox import Outbox
 from streams.timekeeper.prune import Prune
+from streams.timekeeper.record_writer import RecordWriter
 from streams.timekeeper.requests import RequestReader
 from streams.timekeeper.unsent import Unsent
-from streams.timekeeper.writer import Writer
 
 log = logs.get("timekeeper")
 
@@ -47,14 +47,14 @@ class Timekeeper:
         self._settings = settings
         self._keep = keep
         self._role: str | None = None
-        self._pulse = Pulse("timekeeper's loop", settings.health_patience_s)
-        self._needs = (reach(settings), compose.database_reach(settings))
+        self._pulse = LoopHealth("timekeeper's loop", settings.health_patience_s)
+        self._needs = (kafka_probe(settings), wiring.database_probe(settings))
 
     def health(self, *, ask: bool = True) -> Health:
         """Ready when it leads, or follows: then there is another to lead."""
         role = self._role
         unknown = None if role else "whether it leads is not known yet"
-        return judge(
+        return evaluate(
             [self._pulse],
             time.monotonic(),
             missing=[unknown, *(faults(self._needs) if ask else [])],
@@ -63,8 +63,8 @@ class Timekeeper:
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; leadership is given up then."""
-        store = watched(compose.due_store(self._settings), self._pulse, "Postgres")
-        leases = compose.lease_store(self._settings)
+        store = tracked(wiring.due_store(self._settings), self._pulse, "Postgres")
+        leases = wiring.lease_store(self._settings)
         reader = RequestReader(self._settings, store.pulse)
         try:
             duties = self.duties(store, leases, reader)
@@ -78,8 +78,8 @@ class Timekeeper:
         """What a leader does, in this order; `run` goes round and round through them."""
         settings, outbox = self._settings, Outbox(self._settings, store.pulse)
         who = f"timekeeper@{socket.gethostname()}"
-        writer = Writer(compose.codec(settings), settings.topics, outbox, who)
-        desk = Desk(settings, store, leases, reader, outbox, writer)
+        writer = RecordWriter(wiring.codec(settings), settings.topics, outbox, who)
+        desk = DutyContext(settings, store, leases, reader, outbox, writer)
         duties = [make(desk) for make in DUTIES]
         return duties if self._keep is None else [*duties, Prune(desk, self._keep)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streams import logs
-from streams.timekeeper.desk import Desk
+from streams.timekeeper.duty import DutyContext
 
 log = logs.get("timekeeper")
 
@@ -13,7 +13,7 @@ BATCH = 500
 class Unsent:
     """A duty."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DutyContext) -> None:
         self._desk = desk
 
     def turn(self) -> bool:

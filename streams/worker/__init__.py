@@ -1,8 +1,4 @@
 """The worker: a parent that reads, publishes and commits, and a supervised child that holds the model.
 
-May import: everything below `streams`; processors only in the child. Start reading at `parent.py` (the loop), then `child.py`.
+Nothing is imported here: the child must not load the parent. Start reading at `engine.py` (the loop), then `child/main.py`.
 """
-
-from streams.worker.worker import Worker
-
-__all__ = ["Worker"]

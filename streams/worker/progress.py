@@ -9,28 +9,28 @@ from schemas.codec import Codec
 from schemas.envelope import header_of
 from schemas.errors import SluiceError
 from schemas.records import JobHeader, Progress
-from streams import compose, logs
+from streams import logs, wiring
 from streams.settings import Settings
-from streams.worker import deadlines
+from streams.worker.child.results import header_from_told
 from streams.worker.config import ChildConfig, PinnedRegistry
-from streams.worker.ledger import Held, Ledger
-from streams.worker.publish import Publisher
-from streams.worker.results import header_from_told
-from streams.worker.running import Note
+from streams.worker.in_flight import InFlightJob, InFlightJobs
+from streams.worker.publisher import Publisher
+from streams.worker.supervision import deadlines
+from streams.worker.supervision.limits import ProgressUpdate
 
 log = logs.get("worker")
 
 
-class ProgressWriter:
-    def __init__(self, settings: Settings, publisher: Publisher, ledger: Ledger, config: ChildConfig) -> None:
+class ProgressPublisher:
+    def __init__(self, settings: Settings, publisher: Publisher, ledger: InFlightJobs, config: ChildConfig) -> None:
         self._publisher = publisher
         self._ledger = ledger
         self._config = config
-        self._codec = Codec(PinnedRegistry(compose.registry(settings), config.schema_ids))
+        self._codec = Codec(PinnedRegistry(wiring.registry(settings), config.schema_ids))
         self._typed = self._codec.typed(Progress, f"{settings.topics.progress}-value", self_contained("Progress"))
         self._refused = False
 
-    def write(self, note: Note) -> None:
+    def write(self, note: ProgressUpdate) -> None:
         """Publish a word. One that can't be written down is left out: a sign of life must never stop a worker."""
         held = self._ledger.held(note.slot)
         header = None if held is None else self._header(held)
@@ -58,15 +58,15 @@ class ProgressWriter:
             return
         self._publisher.progress(told.job_id, value)
 
-    def deadline(self, held: Held) -> datetime | None:
+    def deadline(self, held: InFlightJob) -> datetime | None:
         """When the job must be done. By Kafka's headers; a producer without them costs one decode."""
-        told = deadlines.told(held)
+        told = deadlines.deadline_from_headers(held)
         if told.known:
             return told.at
         header = self._header(held)
         return None if header is None else header.deadline
 
-    def _header(self, held: Held) -> JobHeader | None:
+    def _header(self, held: InFlightJob) -> JobHeader | None:
         """By Kafka's headers; a producer without them costs one decode."""
         frame = held.frame()
         told = header_from_told(frame, self._config.processor)

@@ -18,19 +18,19 @@ from schemas.avsc import request_schema, result_schema, self_contained
 from schemas.contract import AnyContract, contract, known_processors, unknown_processor
 from schemas.errors import ExitCode, SluiceError, StartupError, UnknownSchema, Unreachable
 from schemas.ids import new_id
-from streams import compose, logs
-from streams.health.report import Health, judge
+from streams import logs, wiring
+from streams.health.report import Health, evaluate
 from streams.log import kafka
-from streams.log.reach import reach
+from streams.log.probe import kafka_probe
 from streams.settings import Settings
 from streams.worker import health
+from streams.worker.command_state import CommandState
+from streams.worker.commands import CommandReader
 from streams.worker.config import ChildConfig, passed_on
-from streams.worker.control import ControlReader
-from streams.worker.leases import LeaseEngine
-from streams.worker.orders import Orders
-from streams.worker.parent import Engine
-from streams.worker.partitions import CommitPolicy
-from streams.worker.starting import told_together
+from streams.worker.engine import Engine
+from streams.worker.kafka_source.assignment import CommitPolicy
+from streams.worker.lease_source import LeaseEngine
+from streams.worker.supervision.startup import combined_error
 
 log = logs.get("worker")
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Worker:
         self._policy = commit_policy or CommitPolicy()
         self._engines: list[Engine | LeaseEngine] = []
         self._faults: dict[str, BaseException] = {}  # by processor
-        self._kafka = reach(settings)
+        self._kafka = kafka_probe(settings)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
 
     def status(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Worker:
         engines = self._engines
         statuses = [engine.status() for engine in engines]
         missing = [health.missing(status) for status in statuses] if engines else ["it is starting"]
-        return judge(
+        return evaluate(
             [engine.pulse for engine in engines],
             time.monotonic(),
             missing=[self._kafka.fault() if ask else None, *missing],
@@ -84,7 +84,7 @@ class Worker:
     def run(self, stop: threading.Event) -> int:
         """Work until `stop` is set, then finish what is held. Raises StartupError, Unreachable, and whatever ends an engine."""
         scratch = Scratch(self._settings.home / "work", self.worker_id)
-        control = ControlReader(self._settings, compose.codec(self._settings), Orders())
+        control = CommandReader(self._settings, wiring.codec(self._settings), CommandState())
         try:
             configs = _patiently(lambda: [self._config(made, scratch.path) for made in self._contracts], stop)
             control.start()
@@ -112,9 +112,9 @@ class Worker:
         for thread in threads:
             thread.join()
 
-    def _engine(self, config: ChildConfig, control: ControlReader) -> Engine | LeaseEngine:
+    def _engine(self, config: ChildConfig, control: CommandReader) -> Engine | LeaseEngine:
         if contract(config.processor).leased:
-            return LeaseEngine(self._settings, config, lambda: compose.lease_store(self._settings), control)
+            return LeaseEngine(self._settings, config, lambda: wiring.lease_store(self._settings), control)
         return Engine(self._settings, config, self._policy, control)
 
     def _guard(self, engine: Engine | LeaseEngine, stop: threading.Event) -> None:
@@ -139,7 +139,7 @@ class Worker:
         """What ended the worker."""
         others = [engine for engine in self._engines if engine.processor not in self._faults]
         started = [engine.processor for engine in others if engine.could_start]
-        return told_together(self._faults, started, [e.processor for e in others if not e.could_start])
+        return combined_error(self._faults, started, [e.processor for e in others if not e.could_start])
 
     def _config(self, made: AnyContract, scratch: Path) -> ChildConfig:
         names = self._settings.topics
@@ -194,7 +194,7 @@ def _no_topic(name: str, error: KafkaException) -> SluiceError:
 
 def _schema_ids(settings: Settings, made: AnyContract) -> dict[str, int]:
     """The ids of our schemas, asked once, so that children start and restart while the registry is down."""
-    registry, names = compose.registry(settings), settings.topics
+    registry, names = wiring.registry(settings), settings.topics
     ours = {
         f"{names.requests(made.name)}-value": request_schema(made),
         f"{names.results(made.name)}-value": result_schema(made),

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from bench.receiver import Receiver
 from schemas.ids import new_id
 from schemas.records import EchoInput
-from streams.bench.receiver import Receiver
+from streams.client.submitter import Submitter
 from streams.settings import Settings
-from streams.submit import Submitter
 from tests.harness.services import running
 
 pytestmark = [pytest.mark.accept, pytest.mark.stack]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from connectors.store import Claimed, OffsetRow, SinkStore, Stored
+from connectors.store import ClaimedOffsets, OffsetRow, SinkStore, Stored
 from connectors.views import JobView
 from schemas.ids import new_id
-from streams import compose
+from streams import wiring
 from streams.settings import Settings
 from streams.sink.event import Event, Phase
 from streams.sink.fold import fold
@@ -28,19 +28,19 @@ class Stores:
         self.settings = settings
         self._open: list[Any] = []
         self.sink = self.another_sink()
-        self.jobs = self._opened(compose.job_store(settings))
-        self.control = self._opened(compose.control_store(settings))
-        self.payloads = self._opened(compose.payload_store(settings))
-        self.deliveries = self._opened(compose.delivery_store(settings))
+        self.jobs = self._opened(wiring.job_store(settings))
+        self.control = self._opened(wiring.command_store(settings))
+        self.payloads = self._opened(wiring.payload_store(settings))
+        self.deliveries = self._opened(wiring.delivery_store(settings))
         self.due = self.another_due()
         self.sink.learn_topics(TOPICS)
 
     def another_sink(self) -> SinkStore:
-        made: SinkStore = self._opened(compose.sink_store(self.settings))
+        made: SinkStore = self._opened(wiring.sink_store(self.settings))
         return made
 
     def another_due(self) -> Any:
-        return self._opened(compose.due_store(self.settings))
+        return self._opened(wiring.due_store(self.settings))
 
     def close(self) -> None:
         for store in self._open:
@@ -59,7 +59,7 @@ class Stores:
             if not later:
                 return Stored(losers, stored.decided_at)
 
-    def claim(self, begin: int = 0) -> Claimed:
+    def claim(self, begin: int = 0) -> ClaimedOffsets:
         return self.sink.claim(GROUP, {(RESULTS, 0): begin})[RESULTS, 0]
 
     def view(self, job: UUID, run: int | None = None) -> JobView:
@@ -76,7 +76,7 @@ class Stores:
         return store
 
 
-def step(claimed: Claimed, to: int, published: int | None = None) -> OffsetRow:
+def step(claimed: ClaimedOffsets, to: int, published: int | None = None) -> OffsetRow:
     return OffsetRow(
         GROUP, RESULTS, 0, claimed.epoch, claimed.next_offset, to, claimed.published if published is None else published
     )

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from connectors.control_store import CancelRow, OrderRow
+from connectors.command_store import CancelRow, CommandRow
 from connectors.lease_store import Grant, Hold, LeaseStore
 from connectors.store import LeaseRow
-from streams import compose
+from streams import wiring
 from streams.sink.fold import fold
 from streams.sink.rows import history_rows, run_rows
 from tests.contract.stores import Stores, ended, new_job, requested, retrying
@@ -22,7 +22,7 @@ HEADERS = json.dumps([["sluice-job", "x"]]).encode()
 
 
 def lease_store(stores: Stores) -> LeaseStore:
-    made: LeaseStore = stores._opened(compose.lease_store(stores.settings))
+    made: LeaseStore = stores._opened(wiring.lease_store(stores.settings))
     return made
 
 
@@ -99,9 +99,9 @@ def test_what_is_cancelled_paused_or_ended_is_not_granted(stores: Stores) -> Non
     cancelled, done, left = waiting(stores, 3)
     stores.control.write([CancelRow(cancelled.bytes, 0, AT, "me", "")], [], [])
     store(stores, done, "ended", ended(done, 9))
-    stores.control.write([], [OrderRow("echo", "pause", AT, "me", "")], [])
+    stores.control.write([], [CommandRow("echo", "pause", AT, "me", "")], [])
     assert claim(leases) == []
-    stores.control.write([], [OrderRow("echo", "resume", AT, "me", "")], [])
+    stores.control.write([], [CommandRow("echo", "resume", AT, "me", "")], [])
     [grant] = claim(leases)
     assert grant.job_id == str(left)
     stores.control.write([CancelRow(left.bytes, 0, AT, "me", "")], [], [])
@@ -130,7 +130,7 @@ def test_twenty_that_claim_at_once_never_hold_the_same_job(stores: Stores) -> No
     start = threading.Barrier(20)
 
     def work(number: int) -> list[Grant]:
-        leases, mine = compose.lease_store(stores.settings), list[Grant]()
+        leases, mine = wiring.lease_store(stores.settings), list[Grant]()
         start.wait()
         while found := claim(leases, 2, worker=f"w{number}"):
             mine += found

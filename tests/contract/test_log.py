@@ -26,8 +26,8 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from streams.log import kafka
 from streams.log.memory import MemoryLog
-from streams.log.patience import once_ready
 from streams.log.port import LogAdmin, LogConsumer, LogProducer
+from streams.log.retry import retry_until_ready
 from streams.settings import Settings
 
 PATIENCE_S = 20.0
@@ -231,7 +231,7 @@ def test_who_begins_at_the_end_gets_only_what_comes_later(log: Log) -> None:
 def test_the_watermarks_frame_what_is_kept(log: Log) -> None:
     reader = log.reader()
     look = partial(reader.get_watermark_offsets, log.at(0), PATIENCE_S)
-    assert once_ready(look) == (0, 0)
+    assert retry_until_ready(look) == (0, 0)
     log.write("a", "b", "c", partition=0)
     log.admin.delete_records([log.at(0, 2)])[log.at(0, 2)].result(PATIENCE_S)
     assert look() == (2, 3)
@@ -299,7 +299,7 @@ def test_making_a_topic_twice_is_refused_and_adding_partitions_is_not(log: Log) 
 
 def describe(log: Log) -> Any:
     asked = TopicCollection([log.topic])
-    return once_ready(lambda: log.admin.describe_topics(asked)[log.topic].result(PATIENCE_S))
+    return retry_until_ready(lambda: log.admin.describe_topics(asked)[log.topic].result(PATIENCE_S))
 
 
 # ── groups ──

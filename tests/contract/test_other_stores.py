@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from connectors.control_store import AnswerRow, CancelRow, OrderRow
+from connectors.command_store import AnswerRow, CancelRow, CommandRow
 from connectors.delivery_store import TryRow
 from connectors.due_store import DoneRow
 from connectors.payload_store import Payload
@@ -182,9 +182,9 @@ def test_the_last_order_to_a_processor_stands_with_the_answers_since(stores: Sto
     job = new_job()
     stores.store(requested(job))
     before, after = AT - timedelta(seconds=1), AT + timedelta(seconds=1)
-    stores.control.write([], [OrderRow("echo", "resume", before, "me", "")], [])
+    stores.control.write([], [CommandRow("echo", "resume", before, "me", "")], [])
     answers = [AnswerRow("echo", "w2", "paused", after), AnswerRow("echo", "w1", "resumed", before)]
-    stores.control.write([], [OrderRow("echo", "pause", AT, "you", "too hot")], answers)
+    stores.control.write([], [CommandRow("echo", "pause", AT, "you", "too hot")], answers)
     echo, embed = stores.control.processors(["echo", "embed"])
     assert (echo.name, echo.paused, echo.requested_by, echo.reason) == ("echo", True, "you", "too hot")
     assert [(one.worker_id, one.action, one.at) for one in echo.answers] == [("w2", "paused", after)]

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.store import Fenced, Place, ProgressRow, Unstorable
 from schemas.states import State
-from streams.sink.event import Ending
+from streams.sink.event import TerminalResult
 from tests.contract.stores import CALLBACK, GROUP, Stores, ended, new_job, requested, retrying, step
 from tests.unit.streams.sink.events import JOB, REQUESTS, RESULTS
 
@@ -64,7 +64,7 @@ def test_the_same_record_twice_leaves_one_line(stores: Stores) -> None:
 
 def test_what_an_outcome_tells_can_be_read_again(stores: Stores) -> None:
     job, at = new_job(), datetime(2026, 1, 1, 12, tzinfo=UTC)
-    end = Ending(
+    end = TerminalResult(
         State.FAILED,
         {"code": "INVALID_INPUT", "message": "no \0 good", "fingerprint": "f" * 16},
         b'{"a": [1, 2.5, null]}',
@@ -170,7 +170,7 @@ def test_what_the_store_has_no_room_for_leaves_everything_as_it_was(stores: Stor
     good, bad, mine = new_job(), new_job(), stores.claim()
     for wrong in (
         ended(bad, 2, attempt=2**40),
-        ended(bad, 2)._replace(ending=Ending(State.COMPLETED, output=b"not json")),
+        ended(bad, 2)._replace(ending=TerminalResult(State.COMPLETED, output=b"not json")),
     ):
         with pytest.raises(Unstorable):
             stores.store(requested(good), ended(good, 1), wrong, offsets=[step(mine, 3)])

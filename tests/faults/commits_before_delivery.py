@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 
 from streams.cli.service import serve
-from streams.offsets import OffsetTracker
 from streams.settings import load_settings
-from streams.worker import Worker
-from streams.worker.partitions import CommitPolicy
+from streams.worker.kafka_source.assignment import CommitPolicy
+from streams.worker.kafka_source.offsets import OffsetTracker
+from streams.worker.worker import Worker
 
 
 class CommitWhatWasReceived(CommitPolicy):

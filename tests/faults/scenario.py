@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg
 
+from bench.receiver import Receiver
 from schemas.records import EchoInput
-from streams.bench.receiver import Receiver
+from streams.client.submitter import Submitter
 from streams.settings import Settings
-from streams.submit import Submitter
 
 JOBS = 500
 #: How long each batch of ten pretends to work, in milliseconds: half a second of work is ahead at the start.
@@ -74,10 +74,10 @@ def aftermath(settings: Settings, submitted: set[str], receiver: Receiver, unfin
 
 def candidates(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """Every result that any worker published, by job: what the arbiter had to choose from."""
-    from streams import compose
+    from streams import wiring
     from streams.log import kafka
 
-    codec = compose.codec(settings)
+    codec = wiring.codec(settings)
     found: dict[str, list[dict[str, Any]]] = {}
     for message in read_messages(kafka.reader(settings), settings.topics.results("echo")):
         plain = codec.decode(message.value())

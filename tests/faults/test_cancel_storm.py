@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from bench.receiver import Receiver
 from schemas.records import EchoInput
-from streams.bench.receiver import Receiver
-from streams.control import Controls
+from streams.client.commands import CommandClient
+from streams.client.submitter import Submitter
 from streams.settings import Settings
-from streams.submit import Submitter
 from tests.harness.services import running
 
 pytestmark = pytest.mark.stack
@@ -33,7 +33,7 @@ def submit_and_cancel(settings: Settings, receiver: Receiver) -> list[str]:
     chosen = random.Random(7)
     waiting: list[str] = []
     submitted: list[str] = []
-    with Submitter(settings) as submitter, Controls(settings) as controls:
+    with Submitter(settings) as submitter, CommandClient(settings) as controls:
         for n in range(JOBS):
             submitted.append(submitter.submit_nowait("echo", EchoInput(f"job {n}"), callback_url=receiver.url))
             waiting.append(submitted[-1])

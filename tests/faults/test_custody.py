@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from schemas.records import EchoInput
+from streams.client.submitter import Submitter
 from streams.log import topics
 from streams.settings import Settings
-from streams.submit import Submitter
 from tests.harness.group_times import shorten
 from tests.harness.services import Service, running
 from tests.integration.test_worker import BATCH, Log, executions, header, submit, worker_ids

@@ -11,8 +11,8 @@ from confluent_kafka import TopicPartition
 from schemas import headers
 from schemas.records import EchoInput
 from streams.log import kafka, topics
-from streams.offset_metadata import Word, decode
 from streams.settings import Settings
+from streams.worker.kafka_source.offset_metadata import CommitMetadata, decode
 from tests.harness.group_times import shorten
 from tests.harness.services import Service
 from tests.integration.test_worker import Log, executions, header, outcome
@@ -39,7 +39,7 @@ def job(log: Log, message: str, partition: int = 0) -> str:
     return asked.job_id
 
 
-def last_word(settings: Settings, partition: int) -> Word | None:
+def last_word(settings: Settings, partition: int) -> CommitMetadata | None:
     """What the group's last commit says."""
     topic = settings.topics.requests("killer")
     consumer = kafka.consumer(settings, f"{settings.topic_prefix}workers.killer", **kafka.OUTSIDE)
@@ -73,7 +73,7 @@ def test_what_was_done_beyond_a_long_job_is_not_done_again_after_kill_9(
     assert {tuple(executions(log, one)) for one in quick | {after}} == {(1,)}
 
 
-def holes(word: Word) -> int:
+def holes(word: CommitMetadata) -> int:
     """How many offsets are unfinished."""
     return sum(run.stop - run.start for run in word.snapshot.runs)
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from streams.bench.receiver import Receiver
+from bench.receiver import Receiver
 from streams.settings import Settings
 from tests.faults.scenario import BATCH, JOBS, Aftermath, aftermath, assert_exactly_once, strike_during, submit_all
 from tests.harness.scribe import wait_until

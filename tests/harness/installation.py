@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from streams import compose
+from streams import wiring
 from streams.log import topics
 from streams.settings import Settings
 from tests.harness.databases import create_database, drop_database
@@ -27,6 +27,6 @@ def installation(stack: Mapping[str, str], home: Path) -> Iterator[Settings]:
         partitions=2,
         callback_allow=("127.0.0.0/8",),
     )
-    topics.apply(made, compose.contracts(made))
+    topics.apply(made, wiring.contracts(made))
     yield made
     drop_database(stack["DATABASE_URL"], name)

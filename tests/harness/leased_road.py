@@ -16,12 +16,12 @@ from schemas import contract
 from schemas.avsc import result_schema
 from schemas.plain import to_plain
 from schemas.records import EchoInput, EchoOutput, ErrorInfo, JobHeader, Result, ResultInfo, Timings
-from streams import compose
-from streams.control import Controls
+from streams import wiring
+from streams.client.commands import CommandClient
+from streams.client.submitter import Submitter
 from streams.log import topics
 from streams.settings import Settings
 from streams.sink import Sink
-from streams.submit import Submitter
 from streams.timekeeper import Timekeeper
 from tests.harness.installation import installation
 from tests.harness.scribe import Scribe, in_thread, wait_until
@@ -47,7 +47,7 @@ class Road:
         return self.submitter.submit("leased", EchoInput(message, delay_ms), **options).job_id
 
     def cancel(self, job_id: str) -> None:
-        with Controls(self.settings) as controls:
+        with CommandClient(self.settings) as controls:
             controls.cancel(job_id)
 
     def state(self, job_id: str) -> tuple[Any, ...]:
@@ -84,7 +84,7 @@ class Road:
         info = ResultInfo(disposition, "zombie", "cpu", Timings(now, now, now), execution=execution, error=error)
         output = EchoOutput("work", 4) if error is None else None
         topic = self.scribe.names.results("leased")
-        encoder = compose.codec(self.settings).encoder(f"{topic}-value", result_schema(LEASED))
+        encoder = wiring.codec(self.settings).encoder(f"{topic}-value", result_schema(LEASED))
         self.scribe.raw(topic, encoder.encode(to_plain(Result(header, info, output))), [], job_id)
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from processors.policy import Batch, Lanes, Order, Policy, Retry
+from processors.policy import Batch, LaneWeights, Order, Policy, Retry
 from processors.protocol import Job, JobContext, LoadContext
 from schemas.contract import ProcessorContract
 from schemas.errors import ConnectionFailed, JobError
@@ -46,7 +46,7 @@ class Performer:
 class Small(Performer):
     """Two hundred in hand, twenty at a time, live before bulk four to one."""
 
-    policy = Policy(batch=Batch(20), in_flight=200, lanes=Lanes(live=4, bulk=1))
+    policy = Policy(batch=Batch(20), in_flight=200, lanes=LaneWeights(live=4, bulk=1))
 
 
 class ByKey(Performer):

@@ -31,7 +31,7 @@ from schemas.records import (
     ResultInfo,
     Timings,
 )
-from streams import compose
+from streams import wiring
 from streams.log import kafka
 from streams.settings import Settings
 
@@ -53,7 +53,7 @@ class Scribe:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.names = settings, settings.topics
-        codec = compose.codec(settings)
+        codec = wiring.codec(settings)
         self._request = codec.encoder(f"{self.names.requests('echo')}-value", request_schema(ECHO))
         self._result = codec.encoder(f"{self.names.results('echo')}-value", result_schema(ECHO))
         self._progress = codec.encoder(f"{self.names.progress}-value", self_contained("Progress"))

@@ -14,7 +14,7 @@ from schemas.headers import request_headers
 from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import EchoInput, JobHeader, Request
-from streams import compose
+from streams import wiring
 from streams.log import kafka, topics
 from streams.settings import Settings
 from tests.harness.performers import PERFORMER
@@ -28,7 +28,7 @@ class Stage:
     def __init__(self, settings: Settings) -> None:
         topics.apply(settings, [PERFORMER])
         self._names = settings.topics
-        self._codec = compose.codec(settings)
+        self._codec = wiring.codec(settings)
         subject = f"{self._names.requests(PERFORMER.name)}-value"
         self._encoder = self._codec.encoder(subject, request_schema(PERFORMER))
         self._producer = kafka.producer(settings)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.health.notes import living
+from streams.health.service_files import running
 from streams.settings import Settings
 from tests.harness.services import SLUICE, environment
 
@@ -86,4 +86,4 @@ def test_a_reader_who_types_every_block_gets_a_processed_job(settings: Settings,
     assert text.count('"words": 2') == 2  # run once as it was generated, and a job of the class that replaced it
     assert "COMPLETED" in text
     assert "FAILED" in text
-    assert living(settings.home) == []
+    assert running(settings.home) == []

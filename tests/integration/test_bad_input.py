@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from bench.receiver import Receiver
 from schemas import headers
 from schemas.avsc import request_schema
 from schemas.codec import Encoder
@@ -21,11 +22,10 @@ from schemas.errors import UnknownProcessor
 from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import ECHO, Claim, EchoInput, JobHeader, Request, SegmentationInput
-from streams import compose
-from streams.bench.receiver import Receiver
+from streams import wiring
+from streams.client.submitter import Submitter
 from streams.log import kafka
 from streams.settings import Settings
-from streams.submit import Submitter
 from tests.faults.scenario import read_messages
 from tests.harness.services import Service, running
 
@@ -44,7 +44,7 @@ class Road:
         self.submitter = submitter
         self.producer = kafka.producer(settings)
         subject = f"{settings.topics.requests('echo')}-value"
-        self.encoder: Encoder = compose.codec(settings).encoder(subject, request_schema(ECHO))
+        self.encoder: Encoder = wiring.codec(settings).encoder(subject, request_schema(ECHO))
 
     def raw(self, topic: str, value: bytes, named: dict[str, str] | None = None) -> None:
         given: dict[str, str | bytes | None] = dict(named or {})
@@ -174,7 +174,7 @@ def with_a_nan(volume: Path, target: Path) -> Path:
 def test_a_broken_volume_or_claim_fails_its_own_job_only(settings: Settings, tmp_path: Path) -> None:
     from processors.segmentation.samples import make_samples
 
-    objects = compose.object_store(settings)
+    objects = wiring.object_store(settings)
     sample = make_samples(tmp_path / "samples", 1, seed=4242)[0]
     with_nan = with_a_nan(sample.path, tmp_path / "nan.nii.gz")
     good = objects.put_file(sample.path, "application/gzip")
@@ -235,7 +235,7 @@ def foreign_record(settings: Settings, number: int, fields: dict[str, str]) -> b
     """A framed record of a header with these fields, registered as a schema of its own."""
     header = {"type": "record", "name": "H", "fields": [{"name": name, "type": kind} for name, kind in fields.items()]}
     schema = {"type": "record", "name": "Foreign", "fields": [{"name": "header", "type": header}]}
-    encoder = compose.codec(settings).encoder(
+    encoder = wiring.codec(settings).encoder(
         f"{settings.topic_prefix}foreign-{number}", json.dumps(schema), register=True
     )
     return encoder.encode({"header": {name: SAMPLE[kind] for name, kind in fields.items()}})

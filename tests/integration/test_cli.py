@@ -15,13 +15,13 @@ from schemas.contract import contract
 from schemas.errors import ExitCode, NotFound, Unreachable
 from schemas.records import ECHO, EchoInput
 from schemas.states import State
-from streams import compose
+from streams import wiring
+from streams.client.outcomes import OutcomeWaiter
+from streams.client.submitter import Submitter
 from streams.log import kafka, tail, topics
-from streams.log.changes import Kind
+from streams.log.changes import ChangeKind
 from streams.log.group_offsets import worker_groups
-from streams.log.wait import OutcomeWaiter
 from streams.settings import Settings
-from streams.submit import Submitter
 from tests.harness.services import SLUICE, environment, running
 
 pytestmark = pytest.mark.stack
@@ -67,7 +67,7 @@ def services(settings: Settings) -> Iterator[None]:
 
 
 def test_applying_twice_changes_nothing(settings: Settings) -> None:
-    contracts = compose.contracts(settings)
+    contracts = wiring.contracts(settings)
     assert topics.plan(settings, contracts) == []
     assert topics.apply(settings, contracts) == []
 
@@ -79,17 +79,21 @@ def test_what_is_planned_for_a_new_prefix_is_what_is_applied(settings: Settings)
     applied = topics.apply(other, [ECHO], told.append)
     assert sorted(map(repr, applied)) == sorted(map(repr, planned))
     assert told == applied
-    assert {change.kind for change in applied} == {Kind.CREATE_TOPIC, Kind.REGISTER_SCHEMA, Kind.SEED_OFFSETS}
+    assert {change.kind for change in applied} == {
+        ChangeKind.CREATE_TOPIC,
+        ChangeKind.REGISTER_SCHEMA,
+        ChangeKind.SEED_OFFSETS,
+    }
 
 
 def test_more_partitions_are_added_and_given_their_first_offsets(settings: Settings) -> None:
     wider = settings.model_copy(update={"partitions": 3})
     applied = topics.apply(wider, [ECHO])
-    added = {change.target for change in applied if change.kind is Kind.ADD_PARTITIONS}
+    added = {change.target for change in applied if change.kind is ChangeKind.ADD_PARTITIONS}
     assert settings.topics.requests("echo") in added
     assert settings.topics.requests("echo", "bulk") in added
     (group,) = worker_groups(settings, [ECHO])
-    assert [(c.target, c.detail) for c in applied if c.kind is Kind.SEED_OFFSETS] == [
+    assert [(c.target, c.detail) for c in applied if c.kind is ChangeKind.SEED_OFFSETS] == [
         (group.name, "2 partitions, at their beginning")
     ]
     assert topics.plan(wider, [ECHO]) == []
@@ -98,7 +102,7 @@ def test_more_partitions_are_added_and_given_their_first_offsets(settings: Setti
 def test_partitions_beyond_the_declared_are_told_of_and_kept(settings: Settings) -> None:
     narrower = settings.model_copy(update={"partitions": 1})
     changes = topics.apply(narrower, [ECHO])
-    assert {change.kind for change in changes} == {Kind.WARNING}
+    assert {change.kind for change in changes} == {ChangeKind.WARNING}
     assert topics.plan(settings, [ECHO]) == []
 
 

@@ -12,10 +12,10 @@ import pytest
 from schemas.errors import ExitCode
 from schemas.ids import new_id
 from schemas.records import EchoInput
-from streams import compose
+from streams import wiring
+from streams.client.submitter import Submitter
 from streams.settings import Settings
 from streams.sink import Sink
-from streams.submit import Submitter
 from streams.timekeeper import Timekeeper
 from tests.harness.scribe import in_thread, wait_until
 from tests.harness.services import SLUICE, environment, running
@@ -70,7 +70,7 @@ def test_a_batch_is_cancelled_as_far_as_it_is_open(settings: Settings, sluice: C
     with Submitter(settings) as submitter:
         job_ids = {submitter.submit_nowait("echo", EchoInput("hi"), batch_id="night-17") for _ in range(20)}
         submitter.submit_nowait("echo", EchoInput("hi"))
-    with compose.job_store(settings) as store:
+    with wiring.job_store(settings) as store:
         wait_until(lambda: store.counts().get("PENDING") == 21, lambda: f"{store.counts()}")
         done = sluice("cancel", "--batch", "night-17", "--wait", "--json")
         assert done.returncode == ExitCode.OK, done.stderr
@@ -89,13 +89,13 @@ def test_a_pause_is_shown_as_requested_until_it_ends(settings: Settings, sluice:
     done = sluice("pause", "echo", "--reason", "new weights")
     assert done.returncode == ExitCode.OK, done.stderr
     assert "pause of echo requested at" in done.stdout
-    with compose.control_store(settings) as store:
+    with wiring.command_store(settings) as store:
         wait_until(lambda: store.processors(["echo"])[0].paused, lambda: "it was not heard")
     line = next(line for line in sluice("processors").stdout.splitlines() if line.startswith("echo "))
     assert "paused" in line
     assert "new weights" in line
     assert sluice("resume", "echo", "--wait").returncode == ExitCode.OK  # nobody runs it, so nobody is to answer
-    with compose.control_store(settings) as store:
+    with wiring.command_store(settings) as store:
         wait_until(lambda: not store.processors(["echo"])[0].paused, lambda: "it was not heard")
     assert {view["name"]: view["action"] for view in sluice.json("processors")}["echo"] == "resume"
 
@@ -104,7 +104,7 @@ def test_a_pause_is_shown_as_requested_until_it_ends(settings: Settings, sluice:
 def test_a_pause_waits_for_the_answer_of_every_worker(settings: Settings, sluice: CommandLine) -> None:
     with running(settings, ["worker", "echo"]), Submitter(settings) as submitter:
         submitter.submit("echo", EchoInput("hi"))
-        with compose.job_store(settings) as store:
+        with wiring.job_store(settings) as store:
             wait_until(lambda: store.counts() == {"COMPLETED": 1}, lambda: f"{store.counts()}")
         done = sluice("pause", "echo", "--wait", "--json")
         assert done.returncode == ExitCode.OK, done.stderr

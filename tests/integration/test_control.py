@@ -9,8 +9,8 @@ import pytest
 from schemas.errors import UnknownProcessor, UsageError
 from schemas.ids import new_id
 from schemas.records import Control
-from streams import compose
-from streams.control import Controls
+from streams import wiring
+from streams.client.commands import CommandClient
 from streams.log.tail import last
 from streams.settings import Settings
 from streams.sink import Sink
@@ -34,14 +34,14 @@ def road(settings: Settings) -> Iterator[None]:
 
 
 @pytest.fixture
-def controls(settings: Settings) -> Iterator[Controls]:
-    with Controls(settings, by="nurse@ward") as made:
+def controls(settings: Settings) -> Iterator[CommandClient]:
+    with CommandClient(settings, by="nurse@ward") as made:
         yield made
 
 
 def test_orders_travel_under_the_keys_that_the_topic_is_compacted_by(settings: Settings) -> None:
     job_id = new_id()
-    with Controls(settings, by="nurse@ward") as controls:
+    with CommandClient(settings, by="nurse@ward") as controls:
         order = controls.cancel(job_id, 2, "moved")
         controls.pause("echo", "new weights")
     records = {record.key: record.value for record in last(settings, settings.topics.control, 10)}
@@ -52,7 +52,7 @@ def test_orders_travel_under_the_keys_that_the_topic_is_compacted_by(settings: S
 
 
 def test_what_nobody_could_obey_is_refused_before_it_travels(settings: Settings) -> None:
-    with Controls(settings) as controls:
+    with CommandClient(settings) as controls:
         with pytest.raises(UnknownProcessor, match="echo"):
             controls.pause("ecko")
         with pytest.raises(UsageError):
@@ -63,13 +63,13 @@ def test_what_nobody_could_obey_is_refused_before_it_travels(settings: Settings)
 @pytest.mark.usefixtures("road")
 class TestCancel:
     def test_a_waiting_job_ends_and_who_asked_is_remembered(
-        self, settings: Settings, scribe: Scribe, controls: Controls
+        self, settings: Settings, scribe: Scribe, controls: CommandClient
     ) -> None:
         job = header(external_id="case-7")
         scribe.request(job)
         controls.cancel(job.job_id, reason="moved")
         scribe.wait(job, "CANCELLED")
-        with compose.job_store(settings) as store:
+        with wiring.job_store(settings) as store:
             view = store.job(job.job_id)
         assert view is not None
         assert view.cancel is not None
@@ -77,10 +77,10 @@ class TestCancel:
         assert (view.cancel.requested_by, view.cancel.reason) == ("nurse@ward", "moved")
         assert (view.error.code, view.error.message) == ("CANCELLED", "It was cancelled: moved")
         [outcome] = scribe.messages(scribe.names.outcomes("echo"), 1)
-        assert compose.codec(settings).decode(outcome.value())["header"]["external_id"] == "case-7"
+        assert wiring.codec(settings).decode(outcome.value())["header"]["external_id"] == "case-7"
 
     def test_a_job_that_waits_for_its_retry_ends_and_is_not_tried_again(
-        self, scribe: Scribe, controls: Controls
+        self, scribe: Scribe, controls: CommandClient
     ) -> None:
         job = header()
         scribe.request(job)
@@ -90,7 +90,9 @@ class TestCancel:
         scribe.wait(job, "CANCELLED")
         assert scribe.rows("SELECT due_at, due_kind FROM runs") == [(None, None)]
 
-    def test_a_cancel_that_is_heard_before_its_request_waits_for_it(self, scribe: Scribe, controls: Controls) -> None:
+    def test_a_cancel_that_is_heard_before_its_request_waits_for_it(
+        self, scribe: Scribe, controls: CommandClient
+    ) -> None:
         job = header()
         controls.cancel(job.job_id)
         _wait_for_cancels(scribe, 1)
@@ -98,7 +100,7 @@ class TestCancel:
         scribe.wait(job, "CANCELLED")
 
     def test_a_cancel_that_comes_too_late_changes_nothing_and_is_closed(
-        self, scribe: Scribe, controls: Controls
+        self, scribe: Scribe, controls: CommandClient
     ) -> None:
         job = header()
         scribe.request(job)
@@ -111,7 +113,7 @@ class TestCancel:
         assert scribe.state(job) == "COMPLETED"
         assert scribe.kinds(job) == ["request", "result"]
 
-    def test_a_running_job_is_left_to_its_worker_for_a_while(self, scribe: Scribe, controls: Controls) -> None:
+    def test_a_running_job_is_left_to_its_worker_for_a_while(self, scribe: Scribe, controls: CommandClient) -> None:
         job, other = header(), header()
         scribe.request(job)
 
@@ -136,12 +138,12 @@ def _wait_for_cancels(scribe: Scribe, count: int) -> None:
 
 @pytest.mark.usefixtures("road")
 def test_a_pause_and_the_workers_answers_to_it_are_shown(
-    settings: Settings, scribe: Scribe, controls: Controls
+    settings: Settings, scribe: Scribe, controls: CommandClient
 ) -> None:
     scribe.request(header())
     order = controls.pause("echo", "new weights")
     scribe.control(Control("paused", order.at, "worker-1", processor="echo"))
-    with compose.control_store(settings) as store:
+    with wiring.command_store(settings) as store:
         wait_until(lambda: bool(store.processors(["echo"])[0].answers), lambda: "nobody answered")
         wait_until(lambda: store.processors(["echo"])[0].jobs == {"PENDING": 1}, lambda: "no job is waiting")
         [echo, embed] = store.processors(["echo", "embed"])
@@ -154,7 +156,7 @@ def test_a_pause_and_the_workers_answers_to_it_are_shown(
 
 
 @pytest.mark.usefixtures("road")
-def test_what_is_no_order_is_passed_over(scribe: Scribe, controls: Controls) -> None:
+def test_what_is_no_order_is_passed_over(scribe: Scribe, controls: CommandClient) -> None:
     scribe.raw(scribe.names.control, b"no avro", [])
     scribe.control(Control("dance", controls.cancel(new_id()).at, processor="echo"))
     controls.cancel(new_id())

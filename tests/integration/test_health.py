@@ -12,13 +12,13 @@ import pytest
 
 from schemas.errors import ExitCode
 from schemas.records import EchoInput
-from streams.checks import Finding
-from streams.checks import services as checks_of_services
+from streams.cli.doctor_checks import Severity
+from streams.cli.doctor_checks import services as checks_of_services
+from streams.client.submitter import Submitter
 from streams.health.ask import ask_all, get
-from streams.health.notes import living
+from streams.health.service_files import running as running_services
 from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings
-from streams.submit import Submitter
 from tests.harness.frozen import frozen, kafka_port, postgres_port, wait_until_kafka_is_back
 from tests.harness.scribe import wait_until
 from tests.harness.services import SLUICE, Service, environment, running
@@ -54,7 +54,7 @@ def reasons_of_all(settings: Settings) -> dict[str, str]:
 
 
 def livez(settings: Settings, service: str) -> int:
-    (note,) = [note for note in living(settings.home) if note.service == service]
+    (note,) = [note for note in running_services(settings.home) if note.service == service]
     return get(note.url, "/livez")[0]
 
 
@@ -94,7 +94,7 @@ def test_services_tell_how_they_are_when_all_is_well_and_when_what_they_need_doe
         assert set(ended.values()) <= {ExitCode.OK, ExitCode.INTERNAL}
         for service in services:
             assert_it_said_why(service.log, ended[service.log.stem])
-    assert living(settings.home) == []
+    assert running_services(settings.home) == []
     wait_until_kafka_is_back(settings)
 
 
@@ -113,7 +113,7 @@ def assert_status_shows(settings: Settings) -> None:
     assert (engine["processor"], engine["device"]) == ("echo", "cpu")
     assert {lag["records"] for lag in seen["lag"] if lag["group"].endswith("workers.echo")} == {0}
     checks = {check.name: check.finding for check in checks_of_services(settings)}
-    assert checks == dict.fromkeys(["worker echo", "sink", "timekeeper", "notify"], Finding.OK)
+    assert checks == dict.fromkeys(["worker echo", "sink", "timekeeper", "notify"], Severity.OK)
 
 
 def assert_it_said_why(log: Path, status: int) -> None:
@@ -138,7 +138,7 @@ def test_a_worker_whose_hands_are_full_is_alive_and_ready(settings: Settings) ->
         assert in_flight(settings) >= 1900
     finally:
         worker.kill()
-    assert living(settings.home) == []
+    assert running_services(settings.home) == []
 
 
 def in_flight(settings: Settings) -> int:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from schemas import headers
-from streams import compose
-from streams.control import Controls
+from streams import wiring
+from streams.client.commands import CommandClient
 from tests.harness.leased_road import Crew, Road, is_of, leased_road
 from tests.harness.scribe import wait_until
 from tests.unit.streams.worker.leased import LEASE_S
@@ -77,7 +77,7 @@ def test_a_running_job_is_told_to_stop_and_its_process_killed_if_it_does_not(
 
 def test_a_processor_at_rest_is_granted_to_nobody_and_its_workers_say_so(road: Road, crew: Crew) -> None:
     crew.need(1)
-    with Controls(road.settings) as controls, compose.control_store(road.settings) as orders:
+    with CommandClient(road.settings) as controls, wiring.command_store(road.settings) as orders:
 
         def answers() -> set[str]:
             (view,) = orders.processors(["leased"])
@@ -87,7 +87,7 @@ def test_a_processor_at_rest_is_granted_to_nobody_and_its_workers_say_so(road: R
         wait_until(lambda: answers() == {"paused"}, lambda: str(answers()))
         job = road.submit("work")
         road.wait(job, "PENDING")
-        with closing(compose.lease_store(road.settings)) as store:
+        with closing(wiring.lease_store(road.settings)) as store:
             assert store.claim("leased", "somebody", 1, 60) == []
         assert road.lease(job)[0] == "waiting"
         controls.resume("leased")

@@ -9,7 +9,7 @@ import pytest
 
 from schemas import headers
 from schemas.errors import ExitCode
-from streams import compose
+from streams import wiring
 from streams.log import topics
 from tests.harness.leased_road import COMMANDS, Road, leased_road
 from tests.harness.scribe import wait_until
@@ -27,7 +27,7 @@ def road(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def test_a_job_lost_too_often_ends_as_worker_lost(road: Road) -> None:
     job = road.submit("work")
-    store = compose.lease_store(road.settings)
+    store = wiring.lease_store(road.settings)
     for execution in (1, 2):
         (grant,) = store.claim("leased", "careless", 1, 0.05, executions=2, wait_s=20)
         assert grant.execution == execution
@@ -41,7 +41,7 @@ def test_a_job_lost_too_often_ends_as_worker_lost(road: Road) -> None:
 
 def test_of_an_older_execution_only_a_success_counts(road: Road) -> None:
     job = road.submit("work")
-    store = compose.lease_store(road.settings)
+    store = wiring.lease_store(road.settings)
     (stale,) = store.claim("leased", "first", 1, 0.05, wait_s=20)
     (current,) = store.claim("leased", "second", 1, 60, wait_s=20)
     assert (stale.execution, current.execution) == (1, 2)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.receiver import ReceivedCallback, Receiver
 from connectors.postgres.delivery_store import PostgresDeliveryStore
 from schemas.records import JobHeader
-from streams.bench.receiver import Callback, Receiver
 from streams.notify import Notifier
 from streams.settings import Settings
 from streams.sink import Sink
@@ -25,7 +25,7 @@ class Backend:
         self._statuses = list(statuses)
         self._always = always
 
-    def __call__(self, callback: Callback) -> int:
+    def __call__(self, callback: ReceivedCallback) -> int:
         return self._statuses.pop(0) if self._statuses else self._always
 
 
@@ -122,7 +122,7 @@ def test_notify_as_a_service_delivers_what_a_sink_stored(settings: Settings, scr
 
 
 def test_what_a_killed_notify_held_is_delivered_by_the_next(settings: Settings, scribe: Scribe) -> None:
-    def slow(callback: Callback) -> int:
+    def slow(callback: ReceivedCallback) -> int:
         import time
 
         time.sleep(0.02)

@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.errors import StartupError
-from streams.stack import PARTS, EventKind, LocalStack, Service, StackEvent, StackState, ports, process
+from streams.stack import PARTS, EventKind, LocalStack, ServiceSpec, StackEvent, StackState, ports, process
 
 ROOT = Path(__file__).parents[2]
 TOPIC, SUBJECT = "kept", "kept-value"
@@ -200,7 +200,7 @@ def test_after_a_kill_of_every_part_up_brings_all_of_it_back(stack: Stack, kept:
 def test_a_service_of_our_own_runs_beside_the_parts(stack: Stack, tmp_path: Path) -> None:
     code = "print('at work', flush=True)\nimport signal; signal.pause()"
     log = tmp_path / "timekeeper.log"
-    service = Service(
+    service = ServiceSpec(
         name="timekeeper",
         argv=(sys.executable, "-c", code),
         log=log,
@@ -239,7 +239,7 @@ def test_a_part_that_cannot_start_takes_the_others_down_and_shows_its_log(fresh:
 
 def test_only_what_the_failed_call_began_is_stopped(fresh: Stack) -> None:
     fresh.up("postgres")
-    broken = Service(
+    broken = ServiceSpec(
         name="sink", argv=(sys.executable, "-c", "1/0"), log=fresh.home / "sink.log", env={}, ready=lambda: False
     )
     with pytest.raises(StartupError, match="sink stopped while starting"):

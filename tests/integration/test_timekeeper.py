@@ -11,11 +11,11 @@ from confluent_kafka import TopicPartition
 from connectors.postgres.due_store import PostgresDueStore
 from schemas import headers
 from schemas.records import EchoInput
-from streams import compose
+from streams import wiring
+from streams.client.submitter import Submitter
 from streams.log import kafka
 from streams.settings import Settings
 from streams.sink import Sink
-from streams.submit import Submitter
 from streams.timekeeper import Timekeeper
 from tests.harness.scribe import Scribe, header, in_thread, wait_until
 from tests.harness.services import running
@@ -45,7 +45,7 @@ def test_a_retry_is_the_same_request_one_attempt_further_on_the_same_lane(
     place = scribe.request(job, "again, please")
     scribe.result(job, "retry", retry_in_ms=50)
     first, second = scribe.messages(scribe.names.requests("echo", lane), 2)
-    codec = compose.codec(settings)
+    codec = wiring.codec(settings)
     before, after = codec.decode(first.value()), codec.decode(second.value())
     assert after["input"] == before["input"]
     assert after["header"].pop("source_coordinates") | {"topic_id": ""} == {
@@ -144,7 +144,7 @@ def test_a_job_is_released_at_its_time_as_the_same_attempt(settings: Settings, s
     assert scribe.rows("SELECT due_kind, due_at FROM runs") == [("not_before", begin)]
     _, released = scribe.messages(scribe.names.requests("echo"), 2)
     assert released.timestamp()[1] / 1000 >= begin.timestamp() - 0.01
-    header_ = compose.codec(settings).decode(released.value())["header"]
+    header_ = wiring.codec(settings).decode(released.value())["header"]
     assert (header_["attempt"], header_["source_coordinates"]["topic"]) == (1, scribe.names.requests("echo"))
     wait_until(
         lambda: scribe.rows("SELECT state, attempt, due_kind FROM runs") == [("PENDING", 1, "deadline")],
@@ -175,7 +175,7 @@ def test_a_retry_whose_request_is_gone_from_the_log_ends_the_job(settings: Setti
     job = header()
     scribe.result(job, "retry", retry_in_ms=50)  # without coordinates, and its request was never read
     scribe.wait(job, "FAILED")
-    with compose.job_store(settings) as store:
+    with wiring.job_store(settings) as store:
         view = store.job(job.job_id)
     assert view is not None
     assert view.error is not None
@@ -211,7 +211,7 @@ def test_an_accepted_job_that_never_reached_the_log_is_sent_and_one_that_did_is_
     lost, known = header(labels={"site": "north"}), header()
     scribe.request(known)
     scribe.wait(known, "PENDING")
-    with compose.payload_store(settings) as store:
+    with wiring.payload_store(settings) as store:
         for job in (lost, known):
             assert store.accept(scribe.payload(job), check_in_s=0.0)
             assert not store.accept(scribe.payload(job))

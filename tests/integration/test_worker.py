@@ -21,10 +21,10 @@ from schemas.errors import ExitCode
 from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import ECHO, EchoInput, JobHeader, Request
-from streams import compose
+from streams import wiring
+from streams.client.submitter import Submitter
 from streams.log import kafka, topics
 from streams.settings import Settings
-from streams.submit import Submitter
 from tests.harness.services import Service, running
 from tests.unit.streams.worker.killer import KILLER, installed
 
@@ -39,7 +39,7 @@ class Log:
 
     def __init__(self, settings: Settings, contract: AnyContract = ECHO) -> None:
         self.settings = settings
-        self.codec = compose.codec(settings)
+        self.codec = wiring.codec(settings)
         names, self._requests = settings.topics, settings.topics.requests(contract.name)
         self._topics = [names.results(contract.name), names.dead_letters, names.progress]
         self._consumer: Consumer = kafka.reader(settings)

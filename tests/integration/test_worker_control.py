@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.records import EchoInput
-from streams.control import Controls
+from streams.client.commands import CommandClient
 from streams.settings import Settings
 from tests.harness.performers import Small, installed
 from tests.harness.services import running
@@ -32,8 +32,8 @@ def answers(stage: Stage) -> list[str]:
 def test_a_paused_processor_begins_nothing_and_a_worker_that_starts_knows_what_was_said_before(
     stage: Stage, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.control.known_processors", lambda: ["performer"])
-    with Controls(settings, by="somebody") as controls:
+    monkeypatch.setattr("streams.client.commands.known_processors", lambda: ["performer"])
+    with CommandClient(settings, by="somebody") as controls:
         early = stage.ask(*[EchoInput(f"early {n}") for n in range(20)])
         controls.cancel_many([(job, 0) for job in early[:5]], "not needed")
         controls.pause("performer", "maintenance")
@@ -60,7 +60,7 @@ def test_a_paused_processor_begins_nothing_and_a_worker_that_starts_knows_what_w
 
 
 def test_of_many_cancels_in_the_middle_of_the_work_each_job_ends_once(stage: Stage, settings: Settings) -> None:
-    with running(settings, WORKER), Controls(settings) as controls:
+    with running(settings, WORKER), CommandClient(settings) as controls:
         jobs = stage.ask(*[EchoInput(f"{n}", delay_ms=5) for n in range(1500)])
         stage.read_until(lambda: len(stage.results) >= 50)
         controls.cancel_many([(job, 0) for job in jobs])

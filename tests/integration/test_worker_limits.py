@@ -13,7 +13,7 @@ from schemas import headers
 from schemas.errors import ExitCode
 from schemas.headers import request_headers
 from schemas.records import EchoInput, JobHeader
-from streams.control import Controls
+from streams.client.commands import CommandClient
 from streams.log import topics
 from streams.settings import Settings
 from tests.harness.services import Service, running
@@ -107,7 +107,7 @@ def test_cancelled_jobs_end_at_once_where_they_wait_and_soon_where_they_run(
     log: Log, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Moody", MOODY)))
-    with running(settings, ["worker", "killer"]), Controls(settings, by="nurse@ward") as controls:
+    with running(settings, ["worker", "killer"]), CommandClient(settings, by="nurse@ward") as controls:
         obedient = ask(log, "obedient")
         log.read_until(lambda: bool(log.progress))
         waiting, good = ask(log, "waits"), [ask(log, f"good {n}") for n in range(3)]

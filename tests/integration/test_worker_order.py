@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.records import EchoInput
-from streams.control import Controls
+from streams.client.commands import CommandClient
 from streams.health.ask import ask_all
 from streams.settings import Settings
 from tests.harness.performers import ByKey, installed
@@ -59,7 +59,7 @@ def test_a_key_that_waits_holds_up_no_other_and_what_is_parked_can_be_cancelled_
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", ByKey)))
     stage = Stage(settings)
-    with running(settings, WORKER), Controls(settings) as controls:
+    with running(settings, WORKER), CommandClient(settings) as controls:
         (slow,) = stage.ask(EchoInput("slow", delay_ms=8000), key="a")
         stage.read_until(lambda: any(word["job_id"] == slow for word in stage.progress))
         behind = stage.ask(*[EchoInput(f"behind {n}") for n in range(6)], key="a")

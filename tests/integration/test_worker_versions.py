@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from processors.rollout import place_of
 from schemas.errors import ExitCode
 from schemas.records import EchoInput
+from streams.client.submitter import Submitter
 from streams.log import topics
-from streams.rollout import place_of
 from streams.settings import Settings
-from streams.submit import Submitter
 from tests.harness.services import Service, running
 from tests.integration.test_worker import Log, executions, header, outcome, submit
 from tests.unit.streams.worker.killer import KILLER, installed

@@ -104,7 +104,7 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_what_a_producer_imports_pulls_in_nothing_heavy() -> None:
-    loaded = modules_after("from streams.submit import Submitter")
+    loaded = modules_after("from streams.client.submitter import Submitter")
     assert "confluent_kafka" in loaded
     assert loaded & {"torch", "faust", "fastapi", "psycopg", "aiohttp", "numpy", "nibabel"} == set()
 

@@ -14,8 +14,8 @@ from cyclopts import App
 from rich.console import Console
 
 from streams.cli.app import build
+from streams.cli.commands import COMMANDS, Command
 from streams.cli.overview import overview
-from streams.cli.verbs import VERBS, Verb
 
 ROOT = Path(__file__).parents[2]
 PRINTS_NO_DATA = {"worker", "sink", "notify", "timekeeper"}
@@ -25,7 +25,7 @@ GROUPS_OF_COMMANDS = {"topics", "bench", "new"}
 def commands() -> Iterator[tuple[str, App]]:
     """Every command by the words one types, those of `topics` and `bench` too."""
     app = build()
-    for verb in VERBS:
+    for verb in COMMANDS:
         chosen = app[verb.name]
         yield verb.name, chosen
         for name in chosen:
@@ -33,7 +33,7 @@ def commands() -> Iterator[tuple[str, App]]:
                 yield f"{verb.name} {name}", chosen[name]
 
 
-COMMANDS = dict(commands())
+APPS = dict(commands())
 
 
 def help_of(words: str) -> str:
@@ -42,35 +42,35 @@ def help_of(words: str) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
-def test_a_verb_is_where_the_table_says_and_says_what_the_table_says(verb: Verb) -> None:
-    assert COMMANDS[verb.name].help.strip().splitlines()[0] == verb.summary
+@pytest.mark.parametrize("verb", COMMANDS, ids=lambda verb: verb.name)
+def test_a_verb_is_where_the_table_says_and_says_what_the_table_says(verb: Command) -> None:
+    assert APPS[verb.name].help.strip().splitlines()[0] == verb.summary
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("words", APPS)
 def test_help_teaches_with_an_example_that_can_be_typed(words: str) -> None:
     text = help_of(words)
     assert "For example:" in text
     assert f"sluice {words.split()[0]}" in text.partition("For example:")[2]
 
 
-@pytest.mark.parametrize("words", [words for words in COMMANDS if words not in PRINTS_NO_DATA | GROUPS_OF_COMMANDS])
+@pytest.mark.parametrize("words", [words for words in APPS if words not in PRINTS_NO_DATA | GROUPS_OF_COMMANDS])
 def test_whatever_prints_data_prints_json_too(words: str) -> None:
     assert "--json" in help_of(words)
 
 
-@pytest.mark.parametrize("words", [words for words in COMMANDS if words not in GROUPS_OF_COMMANDS])
+@pytest.mark.parametrize("words", [words for words in APPS if words not in GROUPS_OF_COMMANDS])
 def test_every_option_is_explained(words: str) -> None:
     unexplained = [
         argument.name
-        for argument in COMMANDS[words].assemble_argument_collection(parse_docstring=True)
+        for argument in APPS[words].assemble_argument_collection(parse_docstring=True)
         if argument.show and not argument.parameter.help
     ]
     assert unexplained == []
 
 
 def test_the_overview_names_every_verb() -> None:
-    assert [verb.name for verb in VERBS if f"\n  {verb.name} " not in overview()] == []
+    assert [verb.name for verb in COMMANDS if f"\n  {verb.name} " not in overview()] == []
 
 
 def test_the_overview_is_colored_only_where_that_is_seen() -> None:
@@ -90,7 +90,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_a_verbs_help_imports_neither_a_model_nor_a_database_client() -> None:
-    words = " ".join(verb.name for verb in VERBS)
+    words = " ".join(verb.name for verb in COMMANDS)
     code = (
         "import sys\nfrom streams.cli.run import run\n"
         f"for verb in {words!r}.split(): assert run([verb, '--help']) == 0\nprint(*sys.modules)"

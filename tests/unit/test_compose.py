@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from streams.cli.verbs import VERBS
+from streams.cli.commands import COMMANDS
 from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings
 from streams.stack import postgres
@@ -56,7 +56,7 @@ def test_every_image_that_is_not_ours_is_pinned() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_service_of_ours_runs_a_verb_that_exists(name: str) -> None:
-    assert OURS[name]["command"][0] in {verb.name for verb in VERBS}
+    assert OURS[name]["command"][0] in {verb.name for verb in COMMANDS}
 
 
 @pytest.mark.parametrize("name", OURS)

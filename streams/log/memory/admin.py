@@ -16,7 +16,7 @@ from confluent_kafka.admin._topic import TopicDescription
 
 from streams.log.memory.group import Group, Place
 from streams.log.memory.log import MemoryLog
-from streams.log.memory.topic import LARGEST_RECORD, Topic
+from streams.log.memory.topic import LARGEST_RECORD, MemoryTopic
 
 #: What a broker of ours says of itself (streams/stack/kafka.py), as far as anybody asks.
 BROKER_CONFIG = {
@@ -121,7 +121,7 @@ def _change(config: dict[str, str], entries: Iterable[ConfigEntry]) -> None:
             config[entry.name] = str(entry.value)
 
 
-def _metadata(name: str, topic: Topic | None) -> TopicMetadata:
+def _metadata(name: str, topic: MemoryTopic | None) -> TopicMetadata:
     made = TopicMetadata()
     made.topic = name
     if topic is None:
@@ -134,7 +134,7 @@ def _metadata(name: str, topic: Topic | None) -> TopicMetadata:
     return made
 
 
-def _description(topic: Topic) -> TopicDescription:
+def _description(topic: MemoryTopic) -> TopicDescription:
     high, low = topic.topic_id.int >> 64, topic.topic_id.int & (2**64 - 1)
     return TopicDescription(topic.name, Uuid(_signed(high), _signed(low)), False, [])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from streams.log.memory.group import Group, Member
-from streams.log.memory.topic import Partition, PlainHeaders, Topic, message_of
+from streams.log.memory.topic import MemoryTopic, Partition, PlainHeaders, message_of
 
 if TYPE_CHECKING:
     from streams.log.memory.admin import MemoryAdmin
@@ -35,7 +35,7 @@ class MemoryLog:
         self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         #: Held for every look and every change; notified after each change.
         self.changed = threading.Condition(threading.RLock())
-        self.topics: dict[str, Topic] = {}
+        self.topics: dict[str, MemoryTopic] = {}
         self.groups: dict[str, Group] = {}
         #: Records ever appended: whoever drives a flow sees by it that something happened.
         self.appended = 0
@@ -80,12 +80,12 @@ class MemoryLog:
 
     # ── topics ──
 
-    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> Topic:
+    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> MemoryTopic:
         """Raises KafkaException when it is there already."""
         with self.changed:
             if name in self.topics:
                 raise KafkaException(KafkaError(KafkaError.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists."))
-            made = self.topics[name] = Topic(name, partitions, config or {})
+            made = self.topics[name] = MemoryTopic(name, partitions, config or {})
             self.topics_changed()
             return made
 
@@ -107,7 +107,7 @@ class MemoryLog:
                 group.committed = {place: one for place, one in group.committed.items() if place[0] != name}
             self.topics_changed()
 
-    def topic(self, name: str) -> Topic:
+    def topic(self, name: str) -> MemoryTopic:
         """Raises KafkaException."""
         topic = self.topics.get(name)
         if topic is None:

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from streams.log.memory.log import MemoryLog
 from streams.log.memory.partitioner import partition_of
-from streams.log.memory.topic import PlainHeaders, Record, message_of, plain_headers
+from streams.log.memory.topic import PlainHeaders, StoredRecord, message_of, plain_headers
 from streams.log.port import DeliveryReport
 
 #: librdkafka's default for `message.max.bytes`.
@@ -45,7 +45,9 @@ class MemoryProducer:
         key, value, told = _encoded(key), _encoded(value), plain_headers(headers)
         if len(key or b"") + len(value or b"") > self._largest:
             raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
-        error, message = self._write(topic, partition, Record(-1, key, value, told, timestamp or self._log.now_ms()))
+        error, message = self._write(
+            topic, partition, StoredRecord(-1, key, value, told, timestamp or self._log.now_ms())
+        )
         with self._reported:
             self._reports.append((on_delivery or callback, error, message))
             self._reported.notify()
@@ -80,7 +82,7 @@ class MemoryProducer:
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
         return self._log.admin().list_topics(topic, timeout)
 
-    def _write(self, topic: str, partition: int, record: Record) -> tuple[KafkaError | None, Message]:
+    def _write(self, topic: str, partition: int, record: StoredRecord) -> tuple[KafkaError | None, Message]:
         try:
             number = self._place(topic, partition, record.key, record.value, record.headers)
             offset = self._log.append(topic, number, *record[1:])

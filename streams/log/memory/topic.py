@@ -17,7 +17,7 @@ _OVERHEAD = 70
 PlainHeaders = list[tuple[str, bytes | None]]
 
 
-class Record(NamedTuple):
+class StoredRecord(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
@@ -31,15 +31,15 @@ class Partition:
     def __init__(self) -> None:
         self.begin = 0
         self.end = 0
-        self.records: list[Record] = []
+        self.records: list[StoredRecord] = []
 
     def append(self, key: bytes | None, value: bytes | None, headers: PlainHeaders | None, timestamp_ms: int) -> int:
         offset = self.end
-        self.records.append(Record(offset, key, value, headers, timestamp_ms))
+        self.records.append(StoredRecord(offset, key, value, headers, timestamp_ms))
         self.end += 1
         return offset
 
-    def at(self, offset: int) -> Record | None:
+    def at(self, offset: int) -> StoredRecord | None:
         """The first record at this offset or after it."""
         index = self._index(offset)
         return self.records[index] if index < len(self.records) else None
@@ -69,7 +69,7 @@ class Partition:
         return bisect_left(records, offset, key=lambda record: record.offset)
 
 
-class Topic:
+class MemoryTopic:
     def __init__(self, name: str, partitions: int, config: Mapping[str, str]) -> None:
         self.name = name
         self.topic_id = uuid.uuid4()
@@ -83,7 +83,7 @@ class Topic:
         return size <= int(self.config.get("max.message.bytes", LARGEST_RECORD))
 
 
-def message_of(topic: str, partition: int, record: Record) -> Message:
+def message_of(topic: str, partition: int, record: StoredRecord) -> Message:
     """A record as a consumer gets it: confluent_kafka's own class, so that nobody can tell."""
     headers: Any = record.headers
     return Message(

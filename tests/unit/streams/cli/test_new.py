@@ -12,7 +12,7 @@ import pytest
 
 from schemas.errors import ExitCode
 from streams.cli.run import run
-from streams.scaffold import files
+from streams.cli.scaffold import files
 from tests.harness.packages import on_the_path
 
 ROOT = Path(__file__).parents[4]

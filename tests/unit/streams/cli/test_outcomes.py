@@ -11,7 +11,7 @@ from schemas.errors import ErrorCode, ExitCode
 from schemas.records import Coordinates, EchoOutput, ErrorInfo, JobHeader, Result, ResultInfo, Timings
 from schemas.states import State
 from streams.cli.outcomes import as_json, as_text, exit_code, summary
-from streams.log.wait import Outcome
+from streams.client.outcomes import Outcome
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ import pytest
 from schemas.states import State
 from streams.cli.output import jsonable, say_json, table
 from streams.cli.status import as_table, duration, without_passwords
+from streams.client.submitter import Submitted
 from streams.stack import PartState, StackState
-from streams.submit import Submitted
 
 
 @dataclass(frozen=True)

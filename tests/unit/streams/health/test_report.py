@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import Unreachable
-from streams.health.pulse import Pulse, watched
-from streams.health.report import SLOW_S, STANDBY_S, judge, without_share
+from streams.health.loop_health import LoopHealth, tracked
+from streams.health.report import SLOW_S, STANDBY_S, evaluate, without_share
 
 
 class Store:
@@ -19,7 +19,7 @@ class Store:
     def __init__(self) -> None:
         self.away = False
         self.seen: list[str | None] = []
-        self.pulse: Pulse | None = None
+        self.pulse: LoopHealth | None = None
 
     def ask(self, what: str, *, twice: bool = False) -> str:
         self.seen.append(self.pulse.waits_for if self.pulse else None)
@@ -28,20 +28,20 @@ class Store:
         return what * (2 if twice else 1)
 
 
-def pulse(*, silent: float = 0.0) -> Pulse:
-    made = Pulse("sink's loop", patience_s=60.0)
+def pulse(*, silent: float = 0.0) -> LoopHealth:
+    made = LoopHealth("sink's loop", patience_s=60.0)
     made.at = 1000.0 - silent
     return made
 
 
 def test_a_loop_that_turns_is_alive_and_ready() -> None:
-    health = judge([pulse(silent=59)], 1000.0, details={"partitions": 2})
+    health = evaluate([pulse(silent=59)], 1000.0, details={"partitions": 2})
     assert (health.alive, health.ready, health.reasons) == (True, True, ())
     assert health.details == {"partitions": 2}
 
 
 def test_a_loop_that_has_not_turned_for_long_is_hung_and_is_named() -> None:
-    health = judge([pulse(silent=75)], 1000.0)
+    health = evaluate([pulse(silent=75)], 1000.0)
     assert (health.alive, health.ready) == (False, False)
     assert health.reasons == ("the sink's loop has not turned for 75 s",)
 
@@ -49,7 +49,7 @@ def test_a_loop_that_has_not_turned_for_long_is_hung_and_is_named() -> None:
 def test_a_loop_that_waits_for_another_is_alive_but_not_ready_however_long_it_waits() -> None:
     waiting = pulse(silent=500)
     waiting.waits_for, waiting.waits_since = "Postgres", 500.0
-    health = judge([waiting], 1000.0)
+    health = evaluate([waiting], 1000.0)
     assert (health.alive, health.ready) == (True, False)
     assert health.reasons == ("Postgres has not answered the sink's loop for 500 s",)
 
@@ -57,13 +57,13 @@ def test_a_loop_that_waits_for_another_is_alive_but_not_ready_however_long_it_wa
 def test_a_slow_moment_outside_is_no_trouble_yet() -> None:
     waiting = pulse()
     waiting.waits_for, waiting.waits_since = "Postgres", 1000.0 - SLOW_S
-    assert judge([waiting], 1000.0).ready
+    assert evaluate([waiting], 1000.0).ready
 
 
 def test_what_is_missing_makes_unready_and_what_is_dead_makes_dead() -> None:
-    missing = judge([pulse()], 1000.0, missing=[None, "Kafka does not answer"])
+    missing = evaluate([pulse()], 1000.0, missing=[None, "Kafka does not answer"])
     assert (missing.alive, missing.ready, missing.reasons) == (True, False, ("Kafka does not answer",))
-    dead = judge([pulse()], 1000.0, dead=[None, "a thread has ended"])
+    dead = evaluate([pulse()], 1000.0, dead=[None, "a thread has ended"])
     assert (dead.alive, dead.ready, dead.reasons) == (False, False, ("a thread has ended",))
 
 
@@ -75,7 +75,7 @@ def test_what_is_missing_makes_unready_and_what_is_dead_makes_dead() -> None:
 def test_ready_means_alive_and_every_no_has_a_reason(
     silent: list[float], missing: list[str | None], dead: list[str | None]
 ) -> None:
-    health = judge([pulse(silent=each) for each in silent], 1000.0, missing=missing, dead=dead)
+    health = evaluate([pulse(silent=each) for each in silent], 1000.0, missing=missing, dead=dead)
     assert health.alive or not health.ready
     assert health.ready == (not health.reasons)
     assert health.alive == (all(each <= 60 for each in silent) and not any(dead))
@@ -84,7 +84,7 @@ def test_ready_means_alive_and_every_no_has_a_reason(
 def test_what_is_watched_answers_as_before_and_is_seen_to_be_waited_for() -> None:
     store, sign = Store(), pulse()
     store.pulse = sign
-    seen = watched(store, sign, "Postgres")
+    seen = tracked(store, sign, "Postgres")
     assert (seen.ask("a"), seen.ask("b", twice=True), seen.size) == ("a", "bb", 7)
     assert store.seen == ["Postgres", "Postgres"]
     assert sign.waits_for is None
@@ -93,14 +93,14 @@ def test_what_is_watched_answers_as_before_and_is_seen_to_be_waited_for() -> Non
 
 def test_trouble_lasts_until_a_call_succeeds() -> None:
     store, sign = Store(), pulse()
-    seen = watched(store, sign, "Postgres")
+    seen = tracked(store, sign, "Postgres")
     store.away = True
     with pytest.raises(Unreachable):
         seen.ask("a")
-    assert judge([sign], sign.at).reasons == ("Postgres did not answer while it was asked.",)
+    assert evaluate([sign], sign.at).reasons == ("Postgres did not answer while it was asked.",)
     store.away = False
     seen.ask("a")
-    assert judge([sign], sign.at).ready
+    assert evaluate([sign], sign.at).ready
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StartupError, UsageError
-from streams.health import ask, notes
-from streams.health.notes import Posted, living
+from streams.health import ask
+from streams.health import service_files as notes
 from streams.health.report import Health
 from streams.health.server import HealthServer
+from streams.health.service_files import RegisteredService, running
 from streams.settings import Settings, load_settings
 
 WELL = Health(alive=True, ready=True, details={"partitions": 2})
@@ -126,7 +127,7 @@ def test_what_is_no_address_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_service_is_found_while_it_lives_and_asked_where_it_says(tmp_path: Path) -> None:
     with served(WAITING) as server:
-        note = Posted(tmp_path, "worker", server.url, ("echo", "embed"))
+        note = RegisteredService(tmp_path, "worker", server.url, ("echo", "embed"))
         (answer,) = ask.ask_all(tmp_path)
         note.remove()
     assert (answer.note.service, answer.note.runs, answer.note.pid) == ("worker", ("echo", "embed"), os.getpid())
@@ -136,13 +137,13 @@ def test_a_service_is_found_while_it_lives_and_asked_where_it_says(tmp_path: Pat
 
 def test_the_note_of_a_killed_service_is_swept_even_if_its_pid_lives_on(tmp_path: Path) -> None:
     program = (
-        f"import os\nfrom pathlib import Path\nfrom streams.health.notes import Posted\n"
-        f"kept = Posted(Path({str(tmp_path)!r}), 'sink', 'http://127.0.0.1:1')\nos._exit(9)"
+        f"import os\nfrom pathlib import Path\nfrom streams.health.service_files import RegisteredService\n"
+        f"kept = RegisteredService(Path({str(tmp_path)!r}), 'sink', 'http://127.0.0.1:1')\nos._exit(9)"
     )
     subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
     (left,) = notes.folder(tmp_path).glob("*.json")
     left.write_text(json.dumps(json.loads(left.read_text()) | {"pid": os.getpid()}))
-    assert living(tmp_path) == []
+    assert running(tmp_path) == []
     assert not left.exists()
 
 
@@ -150,7 +151,7 @@ def test_a_service_that_does_not_answer_is_told_as_such(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        note = Posted(tmp_path, "sink", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        note = RegisteredService(tmp_path, "sink", f"http://127.0.0.1:{silent.getsockname()[1]}")
         (answer,) = ask.ask_all(tmp_path, timeout_s=0.1)
         note.remove()
     assert (answer.alive, answer.ready) == (None, None)
@@ -158,7 +159,7 @@ def test_a_service_that_does_not_answer_is_told_as_such(tmp_path: Path) -> None:
 
 
 def test_a_service_on_another_machine_is_known_but_not_asked(tmp_path: Path) -> None:
-    note = Posted(tmp_path, "sink", "http://127.0.0.1:1")
+    note = RegisteredService(tmp_path, "sink", "http://127.0.0.1:1")
     (path,) = notes.folder(tmp_path).glob("*.json")
     with path.open("r+") as file:  # the same file, which is locked
         kept = json.loads(file.read()) | {"host": "elsewhere"}

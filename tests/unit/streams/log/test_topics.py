@@ -11,7 +11,7 @@ from schemas.records import ECHO
 from schemas.registry import MemoryRegistry
 from schemas.topics import Topic, TopicNames, declared
 from streams.log import subjects
-from streams.log.changes import Change, Kind
+from streams.log.changes import Change, ChangeKind
 from streams.log.group_offsets import worker_groups
 from streams.log.topics import BrokerTopic, of_topics
 from streams.settings import Settings
@@ -25,7 +25,7 @@ def there(partitions: int = 12, config: Mapping[str, str] = {}) -> dict[str, Bro
 
 def test_a_topic_that_is_missing_is_made() -> None:
     (change,) = of_topics([TOPIC], {})
-    assert (change.kind, change.target) == (Kind.CREATE_TOPIC, "outcomes.echo")
+    assert (change.kind, change.target) == (ChangeKind.CREATE_TOPIC, "outcomes.echo")
 
 
 def test_a_topic_as_declared_is_left_alone() -> None:
@@ -38,17 +38,17 @@ def test_the_order_of_clean_up_policies_does_not_matter() -> None:
 
 def test_another_retention_is_altered() -> None:
     assert of_topics([TOPIC], there(config={"retention.ms": "5"})) == [
-        Change(Kind.ALTER_CONFIG, "outcomes.echo", "retention.ms 5 → 1000")
+        Change(ChangeKind.ALTER_CONFIG, "outcomes.echo", "retention.ms 5 → 1000")
     ]
 
 
 def test_partitions_are_added() -> None:
-    assert of_topics([TOPIC], there(4)) == [Change(Kind.ADD_PARTITIONS, "outcomes.echo", "4 → 12")]
+    assert of_topics([TOPIC], there(4)) == [Change(ChangeKind.ADD_PARTITIONS, "outcomes.echo", "4 → 12")]
 
 
 def test_partitions_are_never_taken_away_but_told_of() -> None:
     (change,) = of_topics([TOPIC], there(24))
-    assert change.kind is Kind.WARNING
+    assert change.kind is ChangeKind.WARNING
     assert "can't be removed" in change.detail
 
 
@@ -87,5 +87,5 @@ def test_a_schema_that_does_not_fit_stops_everything_before_anything_is_register
 def test_the_plan_warns_of_a_schema_that_does_not_fit() -> None:
     registry = Strict()
     registry.register("results.echo-value", '"string"')
-    warnings = [change for change in subjects.plan(registry, wanted()) if change.kind is Kind.WARNING]
+    warnings = [change for change in subjects.plan(registry, wanted()) if change.kind is ChangeKind.WARNING]
     assert [change.target for change in warnings] == ["results.echo-value"]

@@ -14,7 +14,7 @@ from connectors.store import HistoryRow, Place, RunRow
 from schemas.plain import to_plain
 from schemas.records import JobHeader
 from schemas.states import State
-from streams.sink.event import Ending, Event, Phase
+from streams.sink.event import Event, Phase, TerminalResult
 from streams.sink.fold import Role, fold
 from streams.sink.rows import history_rows, run_rows
 
@@ -42,7 +42,7 @@ def event(phase: Phase, offset: int = 0, *, attempt: int = 1, run: int = 0, job:
         message=Message(topic="t", partition=0, offset=offset, value=b""),
         request_place=place if phase is Phase.REQUESTED else None,
         retry_in_ms=1000 if phase is Phase.RETRYING else None,
-        ending=Ending(state) if phase is Phase.ENDED else None,
+        ending=TerminalResult(state) if phase is Phase.ENDED else None,
         **changes,
     )
 

@@ -15,17 +15,17 @@ from connectors.memory import MemoryDatabase
 from schemas.errors import Unreachable
 from schemas.records import ECHO, EchoInput
 from schemas.registry import MemoryRegistry
-from streams import compose
+from streams import wiring
+from streams.client.submitter import Submitter
 from streams.log import kafka, topics
 from streams.log.memory import MemoryLog
 from streams.settings import Settings
-from streams.sink.intake import Intake
+from streams.sink.batching import EventBatches
 from streams.sink.outcomes import OutcomePublisher
-from streams.sink.session import NoHandover, Session
+from streams.sink.session import NoHandoff, Session
 from streams.sink.sink import open_session
 from streams.sink.topic_table import read_topics
-from streams.sink.writer import Stopped, Writer
-from streams.submit import Submitter
+from streams.sink.writer import BatchWriter, Stopped
 
 JOBS = 5
 
@@ -49,8 +49,8 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 
 def open_sink(settings: Settings) -> Session:
     table = read_topics(kafka.admin(settings), settings.topics)
-    store = compose.sink_store(settings)
-    return open_session(settings, store, kafka.producer(settings), table, NoHandover(), threading.Event())
+    store = wiring.sink_store(settings)
+    return open_session(settings, store, kafka.producer(settings), table, NoHandoff(), threading.Event())
 
 
 def step_until_read(session: Session) -> None:
@@ -68,14 +68,14 @@ def jobs_after_another_sink(settings: Settings) -> int:
     sink = open_sink(settings)
     step_and_settle(sink)
     sink.close()
-    with compose.job_store(settings) as store:
+    with wiring.job_store(settings) as store:
         return sum(store.counts().values())
 
 
 @pytest.mark.parametrize("fault", [Stopped(), Unreachable("Postgres is away."), ValueError("a bug")], ids=type)
 @pytest.mark.parametrize(
     ("part", "call"),
-    [(Intake, "take"), (Intake, "take_held"), (Writer, "write"), (OutcomePublisher, "publish")],
+    [(EventBatches, "take"), (EventBatches, "take_held"), (BatchWriter, "write"), (OutcomePublisher, "publish")],
     ids=lambda given: given if isinstance(given, str) else given.__name__,
 )
 def test_a_job_whose_step_fails_is_stored_by_the_next_sink(
@@ -117,7 +117,7 @@ def test_a_sink_that_could_not_settle_before_a_rebalance_starts_over(
         def away(*_: Any) -> Any:
             raise Unreachable("Postgres is away.")
 
-        broken.setattr(Writer, "write", away)
+        broken.setattr(BatchWriter, "write", away)
         second_joins = threading.Thread(target=second.step)
         second_joins.start()
         with pytest.raises(Unreachable):

@@ -18,10 +18,10 @@ from schemas.errors import UndecodableRecord
 from schemas.plain import to_plain
 from schemas.records import JobHeader
 from schemas.topics import TopicNames
-from streams.sink.read import job_bytes
+from streams.sink.decode import job_bytes
 from streams.sink.rows import delivery_id
-from streams.sink.topic_table import Part, parse_topic_id, part_of, print_topic_id
-from streams.sink.typed import check, kinds_of
+from streams.sink.topic_table import TopicRole, parse_topic_id, part_of, print_topic_id
+from streams.sink.validate import check, kinds_of
 
 
 @given(st.binary(min_size=16, max_size=16))
@@ -38,18 +38,18 @@ def test_what_is_no_topic_id_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("topic", "part"),
     [
-        ("p.requests.echo", Part.REQUESTS),
-        ("p.requests.echo.bulk", Part.REQUESTS),
-        ("p.requests.ecko", Part.UNKNOWN_REQUESTS),
-        ("p.requests.elsewhere", Part.FOREIGN_REQUESTS),
-        ("p.results.ecko", Part.RESULTS),
+        ("p.requests.echo", TopicRole.REQUESTS),
+        ("p.requests.echo.bulk", TopicRole.REQUESTS),
+        ("p.requests.ecko", TopicRole.UNKNOWN_REQUESTS),
+        ("p.requests.elsewhere", TopicRole.FOREIGN_REQUESTS),
+        ("p.results.ecko", TopicRole.RESULTS),
         ("p.outcomes.echo", None),
-        ("p.dead-letters", Part.DEAD_LETTERS),
+        ("p.dead-letters", TopicRole.DEAD_LETTERS),
         ("p.progress", None),
         ("requests.echo", None),
     ],
 )
-def test_a_topic_is_to_the_sink_what_its_name_says(topic: str, part: Part | None) -> None:
+def test_a_topic_is_to_the_sink_what_its_name_says(topic: str, part: TopicRole | None) -> None:
     assert part_of(topic, TopicNames("p."), {topic, "p.results.elsewhere"}) is part
 
 

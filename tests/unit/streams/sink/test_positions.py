@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.store import Claimed
+from connectors.store import ClaimedOffsets
 from streams.sink.positions import Positions
 
 KEY = (b"t" * 16, 0)
@@ -14,7 +14,7 @@ def nothing_held(_: object) -> int | None:
 
 def test_a_new_owner_reads_again_what_was_not_published() -> None:
     positions = Positions("g")
-    assert positions.own(KEY, "results", Claimed(10, 7, 3), publishes=True).read == 7
+    assert positions.own(KEY, "results", ClaimedOffsets(10, 7, 3), publishes=True).read == 7
     assert [positions.saw(KEY, offset) for offset in (7, 9, 10)] == [False, False, True]
     [row] = positions.steps(nothing_held)
     assert (row.epoch, row.expected, row.next_offset, row.published) == (3, 10, 11, 7)
@@ -22,12 +22,12 @@ def test_a_new_owner_reads_again_what_was_not_published() -> None:
 
 def test_a_partition_that_publishes_nothing_is_read_from_what_was_stored() -> None:
     positions = Positions("g")
-    assert positions.own(KEY, "requests", Claimed(10, 7, 3), publishes=False).read == 10
+    assert positions.own(KEY, "requests", ClaimedOffsets(10, 7, 3), publishes=False).read == 10
 
 
 def test_an_offset_is_stored_only_up_to_what_is_held_back() -> None:
     positions = Positions("g")
-    positions.own(KEY, "requests", Claimed(0, 0, 1), publishes=False)
+    positions.own(KEY, "requests", ClaimedOffsets(0, 0, 1), publishes=False)
     positions.saw(KEY, 8)
     [row] = positions.steps(lambda _: 5)
     assert row.next_offset == 5
@@ -39,7 +39,7 @@ def test_an_offset_is_stored_only_up_to_what_is_held_back() -> None:
 
 def test_what_is_confirmed_is_stored_with_the_next_step() -> None:
     positions = Positions("g")
-    positions.own(KEY, "results", Claimed(0, 0, 1), publishes=True)
+    positions.own(KEY, "results", ClaimedOffsets(0, 0, 1), publishes=True)
     positions.saw(KEY, 4)
     positions.stored(positions.steps(nothing_held))
     assert positions.read_offsets() == {KEY: 5}
@@ -52,7 +52,7 @@ def test_what_is_confirmed_is_stored_with_the_next_step() -> None:
 
 def test_a_partition_that_was_given_up_is_no_longer_ours() -> None:
     positions = Positions("g")
-    positions.own(KEY, "results", Claimed(0, 0, 1), publishes=True)
+    positions.own(KEY, "results", ClaimedOffsets(0, 0, 1), publishes=True)
     positions.disown(KEY)
     assert KEY not in positions
     assert positions.saw(KEY, 1) is False

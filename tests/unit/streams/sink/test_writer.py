@@ -14,10 +14,10 @@ from connectors.store import OffsetRow, RunRow, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError
 from schemas.states import State
 from streams.sink.dead_letters import DeadLetters
-from streams.sink.event import Ending, Event, Phase
+from streams.sink.event import Event, Phase, TerminalResult
 from streams.sink.fold import fold
 from streams.sink.rows import LONGEST_KEY, run_rows
-from streams.sink.writer import Writer
+from streams.sink.writer import BatchWriter
 from tests.unit.streams.sink.events import AT, JOB, event
 
 OTHER = UUID("01890000-0000-7000-8000-000000000002")
@@ -54,7 +54,7 @@ class Letters:
 
 def write(*events: Event) -> tuple[Store, Letters, Stored]:
     store, letters = Store(), Letters()
-    writer = Writer(cast(SinkStore, store), cast(DeadLetters, letters), threading.Event())
+    writer = BatchWriter(cast(SinkStore, store), cast(DeadLetters, letters), threading.Event())
     return store, letters, writer.write(fold(events)[0], [STEP], None)
 
 
@@ -90,7 +90,8 @@ def test_a_result_that_can_not_be_stored_is_dead_lettered_and_does_not_win() -> 
 
 def test_its_dead_letter_fails_the_job_with_its_code_and_its_callback() -> None:
     dead = event(Phase.ENDED, 3, header=POISON)._replace(
-        kind="dead_letter", ending=Ending(State.FAILED, {"code": "INTERNAL", "message": "m" * 9000, "odd": NAIVE})
+        kind="dead_letter",
+        ending=TerminalResult(State.FAILED, {"code": "INTERNAL", "message": "m" * 9000, "odd": NAIVE}),
     )
     store, letters, stored = write(dead)
     [row] = store.rows
@@ -117,7 +118,7 @@ def test_an_error_that_is_no_records_fault_ends_the_writer() -> None:
         def store(self, runs: Any, history: Any, offsets: Any, leases: Any) -> Stored:
             raise TypeError("whatever is given")
 
-    writer = Writer(cast(SinkStore, Broken()), cast(DeadLetters, Letters()), threading.Event())
+    writer = BatchWriter(cast(SinkStore, Broken()), cast(DeadLetters, Letters()), threading.Event())
     with pytest.raises(TypeError):
         writer.write([], [STEP], None)
 

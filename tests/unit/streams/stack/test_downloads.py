@@ -17,7 +17,7 @@ from streams.stack.artifacts import Artifact
 from streams.stack.downloads import Cache
 from streams.stack.events import EventKind, Reporter, StackEvent
 from streams.stack.supervise import never
-from streams.stack.together import GivenUp
+from streams.stack.task_group import Cancelled
 
 SILENT = Reporter(None)
 
@@ -153,8 +153,8 @@ def test_an_archive_that_reaches_outside_is_not_unpacked(repository: Repository,
 def test_giving_up_leaves_no_half_file(repository: Repository, cache: Cache, tmp_path: Path) -> None:
     def check() -> None:
         if repository.asked:
-            raise GivenUp
+            raise Cancelled
 
-    with pytest.raises(GivenUp):
+    with pytest.raises(Cancelled):
         cache.jars("kafka", [repository.add("a.jar", b"a" * 600_000)], SILENT, check)
     assert leftovers(tmp_path) == []

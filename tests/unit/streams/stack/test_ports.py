@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.stack.ports import HOST, PortBook, answered, candidates, free
+from streams.stack.ports import HOST, PortAllocations, answered, candidates, free
 
 
 @pytest.fixture
@@ -47,11 +47,11 @@ def test_a_taken_port_is_replaced_by_one_that_is_easily_recognised() -> None:
 
 
 def test_a_free_usual_port_is_given(tmp_path: Path, vacant: int) -> None:
-    assert PortBook(tmp_path / "ports.json").assign("kafka", vacant) == vacant
+    assert PortAllocations(tmp_path / "ports.json").assign("kafka", vacant) == vacant
 
 
 def test_a_taken_usual_port_is_not_given(tmp_path: Path, taken: int) -> None:
-    given = PortBook(tmp_path / "ports.json").assign("kafka", taken)
+    given = PortAllocations(tmp_path / "ports.json").assign("kafka", taken)
     assert given != taken
     assert free(given)
 
@@ -59,13 +59,13 @@ def test_a_taken_usual_port_is_not_given(tmp_path: Path, taken: int) -> None:
 def test_a_port_once_given_is_given_again_even_if_the_usual_one_is_free_now(tmp_path: Path, vacant: int) -> None:
     path = tmp_path / "ports.json"
     with socket.create_server((HOST, vacant)):
-        first = PortBook(path).assign("kafka", vacant)
+        first = PortAllocations(path).assign("kafka", vacant)
     assert free(vacant)
-    assert PortBook(path).assign("kafka", vacant) == first != vacant
+    assert PortAllocations(path).assign("kafka", vacant) == first != vacant
 
 
 def test_two_names_never_share_a_port(tmp_path: Path, vacant: int) -> None:
-    book = PortBook(tmp_path / "ports.json")
+    book = PortAllocations(tmp_path / "ports.json")
     assert book.assign("kafka", vacant) != book.assign("kafka-controller", vacant)
 
 
@@ -73,4 +73,4 @@ def test_two_names_never_share_a_port(tmp_path: Path, vacant: int) -> None:
 def test_a_broken_port_file_counts_as_none(tmp_path: Path, content: str) -> None:
     path = tmp_path / "ports.json"
     path.write_text(content)
-    assert PortBook(path).recorded() == {}
+    assert PortAllocations(path).recorded() == {}

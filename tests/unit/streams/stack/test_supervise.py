@@ -15,8 +15,8 @@ import pytest
 from schemas.errors import StartupError
 from streams.stack import process
 from streams.stack.process import ProcessId
-from streams.stack.records import Record, RecordShelf
-from streams.stack.supervise import Service, Supervisor
+from streams.stack.process_records import ProcessRecord, ProcessRecords
+from streams.stack.supervise import ProcessSupervisor, ServiceSpec
 
 READY = "open('ready', 'w').close()"
 PAUSE = "import signal; signal.pause()"
@@ -30,14 +30,14 @@ class Room:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.records = folder / "run"
-        self.supervisor = Supervisor(self.records)
+        self.supervisor = ProcessSupervisor(self.records)
 
     def service(
         self, *lines: str, name: str = "worker", start_seconds: float = 20.0, stop_seconds: float = 5.0
-    ) -> Service:
+    ) -> ServiceSpec:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
-        return Service(
+        return ServiceSpec(
             name=name,
             argv=(sys.executable, "-c", "\n".join(lines)),
             log=self.folder / f"{name}.log",
@@ -89,7 +89,7 @@ def test_a_service_runs_once_it_is_ready_and_until_it_is_stopped(room: Room) -> 
 
 def test_another_supervisor_of_the_same_folder_sees_it_and_stops_it(room: Room) -> None:
     started = room.supervisor.start(room.service(READY, PAUSE))
-    later = Supervisor(room.records)
+    later = ProcessSupervisor(room.records)
     running = later.running("worker")
     assert running is not None
     assert running.process == started.process
@@ -115,7 +115,7 @@ def test_a_service_that_dies_while_starting_fails_with_the_end_of_its_log(room: 
 
 
 def test_a_program_that_is_not_there_fails_by_name(room: Room) -> None:
-    service = Service(name="sink", argv=("/nonexistent/sluice",), log=room.folder / "sink.log", env={})
+    service = ServiceSpec(name="sink", argv=("/nonexistent/sluice",), log=room.folder / "sink.log", env={})
     with pytest.raises(StartupError, match="sink can't be run"):
         room.supervisor.start(service)
 
@@ -169,7 +169,7 @@ def test_what_a_killed_service_left_behind_is_ended_before_it_starts_again(room:
 
 def test_a_process_whose_record_was_lost_is_ended_before_its_service_starts_again(room: Room) -> None:
     lost = room.supervisor.start(room.service(READY, PAUSE))
-    RecordShelf(room.records).remove("worker")
+    ProcessRecords(room.records).remove("worker")
     again = room.supervisor.start(room.service(READY, PAUSE))
     assert lost.process != again.process
     assert room.ours() == [again.process]
@@ -177,7 +177,7 @@ def test_a_process_whose_record_was_lost_is_ended_before_its_service_starts_agai
 
 def test_a_sweep_ends_what_has_no_record(room: Room) -> None:
     room.supervisor.start(room.service(READY, PAUSE))
-    RecordShelf(room.records).remove("worker")
+    ProcessRecords(room.records).remove("worker")
     assert room.supervisor.sweep() == 1
     assert room.ours() == []
 
@@ -194,7 +194,9 @@ def test_a_stranger_with_the_recorded_pid_is_neither_taken_for_ours_nor_killed(
     room: Room, bystander: subprocess.Popen[bytes]
 ) -> None:
     stale = ProcessId(bystander.pid, "of a life before")
-    RecordShelf(room.records).write(Record.begun("worker", stale, room.folder / "log", {}, signal.SIGTERM, 1.0))
+    ProcessRecords(room.records).write(
+        ProcessRecord.begun("worker", stale, room.folder / "log", {}, signal.SIGTERM, 1.0)
+    )
     assert room.supervisor.running("worker") is None
     assert not room.supervisor.stop("worker")
     room.supervisor.start(room.service(READY, PAUSE))

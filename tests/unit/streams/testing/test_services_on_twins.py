@@ -13,13 +13,13 @@ from pydantic import SecretStr
 from connectors.memory import MemoryDatabase
 from schemas.records import ECHO, EchoInput
 from schemas.registry import MemoryRegistry
-from streams import compose
-from streams.control import Controls
+from streams import wiring
+from streams.client.commands import CommandClient
+from streams.client.submitter import Submitter
 from streams.log import lag, topics
 from streams.log.memory import MemoryLog
 from streams.settings import Settings
 from streams.sink import Sink
-from streams.submit import Submitter
 from streams.timekeeper import Timekeeper
 from tests.harness.scribe import in_thread, wait_until
 
@@ -52,8 +52,8 @@ def test_sink_and_timekeeper_run_on_the_twins_unchanged(settings: Settings) -> N
         in_thread(Sink(settings, notify=False).run),
         in_thread(Timekeeper(settings).run),
         Submitter(settings) as submitter,
-        Controls(settings, by="test") as controls,
-        compose.job_store(settings) as store,
+        CommandClient(settings, by="test") as controls,
+        wiring.job_store(settings) as store,
     ):
         soon = datetime.now(UTC) + timedelta(seconds=0.2)
         late = submitter.submit("echo", EchoInput("x"), deadline=soon).job_id

@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.records import Coordinates
-from streams.timekeeper.requests import GAP, Wanted
+from streams.timekeeper.requests import GAP, WantedOffsets
 
 KEY = ("requests.echo", 3)
 
 
-def wanted(*offsets: int) -> Wanted:
-    return Wanted(Coordinates(*KEY, offset) for offset in offsets)
+def wanted(*offsets: int) -> WantedOffsets:
+    return WantedOffsets(Coordinates(*KEY, offset) for offset in offsets)
 
 
-def read(wanted: Wanted, log: list[int]) -> tuple[set[int], int]:
+def read(wanted: WantedOffsets, log: list[int]) -> tuple[set[int], int]:
     """What is found in a log with these offsets by reading upwards, jumping as told; and how many records were looked at."""
     found, looked = set(), 0
     place = wanted.starts().get(KEY, 0)

@@ -9,11 +9,11 @@ from schemas.ids import new_id
 from schemas.records import ECHO, EchoInput
 from schemas.registry import MemoryRegistry
 from schemas.topics import TopicNames
-from streams.request_encoder import RequestEncoder
+from streams.client.request_encoder import RequestEncoder
 from streams.settings import Settings
 from streams.timekeeper.outbox import Outbox
+from streams.timekeeper.record_writer import RecordWriter
 from streams.timekeeper.timekeeper import _turn
-from streams.timekeeper.writer import Writer
 
 
 class Failing:
@@ -25,7 +25,7 @@ def test_a_record_of_another_job_is_no_request_of_this_one(tmp_path: Path) -> No
     codec = Codec(MemoryRegistry())
     header, _, value = RequestEncoder(ECHO, "requests.echo", codec, register=True).encode(EchoInput("hi"), {})
     outbox = Outbox(Settings(kafka_bootstrap_servers="memory:writer", home=tmp_path), lambda: None)
-    writer = Writer(codec, TopicNames(), outbox, "test")
+    writer = RecordWriter(codec, TopicNames(), outbox, "test")
     read = writer.read(value, header.job_id)
     assert read is not None
     assert read["input"]["message"] == "hi"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from processors.policy import Batch, Lease, Limits, Policy, Retry
+from processors.policy import Batch, LeasePolicy, Limits, Policy, Retry
 from processors.protocol import Job, JobContext, LoadContext
 from schemas.contract import ProcessorContract
 from schemas.errors import ConnectionFailed, JobCancelled
@@ -32,7 +32,7 @@ class Leased:
     policy = Policy(
         custody=Custody.LEASE,
         batch=Batch(2),
-        lease=Lease(LEASE_S),
+        lease=LeasePolicy(LEASE_S),
         limits=Limits(executions=2, cancel_grace_ms=300),
         retry=Retry(base_s=0.1),
     )

@@ -19,11 +19,11 @@ from schemas.plain import to_plain
 from schemas.records import EchoInput, JobHeader, Request
 from schemas.registry import MemoryRegistry
 from streams.worker.config import ChildConfig
-from streams.worker.frames import Answer
-from streams.worker.ledger import Held, Ledger, Owned
-from streams.worker.publish import Publisher
-from streams.worker.running import Note
-from streams.worker.supervisor import Supervisor
+from streams.worker.in_flight import Assignment, InFlightJob, InFlightJobs
+from streams.worker.protocol import Answer
+from streams.worker.publisher import Publisher
+from streams.worker.supervision.limits import ProgressUpdate
+from streams.worker.supervision.supervisor import Supervisor
 from tests.unit.streams.worker.killer import KILLER
 
 PATIENCE_S = 30.0
@@ -61,7 +61,7 @@ class Message:
 class Collected:
     """Stands where the publisher does: an answer that comes here is confirmed at once."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: InFlightJobs) -> None:
         self._ledger = ledger
         self.answers: dict[int, Answer] = {}
         self.came = threading.Condition()
@@ -99,18 +99,18 @@ class Driver:
             topics=[["requests.killer", "tid"], ["requests.killer.bulk", "tid2"]],
             schema_ids={subject: found for subject, found in ids.items() if found is not None},
         )
-        self.ledger = Ledger(10_000)
+        self.ledger = InFlightJobs(10_000)
         self.collected = Collected(self.ledger)
         self.supervisor = Supervisor(self.config, self.ledger)
         self.supervisor.publisher = cast(Publisher, self.collected)
-        self.notes: list[Note] = []
-        self.owned = Owned("requests.killer", 0, 0)
+        self.notes: list[ProgressUpdate] = []
+        self.owned = Assignment("requests.killer", 0, 0)
         self._sent = 0
 
     def start(self) -> None:
         assert self.supervisor.start(lambda: False) is not None
 
-    def send(self, *words: str, **header: Any) -> list[Held]:
+    def send(self, *words: str, **header: Any) -> list[InFlightJob]:
         """Their places in the ledger."""
         admitted = self.ledger.admit([(self.message(each, **header), self.owned) for each in words], 0)
         self.supervisor.send(admitted)
@@ -136,26 +136,26 @@ class Driver:
             with self.collected.came:
                 self.collected.came.wait(0.02)
 
-    def until_answered(self, *jobs: Held) -> None:
+    def until_answered(self, *jobs: InFlightJob) -> None:
         self.until(lambda: all(held.slot in self.collected.answers for held in jobs))
 
-    def until_running(self, *jobs: Held) -> None:
+    def until_running(self, *jobs: InFlightJob) -> None:
         self.until(lambda: all(held.started for held in jobs))
 
-    def ending(self, held: Held) -> tuple[str, str | None, int]:
+    def ending(self, held: InFlightJob) -> tuple[str, str | None, int]:
         """Disposition, error code and execution."""
         answer = self.collected.answers[held.slot]
         error = self._result(held)["result"]["error"]
         return answer.disposition.value, None if error is None else error["code"], answer.execution
 
-    def said(self, held: Held) -> str:
+    def said(self, held: InFlightJob) -> str:
         return str(self._result(held)["output"]["message"])
 
-    def result(self, held: Held) -> dict[str, Any]:
+    def result(self, held: InFlightJob) -> dict[str, Any]:
         """What the worker says of the attempt."""
         return dict(self._result(held)["result"])
 
-    def _result(self, held: Held) -> dict[str, Any]:
+    def _result(self, held: InFlightJob) -> dict[str, Any]:
         return self._codec.decode(self.collected.answers[held.slot].value)
 
 

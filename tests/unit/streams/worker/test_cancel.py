@@ -13,9 +13,9 @@ from processors.policy import Batch, Policy
 from processors.protocol import Job, JobContext
 from schemas.errors import JobCancelled
 from schemas.records import EchoInput
-from streams.worker.frames import Flag
-from streams.worker.stops import Stops
-from tests.unit.streams.worker.bench_kit import Kit, Upper
+from streams.worker.child.cancelled_slots import CancelledSlots
+from streams.worker.protocol import Flag
+from tests.unit.streams.worker.executor_kit import Kit, Upper
 
 
 class Steady(Upper):
@@ -134,8 +134,8 @@ def test_cancelling_what_is_over_does_nothing(kit: Kit) -> None:
 
 
 @pytest.mark.parametrize("look", [lambda stops: stops.asked(0), lambda stops: stops.asked(1)])
-def test_only_so_many_are_remembered(look: Callable[[Stops], bool]) -> None:
-    stops = Stops(kept=2)
+def test_only_so_many_are_remembered(look: Callable[[CancelledSlots], bool]) -> None:
+    stops = CancelledSlots(kept=2)
     stops.ask([0, 1, 2, 3])
     assert not look(stops)
     assert stops.asked(2)

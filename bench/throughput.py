@@ -1,0 +1,108 @@
+"""How many jobs a second go the whole way: submitted, run, stored in Postgres, and called back.
+
+All jobs are submitted as fast as the log takes them; the clock runs from the first submit to the last callback. The receiver
+is a process of its own, so that it competes with the road as a real backend on the same machine would.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bench.latency import MESSAGE
+from schemas.errors import SluiceError
+from schemas.ids import new_id
+from schemas.records import EchoInput
+from streams import wiring
+from streams.client.submitter import Submitter
+from streams.settings import Settings
+
+POLL_S = 0.1
+#: Without any new callback for this long, the benchmark gives up, in seconds.
+STALL_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ThroughputReport:
+    """`jobs_per_s`: jobs over the time from first submit to last callback. `completed_rows`: outcomes found in Postgres."""
+
+    jobs: int
+    seconds: float
+    jobs_per_s: float
+    submit_s: float
+    completed_rows: int
+    callbacks: int
+    duplicate_callbacks: int
+
+
+def measure(settings: Settings, jobs: int, warm_up: int) -> ThroughputReport:
+    """Raises SluiceError when callbacks stop coming."""
+    with _receiver() as url, Submitter(settings) as submitter:
+        _flood(submitter, url, warm_up, "warm-up")
+        _wait(url, warm_up)
+        batch = new_id()
+        begun = time.monotonic()
+        _flood(submitter, url, jobs, batch)
+        submitted = time.monotonic()
+        stats = _wait(url, warm_up + jobs)
+    seconds = stats["last_new_at"] - begun
+    with wiring.job_store(settings) as store:
+        rows = store.counts(batch_id=batch).get("COMPLETED", 0)
+    return ThroughputReport(
+        jobs=jobs,
+        seconds=seconds,
+        jobs_per_s=jobs / seconds,
+        submit_s=submitted - begun,
+        completed_rows=rows,
+        callbacks=int(stats["unique"]) - warm_up,
+        duplicate_callbacks=int(stats["requests"] - stats["unique"]),
+    )
+
+
+def _flood(submitter: Submitter, url: str, jobs: int, batch: str) -> None:
+    for _ in range(jobs):
+        submitter.submit_nowait("echo", EchoInput(MESSAGE), callback_url=url, batch_id=batch)
+    submitter.flush()
+
+
+def _wait(url: str, count: int) -> dict[str, float]:
+    seen, since = -1.0, time.monotonic()
+    while True:
+        stats = _stats(url)
+        if stats["unique"] >= count:
+            return stats
+        if stats["unique"] > seen:
+            seen, since = stats["unique"], time.monotonic()
+        elif time.monotonic() - since > STALL_S:
+            raise SluiceError(
+                f"Only {seen:.0f} of {count} callbacks came, and none in the last {STALL_S:.0f} s.",
+                next_step="See `sluice status` and the logs it names.",
+            )
+        time.sleep(POLL_S)
+
+
+def _stats(url: str) -> dict[str, float]:
+    with urllib.request.urlopen(url, timeout=10) as reply:
+        parsed: dict[str, float] = json.load(reply)
+    return parsed
+
+
+@contextmanager
+def _receiver() -> Iterator[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.receiver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())["url"]
+    finally:
+        process.stdin.close()
+        process.wait(10)
+        process.stdout.close()

@@ -1,0 +1,146 @@
+"""Waits for the outcomes of given jobs: a reader on `outcomes.<processor>` that stands where the topic ended before the submit.
+
+No group is joined and nothing is committed, so that any number of programs may wait at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from schemas.codec import Codec
+from schemas.contract import AnyContract
+from schemas.envelope import result_of
+from schemas.errors import ErrorCode, ExitCode, NotFound
+from schemas.headers import JOB
+from schemas.records import Coordinates, Result
+from schemas.states import Disposition, State
+from streams.log import kafka
+from streams.log.open_registry import open_registry
+from streams.log.retry import TIMEOUT_S, retry_until_ready
+from streams.settings import Settings
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A job's final word, typed, and where it lies in the log."""
+
+    result: Result[Any]
+    coordinates: Coordinates
+
+    @property
+    def job_id(self) -> str:
+        return self.result.header.job_id
+
+    @property
+    def state(self) -> State:
+        return final_state(self.result)
+
+    @property
+    def exit_code(self) -> int:
+        return exit_code_of(self.state)
+
+
+class OutcomeWaiter:
+    """Open it before submitting: outcomes are seen from that moment on. A context manager; for one thread."""
+
+    def __init__(self, settings: Settings, contract: AnyContract) -> None:
+        self._contract = contract
+        self._open = ExitStack()
+        self._codec = Codec(self._open.enter_context(open_registry(settings)))
+        self._topic = settings.topics.outcomes(contract.name)
+        self._consumer = kafka.reader(settings, **{"fetch.wait.max.ms": 10})
+        self._open.callback(self._consumer.close)
+        try:
+            ends = end_offsets(self._consumer, self._topic)
+            self._consumer.assign([TopicPartition(self._topic, number, end) for number, (_, end) in ends.items()])
+        except BaseException:
+            self._open.close()
+            raise
+
+    def __enter__(self) -> OutcomeWaiter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._open.close()
+
+    def wait(self, job_ids: Collection[str], timeout_s: float | None = None) -> Iterator[Outcome]:
+        """Yields each job's outcome as it comes, once; ends when all are there or the time is over (None: no limit)."""
+        left = set(job_ids)
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while left:
+            patience = 0.5 if until is None else min(0.5, until - time.monotonic())
+            if patience <= 0:
+                return
+            first = self._consumer.poll(patience)
+            messages = [first, *self._consumer.consume(_BATCH, 0)] if first is not None else []
+            for message in messages:
+                outcome = self._outcome(message, left)
+                if outcome is not None:
+                    left.discard(outcome.job_id)
+                    yield outcome
+
+    def _outcome(self, message: Message, wanted: set[str]) -> Outcome | None:
+        if (error := message.error()) is not None:
+            raise kafka.translate(error, f"reading {self._topic}")
+        value = message.value()
+        if value is None or _job_of(message) not in wanted:
+            return None
+        result = result_of(self._contract, self._codec.decode(value))
+        where = Coordinates(self._topic, int(message.partition() or 0), int(message.offset() or 0))
+        return Outcome(result, where)
+
+
+def end_offsets(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
+    """Per partition, where the topic begins and ends now. Raises NotFound, Unreachable."""
+    try:
+        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        if found.error is not None or not found.partitions:
+            raise NotFound(
+                f"There is no topic {topic!r}.", next_step="`sluice topics apply` makes the declared topics."
+            )
+        return {
+            number: retry_until_ready(
+                partial(consumer.get_watermark_offsets, TopicPartition(topic, number), timeout=TIMEOUT_S)
+            )
+            for number in sorted(found.partitions)
+        }
+    except KafkaException as error:
+        raise kafka.translate(error, f"finding the ends of {topic}") from error
+
+
+def final_state(result: Result[Any]) -> State:
+    """The state that a winning result puts its job in."""
+    info = result.result
+    if info.disposition == Disposition.SUCCEEDED:
+        return State.COMPLETED
+    if info.disposition == Disposition.CANCELLED:
+        return State.CANCELLED
+    if info.error is not None and info.error.code == ErrorCode.DEADLINE_EXCEEDED:
+        return State.EXPIRED
+    return State.FAILED
+
+
+def exit_code_of(state: State) -> int:
+    """The exit status that tells a job's end (docs/operations.md)."""
+    if state is State.COMPLETED:
+        return ExitCode.OK
+    return ExitCode.CANCELLED_OR_EXPIRED if state in (State.CANCELLED, State.EXPIRED) else ExitCode.JOB_FAILED
+
+
+def _job_of(message: Message) -> str:
+    """From the key `job:run`, else the header."""
+    key = message.key()
+    if key:
+        return key.decode("utf-8", "replace").partition(":")[0]
+    value = dict(message.headers() or []).get(JOB) or b""
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,66 @@
+"""Results that no worker made: the engine's own word on a job that can't go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.avsc import result_schema
+from schemas.codec import Codec, Encoder
+from schemas.contract import contract
+from schemas.errors import SluiceError
+from schemas.plain import to_plain
+from schemas.records import Coordinates, ErrorInfo, ResultInfo, Timings
+from schemas.states import Disposition
+from schemas.topics import TopicNames
+
+
+class EngineResults:
+    """Encodes failed and cancelled results, for any processor whose contract is installed."""
+
+    def __init__(self, codec: Codec, names: TopicNames, who: str) -> None:
+        self._codec = codec
+        self._names = names
+        self._who = who
+        self._encoders: dict[str, Encoder] = {}
+
+    def failed(self, header: Mapping[str, Any], error: ErrorInfo, request: Coordinates | None = None) -> bytes:
+        """A Result with disposition failed. Raises UnknownProcessor, UnknownSchema, Unreachable."""
+        return self.ended(header, Disposition.FAILED, error, request)
+
+    def ended(
+        self,
+        header: Mapping[str, Any],
+        disposition: Disposition,
+        error: ErrorInfo,
+        request: Coordinates | None = None,
+    ) -> bytes:
+        """As `failed`, with the disposition as well: failed or cancelled."""
+        now = datetime.now(UTC)
+        info = ResultInfo(
+            disposition=disposition.value,
+            worker_id=self._who,
+            device="",
+            timings=Timings(now, now, now),
+            execution=0,  # nobody's: no worker's lease or death has a say in it
+            request_coordinates=request,
+            error=error,
+            input_sha256=header["input_sha256"],
+        )
+        encoder = self._encoder(header["processor"])
+        return encoder.encode({"header": header, "result": to_plain(info), "output": None})
+
+    def failed_or_none(self, header: Mapping[str, Any], error: ErrorInfo) -> bytes | None:
+        """As `failed`; None where it can't be encoded, because the processor is not known here."""
+        try:
+            return self.failed(header, error)
+        except SluiceError:
+            return None
+
+    def _encoder(self, processor: str) -> Encoder:
+        encoder = self._encoders.get(processor)
+        if encoder is None:
+            subject = f"{self._names.results(processor)}-value"
+            encoder = self._encoders[processor] = self._codec.encoder(subject, result_schema(contract(processor)))
+        return encoder

@@ -1,0 +1,222 @@
+"""What parent and child say to each other: a length, a kind, and fields packed with `struct`. Many jobs go in one frame.
+
+No pickle and no JSON on the way of a job: packing costs about a microsecond, and what a record brings is never evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from typing import Any, BinaryIO, NamedTuple
+
+from schemas.states import Disposition
+
+#: Kafka headers come from anybody. One that is cut contradicts its record, as it should.
+LONGEST_HEADER = 1000
+
+FRAME = struct.Struct("<IB")
+_JOB = struct.Struct("<IHBBHqqqHhhhhIi")
+_ANSWER = struct.Struct("<IBHiiHHHHIi")
+
+DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Disposition.CANCELLED)
+
+
+class MessageKind(IntEnum):
+    """From the parent: CONFIG once, JOBS, DROP, CANCEL, RETIRE. From the child: READY or BROKEN once, then the others.
+
+    THROUGH: all was said, the process ends now. PREPARED: these wait for the device, until they are STARTED again.
+    DROPPED answers a DROP: those of the slots whose jobs had not begun, and now never will. CEILING: what was learned of the
+    device's memory.
+    """
+
+    CONFIG = 1
+    JOBS = 2
+    DROP = 3
+    READY = 4
+    BROKEN = 5
+    STARTED = 6
+    ANSWERS = 7
+    PROGRESS = 8
+    CANCEL = 9
+    DROPPED = 10
+    RETIRE = 11
+    CEILING = 12
+    PREPARED = 13
+    THROUGH = 14
+
+
+class Flag(IntEnum):
+    """How a job is to be run. ALONE: it may have killed its process. VERDICT: not at all, its failure is known.
+    UNREADABLE: its value is not even to be looked at."""
+
+    ALONE = 1
+    VERDICT = 2
+    UNREADABLE = 4
+
+
+class HeaderFields(NamedTuple):
+    """What a request's Kafka headers say; None where they are silent."""
+
+    job_id: bytes | None
+    run: bytes | None
+    attempt: bytes | None
+    processor: bytes | None
+
+
+class JobFrame(NamedTuple):
+    """One request on its way to the child. `lane` 0 is live, 1 bulk. `verdict` is why it failed, with Flag.VERDICT.
+    `attempt` is the one to run where it is not the record's (an ordered job is tried again in place); 0: as recorded."""
+
+    slot: int
+    execution: int
+    flags: int
+    lane: int
+    partition: int
+    offset: int
+    received_us: int
+    timestamp_ms: int
+    verdict: bytes
+    told: HeaderFields
+    value: bytes
+    attempt: int = 0
+
+
+class Answer(NamedTuple):
+    """What the child made of a job: an encoded Result, a reason for the dead letters, or both.
+
+    An empty `value` means no Result (no job is known to fail); an empty `dead_reason` no dead letter. `retry_in_ms` is how long
+    to wait before the next attempt, with disposition `retry`; else -1.
+    """
+
+    slot: int
+    execution: int
+    disposition: Disposition
+    job_id: str
+    run: int
+    attempt: int
+    value: bytes
+    processor: str = ""
+    dead_reason: str = ""
+    dead_message: str = ""
+    retry_in_ms: int = -1
+
+
+def write_frame(kind: MessageKind, parts: Iterable[bytes]) -> bytes:
+    body = b"".join(parts)
+    return FRAME.pack(len(body), kind) + body
+
+
+def read_frame(stream: BinaryIO) -> tuple[MessageKind, bytes] | None:
+    """The next frame; None at the end, also when the other side died in the middle of one."""
+    head = stream.read(FRAME.size)
+    if len(head) < FRAME.size:
+        return None
+    length, kind = FRAME.unpack(head)
+    body = stream.read(length)
+    return None if len(body) < length else (MessageKind(kind), body)
+
+
+def json_frame(kind: MessageKind, told: dict[str, Any]) -> bytes:
+    """For what is said once or rarely: configuration, readiness, progress."""
+    return write_frame(kind, [json.dumps(told).encode()])
+
+
+def pack_job(job: JobFrame) -> bytes:
+    slot, execution, flags, lane, partition, offset, received_us, timestamp_ms, verdict, told, value, again = job
+    job_id, run, attempt, processor = [text and text[:LONGEST_HEADER] for text in told]
+    head = _JOB.pack(
+        slot,
+        execution,
+        flags,
+        lane,
+        partition,
+        offset,
+        received_us,
+        timestamp_ms,
+        len(verdict),
+        -1 if job_id is None else len(job_id),
+        -1 if run is None else len(run),
+        -1 if attempt is None else len(attempt),
+        -1 if processor is None else len(processor),
+        len(value),
+        again,
+    )
+    return b"".join((head, verdict, job_id or b"", run or b"", attempt or b"", processor or b"", value))
+
+
+def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
+    at = 0
+    size = _JOB.size
+    while at < len(body):
+        (slot, execution, flags, lane, partition, offset, received, stamp, nv, nj, nr, na, np, n, again) = (
+            _JOB.unpack_from(body, at)
+        )
+        at += size
+        verdict, at = body[at : at + nv], at + nv
+        told = []
+        for length in (nj, nr, na, np):
+            told.append(None if length < 0 else body[at : at + length])
+            at += max(0, length)
+        value, at = body[at : at + n], at + n
+        given = HeaderFields(*told)
+        yield JobFrame(slot, execution, flags, lane, partition, offset, received, stamp, verdict, given, value, again)
+
+
+def pack_answer(answer: Answer) -> bytes:
+    slot, execution, disposition, job_id, run, attempt, value, processor, reason, message, retry_ms = answer
+    names = (
+        job_id.encode(),
+        processor[:100].encode(),
+        reason.encode(),
+        message[:1000].encode(errors="backslashreplace"),
+    )
+    head = _ANSWER.pack(
+        slot,
+        DISPOSITIONS.index(disposition),
+        execution,
+        run,
+        attempt,
+        len(names[0]),
+        len(names[1]),
+        len(names[2]),
+        len(names[3]),
+        len(value),
+        retry_ms,
+    )
+    return b"".join((head, *names, value))
+
+
+def unpack_answers(body: bytes) -> Iterator[Answer]:
+    at = 0
+    while at < len(body):
+        slot, disposition, execution, run, attempt, nj, np, nr, nm, n, retry_ms = _ANSWER.unpack_from(body, at)
+        at += _ANSWER.size
+        job_id, at = body[at : at + nj].decode(), at + nj
+        processor, at = body[at : at + np].decode(), at + np
+        reason, at = body[at : at + nr].decode(), at + nr
+        message, at = body[at : at + nm].decode(), at + nm
+        value, at = body[at : at + n], at + n
+        known = DISPOSITIONS[disposition]
+        yield Answer(slot, execution, known, job_id, run, attempt, value, processor, reason, message, retry_ms)
+
+
+def pack_started(slots: Iterable[int], hard_ms: int | None) -> bytes:
+    """Work on these slots begins; their process is to be killed after `hard_ms` (None: never)."""
+    numbers = list(slots)
+    return struct.pack(f"<q{len(numbers)}I", -1 if hard_ms is None else hard_ms, *numbers)
+
+
+def unpack_started(body: bytes) -> tuple[tuple[int, ...], int | None]:
+    hard_ms, *slots = struct.unpack(f"<q{(len(body) - 8) // 4}I", body)
+    return tuple(slots), None if hard_ms < 0 else hard_ms
+
+
+def pack_slots(slots: Iterable[int]) -> bytes:
+    numbers = list(slots)
+    return struct.pack(f"<{len(numbers)}I", *numbers)
+
+
+def unpack_slots(body: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(body) // 4}I", body)

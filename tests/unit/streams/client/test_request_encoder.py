@@ -1,0 +1,224 @@
+"""What becomes a request, and what is refused before it travels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from schemas.avsc import request_schema
+from schemas.codec import Codec
+from schemas.contract import AnyContract
+from schemas.envelope import input_hash, request_of
+from schemas.errors import InvalidInput, PayloadTooLarge, UnknownSchema, UsageError
+from schemas.ids import derived_id, is_job_id
+from schemas.records import ECHO, EMBED, SEGMENTATION, Claim, EchoInput, EmbedInput, SegmentationInput
+from schemas.registry import MemoryRegistry
+from streams.client.job_options import LIMITS, LONGEST_ID, LONGEST_LABEL, LONGEST_URL, MOST_LABELS
+from streams.client.request_encoder import MAX_INPUT_BYTES, RequestEncoder
+
+CODEC = Codec(MemoryRegistry())
+ENCODERS = {
+    contract.name: RequestEncoder(contract, f"requests.{contract.name}", CODEC, register=True)
+    for contract in (ECHO, EMBED, SEGMENTATION)
+}
+
+
+def encode(contract: AnyContract, input_: Any, **options: Any) -> Any:
+    """Encoded, and read back as its consumer would."""
+    header, claims, value = ENCODERS[contract.name].encode(input_, options)
+    request = request_of(contract, CODEC.decode(value))
+    assert request.header == header
+    return request, claims
+
+
+def test_what_is_sent_is_what_is_read() -> None:
+    deadline = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    request, claims = encode(
+        ECHO,
+        EchoInput("grüße"),
+        callback_url="http://localhost:8000/done?a=b",
+        deadline=deadline,
+        labels={"ward": "3"},
+        case_id="case-1",
+        order_key="patient-7",
+    )
+    assert request.input == EchoInput("grüße")
+    assert request.header.processor == "echo"
+    assert request.header.deadline == deadline
+    assert request.header.labels == {"ward": "3"}
+    assert (request.header.case_id, request.header.order_key) == ("case-1", "patient-7")
+    assert (request.header.run, request.header.attempt, request.header.mode) == (0, 1, "live")
+    assert claims == []
+
+
+def test_a_mapping_does_as_well_as_a_dataclass() -> None:
+    assert encode(ECHO, {"message": "hi"})[0].input == EchoInput("hi")
+
+
+def test_a_fresh_job_has_an_id_of_its_own() -> None:
+    ids = [encode(ECHO, EchoInput("hi"))[0].header.job_id for _ in range(3)]
+    assert len(set(ids)) == 3
+    assert all(is_job_id(job_id) for job_id in ids)
+
+
+def test_the_same_key_makes_the_same_job_within_a_tenant_and_processor() -> None:
+    first = encode(ECHO, EchoInput("hi"), idempotency_key="order-17")[0].header
+    again = encode(ECHO, EchoInput("hi"), idempotency_key="order-17")[0].header
+    other = encode(ECHO, EchoInput("hi"), idempotency_key="order-17", tenant="b")[0].header
+    assert first.job_id == again.job_id == derived_id("default", "echo", "order-17")
+    assert other.job_id != first.job_id
+
+
+def test_the_input_hash_is_the_one_that_everybody_computes() -> None:
+    encoder = CODEC.encoder("requests.echo-value", request_schema(ECHO))
+    request, _ = encode(ECHO, EchoInput("hi"), case_id="does not matter")
+    assert request.header.input_sha256 == input_hash(encoder, EchoInput("hi"))
+
+
+def test_claims_are_told_apart_so_that_their_files_are_kept() -> None:
+    claim = Claim("file:///objects/sha256/aa/bb", "aa" * 32, 10)
+    assert encode(SEGMENTATION, SegmentationInput(claim))[1] == [claim.uri]
+
+
+def test_a_claim_may_come_as_json() -> None:
+    given = {"volume": {"uri": "file:///x", "sha256": "aa" * 32, "size": 10}}
+    request, claims = encode(SEGMENTATION, given)
+    assert request.input.volume.content_type == "application/octet-stream"
+    assert claims == ["file:///x"]
+
+
+def test_an_input_that_is_too_large_is_sent_to_the_object_store() -> None:
+    encode(ECHO, EchoInput("x" * (MAX_INPUT_BYTES - 100)))
+    with pytest.raises(PayloadTooLarge) as caught:
+        encode(ECHO, EchoInput("x" * MAX_INPUT_BYTES))
+    assert "sluice upload" in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_refused(bad: float) -> None:
+    with pytest.raises(InvalidInput, match="NaN or infinity"):
+        encode(EMBED, EmbedInput([0.0] * 63 + [bad]))
+    with pytest.raises(InvalidInput, match="NaN or infinity"):
+        encode(SEGMENTATION, SegmentationInput(Claim("file:///x", "aa", 1), threshold=bad))
+
+
+def test_text_where_a_number_belongs_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="'pixels' of 'embed' takes numbers"):
+        encode(EMBED, {"pixels": ["dark"]})
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(InvalidInput, match="needs message"):
+        encode(ECHO, {})
+
+
+def test_an_input_of_another_processor_is_refused() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        encode(ECHO, EmbedInput([0.0]))
+    assert "EchoInput" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://host/x", "localhost:8000", "http://user:secret@host/x", "http:///x", "http://host:99999/", "http://a b/"],
+)
+def test_a_callback_url_that_can_not_be_called_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        encode(ECHO, EchoInput("hi"), callback_url=url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_deadline_without_zone_is_refused() -> None:
+    with pytest.raises(UsageError, match="no time zone"):
+        encode(ECHO, EchoInput("hi"), deadline=datetime(2030, 1, 1))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"not_before": datetime.now(UTC) + timedelta(days=14)},
+        {"not_before": datetime.now(UTC) + timedelta(hours=1), "order_key": "not_before"},
+        {"not_before": datetime.now(UTC) + timedelta(hours=1), "deadline": datetime.now(UTC) + timedelta(minutes=1)},
+        {"mode": "shadow"},
+        {"custody": "lease"},
+        {"run": -5},
+        {"attempt": 2},
+        {"max_attempts": 0},
+        {"hard_limit_ms": -1},
+    ],
+    ids=lambda option: " and ".join(option),
+)
+def test_an_option_that_nobody_would_act_on_is_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(option))):
+        encode(ECHO, EchoInput("hi"), **option)
+
+
+def test_a_job_may_wait_for_its_time_and_one_that_has_passed_is_no_wait() -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert encode(ECHO, EchoInput("hi"), not_before=later)[0].header.not_before == later
+    assert encode(ECHO, EchoInput("hi"), not_before=datetime.now(UTC))[0].header.not_before is None
+
+
+def test_a_time_without_zone_is_refused() -> None:
+    with pytest.raises(UsageError, match="no time zone"):
+        encode(ECHO, EchoInput("hi"), not_before=datetime(2030, 1, 1))
+
+
+def test_a_job_is_kept_as_its_processors_contract_says() -> None:
+    encoder = RequestEncoder(replace(ECHO, custody="lease"), "requests.echo", CODEC, register=True)
+    assert encode(ECHO, EchoInput("hi"), custody="offset")[0].header.custody == "offset"
+    assert encoder.encode(EchoInput("hi"), {})[0].custody == "lease"
+    assert encoder.encode(EchoInput("hi"), {"custody": "lease"})[0].custody == "lease"
+    with pytest.raises(UsageError, match="kept by lease"):
+        encoder.encode(EchoInput("hi"), {"custody": "offset"})
+    with pytest.raises(ValueError, match="offset or lease"):
+        replace(ECHO, custody="hand")
+
+
+def test_an_option_that_no_job_has_is_refused() -> None:
+    with pytest.raises(UsageError, match="colour"):
+        encode(ECHO, EchoInput("hi"), colour="red")
+
+
+def test_a_producer_that_may_not_register_says_what_is_missing() -> None:
+    with pytest.raises(UnknownSchema, match="sluice topics apply"):
+        RequestEncoder(ECHO, "requests.echo", Codec(MemoryRegistry()), register=False)
+
+
+@pytest.mark.parametrize("name", sorted(LIMITS.keys() - {"callback_url", "lane"}))
+def test_an_option_too_long_for_an_index_is_refused_with_its_name_and_limit(name: str) -> None:
+    encode(ECHO, EchoInput("hi"), **{name: "é" * LONGEST_ID})
+    with pytest.raises(UsageError, match=f"{name} has {LONGEST_ID + 1} characters; it has {LONGEST_ID} at most"):
+        encode(ECHO, EchoInput("hi"), **{name: "é" * (LONGEST_ID + 1)})
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"batch_id": "a\0b"}, "batch_id"),
+        ({"case_id": "a\ud800"}, "case_id"),
+        ({"tenant": 7}, "tenant"),
+        ({"callback_url": "http://localhost/" + "x" * LONGEST_URL}, "callback_url"),
+        ({"labels": {"k" * (LONGEST_ID + 1): "v"}}, "label"),
+        ({"labels": {"k": "v" * (LONGEST_LABEL + 1)}}, "label 'k'"),
+        ({"labels": {"a\0": "v"}}, "label"),
+        ({"labels": {"a": "\udfff"}}, "label 'a'"),
+        ({"labels": {"a": 7}}, "label 'a'"),
+        ({"labels": {str(n): "" for n in range(MOST_LABELS + 1)}}, "labels"),
+        ({"labels": ["a"]}, "labels"),
+    ],
+)
+def test_an_option_that_the_database_could_not_hold_is_refused_by_name(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        encode(ECHO, EchoInput("hi"), **options)
+
+
+def test_options_that_are_none_are_as_if_not_given() -> None:
+    assert (
+        encode(ECHO, EchoInput("hi"), **dict.fromkeys(("batch_id", "case_id", "callback_url")))[0].header.batch_id
+        is None
+    )

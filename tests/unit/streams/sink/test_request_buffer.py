@@ -1,0 +1,57 @@
+"""Requests held back: found by job, due after a while, and keeping their partition's offset back."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from streams.sink.event import Phase
+from streams.sink.request_buffer import RequestBuffer
+from tests.unit.streams.sink.events import JOB, REQUESTS, event
+
+OTHER = UUID("01890000-0000-7000-8000-000000000002")
+PARTITION = (REQUESTS, 0)
+
+
+def test_a_held_request_keeps_its_offset_back_until_it_is_taken() -> None:
+    held = RequestBuffer()
+    held.hold(event(Phase.REQUESTED, 5), now=0.0)
+    held.hold(event(Phase.REQUESTED, 6, job=OTHER), now=0.0)
+    assert held.lowest(PARTITION) == 5
+    assert [one.place.offset for one in held.take(JOB.bytes)] == [5]
+    assert held.lowest(PARTITION) == 6
+    assert held.take(JOB.bytes) == []
+
+
+def test_what_was_held_long_enough_is_due() -> None:
+    held = RequestBuffer(hold_s=1.0)
+    held.hold(event(Phase.REQUESTED, 5), now=10.0)
+    held.hold(event(Phase.REQUESTED, 6, job=OTHER), now=10.5)
+    assert held.wait_s(10.25) == 0.75
+    assert held.take_due(10.9, 100) == []
+    assert [one.place.offset for one in held.take_due(11.0, 100)] == [5]
+    assert [one.place.offset for one in held.take_due(12.0, 100)] == [6]
+    assert held.wait_s(12.0) is None
+    assert held.lowest(PARTITION) is None
+
+
+def test_a_job_that_was_taken_meanwhile_is_not_due() -> None:
+    held = RequestBuffer(hold_s=1.0)
+    held.hold(event(Phase.REQUESTED, 5), now=0.0)
+    held.take(JOB.bytes)
+    assert held.wait_s(0.0) is None
+    assert held.take_due(9.0, 100) == []
+
+
+def test_no_more_are_due_at_once_than_a_batch_takes() -> None:
+    held = RequestBuffer(hold_s=0.0)
+    for number in range(5):
+        held.hold(event(Phase.REQUESTED, number, job=UUID(int=number)), now=0.0)
+    assert [len(held.take_due(1.0, 2)) for _ in range(3)] == [2, 2, 1]
+
+
+def test_what_came_from_a_partition_that_is_gone_is_forgotten() -> None:
+    held = RequestBuffer()
+    held.hold(event(Phase.REQUESTED, 5), now=0.0)
+    held.forget(PARTITION)
+    assert len(held) == 0
+    assert held.lowest(PARTITION) is None

@@ -1,0 +1,92 @@
+"""The services beside the stack, and how their logs tell that they are ready."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from streams.settings import Settings
+from streams.stack import LocalStack, ServiceSpec
+from streams.stack.services import has_logged, services
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def line(event: str, at: datetime = NOW) -> str:
+    return json.dumps({"event": event, "timestamp": at.isoformat().replace("+00:00", "Z")}) + "\n"
+
+
+def log_with(path: Path, *lines: str) -> Path:
+    log = path / "service.log"
+    log.write_text("".join(lines))
+    return log
+
+
+def test_a_service_is_ready_once_it_has_logged_so(tmp_path: Path) -> None:
+    assert has_logged(log_with(tmp_path, line("starting"), line("ready")), "ready", NOW)
+
+
+def test_what_an_earlier_life_logged_does_not_count(tmp_path: Path) -> None:
+    log = log_with(tmp_path, line("ready", NOW - timedelta(seconds=1)))
+    assert not has_logged(log, "ready", NOW)
+
+
+@pytest.mark.parametrize("text", ["ready\n", '{"event": "ready"}\n', '{"event": "not ready yet"}\n', "[1, 2] ready\n"])
+def test_a_line_that_only_mentions_it_does_not_count(tmp_path: Path, text: str) -> None:
+    assert not has_logged(log_with(tmp_path, text), "ready", NOW)
+
+
+def test_a_service_without_a_log_is_not_ready(tmp_path: Path) -> None:
+    assert not has_logged(tmp_path / "no.log", "ready", NOW)
+
+
+def started(tmp_path: Path, **settings: object) -> dict[str, tuple[str, ...]]:
+    made = Settings.model_validate({"home": tmp_path, **settings})
+    return {service.name: service.argv[3:] for service in services(made, LocalStack(tmp_path), {"A": "b"})}
+
+
+def test_each_processor_has_a_worker_of_its_own(tmp_path: Path) -> None:
+    assert started(tmp_path, processors=("echo", "embed")) == {
+        "sink": ("sink",),
+        "timekeeper": ("timekeeper",),
+        "worker-echo": ("worker", "echo"),
+        "worker-embed": ("worker", "embed"),
+    }
+
+
+def test_a_notifier_runs_only_where_it_is_a_service(tmp_path: Path) -> None:
+    assert "notify" not in started(tmp_path)
+    assert started(tmp_path, notify="service")["notify"] == ("notify",)
+
+
+def test_services_get_the_stacks_addresses(tmp_path: Path) -> None:
+    made = services(Settings(home=tmp_path), LocalStack(tmp_path), {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    assert all(service.env["KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:1" for service in made)
+    assert all(service.env["SLUICE_HOME"] == str(tmp_path) for service in made)
+
+
+def test_what_runs_already_is_ready_however_far_back_it_said_so(tmp_path: Path) -> None:
+    settings, stack = Settings(home=tmp_path, processors=("echo",)), LocalStack(tmp_path)
+    running = ServiceSpec(name="sink", argv=("sleep", "60"), log=stack.log("sink"), env={})
+    stack.run([running])
+    try:
+        ready = {service.name: service.ready() for service in services(settings, stack, {})}
+    finally:
+        stack.down()
+    assert ready == {"sink": True, "timekeeper": False, "worker-echo": False}
+
+
+def test_on_the_local_stack_a_callback_may_go_to_this_machine_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allowed() -> str:
+        sink = services(Settings(home=tmp_path), LocalStack(tmp_path), {})[0]
+        return sink.env["SLUICE_CALLBACK_ALLOW"]
+
+    monkeypatch.delenv("SLUICE_CALLBACK_ALLOW", raising=False)
+    assert allowed() == "localhost"
+    monkeypatch.setenv("SLUICE_CALLBACK_ALLOW", "10.0.0.0/8")
+    assert allowed() == "10.0.0.0/8"

@@ -1,0 +1,188 @@
+"""A bench with real parts in one process: the codec, the in-memory registry and object store, and an outbox that listens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from connectors.objects import ObjectStore
+from processors.policy import Batch, Policy
+from processors.protocol import AnyProcessor, Job, JobContext, LoadContext
+from processors.rollout import Rollout
+from schemas.avsc import request_schema, result_schema
+from schemas.codec import Codec
+from schemas.errors import Unreachable
+from schemas.ids import new_id
+from schemas.plain import to_plain
+from schemas.records import ECHO, EchoInput, EchoOutput, JobHeader, Request
+from schemas.registry import MemoryRegistry
+from schemas.splice import HeaderSplice
+from streams.worker import protocol
+from streams.worker.child.decode import RequestDecoder
+from streams.worker.child.executors import bench_for
+from streams.worker.child.job_runner import JobRunner
+from streams.worker.child.results import ResultSource, ResultWriter, RetryDecider
+from streams.worker.child.versions import Model, ModelVersions
+from streams.worker.protocol import Answer, HeaderFields, JobFrame, MessageKind
+
+SILENT = HeaderFields(None, None, None, None)
+REQUESTS = "requests.echo-value"
+
+
+class Upper:
+    """A processor with every kind of fault on request."""
+
+    name, version, request, result, model_sha256 = "echo", "7", EchoInput, EchoOutput, ""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy(batch=Batch(4))
+        self.batches: list[list[str]] = []
+
+    @property
+    def ran(self) -> list[str]:
+        """Everything that was run, in order."""
+        return [item for batch in self.batches for item in batch]
+
+    def load(self, ctx: LoadContext) -> None:
+        """Nothing to load."""
+
+    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> str:
+        if job.input.message == "bad in prepare":
+            raise KeyError("prepare")
+        return job.input.message
+
+    def run(self, items: Sequence[str]) -> Sequence[str]:
+        self.batches.append(list(items))
+        if "bad in run" in items:
+            raise ValueError("run")
+        return [item.upper() for item in items]
+
+    def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
+        if raw == "BAD IN FINISH":
+            raise RuntimeError("finish")
+        if raw == "HUGE":
+            return EchoOutput("x" * 1_100_000, 1_100_000)
+        if raw == "SAVE":
+            path = ctx.scratch() / "out.txt"
+            path.write_text(raw)
+            ctx.save(path, "text/plain")
+        return EchoOutput(raw, len(raw))
+
+
+class Switchable(MemoryRegistry):
+    """The in-memory registry, which does not answer while `away` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = threading.Event()
+
+    def schema_by_id(self, schema_id: int) -> str:
+        if self.away.is_set():
+            raise Unreachable("The registry is away.")
+        return super().schema_by_id(schema_id)
+
+
+class Outbox:
+    """Hears what the bench says, and tells when it has heard enough."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[list[int], int | None]] = []
+        self.given: dict[int, Answer] = {}
+        self.rested: set[int] = set()  # prepared, and told so
+        self.dropped_slots: list[int] = []
+        self.ceilings: list[tuple[str, int, float | None]] = []
+        self._heard = threading.Condition()
+
+    def started(self, slots: list[int], hard_ms: int | None) -> None:
+        self.begun.append((slots, hard_ms))
+
+    def prepared(self, slots: list[int]) -> None:
+        self.rested.update(slots)
+
+    def dropped(self, slots: list[int]) -> None:
+        self.dropped_slots += slots
+
+    def answers(self, answers: list[Answer]) -> None:
+        with self._heard:
+            for answer in answers:
+                assert answer.slot not in self.given, "one execution, one answer"
+                self.given[answer.slot] = answer
+            self._heard.notify_all()
+
+    def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
+        self.ceilings.append((bucket, max_size, max_cost))
+
+    def wait_for(self, count: int, timeout: float = 20) -> bool:
+        with self._heard:
+            return self._heard.wait_for(lambda: len(self.given) >= count, timeout)
+
+
+@dataclass
+class Kit:
+    """Send it frames, then `work`, then look at the answers."""
+
+    processor: Upper
+    scratch: Path
+    others: Sequence[Upper] = ()
+    rollout: Rollout | None = None
+
+    def __post_init__(self) -> None:
+        self.registry = Switchable()
+        self.codec = Codec(self.registry)
+        self.requests = self.codec.encoder(REQUESTS, request_schema(ECHO), register=True)
+        results = self.codec.encoder("results.echo-value", result_schema(ECHO), register=True)
+        splice = HeaderSplice(self.requests, request_schema(ECHO), results, result_schema(ECHO))
+        topics = (("requests.echo", "tid"), ("requests.echo.bulk", "tid2"))
+
+        def model(processor: AnyProcessor) -> Model:
+            origin = ResultSource("w1", "cpu", None, processor.version, processor.model_sha256 or None, "0.0", topics)
+            judge = RetryDecider(processor.policy, jitter=lambda: 0.5)
+            return Model(processor, processor.policy, ResultWriter(results, splice, origin, judge))
+
+        models = ModelVersions([model(one) for one in (self.processor, *self.others)], self.rollout)
+        self.intake = RequestDecoder(self.codec, ECHO, self.requests, splice, models.default.writer)
+        shop = JobRunner(models, self.intake, ObjectStore("memory://"), self.scratch, lambda *told: None)
+        self.outbox = Outbox()
+        self.bench = bench_for(shop, self.outbox)
+        self.inbox: SimpleQueue[Any] = SimpleQueue()
+        self._sent = 0
+
+    def send(
+        self, *values: bytes, flags: int = 0, verdict: bytes = b"", told: HeaderFields = SILENT, lane: int = 0
+    ) -> None:
+        jobs = []
+        for value in values:
+            jobs.append(JobFrame(self._sent, 1, flags, lane, 3, 100 + self._sent, 5, 6, verdict, told, value))
+            self._sent += 1
+        self.inbox.put((MessageKind.JOBS, b"".join(map(protocol.pack_job, jobs))))
+
+    def say(self, message: str, **changed: Any) -> bytes:
+        """A request's bytes."""
+        fields = {"job_id": new_id(), "processor": "echo", "created_at": datetime.now(UTC), "input_sha256": "00"}
+        return self.requests.encode(to_plain(Request(JobHeader(**{**fields, **changed}), EchoInput(message))))
+
+    def work(self) -> None:
+        """Until everything sent is answered, on a thread like the child's own."""
+        worker = threading.Thread(target=self.bench.work, args=(self.inbox,))
+        worker.start()
+        enough = self.outbox.wait_for(self._sent)
+        self.inbox.put(None)
+        worker.join(10)
+        assert enough, f"{len(self.outbox.given)} of {self._sent} were answered"
+
+    def result(self, slot: int) -> dict[str, Any]:
+        return self.codec.decode(self.outbox.given[slot].value)
+
+    def code(self, slot: int) -> str | None:
+        error = self.result(slot)["result"]["error"]
+        return None if error is None else str(error["code"])
+
+
+def named(job_id: str) -> HeaderFields:
+    """Headers that name a job and nothing else."""
+    return HeaderFields(job_id.encode(), None, None, None)

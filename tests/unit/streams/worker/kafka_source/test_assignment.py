@@ -1,0 +1,173 @@
+"""What a worker commits of its partitions, on the log's twin in memory."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.errors import SluiceError
+from streams.log import kafka
+from streams.settings import Settings
+from streams.worker.config import ChildConfig
+from streams.worker.in_flight import InFlightJob, InFlightJobs
+from streams.worker.kafka_source.assignment import AssignedPartitions, CommitPolicy
+from streams.worker.kafka_source.committed_state import CommittedStateReader
+from streams.worker.kafka_source.consumers import _lane
+from streams.worker.kafka_source.offset_metadata import HARD_LIMIT, SOFT_LIMIT, CommitMetadata, decode
+from streams.worker.kafka_source.offsets import OffsetRun, Snapshot
+from streams.worker.kafka_source.quarantine import Quarantine
+
+TOPIC, GROUP, TOPIC_ID = "requests.echo", "workers.echo", "kYJ3hXyNT1y0b6c3a1mN2w"
+
+
+class Worker:
+    """As much of one as owns a partition: it takes jobs in, and they are done when the test says so."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._consumer = kafka.consumer(settings, GROUP, on_commit=self._on_commit)
+        self.ledger = InFlightJobs(10_000)
+        self.given: list[int] = []
+        handover = Quarantine(self.ledger, lambda jobs: self.given.extend(held.message.offset() for held in jobs))
+        takeover = CommittedStateReader(settings, TOPIC, TOPIC_ID)
+        self.partitions = AssignedPartitions(self._consumer, self.ledger, takeover, handover, 0, CommitPolicy())
+        self.partitions.subscribe()
+        self._handover = handover
+        self._held: dict[int, InFlightJob] = {}
+        self._now = 0.0
+
+    def take_in(self, most: int = 1, timeout: float = 5.0) -> list[int]:
+        """The offsets that came to be run."""
+        first = self._consumer.poll(timeout)
+        messages: list[Any] = [] if first is None else [first, *self._consumer.consume(most - 1, 1.0)]
+        by_key = self.partitions.by_key
+        jobs = self.ledger.admit([(m, by_key[m.topic(), m.partition()]) for m in messages], 7)
+        self._held |= {held.message.offset(): held for held in jobs}
+        self._handover.give(jobs)
+        return [held.message.offset() for held in jobs]
+
+    def finish(self, *offsets: int) -> None:
+        jobs = [self._held[offset] for offset in offsets]
+        for held in jobs:
+            self.ledger.answered(held.slot, 1)
+        self.ledger.confirmed(jobs)
+
+    def commit(self) -> None:
+        self._now += 1.0
+        self.partitions.commit_if_due(self._now)
+
+    def _on_commit(self, error: Any, places: Any) -> None:
+        self.partitions.committed(error, places)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    made = Settings(kafka_bootstrap_servers=f"memory:{uuid.uuid4().hex}", partitions=1)
+    kafka.admin(made).create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(5)
+    seeder = kafka.consumer(made, GROUP, **kafka.OUTSIDE)
+    seeder.commit(offsets=[TopicPartition(TOPIC, 0, 0)], asynchronous=False)
+    seeder.close()
+    return made
+
+
+def write(settings: Settings, count: int) -> None:
+    producer = kafka.producer(settings)
+    for _ in range(count):
+        producer.produce(TOPIC, b"x", partition=0)
+    assert producer.flush(5) == 0
+
+
+def last_commit(settings: Settings) -> tuple[int, str]:
+    reader = kafka.consumer(settings, GROUP, **kafka.OUTSIDE)
+    (told,) = reader.committed([TopicPartition(TOPIC, 0)], timeout=5)
+    reader.close()
+    return told.offset, told.metadata or ""
+
+
+def test_a_commit_says_what_is_done_beyond_it_and_who_owns_the_partition(settings: Settings) -> None:
+    write(settings, 5)
+    worker = Worker(settings)
+    assert worker.take_in(5) == [0, 1, 2, 3, 4]
+    assert decode(*last_commit(settings), TOPIC_ID) == CommitMetadata(Snapshot(0, 0), True), (
+        "it has an owner before it has a job"
+    )
+    worker.finish(0, 2, 3)
+    worker.commit()
+    runs = (OffsetRun(1, 2, 0, True), OffsetRun(4, 5, 0, True))
+    assert decode(*last_commit(settings), TOPIC_ID) == CommitMetadata(Snapshot(1, 5, runs), True)
+    worker.partitions.close()
+    assert decode(*last_commit(settings), TOPIC_ID) == CommitMetadata(Snapshot(1, 5, runs), False)
+    heir = Worker(settings)
+    assert heir.take_in(5) == [1, 4]
+    assert [heir._held[offset].execution for offset in (1, 4)] == [1, 1]
+    heir.partitions.close()
+
+
+def test_nothing_new_is_not_committed_again(settings: Settings) -> None:
+    write(settings, 2)
+    worker = Worker(settings)
+    worker.take_in(2)
+    worker.commit()
+    commits = worker.partitions.commits
+    worker.commit()
+    assert worker.partitions.commits == commits
+    worker.finish(1)
+    worker.commit()
+    assert worker.partitions.commits == commits + 1
+    worker.partitions.close()
+
+
+def test_a_partition_with_too_many_holes_is_not_fetched_until_some_are_gone(settings: Settings) -> None:
+    write(settings, SOFT_LIMIT + 100)
+    worker = Worker(settings)
+    came = worker.take_in(SOFT_LIMIT + 100)
+    assert len(came) == SOFT_LIMIT + 100
+    worker.finish(*came[1::2])
+    worker.commit()
+    assert SOFT_LIMIT < len(last_commit(settings)[1]) <= HARD_LIMIT
+    assert worker.partitions.fetched() == []
+    write(settings, 1)
+    assert worker.take_in(timeout=0.2) == []
+    worker.finish(*came[: len(came) // 2 : 2])
+    worker.commit()
+    assert worker.partitions.fetched() == [TopicPartition(TOPIC, 0)]
+    assert worker.take_in() == [SOFT_LIMIT + 100]
+    worker.partitions.close()
+
+
+def committed_by_hand(settings: Settings, offset: int, metadata: str = "") -> None:
+    writer = kafka.consumer(settings, GROUP, **kafka.OUTSIDE)
+    writer.commit(offsets=[TopicPartition(TOPIC, 0, offset, metadata=metadata)], asynchronous=False)
+    writer.close()
+
+
+@pytest.mark.parametrize("said", [f"sluice/1 closed {TOPIC_ID} aZZZZZZZZZZz", f"sluice/1 closed {TOPIC_ID} ab"])
+def test_what_is_said_to_be_done_beyond_the_end_of_the_log_was_done_by_nobody(settings: Settings, said: str) -> None:
+    committed_by_hand(settings, 4, said)
+    write(settings, 4)
+    worker = Worker(settings)
+    worker.take_in(timeout=0.1)
+    write(settings, 3)
+    assert worker.take_in(3) == [4, 5, 6]
+    worker.partitions.close()
+
+
+@pytest.mark.parametrize(
+    ("offset", "told"), [(1000, "ends at offset 5, and the group's offset is 1000"), (0, "deleted")]
+)
+def test_an_offset_that_the_log_does_not_have_is_told_with_its_cause(
+    settings: Settings, offset: int, told: str
+) -> None:
+    write(settings, 5)
+    committed_by_hand(settings, offset)
+    kafka.admin(settings).delete_records([TopicPartition(TOPIC, 0, 3)])[TopicPartition(TOPIC, 0, 3)].result(5)
+    ledger = InFlightJobs(10)
+    config = ChildConfig("echo", "w1", "cpu", "", {}, [[TOPIC, TOPIC_ID]], {})
+    lane = _lane(settings, config, ledger, Quarantine(ledger, lambda jobs: None), CommitPolicy(), 0)
+    lane.join()
+    with pytest.raises(SluiceError, match=told):
+        lane.poll(1, 5.0)
+    lane.close()

@@ -1,0 +1,41 @@
+"""What the next owner makes of a partition's last commit."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.worker.kafka_source.committed_state import StartState, start_state
+from streams.worker.kafka_source.offset_metadata import CommitMetadata
+from streams.worker.kafka_source.offsets import OffsetRun, Snapshot
+
+RUNS = (OffsetRun(10, 12, 0, True), OffsetRun(15, 16, 1, False))
+SNAPSHOT = Snapshot(10, 20, RUNS)
+
+
+def test_after_a_clean_stop_nothing_counts_and_nobody_is_careful() -> None:
+    clean = Snapshot(10, 20, (OffsetRun(10, 12, 0, True),))
+    assert start_state(CommitMetadata(clean, False), 30, 100) == StartState(Snapshot(10, 20, (OffsetRun(10, 12),)), 0)
+
+
+def test_a_suspect_stays_one_over_a_clean_stop() -> None:
+    assert start_state(CommitMetadata(SNAPSHOT, False), 30, 100) == StartState(
+        Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))), 20
+    )
+
+
+@pytest.mark.parametrize(("high", "careful_until"), [(30, 30), (500, 120), (20, 20), (None, 120)])
+def test_after_an_unclean_stop_care_goes_as_far_as_jobs_may_have_been_handed_out(
+    high: int | None, careful_until: int
+) -> None:
+    assert start_state(CommitMetadata(SNAPSHOT, True), high, 100) == StartState(
+        Snapshot(10, 20, (OffsetRun(10, 12, 1), OffsetRun(15, 16, 1))), careful_until
+    )
+
+
+def test_an_idle_worker_that_died_leaves_nothing_to_be_careful_about() -> None:
+    left = start_state(CommitMetadata(Snapshot(20, 20), True), 20, 100)
+    assert left.careful_until <= 20
+
+
+def test_in_a_log_that_lost_its_end_nothing_counts_as_done() -> None:
+    assert start_state(CommitMetadata(SNAPSHOT, False), 18, 100).before == Snapshot(10, 10)

@@ -1,0 +1,123 @@
+"""What a commit says beside its offset comes back as it was, fits, and never claims more than is so."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.worker.kafka_source.offset_metadata import HARD_LIMIT, CommitMetadata, decode, encode
+from streams.worker.kafka_source.offsets import OffsetRun, OffsetTracker, Snapshot
+
+TOPIC = "kYJ3hXyNT1y0b6c3a1mN2w"
+
+
+@st.composite
+def snapshots(draw: st.DrawFn, most_runs: int = 12, longest: int = 3000) -> Snapshot:
+    """As trackers make them: the first run begins at the position, and no two alike touch."""
+    position = draw(st.integers(0, 2**48))
+    runs: list[OffsetRun] = []
+    at = position
+    for _ in range(draw(st.integers(0, most_runs))):
+        start = at if not runs else at + draw(st.integers(0, longest))
+        at = start + draw(st.integers(1, longest))
+        runs.append(OffsetRun(start, at, draw(st.integers(0, 12)), draw(st.booleans())))
+    return Snapshot(position, at + draw(st.integers(0, longest)) if runs else position, tuple(runs))
+
+
+def offsets(runs: tuple[OffsetRun, ...]) -> set[int]:
+    return {offset for run in runs for offset in range(run.start, run.stop)}
+
+
+def states(runs: tuple[OffsetRun, ...]) -> dict[int, tuple[int, bool]]:
+    return {offset: (run.unclean, run.in_flight) for run in runs for offset in range(run.start, run.stop)}
+
+
+@given(snapshots(longest=40), st.booleans())
+def test_what_was_written_is_read_again(snapshot: Snapshot, is_open: bool) -> None:
+    text = encode(snapshot, TOPIC, is_open=is_open)
+    word = decode(snapshot.position, text, TOPIC)
+    assert word is not None
+    assert word.open == is_open
+    assert (word.snapshot.position, word.snapshot.end) == (snapshot.position, snapshot.end)
+    assert states(word.snapshot.runs) == states(snapshot.runs)
+
+
+@given(snapshots())
+def test_it_is_ascii_and_fits(snapshot: Snapshot) -> None:
+    assert len(encode(snapshot, TOPIC, is_open=True).encode("ascii")) <= HARD_LIMIT
+
+
+def scattered(jobs: int) -> Snapshot:
+    """Every thirtieth offset is unfinished: two letters and more for each."""
+    tracker = OffsetTracker()
+    for offset in range(jobs * 30):
+        tracker.delivered(offset)
+        if offset % 30:
+            tracker.done(offset)
+    made = tracker.snapshot()
+    assert made is not None
+    return made
+
+
+def test_what_does_not_fit_is_repeated_and_never_skipped() -> None:
+    snapshot = scattered(3000)
+    text = encode(snapshot, TOPIC, is_open=True)
+    assert HARD_LIMIT - 40 < len(text) <= HARD_LIMIT
+    word = decode(snapshot.position, text, TOPIC)
+    assert word is not None
+    told = word.snapshot
+    assert told.end == snapshot.end
+    assert offsets(snapshot.runs) < offsets(told.runs)
+    assert len(told.runs) > 1000, "all that fits is told as it is"
+
+
+@pytest.mark.parametrize("in_flight", [True, False])
+def test_what_does_not_fit_gets_no_count_that_it_has_not_earned(in_flight: bool) -> None:
+    snapshot = scattered(3000)
+    *others, last = snapshot.runs
+    mixed = (*(run._replace(unclean=2) for run in others), last._replace(unclean=1, in_flight=in_flight))
+    word = decode(0, encode(snapshot._replace(runs=mixed), TOPIC, is_open=True), TOPIC)
+    assert word is not None
+    assert (word.snapshot.runs[-1].unclean, word.snapshot.runs[-1].in_flight) == (1, in_flight)
+    assert word.snapshot.runs[0].unclean == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "moved by hand, 3 March",
+        "AgAAAAAAAAA=",
+        f"sluice/1 open {TOPIC}",
+        f"sluice/1 half {TOPIC} bb",
+        f"sluice/1 open {TOPIC} b-b",
+        f"sluice/1 open {TOPIC} B",
+        f"sluice/1 open {TOPIC} bb\n",
+        f"sluice/2 open {TOPIC} bb",
+        "sluice/1 open AnotherTopicOfThisName bb",
+    ],
+)
+def test_what_somebody_else_wrote_says_nothing(text: str | None) -> None:
+    assert decode(7, text, TOPIC) is None
+
+
+@given(st.text(max_size=60))
+def test_no_text_at_all_breaks_it(text: str) -> None:
+    for whole in (text, f"sluice/1 open {TOPIC} {text}"):
+        word = decode(7, whole, TOPIC)
+        assert word is None or word.snapshot.position == 7 <= word.snapshot.end
+
+
+def test_a_stop_without_a_word_counts_for_what_was_in_flight_and_for_nothing_else() -> None:
+    runs = (OffsetRun(5, 7, 0, True), OffsetRun(8, 9, 1, False), OffsetRun(10, 12, 1, True))
+    assert CommitMetadata(Snapshot(5, 12, runs), True).taken_over().runs == (
+        OffsetRun(5, 7, 1),
+        OffsetRun(8, 9, 1),
+        OffsetRun(10, 12, 2),
+    )
+
+
+def test_a_partition_that_was_given_back_counts_nothing() -> None:
+    assert CommitMetadata(Snapshot(5, 7, (OffsetRun(5, 7, 1, True),)), False).taken_over().runs == (OffsetRun(5, 7, 1),)

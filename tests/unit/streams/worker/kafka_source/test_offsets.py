@@ -1,0 +1,142 @@
+"""The committed prefix, under every order in which jobs may finish."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.worker.kafka_source.offsets import OffsetRun, OffsetTracker, Snapshot
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[int], list[int]]:
+    """Delivered offsets, rising with gaps, and those of them that get done, in any order."""
+    offsets = sorted(draw(st.sets(st.integers(0, 60), min_size=1, max_size=30)))
+    done = draw(st.lists(st.sampled_from(offsets), unique=True))
+    return offsets, done
+
+
+def tracker_of(offsets: list[int], done: list[int]) -> OffsetTracker:
+    tracker = OffsetTracker()
+    for offset in offsets:
+        assert tracker.delivered(offset)
+    for offset in done:
+        tracker.done(offset)
+    return tracker
+
+
+def test_there_is_nothing_to_commit_before_the_first_delivery() -> None:
+    assert OffsetTracker().position() is None
+
+
+@given(histories())
+def test_nothing_unfinished_lies_below_the_position(history: tuple[list[int], list[int]]) -> None:
+    offsets, done = history
+    unfinished = sorted(set(offsets) - set(done))
+    position = tracker_of(offsets, done).position()
+    assert position == (unfinished[0] if unfinished else offsets[-1] + 1)
+
+
+@given(histories())
+def test_the_position_never_moves_back(history: tuple[list[int], list[int]]) -> None:
+    offsets, done = history
+    tracker = tracker_of(offsets, [])
+    positions = [tracker.position()]
+    for offset in done:
+        tracker.done(offset)
+        positions.append(tracker.position())
+    assert positions == sorted(positions, key=lambda position: position or 0)
+
+
+@given(histories())
+def test_it_counts_what_is_not_done(history: tuple[list[int], list[int]]) -> None:
+    offsets, done = history
+    assert tracker_of(offsets, done).outstanding == len(offsets) - len(done)
+
+
+@given(histories())
+def test_saying_done_twice_changes_nothing(history: tuple[list[int], list[int]]) -> None:
+    offsets, done = history
+    once, twice = tracker_of(offsets, done), tracker_of(offsets, done + done)
+    assert (once.position(), once.outstanding) == (twice.position(), twice.outstanding)
+
+
+def test_a_gap_that_was_never_delivered_counts_as_done() -> None:
+    tracker = tracker_of([3, 9], [3])
+    assert tracker.position() == 9
+    tracker.done(9)
+    assert tracker.position() == 10
+
+
+def test_an_offset_that_was_never_delivered_is_not_done_by_saying_so() -> None:
+    tracker = tracker_of([5, 6], [])
+    tracker.done(3)
+    assert tracker.position() == 5
+
+
+def test_a_record_that_is_fetched_twice_is_not_taken_twice() -> None:
+    tracker = tracker_of([5, 6], [6])
+    assert not tracker.delivered(6)
+    assert not tracker.delivered(5)
+    assert tracker.delivered(7)
+    assert tracker.end == 8
+
+
+# ── what an earlier owner left ──
+
+
+def test_it_begins_where_the_last_owner_stood() -> None:
+    tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))))
+    assert (tracker.position(), tracker.end, tracker.outstanding) == (10, 20, 0)
+
+
+def test_only_what_was_unfinished_is_run_again_and_by_its_count() -> None:
+    tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))))
+    assert {offset: tracker.delivered(offset) for offset in range(10, 22)} == {
+        **dict.fromkeys(range(10, 22), 0),
+        **{10: 1, 11: 1, 15: 2, 20: 1, 21: 1},
+    }
+
+
+def test_the_position_passes_what_the_last_owner_had_done() -> None:
+    tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 11), OffsetRun(15, 16))))
+    tracker.delivered(10)
+    tracker.done(10)
+    assert tracker.position() == 15
+    tracker.delivered(15)
+    tracker.done(15)
+    assert tracker.position() == 20
+
+
+def test_what_an_earlier_owner_left_unfinished_and_nobody_delivers_any_more_counts_as_done() -> None:
+    tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 16),)))
+    assert tracker.delivered(13) == 1
+    assert tracker.position() == 13
+    tracker.done(13)
+    assert tracker.position() == 14
+    tracker.delivered(25)
+    tracker.done(25)
+    assert tracker.position() == 26
+
+
+def test_what_is_withheld_is_not_in_flight() -> None:
+    tracker = tracker_of([5, 6], [])
+    tracker.withhold(6)
+    assert tracker.snapshot() == Snapshot(5, 7, (OffsetRun(5, 6, 0, True), OffsetRun(6, 7, 0, False)))
+    tracker.begin(6)
+    assert tracker.snapshot() == Snapshot(5, 7, (OffsetRun(5, 7, 0, True),))
+
+
+def test_a_child_that_dies_counts_too() -> None:
+    tracker = tracker_of([5], [])
+    tracker.executed(5, 3)
+    assert tracker.snapshot() == Snapshot(5, 6, (OffsetRun(5, 6, 2, True),))
+    tracker.done(5)
+    tracker.executed(5, 4)
+    assert tracker.snapshot() == Snapshot(6, 6)
+
+
+def test_a_job_that_takes_for_ever_costs_no_memory_for_those_that_pass_it() -> None:
+    tracker = tracker_of(list(range(100_000)), list(range(1, 100_000)))
+    assert tracker.snapshot() == Snapshot(0, 100_000, (OffsetRun(0, 1, 0, True),))
+    assert tracker.outstanding == 1

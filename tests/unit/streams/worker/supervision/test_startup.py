@@ -1,0 +1,84 @@
+"""What is said of processors that can't start."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import StartupError, Unreachable
+from streams.worker.supervision.startup import (
+    MARGIN_S,
+    StartupTracker,
+    combined_error,
+    describe_exit,
+    hang_traceback,
+    startup_timeout,
+)
+
+
+@pytest.fixture
+def starts(tmp_path: Path) -> StartupTracker:
+    made = StartupTracker("words", tmp_path, 60.0)
+    made.began(0.0)
+    return made
+
+
+def test_a_process_that_dies_three_times_before_it_is_ready_is_given_up(starts: StartupTracker) -> None:
+    assert [starts.died(1, -9, 1.0), starts.died(2, -9, 2.0)] == [0.0, 0.0]
+    with pytest.raises(StartupError, match=r"'words' died 3 times while starting \(killed by SIGKILL\)"):
+        starts.died(3, -9, 3.0)
+
+
+def test_a_processor_that_was_ready_once_is_started_again_for_ever_and_ever_more_rarely(starts: StartupTracker) -> None:
+    starts.ready()
+    assert starts.died(1, -9, 1.0) == 0.0, "it died at work, not at its start"
+    starts.began(1.0)
+    assert [starts.died(pid, 1, 2.0) for pid in range(7)] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    starts.ready()
+    starts.began(9.0)
+    assert starts.died(9, 1, 9.0) == 1.0
+
+
+def test_a_start_that_could_not_even_end_itself_is_ended(starts: StartupTracker) -> None:
+    assert not starts.hangs(60.0 + MARGIN_S - 0.1)
+    assert starts.hangs(60.0 + MARGIN_S)
+    with pytest.raises(StartupError, match="not ready within 60 s"):
+        starts.died(1, -9, 60.0 + MARGIN_S)
+    starts.ready()
+    assert not starts.hangs(1e9)
+
+
+def test_a_block_that_is_done_in_time_leaves_nothing(tmp_path: Path) -> None:
+    with startup_timeout(tmp_path, os.getpid(), 60.0):
+        assert hang_traceback(tmp_path, os.getpid()) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_statuses_are_told_in_words() -> None:
+    assert [describe_exit(3), describe_exit(-11), describe_exit(-63)] == [
+        "exit status 3",
+        "killed by SIGSEGV",
+        "killed by signal 63",
+    ]
+
+
+def test_a_worker_of_one_processor_says_what_is_wrong_with_it() -> None:
+    error = StartupError("Processor 'a' can't start.")
+    assert combined_error({"a": error}, [], []) is error
+
+
+def test_a_worker_of_several_names_the_broken_and_the_others() -> None:
+    broken = StartupError("Processor 'a' can't start.", next_step="Install it.")
+    also = StartupError("Processor 'b' hangs.")
+    told = combined_error({"a": broken, "b": also}, ["echo", "embed"], ["slow"])
+    assert isinstance(told, StartupError)
+    assert told.next_step == "Install it."
+    for words in ("'a' can't start", "'b' hangs", "'echo', 'embed' could start", "'slow' were still loading"):
+        assert words in told.message
+
+
+def test_what_is_no_fault_of_a_start_is_raised_as_it_is() -> None:
+    away = Unreachable("Kafka is away.")
+    assert combined_error({"a": away}, ["b"], []) is away
