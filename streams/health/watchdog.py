@@ -76,7 +76,7 @@ class Watchdog:
         # A thread that is no longer waited for ends with the process, so this only runs on in a process that does not end.
         time.sleep(self._limit_s)
         self._log.error(
-            "did_not_stop_in_time",
+            "stop_timed_out",
             seconds=self._limit_s,
             hangs_in=hanging(self._main),
             next="ended by force; nothing is lost, what it held is done again",

@@ -218,7 +218,7 @@ class DeliveryDispatcher:
 
     def _start_afresh(self) -> None:
         """The lease has run out: what waits here belongs to others now, perhaps to us, under a new name."""
-        log.warning("lease_ran_out", held=len(self._held))
+        log.warning("lease_expired", held=len(self._held))
         for destination in self._destinations.values():
             for owed in destination.queue:
                 self._held.pop(owed.delivery_id, None)

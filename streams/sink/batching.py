@@ -107,7 +107,7 @@ class EventBatches:
             try:
                 return read(given)
             except Unreachable as error:
-                log.warning("registry_does_not_answer", reason=str(error))
+                log.warning("registry_unavailable", reason=str(error))
                 if self._stop.wait(1.0):
                     raise Stopped from error
             except POISON as error:

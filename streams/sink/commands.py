@@ -73,10 +73,10 @@ class CommandWriter:
                         self.pulse.beat()
                         self.turn(consumer, store)
             except (SluiceError, KafkaException) as error:
-                log.warning("starts_over", reason=str(error))
+                log.warning("session_restarted", reason=str(error))
                 self._stop.wait(1.0)
             except Exception as error:  # noqa: BLE001 — without this thread no order would be stored again
-                log.error("starts_over", reason=type(error).__name__)
+                log.error("session_restarted", reason=type(error).__name__)
                 self._stop.wait(1.0)
             finally:
                 consumer.close()
@@ -105,7 +105,7 @@ class CommandWriter:
             reason = error.message
         except POISON as error:  # nothing that one record says may keep the next from being heard
             reason = type(error).__name__
-        log.warning("order_not_understood", reason=reason, partition=message.partition(), offset=message.offset())
+        log.warning("command_not_understood", reason=reason, partition=message.partition(), offset=message.offset())
         return None
 
 
@@ -119,7 +119,7 @@ def write(store: CommandStore, rows: Sequence[Row]) -> None:
         )
     except POISON as error:
         if len(rows) == 1:
-            log.error("order_not_stored", kind=type(rows[0]).__name__, reason=type(error).__name__)
+            log.error("command_not_stored", kind=type(rows[0]).__name__, reason=type(error).__name__)
             return
         middle = len(rows) // 2
         write(store, rows[:middle])

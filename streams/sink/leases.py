@@ -51,7 +51,7 @@ class LeaseFence:
             try:
                 return self._store.executions(claims)
             except Unreachable as error:
-                log.warning("store_does_not_answer", reason=str(error), retry_in_s=pause)
+                log.warning("store_unavailable", reason=str(error), retry_in_s=pause)
                 if self._stop.wait(pause):
                     raise Stopped from error
         raise AssertionError("the pauses never end")

@@ -66,10 +66,10 @@ class ProgressWriter:
                     self.pulse.beat()
                     self._turn(consumer, store)
             except (SluiceError, KafkaException) as error:
-                log.warning("starts_over", reason=str(error))
+                log.warning("session_restarted", reason=str(error))
                 self._stop.wait(1.0)
             except Exception as error:  # noqa: BLE001 — without this thread nobody would see a job move again
-                log.error("starts_over", reason=type(error).__name__)
+                log.error("session_restarted", reason=type(error).__name__)
                 self._stop.wait(1.0)
             finally:
                 consumer.close()

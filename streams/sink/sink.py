@@ -98,11 +98,11 @@ class Sink:
             self._turn(session, stop)
             session.settle()
         except Stopped:
-            log.warning("stopped_while_something_was_away")
+            log.warning("stopped_with_unsaved_batch")
         except Fenced:
             log.warning("fenced", next="joins the group again")
         except Unreachable as error:
-            log.warning("starts_over", reason=str(error))
+            log.warning("session_restarted", reason=str(error))
             stop.wait(1.0)
         finally:
             self._session = None

@@ -89,7 +89,7 @@ class BatchWriter:
             try:
                 return self._store.store(runs, history, offsets, leases)
             except Unreachable as error:
-                log.warning("store_does_not_answer", reason=str(error), retry_in_s=pause)
+                log.warning("store_unavailable", reason=str(error), retry_in_s=pause)
                 if self._stop.wait(pause):
                     raise Stopped from error
         raise AssertionError("the pauses never end")

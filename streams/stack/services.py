@@ -20,7 +20,7 @@ from streams.stack import LocalStack, ServiceSpec
 READY_EVENTS = {
     "worker": "worker_ready",
     "sink": "partitions_assigned",
-    "timekeeper": "leads",
+    "timekeeper": "leadership_acquired",
     "notify": "notify_started",
 }
 #: Defaults of a stack on one machine, where the backend is on it too; elsewhere loopback is no place for a callback.

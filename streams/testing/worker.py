@@ -152,8 +152,8 @@ class InProcessWorker:
         for one in held:
             # As the worker's desk does: told with the job, so that it never begins.
             if self._is_cancelled(*_run_of(one)):
-                one.flags |= Flag.VERDICT
-                one.verdict = ErrorCode.CANCELLED.encode()
+                one.flags |= Flag.REJECTED
+                one.error_code = ErrorCode.CANCELLED.encode()
         self._inbox.put((MessageKind.JOBS, b"".join(pack_job(one.frame()) for one in held)))
         return self._outbox.take(len(held))
 

@@ -45,4 +45,4 @@ class Cancels:
         except Unreachable:
             raise
         except SluiceError as error:
-            log.error("can_not_be_cancelled", job_id=due.job_id, code=str(error.code), reason=str(error))
+            log.error("cancel_skipped", job_id=due.job_id, code=str(error.code), reason=str(error))

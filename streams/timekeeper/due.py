@@ -45,7 +45,7 @@ class DueRuns:
         except Unreachable:
             raise
         except SluiceError as error:
-            log.error("can_not_be_done", job_id=due.job_id, kind=due.kind, code=str(error.code), reason=str(error))
+            log.error("duty_skipped", job_id=due.job_id, kind=due.kind, code=str(error.code), reason=str(error))
             return False
         return True
 

@@ -47,7 +47,7 @@ class ExpiredLeases:
         except Unreachable:
             raise
         except SluiceError as error:
-            log.error("can_not_be_ended", job_id=lost.job_id, code=str(error.code), reason=str(error))
+            log.error("expiry_skipped", job_id=lost.job_id, code=str(error.code), reason=str(error))
             return
         self._desk.outbox.put(
             self._desk.settings.topics.dead_letters, lost.key, lost.value, dict(lost.headers) | _why(lost)

@@ -90,7 +90,7 @@ class Timekeeper:
             leads, busy = _leads(store), False
             self._role = "leader" if leads else "follower" if self._pulse.trouble is None else None
             if leads and not led:
-                log.info("leads")
+                log.info("leadership_acquired")
             led = leads
             for duty in duties:
                 # Asked before each: the duty before may have lost the connection, and leadership with it.
@@ -103,7 +103,7 @@ def _leads(store: DueStore) -> bool:
     try:
         return store.lead()
     except Unreachable as error:
-        log.warning("store_does_not_answer", reason=str(error))
+        log.warning("store_unavailable", reason=str(error))
         return False
 
 
@@ -112,7 +112,7 @@ def _turn(duty: Duty) -> bool:
     try:
         return duty.turn()
     except Unreachable as error:
-        log.warning("something_does_not_answer", duty=type(duty).__name__, reason=str(error))
+        log.warning("dependency_unavailable", duty=type(duty).__name__, reason=str(error))
         return False
     except Exception as error:  # noqa: BLE001 - one duty's fault must not end the others: nothing would ever be due again
         # Only the kind: what Python says of a value may quote it.

@@ -25,5 +25,5 @@ class Unsent:
                 headers = {name: text.encode() for name, text in payload.headers}
                 self._desk.outbox.put(topic, payload.key, payload.value, headers)
             self._desk.outbox.settle()
-            log.info("sent_again", count=len(payloads))
+            log.info("job_republished", count=len(payloads))
         return bool(payloads)

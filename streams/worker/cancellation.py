@@ -109,6 +109,6 @@ class PauseAcknowledger:
 
 
 def _sentence(held: InFlightJob) -> None:
-    if not held.flags & Flag.VERDICT:
-        held.flags |= Flag.VERDICT
-        held.verdict = ErrorCode.CANCELLED.encode()
+    if not held.flags & Flag.REJECTED:
+        held.flags |= Flag.REJECTED
+        held.error_code = ErrorCode.CANCELLED.encode()

@@ -56,7 +56,7 @@ class CommandReader:
         """Until everything that the topic held at the start is known."""
         if self._read.wait(timeout):
             return True
-        log.warning("control_not_read", topic=self._topic, waited_s=timeout)
+        log.warning("command_topic_not_read", topic=self._topic, waited_s=timeout)
         return False
 
     def _run(self) -> None:
@@ -64,10 +64,10 @@ class CommandReader:
             try:
                 self._follow()
             except SluiceError as error:
-                log.warning("control_unreadable", reason=str(error))
+                log.warning("command_topic_unreadable", reason=str(error))
                 self._stop.wait(AGAIN_S)
             except Exception as error:  # noqa: BLE001 — a worker that no longer hears of cancels must not look as if it did
-                log.error("control_failed", reason=type(error).__name__)
+                log.error("command_topic_failed", reason=type(error).__name__)
                 self._stop.wait(AGAIN_S)
 
     def _follow(self) -> None:
@@ -105,7 +105,7 @@ class CommandReader:
             self._hear(message)
         except Exception as error:  # noqa: BLE001 — any: the next one may be a cancel
             place = {"partition": message.partition(), "offset": message.offset()}
-            log.error("control_undecodable", reason=type(error).__name__, **place)
+            log.error("command_undecodable", reason=type(error).__name__, **place)
 
     def _hear(self, message: Message) -> None:
         key, value = bytes(message.key() or b""), message.value()
@@ -127,10 +127,10 @@ class CommandReader:
         try:
             told = self._codec.decode(value)
         except UndecodableRecord as error:
-            log.warning("control_undecodable", reason=str(error))
+            log.warning("command_undecodable", reason=str(error))
             return None
         action = told.get("action")
         if action not in (PAUSE, RESUME):  # a later version's, or nobody's
-            log.warning("control_not_understood", action=str(action)[:50])
+            log.warning("command_not_understood", action=str(action)[:50])
             return None
         return PauseState(action == PAUSE, str(told.get("reason") or ""))

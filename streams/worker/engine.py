@@ -229,14 +229,16 @@ class Engine:
         while len(self._ledger):
             if time.monotonic() >= until:
                 self._stop_child_s = 0.0
-                log.warning("drain_bound", left=len(self._ledger), next_step="They are run again by the next owner.")
+                log.warning(
+                    "drain_timed_out", left=len(self._ledger), next_step="They are run again by the next owner."
+                )
                 return
             self._lanes.hold_back(0.0)  # rebalances go on
             self._look_after(time.monotonic())
             if restarts != self._supervisor.restarts:  # a new child was given everything again
                 restarts = self._supervisor.restarts
                 jobs = self._ledger.unanswered()
-                self._supervisor.give_back([held.slot for held in jobs if not held.started and not held.deaths])
+                self._supervisor.give_back([held.slot for held in jobs if not held.started and not held.crashes])
             self._ledger.give_back([held.slot for held in self._ledger.set_aside()])
             self._supervisor.pump(0)
             self._ledger.wait_until_empty(DRAIN_LOOK_S)

@@ -51,7 +51,8 @@ class InFlightJob:
 
     __slots__ = (
         "attempt",
-        "deaths",
+        "crashes",
+        "error_code",
         "execution",
         "flags",
         "message",
@@ -65,7 +66,6 @@ class InFlightJob:
         "trace",
         "turn",
         "unconfirmed",
-        "verdict",
         "withheld",
     )
 
@@ -77,9 +77,9 @@ class InFlightJob:
         self.received_us = received_us
         self.attempt = 0  # the one to run, where it is not the record's
         self.execution = 1  # starts of this attempt, as the wire shows them
-        self.deaths = 0  # how often its process died while it ran, and not by our hand: what makes a job a killer
+        self.crashes = 0  # how often its process died while it ran, and not by our hand: what makes a job a killer
         self.flags = 0
-        self.verdict = b""
+        self.error_code = b""
         self.trace: bytes | None = None  # the caller's traceparent, handed on in the result
         self.started = False  # whether its process has begun to work on it in this execution
         self.unconfirmed = 0  # records that must be delivered before the job is done
@@ -102,7 +102,7 @@ class InFlightJob:
             message.offset(),
             self.received_us,
             message.timestamp()[1],
-            self.verdict,
+            self.error_code,
             HeaderFields(given.get(JOB), given.get(RUN), given.get(ATTEMPT), given.get(PROCESSOR)),
             message.value() or b"",
             self.attempt,
@@ -140,7 +140,7 @@ class InFlightJobs:
                     size = len(message)
                     held = self._unanswered[slot] = InFlightJob(slot, message, owned, size, received_us)
                     if execution > 1:
-                        held.execution, held.deaths = execution, execution - 1
+                        held.execution, held.crashes = execution, execution - 1
                     admitted.append(held)
                     self._bytes += size
                     self._by_lane[owned.lane] += 1
@@ -170,11 +170,11 @@ class InFlightJobs:
             self.changes += 1
         return begun
 
-    def count_deaths(self, jobs: Iterable[InFlightJob]) -> None:
+    def count_crashes(self, jobs: Iterable[InFlightJob]) -> None:
         """These have died more often, or begin another attempt: what a commit says of them is to follow."""
         with self._lock:
             for held in jobs:
-                held.owned.tracker.executed(held.message.offset(), held.deaths + 1)
+                held.owned.tracker.executed(held.message.offset(), held.crashes + 1)
             self.changes += 1
 
     def wait_until_child_is_empty(self, timeout: float) -> bool:
@@ -224,10 +224,10 @@ class InFlightJobs:
                 held.owned.publishing += 1
             return held
 
-    def reopen(self, held: InFlightJob, flags: int, verdict: bytes) -> None:
+    def reopen(self, held: InFlightJob, flags: int, error_code: bytes) -> None:
         """Its result can't be published: the child is to make another one."""
         with self._lock:
-            held.flags, held.verdict, held.started = flags, verdict, False
+            held.flags, held.error_code, held.started = flags, error_code, False
             held.owned.publishing -= 1
             self._unanswered[held.slot] = held
 

@@ -16,17 +16,17 @@ from streams.worker.protocol import Flag
 
 
 def died_under(held: InFlightJob, limit: int) -> None:
-    """The process died by itself while this job ran. After `limit` such deaths the job is not run again."""
+    """The process died by itself while this job ran. After `limit` such crashes the job is not run again."""
     held.started = False
-    if held.flags & Flag.VERDICT:
+    if held.flags & Flag.REJECTED:
         _set_aside(held)
         return
-    held.deaths += 1
-    if held.deaths >= limit:
+    held.crashes += 1
+    if held.crashes >= limit:
         _sentence(held, ErrorCode.WORKER_LOST)
     else:
         held.execution += 1
-    held.flags |= Flag.ALONE
+    held.flags |= Flag.ISOLATED
 
 
 def killed_for(running: Sequence[InFlightJob], overdue: Mapping[int, ErrorCode]) -> None:
@@ -39,14 +39,14 @@ def killed_for(running: Sequence[InFlightJob], overdue: Mapping[int, ErrorCode])
     for held in running:
         held.started = False
         why = overdue.get(held.slot)
-        if held.flags & Flag.VERDICT:
+        if held.flags & Flag.REJECTED:
             if why is not None:
                 _set_aside(held)
         elif why is None:
             held.execution += 1
-        elif why is ErrorCode.TIMEOUT_ERROR and slow > 1 and not held.flags & Flag.ALONE:
+        elif why is ErrorCode.TIMEOUT_ERROR and slow > 1 and not held.flags & Flag.ISOLATED:
             held.execution += 1
-            held.flags |= Flag.ALONE
+            held.flags |= Flag.ISOLATED
         else:
             _sentence(held, why)
 
@@ -59,15 +59,15 @@ def outlived(running: Sequence[InFlightJob]) -> None:
 
 def called_off(held: InFlightJob) -> None:
     """It was asked to stop, and its process is gone: it need not be run to be stopped."""
-    if not held.flags & Flag.VERDICT:
+    if not held.flags & Flag.REJECTED:
         _sentence(held, ErrorCode.CANCELLED)
 
 
 def _set_aside(held: InFlightJob) -> None:
     """It was only to be answered. If it was alone then, reading it is what kills, or what takes for ever."""
-    held.flags |= Flag.UNREADABLE if held.flags & Flag.ALONE else Flag.ALONE
+    held.flags |= Flag.SKIP_DECODING if held.flags & Flag.ISOLATED else Flag.ISOLATED
 
 
 def _sentence(held: InFlightJob, code: ErrorCode) -> None:
-    held.flags |= Flag.VERDICT
-    held.verdict = code.encode()
+    held.flags |= Flag.REJECTED
+    held.error_code = code.encode()

@@ -41,11 +41,11 @@ class OrderedJobs:
         return len(self._gate)
 
     def admit(self, jobs: Iterable[InFlightJob]) -> list[InFlightJob]:
-        """Those that may run now. A job whose end is known (Flag.VERDICT) needs no turn: it is only to be answered."""
+        """Those that may run now. A job whose end is known (Flag.REJECTED) needs no turn: it is only to be answered."""
         runnable, parked = [], []
         for held in jobs:
             turn = held.message.key() if self._by_key else b""
-            if turn is None or held.flags & Flag.VERDICT:
+            if turn is None or held.flags & Flag.REJECTED:
                 runnable.append(held)
                 continue
             held.turn = turn
@@ -114,6 +114,6 @@ class OrderedJobs:
         assert held.retry is not None
         held.attempt = held.retry[1]
         held.retry = None
-        held.execution, held.deaths, held.flags, held.verdict = 1, 0, 0, b""
-        self._ledger.count_deaths([held])
+        held.execution, held.crashes, held.flags, held.error_code = 1, 0, 0, b""
+        self._ledger.count_crashes([held])
         self._ledger.unpark(held)

@@ -54,7 +54,7 @@ class ProgressPublisher:
         except SluiceError as error:
             if not self._refused:
                 self._refused = True
-                log.warning("progress_not_told", job_id=told.job_id, reason=type(error).__name__)
+                log.warning("progress_not_published", job_id=told.job_id, reason=type(error).__name__)
             return
         self._publisher.progress(told.job_id, value)
 

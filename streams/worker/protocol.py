@@ -26,9 +26,9 @@ DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Di
 class MessageKind(IntEnum):
     """From the parent: CONFIG once, JOBS, DROP, CANCEL, RETIRE. From the child: READY or BROKEN once, then the others.
 
-    THROUGH: all was said, the process ends now. PREPARED: these wait for the device, until they are STARTED again.
-    DROPPED answers a DROP: those of the slots whose jobs had not begun, and now never will. CEILING: what was learned of the
-    device's memory.
+    DRAINED: all was said, the process ends now. PREPARED: these wait for the device, until they are STARTED again.
+    DROPPED answers a DROP with the slots whose jobs had not begun and never will. BATCH_LIMIT: what was learned of the device's
+    memory.
     """
 
     CONFIG = 1
@@ -42,18 +42,18 @@ class MessageKind(IntEnum):
     CANCEL = 9
     DROPPED = 10
     RETIRE = 11
-    CEILING = 12
+    BATCH_LIMIT = 12
     PREPARED = 13
-    THROUGH = 14
+    DRAINED = 14
 
 
 class Flag(IntEnum):
-    """How a job is to be run. ALONE: it may have killed its process. VERDICT: not at all, its failure is known.
-    UNREADABLE: its value is not even to be looked at."""
+    """How a job is to be run. ISOLATED: it may have killed its process. REJECTED: not at all, its failure is known.
+    SKIP_DECODING: its value is not even to be looked at."""
 
-    ALONE = 1
-    VERDICT = 2
-    UNREADABLE = 4
+    ISOLATED = 1
+    REJECTED = 2
+    SKIP_DECODING = 4
 
 
 class HeaderFields(NamedTuple):
@@ -66,7 +66,7 @@ class HeaderFields(NamedTuple):
 
 
 class JobFrame(NamedTuple):
-    """One request on its way to the child. `lane` 0 is live, 1 bulk. `verdict` is why it failed, with Flag.VERDICT.
+    """One request on its way to the child. `lane` 0 is live, 1 bulk. `error_code` is why it failed, with Flag.REJECTED.
     `attempt` is the one to run where it is not the record's (an ordered job is tried again in place); 0: as recorded."""
 
     slot: int
@@ -77,7 +77,7 @@ class JobFrame(NamedTuple):
     offset: int
     received_us: int
     timestamp_ms: int
-    verdict: bytes
+    error_code: bytes
     told: HeaderFields
     value: bytes
     attempt: int = 0
@@ -124,7 +124,7 @@ def json_frame(kind: MessageKind, told: dict[str, Any]) -> bytes:
 
 
 def pack_job(job: JobFrame) -> bytes:
-    slot, execution, flags, lane, partition, offset, received_us, timestamp_ms, verdict, told, value, again = job
+    slot, execution, flags, lane, partition, offset, received_us, timestamp_ms, error_code, told, value, again = job
     job_id, run, attempt, processor = [text and text[:LONGEST_HEADER] for text in told]
     head = _JOB.pack(
         slot,
@@ -135,7 +135,7 @@ def pack_job(job: JobFrame) -> bytes:
         offset,
         received_us,
         timestamp_ms,
-        len(verdict),
+        len(error_code),
         -1 if job_id is None else len(job_id),
         -1 if run is None else len(run),
         -1 if attempt is None else len(attempt),
@@ -143,7 +143,7 @@ def pack_job(job: JobFrame) -> bytes:
         len(value),
         again,
     )
-    return b"".join((head, verdict, job_id or b"", run or b"", attempt or b"", processor or b"", value))
+    return b"".join((head, error_code, job_id or b"", run or b"", attempt or b"", processor or b"", value))
 
 
 def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
@@ -154,14 +154,16 @@ def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
             _JOB.unpack_from(body, at)
         )
         at += size
-        verdict, at = body[at : at + nv], at + nv
+        error_code, at = body[at : at + nv], at + nv
         told = []
         for length in (nj, nr, na, np):
             told.append(None if length < 0 else body[at : at + length])
             at += max(0, length)
         value, at = body[at : at + n], at + n
         given = HeaderFields(*told)
-        yield JobFrame(slot, execution, flags, lane, partition, offset, received, stamp, verdict, given, value, again)
+        yield JobFrame(
+            slot, execution, flags, lane, partition, offset, received, stamp, error_code, given, value, again
+        )
 
 
 def pack_answer(answer: Answer) -> bytes:

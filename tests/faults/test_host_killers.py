@@ -64,7 +64,7 @@ def test_what_was_done_beyond_a_long_job_is_not_done_again_after_kill_9(
     )
     worker.kill()
     worker.start()
-    log.read_until(lambda: (word := last_word(settings, 0)) is not None and word.snapshot.runs[0].unclean == 1)
+    log.read_until(lambda: (word := last_word(settings, 0)) is not None and word.snapshot.runs[0].crashes == 1)
     gate.touch()
     after = job(log, "go")
     log.read_results_of({slow, after})
@@ -86,18 +86,18 @@ def test_a_job_that_kills_its_host_three_times_is_dead_lettered_and_its_partitio
     killer = job(log, "kill")
     behind = {job(log, "work", n % 2) for n in range(INNOCENTS // 2)}
     worker = Service(settings, ["worker", "killer"])
-    deaths = 0
+    crashes = 0
 
     def all_ended() -> bool:
-        nonlocal deaths
+        nonlocal crashes
         if worker.process.poll() is not None:
-            deaths += 1
+            crashes += 1
             worker.start()
         return bool(log.dead) and {killer, *before, *behind} <= log.results.keys()
 
     log.read_until(all_ended)
     assert worker.stop() == 0
-    assert deaths in (3, 4), "at most one end is not counted: the first, when nothing was known yet"
+    assert crashes in (3, 4), "at most one end is not counted: the first, when nothing was known yet"
     assert {outcome for one in before | behind for outcome in outcomes(log, one)} == {("succeeded", None)}
     assert outcome(log, killer) == ("failed", "WORKER_LOST")
     assert executions(log, killer) == [3]

@@ -119,7 +119,7 @@ def assert_status_shows(settings: Settings) -> None:
 def assert_it_said_why(log: Path, status: int) -> None:
     """A service that was ended by force says where it hung; one that stopped by itself says that."""
     events = [json.loads(line)["event"] for line in log.read_text().splitlines() if line.startswith("{")]
-    assert ("did_not_stop_in_time" in events) == (status == ExitCode.INTERNAL)
+    assert ("stop_timed_out" in events) == (status == ExitCode.INTERNAL)
     assert ("stopped" in events) == (status == ExitCode.OK)
 
 

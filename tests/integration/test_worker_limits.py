@@ -62,7 +62,7 @@ def test_each_job_that_can_not_go_on_ends_by_its_own_fault_and_the_others_comple
     assert outcome(log, late) == ("failed", "TIMEOUT_ERROR")
     assert outcome(log, overtaken) == ("failed", "DEADLINE_EXCEEDED")
     assert outcome(log, killer) == ("failed", "WORKER_LOST")
-    assert executions(log, killer) in ([3], [4]), "three deaths, and perhaps one start beside the late one"
+    assert executions(log, killer) in ([3], [4]), "three crashes, and perhaps one start beside the late one"
     log.read_until(lambda: bool(log.dead))
     ((_, told),) = log.dead
     assert (told[headers.JOB], told[headers.DL_REASON]) == (killer.encode(), b"WORKER_LOST")
@@ -77,7 +77,7 @@ def test_a_worker_whose_child_is_replaced_again_and_again_loses_nothing(
         jobs = {ask(log, words) for _ in range(2) for words in ["who"] * 20 + ["leak 300"]}
         log.read_results_of(jobs)
         until = time.monotonic() + 30
-        while '"event": "child_retires"' not in service.log.read_text():  # memory is looked at once a second
+        while '"event": "child_recycled"' not in service.log.read_text():  # memory is looked at once a second
             assert time.monotonic() < until, "the child was never replaced"
             jobs.add(ask(log, "who"))
             log.read_results_of(jobs)

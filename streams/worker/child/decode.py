@@ -103,13 +103,13 @@ class RequestDecoder:
     def can_read(self, frame: JobFrame) -> bool:
         """Whether `read` will answer at once: asking a registry that hangs would hold up every other job."""
         try:
-            return bool(frame.flags & Flag.UNREADABLE) or schema_id_of(frame.value) in self._known
+            return bool(frame.flags & Flag.SKIP_DECODING) or schema_id_of(frame.value) in self._known
         except UndecodableRecord:
             return True
 
     def read(self, frame: JobFrame) -> DecodedRequest | Answer:
         """The request, checked, or the answer of a job that must not run."""
-        if frame.flags & Flag.UNREADABLE:
+        if frame.flags & Flag.SKIP_DECODING:
             killer = UndecodableRecord("Reading the record ended the process that read it.")
             return self._dead(frame, header_from_told(frame, self._contract.name), killer)
         try:
@@ -155,7 +155,7 @@ class RequestDecoder:
             return self._writer.failed(
                 frame, header, wrong_processor(header.processor, self._contract.name), _no_time()
             )
-        if frame.flags & Flag.VERDICT:
+        if frame.flags & Flag.REJECTED:
             return self._verdict(frame, header)
         if header.not_before is not None and header.source_coordinates is None:
             return self._too_early(frame, header)
@@ -185,7 +185,7 @@ class RequestDecoder:
         return self._dead(frame, header, error)
 
     def _verdict(self, frame: JobFrame, header: JobHeader) -> Answer:
-        code = frame.verdict.decode()
+        code = frame.error_code.decode()
         error = VERDICTS[code]
         lost = code == ErrorCode.WORKER_LOST
         dead = (code, error.message) if lost else ("", "")

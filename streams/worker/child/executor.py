@@ -97,7 +97,7 @@ class BatchExecutor(ABC):
     def _enqueue(self, frame: JobFrame) -> None:
         if self._shop.stops and self._shop.stops.asked(frame.slot):
             frame = _called_off(frame)
-        if frame.flags & Flag.ALONE:
+        if frame.flags & Flag.ISOLATED:
             self._alone.append(frame)
         else:
             self._queue(frame)
@@ -305,6 +305,6 @@ def _slot(item: JobFrame | Task) -> int:
 
 def _called_off(frame: JobFrame) -> JobFrame:
     """The same job, to be answered as cancelled and not to be run."""
-    if frame.flags & Flag.VERDICT:
+    if frame.flags & Flag.REJECTED:
         return frame  # its end is known already
-    return frame._replace(flags=frame.flags | Flag.VERDICT, verdict=ErrorCode.CANCELLED.encode())
+    return frame._replace(flags=frame.flags | Flag.REJECTED, error_code=ErrorCode.CANCELLED.encode())

@@ -74,7 +74,7 @@ class PipeChannel:
 
     def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
         told = {"bucket": bucket, "max_size": max_size, "max_cost": max_cost}
-        self.send(protocol.json_frame(MessageKind.CEILING, told))
+        self.send(protocol.json_frame(MessageKind.BATCH_LIMIT, told))
 
     def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
         stage, percent, message = clean_progress(stage, percent, message)
@@ -110,7 +110,7 @@ def main(argv: list[str]) -> int:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     bench.work(inbox)
-    outlet.send(protocol.write_frame(MessageKind.THROUGH, []))
+    outlet.send(protocol.write_frame(MessageKind.DRAINED, []))
     return 0
 
 

@@ -92,12 +92,12 @@ def start_state(word: CommitMetadata, high: int | None, in_flight: int) -> Start
     """
     before = word.taken_over()
     if high is not None and high < before.end:
-        log.warning("log_was_cut", position=before.position, handed_out=before.end, log_ends=high)
+        log.warning("log_truncated", position=before.position, handed_out=before.end, log_ends=high)
         before = Snapshot(before.position, before.position)
     if word.open:
         possible = before.end + in_flight
         return StartState(before, possible if high is None else min(high, possible))
-    return StartState(before, before.end if any(run.unclean for run in before.runs) else 0)
+    return StartState(before, before.end if any(run.crashes for run in before.runs) else 0)
 
 
 def _ends(consumer: Consumer, place: TopicPartition) -> tuple[int | None, int | None]:
@@ -105,6 +105,6 @@ def _ends(consumer: Consumer, place: TopicPartition) -> tuple[int | None, int | 
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=ASK_S)
     except KafkaException as error:
-        log.warning("ends_unknown", topic=place.topic, partition=place.partition, reason=str(error))
+        log.warning("watermarks_unavailable", topic=place.topic, partition=place.partition, reason=str(error))
         return None, None
     return low, high

@@ -41,7 +41,7 @@ class CommitMetadata(NamedTuple):
         """What the next owner begins with: nothing in flight. What was at an unclean stop has one execution more behind it."""
         runs = self.snapshot.runs
         return self.snapshot._replace(
-            runs=tuple(OffsetRun(run.start, run.stop, run.unclean + (self.open and run.in_flight)) for run in runs)
+            runs=tuple(OffsetRun(run.start, run.stop, run.crashes + (self.open and run.in_flight)) for run in runs)
         )
 
 
@@ -59,14 +59,14 @@ def decode(position: int, metadata: str | None, topic_id: str) -> CommitMetadata
     found = _WHOLE.fullmatch(metadata or "")
     if found is None or found[2] != topic_id:
         return None
-    at, runs, unclean, in_flight = position, [], 0, True
+    at, runs, crashes, in_flight = position, [], 0, True
     for number, (state, upper, last) in enumerate(_ONE.findall(found[3])):
         length = _number(upper, last)
         if number % 2 == 0:
             if state:
-                unclean, in_flight = int(state[1:]), state[0] == "+"
+                crashes, in_flight = int(state[1:]), state[0] == "+"
             if length:
-                runs.append(OffsetRun(at, at + length, unclean, in_flight))
+                runs.append(OffsetRun(at, at + length, crashes, in_flight))
         at += length
     return CommitMetadata(Snapshot(position, at, tuple(runs)), found[1] == "open")
 
@@ -86,17 +86,17 @@ def _body(snapshot: Snapshot, room: int) -> str:
 
 def _as_one(runs: tuple[OffsetRun, ...], end: int) -> OffsetRun:
     """These and everything between them and after them; never a count that one of them has not earned."""
-    return OffsetRun(runs[0].start, end, min(run.unclean for run in runs), all(run.in_flight for run in runs))
+    return OffsetRun(runs[0].start, end, min(run.crashes for run in runs), all(run.in_flight for run in runs))
 
 
 def _pieces(runs: tuple[OffsetRun, ...], end: int) -> Iterator[str]:
     """One for each run, with the done offsets that follow it."""
-    unclean, in_flight = 0, True
+    crashes, in_flight = 0, True
     for number, run in enumerate(runs):
         state = ""
-        if (run.unclean, run.in_flight) != (unclean, in_flight):
-            unclean, in_flight = run.unclean, run.in_flight
-            state = f"{'+' if in_flight else '-'}{min(unclean, _MOST_UNCLEAN)}"
+        if (run.crashes, run.in_flight) != (crashes, in_flight):
+            crashes, in_flight = run.crashes, run.in_flight
+            state = f"{'+' if in_flight else '-'}{min(crashes, _MOST_UNCLEAN)}"
         done = (runs[number + 1].start if number + 1 < len(runs) else end) - run.stop
         yield f"{state}{_digits(run.stop - run.start)}{_digits(done)}"
 

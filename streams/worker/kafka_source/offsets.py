@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 
 class OffsetRun(NamedTuple):
-    """Unfinished offsets in a row, `start` to `stop` (excluded). `unclean`: executions of each that ended with their worker.
+    """Unfinished offsets in a row, `start` to `stop` (excluded). `crashes`: executions of each that ended with their worker.
     `in_flight`: another execution of each may have begun."""
 
     start: int
     stop: int
-    unclean: int = 0
+    crashes: int = 0
     in_flight: bool = False
 
 
@@ -116,7 +116,7 @@ class OffsetTracker:
         run = before.popleft()
         if offset + 1 < run.stop:
             before.appendleft(run._replace(start=offset + 1))
-        self._unfinished[offset] = execution = run.unclean + 1
+        self._unfinished[offset] = execution = run.crashes + 1
         return execution
 
     def _left(self) -> deque[OffsetRun]:

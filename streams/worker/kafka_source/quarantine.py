@@ -79,9 +79,9 @@ class Quarantine:
         return bool(self._waiting)
 
     def _to_be_alone(self, held: InFlightJob) -> bool:
-        if held.flags & Flag.VERDICT:  # it was cancelled while it waited
+        if held.flags & Flag.REJECTED:  # it was cancelled while it waited
             return False
-        return min(ALONE_AFTER, max(1, self._executions - 1)) <= held.deaths < self._executions
+        return min(ALONE_AFTER, max(1, self._executions - 1)) <= held.crashes < self._executions
 
     def _give_all(self) -> None:
         jobs = list(self._waiting)
@@ -92,9 +92,9 @@ class Quarantine:
 
     def _give_alone(self, suspect: InFlightJob) -> None:
         self._waiting.remove(suspect)
-        suspect.flags |= Flag.ALONE
+        suspect.flags |= Flag.ISOLATED
         self._one_alone = True
-        log.warning("suspect_runs_alone", partition=suspect.owned.partition, offset=suspect.message.offset())
+        log.warning("suspect_isolated", partition=suspect.owned.partition, offset=suspect.message.offset())
         self._commit_and_send([suspect])
 
     def _commit_and_send(self, jobs: list[InFlightJob]) -> None:
@@ -117,11 +117,11 @@ class Quarantine:
 
     def _sentence(self, held: InFlightJob) -> None:
         """A job that has had its executions is not run: the child only makes its failure known."""
-        if held.flags & Flag.VERDICT or held.deaths < self._executions:
+        if held.flags & Flag.REJECTED or held.crashes < self._executions:
             return
-        log.error("host_killer", partition=held.owned.partition, offset=held.message.offset(), executions=held.deaths)
-        held.flags |= Flag.VERDICT | Flag.ALONE
-        if held.deaths > self._executions:  # not even its verdict could be written: reading it kills
-            held.flags |= Flag.UNREADABLE
+        log.error("host_killer", partition=held.owned.partition, offset=held.message.offset(), executions=held.crashes)
+        held.flags |= Flag.REJECTED | Flag.ISOLATED
+        if held.crashes > self._executions:  # not even its error_code could be written: reading it kills
+            held.flags |= Flag.SKIP_DECODING
         held.execution = self._executions
-        held.verdict = ErrorCode.WORKER_LOST.encode()
+        held.error_code = ErrorCode.WORKER_LOST.encode()

@@ -87,7 +87,7 @@ class Claimer:
             grants, self.trouble = self._claim(count, WAIT_S), None
         except Unreachable as error:
             self.trouble = error.message
-            log.warning("lease_store_does_not_answer", reason=error.message)
+            log.warning("lease_store_unavailable", reason=error.message)
             with self._changed:
                 self._changed.wait_for(lambda: self._stopping, AGAIN_S)
             return

@@ -240,7 +240,7 @@ class LeaseEngine:
 
     def _return(self, grant: Grant, *, started: bool) -> None:
         assert self._heart is not None
-        log.info("given_back", job_id=grant.job_id, run=grant.run, started=started)
+        log.info("job_released", job_id=grant.job_id, run=grant.run, started=started)
         self._heart.give_back(grant, started=started)
 
 

@@ -73,7 +73,7 @@ class HeldLease:
 
     def admitted(self, held: InFlightJob) -> None:
         """It goes on counting where the grant stands."""
-        held.execution, held.deaths = self.grant.execution, self.grant.losses
+        held.execution, held.crashes = self.grant.execution, self.grant.losses
         self.held = held
 
     @property
@@ -81,7 +81,7 @@ class HeldLease:
         held = self.held
         if held is None:
             return self.grant.hold
-        return Hold(self.grant.job_id, self.grant.run, self.grant.fence, held.execution, held.deaths)
+        return Hold(self.grant.job_id, self.grant.run, self.grant.fence, held.execution, held.crashes)
 
 
 class HeldLeases:

@@ -95,7 +95,7 @@ class LeaseKeeper:
             self.trouble = None
         except Unreachable as error:
             self.trouble = error.message
-            log.warning("lease_store_does_not_answer", reason=error.message, held=len(self._grips))
+            log.warning("lease_store_unavailable", reason=error.message, held=len(self._grips))
             if self._stopping:
                 self._done.clear()
                 self._back.clear()

@@ -64,10 +64,10 @@ class ChildMessages:
                 self._running.rests(protocol.unpack_slots(body))
         elif kind is MessageKind.DROPPED:
             self._ledger.give_back(protocol.unpack_slots(body))
-        elif kind is MessageKind.THROUGH:
+        elif kind is MessageKind.DRAINED:
             child.ready = None  # it takes nothing more
             self._through = time.monotonic()
-        elif kind is MessageKind.CEILING:
+        elif kind is MessageKind.BATCH_LIMIT:
             told = json.loads(body)
             self.ceilings = {**self.ceilings, told.pop("bucket"): told}
         elif kind is MessageKind.READY:

@@ -76,7 +76,7 @@ class StartupTracker:
         stuck, trace = self.hangs(now), hang_traceback(self._scratch, pid)
         self._deaths += 1
         if self.was_ready:
-            log.error("child_can_not_start", processor=self._processor, status=status, times=self._deaths, trace=trace)
+            log.error("child_start_failed", processor=self._processor, status=status, times=self._deaths, trace=trace)
             return min(LONGEST_PAUSE_S, 2.0 ** min(self._deaths - 1, 10))
         if stuck or trace is not None:
             raise self._hung(status, trace)

@@ -1,7 +1,7 @@
 """Keeps a child alive and hears it: which jobs run, what became of them, and what to do with them when it dies.
 
 A job that was being worked on when its process died is a suspect: it runs again alone, so that one killer takes no innocent
-with it, and after too many deaths it is not run any more. Jobs that only waited in the child run again as if nothing had been.
+with it, and after too many crashes it is not run any more. Jobs that only waited in the child run again as if nothing had been.
 Where we killed the child, for a job over its limit or one that would not stop, nobody else is suspected: its batch mates have
 one more execution and nothing to answer for.
 """
@@ -184,7 +184,7 @@ class Supervisor:
             self._ear.ask(asked, None if self._grace_s is None else time.monotonic() + self._grace_s)
             self._child.send(protocol.write_frame(MessageKind.CANCEL, [protocol.pack_slots(asked)]))
 
-    # ── limits and deaths (main thread) ──
+    # ── limits and crashes (main thread) ──
 
     def tick(self, now: float) -> list[ProgressUpdate]:
         """Look after the child; what is to be told of running jobs. Raises StartupError when it can't be kept alive."""
@@ -212,7 +212,7 @@ class Supervisor:
         self._end_a_stuck_start(now)
         through = self._ear.through
         if through is not None and now >= through + LEAVE_S:
-            log.warning("child_does_not_leave", processor=self._config.processor, child=self._child.pid)
+            log.warning("child_exit_timed_out", processor=self._config.processor, child=self._child.pid)
             self._child.kill()
         # A child that is gone while its pipe stays open has started something that holds it.
         if self._child.exited:
@@ -224,7 +224,7 @@ class Supervisor:
             return
         for slot in slots:
             held = self._ledger.held(slot)
-            if held is None or held.flags & Flag.VERDICT:
+            if held is None or held.flags & Flag.REJECTED:
                 continue  # its end is known: the child only writes it down
             deadline = self.deadline_of(held)
             if deadline is not None:
@@ -235,7 +235,7 @@ class Supervisor:
         """Ask the child to finish what it is at and to end. What waits in it goes to its successor."""
         assert self._child is not None
         log.info(
-            "child_retires",
+            "child_recycled",
             processor=self._config.processor,
             child=self._child.pid,
             reason=reason,
@@ -277,7 +277,7 @@ class Supervisor:
             self.recycled += 1
         else:
             self._judge(running, overdue)
-            self._ledger.count_deaths(running)
+            self._ledger.count_crashes(running)
             self.restarts += 1
             log.warning(
                 "child_died", processor=self._config.processor, status=status, held=len(jobs), running=len(running)
@@ -301,7 +301,7 @@ class Supervisor:
 
     def refuse_for_size(self, held: InFlightJob) -> None:
         """Kafka refused its result: the child is to make a small one that says so. From the deliverer's thread."""
-        self._ledger.reopen(held, Flag.VERDICT, ErrorCode.PAYLOAD_TOO_LARGE.encode())
+        self._ledger.reopen(held, Flag.REJECTED, ErrorCode.PAYLOAD_TOO_LARGE.encode())
         self._reopened.append(held)
 
     def _send_reopened(self) -> None:

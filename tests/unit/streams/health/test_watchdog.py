@@ -65,5 +65,5 @@ def test_a_service_that_hangs_is_ended_and_names_what_hangs(tmp_path: Path, hang
         assert process.stdout.readline().strip() == "working"
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == ExitCode.INTERNAL
-        (told,) = [line for line in map(json.loads, process.stderr) if line["event"] == "did_not_stop_in_time"]
+        (told,) = [line for line in map(json.loads, process.stderr) if line["event"] == "stop_timed_out"]
     assert named in " ".join(told["hangs_in"])

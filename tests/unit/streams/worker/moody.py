@@ -85,7 +85,7 @@ class Clinging:
 
 
 class Nervous(Moody):
-    """Two deaths are enough."""
+    """Two crashes are enough."""
 
     policy = Policy(batch=Batch(4), limits=Limits(executions=2))
 

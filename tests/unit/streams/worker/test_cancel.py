@@ -64,7 +64,7 @@ def test_jobs_that_wait_are_answered_while_the_device_works(kit: Kit, processor:
     kit.send(kit.say("hold"))
     assert processor.busy.wait(10)
     kit.send(kit.say("a"), kit.say("b"), kit.say("c"))
-    kit.send(kit.say("alone"), flags=Flag.ALONE)
+    kit.send(kit.say("alone"), flags=Flag.ISOLATED)
     kit.bench.cancel(kit.inbox, [1, 3, 4])
     assert kit.outbox.wait_for(3), "the device is still busy"
     assert [disposition(kit, slot) for slot in (1, 3, 4)] == ["cancelled"] * 3
@@ -98,7 +98,7 @@ def test_a_job_that_is_told_before_its_last_step_does_not_begin_it(kit: Kit, pro
 def test_a_job_that_was_cancelled_before_it_came_is_not_run(kit: Kit, processor: Steady) -> None:
     kit.bench.cancel(kit.inbox, [0])
     kit.send(kit.say("a"))
-    kit.send(kit.say("b"), flags=Flag.VERDICT, verdict=b"CANCELLED")
+    kit.send(kit.say("b"), flags=Flag.REJECTED, error_code=b"CANCELLED")
     assert kit.outbox.wait_for(2)
     assert [disposition(kit, slot) for slot in (0, 1)] == ["cancelled"] * 2
     assert processor.batches == []

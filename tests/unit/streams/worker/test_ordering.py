@@ -29,7 +29,7 @@ class Row:
         self._offset = 100
 
     def come(
-        self, keys: Iterable[str | None], owned: Assignment | None = None, *, verdict: bool = False
+        self, keys: Iterable[str | None], owned: Assignment | None = None, *, error_code: bool = False
     ) -> tuple[list[InFlightJob], list[InFlightJob]]:
         """All that were admitted, and those of them that may run."""
         arrivals = []
@@ -41,7 +41,7 @@ class Row:
             self._offset += 1
         held = self.ledger.admit(arrivals, 7)
         for one in held:
-            one.flags = Flag.VERDICT if verdict else 0
+            one.flags = Flag.REJECTED if error_code else 0
         return held, self.turns.admit(held)
 
     def end(self, held: InFlightJob) -> None:
@@ -123,7 +123,7 @@ def test_a_retry_whose_end_is_known_is_not_run_but_its_key_goes_on_after_it() ->
 def test_a_job_that_comes_cancelled_waits_for_nobody_and_holds_nobody_up() -> None:
     row = Row()
     (first,), _ = row.come(["a"])
-    (called_off,), runnable = row.come(["a"], verdict=True)
+    (called_off,), runnable = row.come(["a"], error_code=True)
     assert runnable == [called_off]
     row.end(called_off)
     (second,), _ = row.come(["a"])

@@ -27,7 +27,7 @@ jobs = st.builds(
     offset=u63,
     received_us=u63,
     timestamp_ms=st.integers(-1, 2**63 - 1),
-    verdict=st.binary(max_size=20),
+    error_code=st.binary(max_size=20),
     told=st.builds(HeaderFields, header, header, header, header),
     value=st.binary(max_size=200),
     attempt=i31,

@@ -75,7 +75,7 @@ def test_jobs_that_wait_together_run_together(tmp_path: Path) -> None:
 
 
 def test_a_suspect_runs_alone(kit: Kit) -> None:
-    kit.send(*[kit.say(f"s{n}") for n in range(3)], flags=Flag.ALONE)
+    kit.send(*[kit.say(f"s{n}") for n in range(3)], flags=Flag.ISOLATED)
     kit.send(*[kit.say(str(n)) for n in range(3)])
     kit.work()
     alone = [batch for batch in kit.processor.batches if batch[0].startswith("s")]
@@ -96,8 +96,8 @@ def test_the_hard_limit_of_a_job_goes_before_that_of_its_processor(tmp_path: Pat
 
 
 def test_a_verdict_is_written_and_not_run(kit: Kit) -> None:
-    kit.send(kit.say("a"), flags=Flag.VERDICT, verdict=b"TIMEOUT_ERROR")
-    kit.send(kit.say("b"), flags=Flag.VERDICT, verdict=b"WORKER_LOST")
+    kit.send(kit.say("a"), flags=Flag.REJECTED, error_code=b"TIMEOUT_ERROR")
+    kit.send(kit.say("b"), flags=Flag.REJECTED, error_code=b"WORKER_LOST")
     kit.work()
     assert (kit.code(0), kit.result(0)["result"]["disposition"]) == ("TIMEOUT_ERROR", "retry")
     assert (kit.code(1), kit.result(1)["result"]["disposition"]) == ("WORKER_LOST", "failed")
@@ -140,7 +140,7 @@ def test_what_does_not_run_is_answered_before_its_neighbours_run(
     kit = processor.kit = Kit(processor, tmp_path)
     kit.send(kit.say("bad in prepare"), kit.say("a", deadline=datetime.now(UTC) - timedelta(seconds=1)))
     kit.send(kit.say("too late", deadline=datetime.now(UTC) + timedelta(milliseconds=150)))
-    kit.send(kit.say("v"), flags=Flag.VERDICT, verdict=b"DEADLINE_EXCEEDED")
+    kit.send(kit.say("v"), flags=Flag.REJECTED, error_code=b"DEADLINE_EXCEEDED")
     kit.send(kit.say("b"))
     kit.work()
     assert [kit.code(slot) for slot in range(5)] == ["PROCESSOR_ERROR", *["DEADLINE_EXCEEDED"] * 3, None]
@@ -165,7 +165,7 @@ def test_the_answer_of_a_job_with_a_deadline_does_not_wait_for_the_next_ones(tmp
 
 def test_what_kills_whoever_reads_it_is_put_aside_unread(kit: Kit) -> None:
     job = new_id()
-    kit.send(kit.say("a"), flags=Flag.VERDICT | Flag.UNREADABLE, verdict=b"WORKER_LOST", told=named(job))
+    kit.send(kit.say("a"), flags=Flag.REJECTED | Flag.SKIP_DECODING, error_code=b"WORKER_LOST", told=named(job))
     kit.work()
     assert kit.outbox.given[0].dead_reason == "UNDECODABLE"
     assert kit.result(0)["header"]["job_id"] == job

@@ -86,7 +86,7 @@ def test_a_fault_in_cost_or_bucket_is_that_jobs_alone(tmp_path: Path, threads: i
 
 def test_a_suspect_of_a_sorted_processor_runs_alone(tmp_path: Path, threads: int) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(4), threads=threads)), tmp_path)
-    kit.send(kit.say("s1"), kit.say("s2"), flags=Flag.ALONE)
+    kit.send(kit.say("s1"), kit.say("s2"), flags=Flag.ISOLATED)
     kit.send(kit.say("a1"), kit.say("a2"))
     kit.work()
     assert ["s1"] in kit.processor.batches

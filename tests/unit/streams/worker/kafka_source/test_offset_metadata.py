@@ -30,7 +30,7 @@ def offsets(runs: tuple[OffsetRun, ...]) -> set[int]:
 
 
 def states(runs: tuple[OffsetRun, ...]) -> dict[int, tuple[int, bool]]:
-    return {offset: (run.unclean, run.in_flight) for run in runs for offset in range(run.start, run.stop)}
+    return {offset: (run.crashes, run.in_flight) for run in runs for offset in range(run.start, run.stop)}
 
 
 @given(snapshots(longest=40), st.booleans())
@@ -76,11 +76,11 @@ def test_what_does_not_fit_is_repeated_and_never_skipped() -> None:
 def test_what_does_not_fit_gets_no_count_that_it_has_not_earned(in_flight: bool) -> None:
     snapshot = scattered(3000)
     *others, last = snapshot.runs
-    mixed = (*(run._replace(unclean=2) for run in others), last._replace(unclean=1, in_flight=in_flight))
+    mixed = (*(run._replace(crashes=2) for run in others), last._replace(crashes=1, in_flight=in_flight))
     word = decode(0, encode(snapshot._replace(runs=mixed), TOPIC, is_open=True), TOPIC)
     assert word is not None
-    assert (word.snapshot.runs[-1].unclean, word.snapshot.runs[-1].in_flight) == (1, in_flight)
-    assert word.snapshot.runs[0].unclean == 2
+    assert (word.snapshot.runs[-1].crashes, word.snapshot.runs[-1].in_flight) == (1, in_flight)
+    assert word.snapshot.runs[0].crashes == 2
 
 
 @pytest.mark.parametrize(

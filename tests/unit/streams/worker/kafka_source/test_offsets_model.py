@@ -1,7 +1,7 @@
 """Tracker and metadata together through whole lives: owners that stop cleanly, owners that die, commits that get lost.
 
 The model is a log of jobs, what a broker keeps for the group, and at most one owner. What it checks after each step is the
-promise: no offset is lost, what was committed as done is not run again, and no job answers for deaths it was not at.
+promise: no offset is lost, what was committed as done is not run again, and no job answers for crashes it was not at.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Log:
         #: How often an owner died after a commit of its own that said: this one is in flight.
         self.told_deaths: dict[int, int] = {}
         #: How often an owner died that had begun it. What was told can only be less.
-        self.deaths: dict[int, int] = {}
+        self.crashes: dict[int, int] = {}
 
 
 class Owner:
@@ -91,7 +91,7 @@ class Partitions(RuleBasedStateMachine):
             owner.next = offset + 1
             assert (execution == 0) == (offset in log.committed_done), "committed as done means: not run again"
             if execution:
-                assert execution - 1 == log.told_deaths.get(offset, 0) <= log.deaths.get(offset, 0)
+                assert execution - 1 == log.told_deaths.get(offset, 0) <= log.crashes.get(offset, 0)
                 owner.running.add(offset)
                 if withhold:
                     owner.tracker.withhold(offset)
@@ -142,7 +142,7 @@ class Partitions(RuleBasedStateMachine):
         owner, log = self.owners.pop(p, None), self.logs[p]
         if owner is None:
             return
-        for counts, offsets in ((log.deaths, owner.begun), (log.told_deaths, owner.told)):
+        for counts, offsets in ((log.crashes, owner.begun), (log.told_deaths, owner.told)):
             for offset in offsets:
                 counts[offset] = counts.get(offset, 0) + 1
 

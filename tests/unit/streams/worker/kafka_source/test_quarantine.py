@@ -49,8 +49,8 @@ class Scene:
         self.happened.append(offsets)
 
 
-def left(unclean: int, start: int = 0, stop: int = 1) -> Snapshot:
-    return Snapshot(start, stop, (OffsetRun(start, stop, unclean),))
+def left(crashes: int, start: int = 0, stop: int = 1) -> Snapshot:
+    return Snapshot(start, stop, (OffsetRun(start, stop, crashes),))
 
 
 def test_usually_jobs_go_to_the_child_at_once_and_nothing_is_committed_for_them() -> None:
@@ -89,7 +89,7 @@ def test_those_with_two_unclean_ends_run_alone_one_at_a_time_and_the_innocent_wa
     scene = Scene(left(2, stop=2), careful_until=2)
     scene.arrive(0, 1, 2)
     assert scene.happened == ["commit", [0]]
-    assert scene.sent[0].flags == Flag.ALONE
+    assert scene.sent[0].flags == Flag.ISOLATED
     assert scene.owned.tracker.snapshot() == Snapshot(
         0, 3, (OffsetRun(0, 1, 2, True), OffsetRun(1, 2, 2, False), OffsetRun(2, 3, 0, False))
     )
@@ -118,20 +118,20 @@ def test_a_suspect_waits_until_the_child_has_nothing_left() -> None:
     assert scene.happened == ["commit", [6]]
 
 
-@pytest.mark.parametrize(("unclean", "flags"), [(3, Flag.VERDICT | Flag.ALONE), (4, 7)])
-def test_one_that_has_had_its_executions_is_not_run_again(unclean: int, flags: int) -> None:
-    scene = Scene(left(unclean), careful_until=1)
+@pytest.mark.parametrize(("crashes", "flags"), [(3, Flag.REJECTED | Flag.ISOLATED), (4, 7)])
+def test_one_that_has_had_its_executions_is_not_run_again(crashes: int, flags: int) -> None:
+    scene = Scene(left(crashes), careful_until=1)
     scene.arrive(0)
     held = scene.sent[0]
-    assert (held.flags, held.verdict, held.execution) == (flags, b"WORKER_LOST", 3)
+    assert (held.flags, held.error_code, held.execution) == (flags, b"WORKER_LOST", 3)
 
 
-@pytest.mark.parametrize(("executions", "unclean", "alone"), [(2, 1, True), (5, 1, False), (5, 2, True), (5, 4, True)])
-def test_the_last_execution_is_always_alone(executions: int, unclean: int, alone: bool) -> None:
-    scene = Scene(left(unclean), careful_until=1)
+@pytest.mark.parametrize(("executions", "crashes", "alone"), [(2, 1, True), (5, 1, False), (5, 2, True), (5, 4, True)])
+def test_the_last_execution_is_always_alone(executions: int, crashes: int, alone: bool) -> None:
+    scene = Scene(left(crashes), careful_until=1)
     scene.handover.limit(executions)
     scene.arrive(0)
-    assert scene.sent[0].flags == (Flag.ALONE if alone else 0)
+    assert scene.sent[0].flags == (Flag.ISOLATED if alone else 0)
 
 
 def test_jobs_of_a_partition_that_was_given_back_are_not_given_to_the_child() -> None:

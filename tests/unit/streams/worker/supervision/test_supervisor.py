@@ -53,7 +53,7 @@ def test_a_job_that_will_not_stop_loses_its_process_and_its_mates_run_again_unsu
     assert driver.ending(waiting) == ("cancelled", "CANCELLED", 1)
     assert driver.ending(stubborn) == ("cancelled", "CANCELLED", 1)
     assert [driver.ending(held) for held in (first, second)] == [("succeeded", None, 2)] * 2
-    assert (first.deaths, first.flags) == (0, 0)
+    assert (first.crashes, first.flags) == (0, 0)
 
 
 def test_a_job_past_its_hard_limit_is_killed_and_blamed_alone(driver: Driver) -> None:
@@ -63,7 +63,7 @@ def test_a_job_past_its_hard_limit_is_killed_and_blamed_alone(driver: Driver) ->
     driver.supervisor.cancel([mate.slot])
     driver.until_answered(mate, slow)
     assert driver.ending(slow) == ("failed", "TIMEOUT_ERROR", 1)
-    assert (slow.deaths, driver.supervisor.restarts) == (0, 1)
+    assert (slow.crashes, driver.supervisor.restarts) == (0, 1)
 
 
 def test_a_job_is_told_at_its_deadline_and_killed_when_it_goes_on(driver: Driver) -> None:
@@ -111,13 +111,13 @@ def test_of_several_suspects_only_the_killers_end_as_dead_letters(
         assert [driver.ending(held)[:2] for held in (a, b, c, d)] == [("succeeded", None)] * 4
         assert [driver.ending(held) for held in (first, second)] == [("failed", "WORKER_LOST", 2)] * 2
         assert {driver.collected.answers[held.slot].dead_reason for held in (first, second)} == {"WORKER_LOST"}
-        assert [held.deaths for held in jobs] == [1, 2, 1, 2, 0, 0]
+        assert [held.crashes for held in jobs] == [1, 2, 1, 2, 0, 0]
         assert driver.supervisor.restarts == 3
 
 
 def test_a_job_cancelled_before_the_child_had_it_is_answered_and_not_run(driver: Driver) -> None:
     told, parked = driver.ledger.admit([(driver.message("kill"), driver.owned) for _ in range(2)], 0)
-    told.flags, told.verdict = Flag.VERDICT, ErrorCode.CANCELLED.encode()
+    told.flags, told.error_code = Flag.REJECTED, ErrorCode.CANCELLED.encode()
     parked.parked = True
     driver.supervisor.cancel([parked.slot])
     parked.parked = False
@@ -160,7 +160,7 @@ def test_a_child_that_would_not_leave_is_replaced_and_no_job_notices(
         driver.until_answered(*jobs)
         assert [driver.ending(held) for held in jobs] == [("succeeded", None, 1)] * 20
         assert (driver.supervisor.restarts, driver.supervisor.recycled) == (0, 1)
-        assert {held.deaths for held in jobs} == {0}
+        assert {held.crashes for held in jobs} == {0}
 
 
 @pytest.mark.parametrize("kind", ["program", "copy"])
