@@ -1,10 +1,11 @@
-"""Kafka headers: a copy of what the engine steers by, so that it need not decode Avro. The Avro value is the authority.
+"""Kafka headers: copies of the fields that the engine routes and schedules by, so that it need not decode the Avro value.
 
-Values are UTF-8 text. A record without them costs one decode, no more.
+The Avro value is authoritative. Header values are UTF-8 text. A record without headers only costs one decode.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from schemas.records import JobHeader
@@ -20,7 +21,7 @@ DISPOSITION = "sluice-disposition"
 EXECUTION = "sluice-execution"
 TRACEPARENT = "traceparent"
 
-# Dead letters say where they come from and why.
+# A dead letter's origin and reason.
 DL_REASON = "sluice-dl-reason"
 DL_MESSAGE = "sluice-dl-message"
 DL_TOPIC = "sluice-dl-topic"
@@ -34,7 +35,7 @@ Header = tuple[str, bytes]
 
 
 def request_headers(header: JobHeader, *, source: str, claims: Iterable[str] = ()) -> list[Header]:
-    """Headers of a request: ours, and CloudEvents' attributes in Kafka's binary binding."""
+    """Headers of a request: our own, and CloudEvents attributes in the Kafka binary binding."""
     made = [
         (JOB, header.job_id.encode()),
         (RUN, b"%d" % header.run),
@@ -69,12 +70,28 @@ def result_headers(header: JobHeader, disposition: str, execution: int, *, sourc
     ]
 
 
-def contradictions(given: dict[str, bytes], header: JobHeader) -> list[str]:
-    """Names of the headers that say something else than the Avro value; a header that is absent contradicts nothing."""
-    told = {
+def dead_letter_headers(
+    *, reason: str, message: str, topic: str, partition: int, offset: int, attempts: int, worker: str
+) -> dict[str, bytes]:
+    """Headers that a dead letter has besides the record's own: why it was rejected, where it came from, when and by whom."""
+    return {
+        DL_REASON: reason.encode(),
+        DL_MESSAGE: message.encode("utf-8", "replace"),
+        DL_TOPIC: topic.encode(),
+        DL_PARTITION: b"%d" % partition,
+        DL_OFFSET: b"%d" % offset,
+        DL_ATTEMPTS: b"%d" % attempts,
+        DL_WORKER: worker.encode(),
+        DL_AT: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode(),
+    }
+
+
+def contradictions(present: dict[str, bytes], header: JobHeader) -> list[str]:
+    """Return the names of headers that differ from the Avro value. A missing header contradicts nothing."""
+    expected = {
         JOB: header.job_id.encode(),
         RUN: b"%d" % header.run,
         ATTEMPT: b"%d" % header.attempt,
         PROCESSOR: header.processor.encode(),
     }
-    return [name for name, value in told.items() if name in given and given[name] != value]
+    return [name for name, value in expected.items() if name in present and present[name] != value]

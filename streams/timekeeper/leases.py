@@ -5,7 +5,6 @@ One that was lost too often is taken for the killer of its workers: it ends as W
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 
 from connectors.due_store import DueRun
@@ -71,13 +70,12 @@ def _due(lost: Expired) -> DueRun:
 
 def _why(lost: Expired) -> dict[str, bytes]:
     place = lost.coordinates
-    return {
-        headers.DL_REASON: ErrorCode.WORKER_LOST.encode(),
-        headers.DL_MESSAGE: MESSAGE.encode(),
-        headers.DL_TOPIC: (place.topic if place else "").encode(),
-        headers.DL_PARTITION: b"%d" % (place.partition if place else 0),
-        headers.DL_OFFSET: b"%d" % (place.offset if place else -1),
-        headers.DL_ATTEMPTS: b"%d" % lost.execution,
-        headers.DL_WORKER: lost.worker.encode(),
-        headers.DL_AT: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()).encode(),
-    }
+    return headers.dead_letter_headers(
+        reason=ErrorCode.WORKER_LOST,
+        message=MESSAGE,
+        topic=place.topic if place else "",
+        partition=place.partition if place else 0,
+        offset=place.offset if place else -1,
+        attempts=lost.execution,
+        worker=lost.worker,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -69,6 +70,28 @@ def test_headers_that_say_the_same_do_not_contradict() -> None:
     assert headers.contradictions(given_, header) == []
     assert headers.contradictions({}, header) == []
     assert headers.contradictions(given_ | {headers.JOB: b"other"}, header) == [headers.JOB]
+
+
+def test_a_dead_letters_headers_keep_their_names_and_values() -> None:
+    made = headers.dead_letter_headers(
+        reason="WORKER_LOST",
+        message="half \ud800",
+        topic="requests.echo",
+        partition=3,
+        offset=7,
+        attempts=2,
+        worker="w-1",
+    )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made.pop("sluice-dl-at").decode())
+    assert made == {
+        "sluice-dl-reason": b"WORKER_LOST",
+        "sluice-dl-message": b"half ?",
+        "sluice-dl-topic": b"requests.echo",
+        "sluice-dl-partition": b"3",
+        "sluice-dl-offset": b"7",
+        "sluice-dl-attempts": b"2",
+        "sluice-dl-worker": b"w-1",
+    }
 
 
 def every_error() -> list[type[SluiceError]]:
