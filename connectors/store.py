@@ -13,6 +13,9 @@ from typing import NamedTuple, Protocol
 
 from schemas.errors import SluiceError
 
+#: Stored in place of a NUL, which the text and jsonb types of Postgres can't hold.
+REPLACEMENT = "\ufffd"
+
 
 class Place(NamedTuple):
     """Where a record lies, by topic id."""

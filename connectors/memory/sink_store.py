@@ -18,6 +18,7 @@ from connectors.memory.tables import (
     StoredRun,
 )
 from connectors.store import (
+    REPLACEMENT,
     ClaimedOffsets,
     Fenced,
     HistoryRow,
@@ -31,8 +32,6 @@ from connectors.store import (
 )
 
 _OTHER_INPUT = b'{"reason": "another input under the same job id"}'
-#: As connectors/postgres/arrays.py has it.
-REPLACEMENT = "\ufffd"
 _INT4 = range(-(2**31), 2**31)
 _INT8 = range(-(2**63), 2**63)
 

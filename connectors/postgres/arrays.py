@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.store import REPLACEMENT
+
 Encode = Callable[[Any], bytes]
 
 _HEADER = struct.Struct(">iiiii")  # dimensions, has nulls, element type, length, lower bound
 _LENGTH = struct.Struct(">i").pack
 _NULL = _LENGTH(-1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-#: What a NUL, which Postgres' text can't hold, is replaced by.
-REPLACEMENT = "\ufffd"
 
 
 def _fixed(fmt: str) -> Encode:

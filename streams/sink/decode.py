@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from connectors.postgres.jsonb import jsonb
+from connectors.jsonb import jsonb
 from connectors.store import Place
 from schemas import headers
 from schemas.codec import Codec

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.postgres.jsonb import jsonb
+from connectors.jsonb import jsonb
 from connectors.store import HistoryRow, LeaseRow, RunRow
 from schemas.plain import to_plain
 from schemas.records import JobHeader

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.jsonb import jsonb
 from connectors.postgres.arrays import array, integers, micros, moment, uuids
-from connectors.postgres.jsonb import jsonb
 from connectors.postgres.statement import statement
 from schemas.errors import UndecodableRecord
 from schemas.plain import to_plain

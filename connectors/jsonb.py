@@ -1,17 +1,17 @@
-"""JSON as Postgres' jsonb takes it."""
+"""JSON in the form that a jsonb column accepts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from connectors.callbacks.body import to_json
-from connectors.postgres.arrays import REPLACEMENT
+from connectors.store import REPLACEMENT
 
 
 def jsonb(value: Any) -> bytes:
-    """Encoded JSON. NaN and infinities become null, and NULs, which jsonb refuses, U+FFFD. Raises InvalidInput."""
+    """Encode as JSON. NaN and infinities become null, NULs (which jsonb rejects) become U+FFFD. Raises InvalidInput."""
     encoded = to_json(value)
-    # Also true of a text that really says backslash-u0000: then the walk finds nothing to replace.
+    # A text that contains a literal backslash-u0000 also matches; the walk then finds nothing to replace.
     return to_json(_without_nul(value)) if b"\\u0000" in encoded else encoded
 
 
