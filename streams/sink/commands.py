@@ -1,35 +1,30 @@
-"""Stores orders and answers as they come through `control`. A thread and a consumer of its own: orders are heard while results
-are many, and results are never held up by them.
+"""Stores the commands and acknowledgements of the control topic.
 
-Kafka keeps, Postgres decides: what is stored here takes effect when the timekeeper finds it.
+Kafka keeps them, Postgres decides: a command takes effect when the timekeeper finds it in the store.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
 from connectors.command_store import AnswerRow, CancelRow, CommandRow, CommandStore
 from schemas.codec import Codec
 from schemas.contract import NAME
-from schemas.errors import SluiceError, UndecodableRecord, Unreachable
+from schemas.errors import UndecodableRecord, Unreachable
 from schemas.records import Control
 from streams import logs, wiring
 from streams.client.commands import CANCEL, PAUSE, PAUSED, RESUME, RESUMED
-from streams.health.loop_health import LoopHealth, thread_died, tracked
-from streams.log import kafka
 from streams.settings import Settings
 from streams.sink.decode import job_bytes
+from streams.sink.topic_follower import TopicFollower
 from streams.sink.validate import POISON, check, kinds_of
 
 log = logs.get("control")
 
-BATCH = 2000
-TURN_S = 0.5
-#: What is kept of a reason, in characters.
+#: Characters of a reason or a requester that are stored; the rest is cut.
 LONGEST_TEXT = 500
 
 _KINDS = kinds_of(Control)
@@ -37,63 +32,30 @@ _KINDS = kinds_of(Control)
 Row = CancelRow | CommandRow | AnswerRow
 
 
+def follow_commands(settings: Settings) -> TopicFollower[CommandStore]:
+    """A follower of the control topic. It begins at the log's start: commands sent while no sink ran count as well."""
+    return TopicFollower(
+        settings,
+        "control",
+        topic=settings.topics.control,
+        reset="earliest",
+        handle=CommandWriter(wiring.codec(settings)).handle,
+        store=lambda: wiring.command_store(settings),
+    )
+
+
 class CommandWriter:
-    """Start and stop it; it looks after itself."""
+    """Stores commands, and leaves out records that are none."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._codec: Codec = wiring.codec(settings)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
-        self.pulse = LoopHealth("control loop", settings.health_patience_s)
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
 
-    def start(self) -> None:
-        self._thread.start()
+    def handle(self, messages: Sequence[Message], store: CommandStore) -> None:
+        """Store the commands in `messages`. Raises Unreachable."""
+        if messages:
+            write(store, latest(row for message in messages if (row := self._row(message)) is not None))
 
-    @property
-    def dead(self) -> str | None:
-        """Whether its thread has ended though nobody told it to."""
-        return thread_died(self._thread, self._stop, self.pulse.loop)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            # Every order counts, those too that were given while no sink ran.
-            consumer = kafka.consumer(
-                self._settings, f"{self._settings.topic_prefix}sink-control", **{"auto.offset.reset": "earliest"}
-            )
-            try:
-                with wiring.command_store(self._settings) as plain:
-                    store = tracked(plain, self.pulse, "Postgres")
-                    consumer.subscribe([self._settings.topics.control])
-                    while not self._stop.is_set():
-                        self.pulse.beat()
-                        self.turn(consumer, store)
-            except (SluiceError, KafkaException) as error:
-                log.warning("session_restarted", reason=str(error))
-                self._stop.wait(1.0)
-            except Exception as error:  # noqa: BLE001 — without this thread no order would be stored again
-                log.error("session_restarted", reason=type(error).__name__)
-                self._stop.wait(1.0)
-            finally:
-                consumer.close()
-
-    def turn(self, consumer: Consumer, store: CommandStore) -> None:
-        """Store the orders that have come; waits a little for the first. Raises Unreachable."""
-        first = consumer.poll(TURN_S)
-        if first is None:
-            return
-        messages = [m for m in (first, *consumer.consume(BATCH - 1, 0)) if m.error() is None]  # an error here passes
-        if not messages:
-            return
-        rows = latest(row for message in messages if (row := self._read(message)) is not None)
-        write(store, rows)
-        consumer.commit(offsets=_after(messages), asynchronous=True)
-
-    def _read(self, message: Message) -> Row | None:
+    def _row(self, message: Message) -> Row | None:
         value = message.value()
         if value is None:  # a key's tombstone
             return None
@@ -103,14 +65,14 @@ class CommandWriter:
             raise
         except UndecodableRecord as error:
             reason = error.message
-        except POISON as error:  # nothing that one record says may keep the next from being heard
+        except POISON as error:  # one bad record must not keep the next command from being stored
             reason = type(error).__name__
         log.warning("command_not_understood", reason=reason, partition=message.partition(), offset=message.offset())
         return None
 
 
 def write(store: CommandStore, rows: Sequence[Row]) -> None:
-    """Store the rows; one that the store can't hold is found and left out. Raises Unreachable."""
+    """Store the rows, leaving out those that the store can't hold. Raises Unreachable."""
     try:
         store.write(
             [row for row in rows if isinstance(row, CancelRow)],
@@ -127,11 +89,11 @@ def write(store: CommandStore, rows: Sequence[Row]) -> None:
 
 
 def row_of(plain: Mapping[str, Any]) -> Row | None:
-    """A decoded record as the row to store; None for an action that this version does not know.
+    """Return the row of a decoded record; None for an action that this version does not know.
 
-    Raises UndecodableRecord for a record that is no order.
+    Raises UndecodableRecord if the record is not a command.
     """
-    check(plain, _KINDS, "order")
+    check(plain, _KINDS, "command")
     try:
         action, at, by = plain["action"], plain["at"], _short(plain["by"])
         if action == CANCEL:
@@ -140,11 +102,11 @@ def row_of(plain: Mapping[str, Any]) -> Row | None:
             return CommandRow(_processor(plain), action, at, by, _short(plain["reason"]))
         return AnswerRow(_processor(plain), by, action, at) if action in (PAUSED, RESUMED) else None
     except KeyError as error:
-        raise UndecodableRecord(f"The record is no order: it has no {error}.") from error
+        raise UndecodableRecord(f"The record is not a command: it lacks the field {error}.") from error
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:
-    """One row a key: the first cancel of a run, the last of everything else."""
+    """Keep one row per key: the first cancel of a run, the last row of every other kind."""
     kept: dict[tuple[object, ...], Row] = {}
     for row in rows:
         key = (type(row), *row[:1]) if isinstance(row, CommandRow) else (type(row), *row[:2])
@@ -153,16 +115,10 @@ def latest(rows: Iterable[Row]) -> list[Row]:
     return list(kept.values())
 
 
-def _after(messages: Iterable[Message]) -> list[TopicPartition]:
-    """Where each partition is read on."""
-    ends = {m.partition() or 0: (m.topic() or "", (m.offset() or 0) + 1) for m in messages}
-    return [TopicPartition(topic, partition, offset) for partition, (topic, offset) in ends.items()]
-
-
 def _processor(plain: Mapping[str, Any]) -> str:
     name = plain["processor"]
     if not name or NAME.fullmatch(name) is None:
-        raise UndecodableRecord("The order names no processor.")
+        raise UndecodableRecord("The command does not name a processor.")
     return str(name)
 
 

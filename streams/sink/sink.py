@@ -19,12 +19,12 @@ from streams.log import kafka
 from streams.log.probe import kafka_probe
 from streams.notify.inline import InlineNotifier
 from streams.settings import Settings
-from streams.sink.commands import CommandWriter
+from streams.sink.commands import follow_commands
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder
 from streams.sink.outcomes import OutcomePublisher
 from streams.sink.process import tune_gc
-from streams.sink.progress import ProgressWriter
+from streams.sink.progress import follow_progress
 from streams.sink.session import DeliveryHandoff, NoHandoff, Session
 from streams.sink.topic_table import TopicTable, read_topics
 from streams.sink.writer import Stopped
@@ -43,8 +43,7 @@ class Sink:
         self._notifier = InlineNotifier(settings) if notify else None
         self._admin = kafka.admin(settings)
         self._producer = kafka.producer(settings)
-        self._progress = ProgressWriter(settings)
-        self._control = CommandWriter(settings)
+        self._followers = (follow_progress(settings), follow_commands(settings))
         self._session: Session | None = None
         self._joined_at: float | None = None
         self._pulse = LoopHealth("sink's loop", settings.health_patience_s)
@@ -58,9 +57,9 @@ class Sink:
         share = without_share("the sink", partitions, joined_s)
         notifier, vitals = self._notifier, None if self._notifier is None else self._notifier.vitals
         return evaluate(
-            [self._pulse, self._progress.pulse, self._control.pulse, *(() if vitals is None else vitals.pulses)],
+            [self._pulse, *(one.loop_health for one in self._followers), *(() if vitals is None else vitals.pulses)],
             now,
-            dead=[self._progress.dead, self._control.dead, None if notifier is None else notifier.dead],
+            dead=[*(one.dead for one in self._followers), None if notifier is None else notifier.dead],
             missing=[
                 share,
                 None if vitals is None else vitals.missing,
@@ -76,16 +75,16 @@ class Sink:
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; then everything read is stored, published and confirmed."""
         tune_gc()
-        self._progress.start()
-        self._control.start()
+        for follower in self._followers:
+            follower.start()
         if self._notifier is not None:
             self._notifier.start()
         try:
             while not stop.is_set():
                 self._one_session(stop)
         finally:
-            self._progress.stop()
-            self._control.stop()
+            for follower in self._followers:
+                follower.stop()
             if self._notifier is not None:
                 self._notifier.stop()
 
@@ -102,7 +101,7 @@ class Sink:
         except Fenced:
             log.warning("fenced", next="joins the group again")
         except Unreachable as error:
-            log.warning("session_restarted", reason=str(error))
+            log.warning("session_restarted", component="sink", reason=str(error))
             stop.wait(1.0)
         finally:
             self._session = None

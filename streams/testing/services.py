@@ -8,7 +8,7 @@ from collections.abc import Callable
 from streams import wiring
 from streams.log import kafka
 from streams.settings import Settings
-from streams.sink.commands import CommandWriter
+from streams.sink.commands import follow_commands
 from streams.sink.session import NoHandoff
 from streams.sink.sink import open_session
 from streams.sink.topic_table import read_topics
@@ -23,12 +23,9 @@ class Services:
         self._store = wiring.sink_store(settings)
         table = read_topics(kafka.admin(settings), settings.topics)
         self._session = open_session(settings, self._store, kafka.producer(settings), table, NoHandoff(), stop)
-        self._orders = CommandWriter(settings)
-        self._orders_store = wiring.command_store(settings)
-        self._orders_consumer = kafka.consumer(
-            settings, f"{settings.topic_prefix}sink-control", **{"auto.offset.reset": "earliest"}
-        )
-        self._orders_consumer.subscribe([settings.topics.control])
+        self._commands = follow_commands(settings)
+        self._commands_store = wiring.command_store(settings)
+        self._commands_consumer = self._commands.subscribe()
         self._due = wiring.due_store(settings)
         self._reader = RequestReader(settings, self._due.pulse)
         self._duties = Timekeeper(settings).duties(self._due, wiring.lease_store(settings), self._reader)
@@ -39,7 +36,7 @@ class Services:
             before = mark()
             self._session.step()
             self._session.settle()  # what is held for a result that may come soon is stored as well
-            self._orders.turn(self._orders_consumer, self._orders_store)
+            self._commands.turn(self._commands_consumer, self._commands_store)
             if self._due.lead():
                 for duty in self._duties:
                     duty.turn()
@@ -48,6 +45,6 @@ class Services:
 
     def close(self) -> None:
         self._session.close()
-        self._orders_consumer.close()
+        self._commands_consumer.close()
         self._reader.close()
         self._due.close()

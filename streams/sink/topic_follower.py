@@ -1,0 +1,108 @@
+"""Follows one topic on a thread of its own, beside the sink's loop: neither waits for the other's records."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from typing import Generic, Protocol, TypeVar
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from schemas.errors import SluiceError
+from streams import logs
+from streams.health.loop_health import LoopHealth, thread_died, tracked
+from streams.log import kafka
+from streams.settings import Settings
+
+log = logs.get("sink")
+
+#: Messages handled at once, at most.
+BATCH = 500
+#: Seconds that one turn waits for its first message.
+POLL_S = 0.2
+RESTART_S = 1.0
+
+
+class Closable(Protocol):
+    def close(self) -> object: ...
+
+
+Store = TypeVar("Store", bound=Closable)
+
+
+class TopicFollower(Generic[Store]):
+    """Passes each batch of messages to `handle`, then commits it. After an error it opens a new consumer and store.
+
+    `handle` is called at least every POLL_S, also with no messages. Messages that carry an error are left out: such an
+    error is temporary. `reset` is where a group without committed offsets begins: earliest or latest.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        *,
+        topic: str,
+        reset: str,
+        handle: Callable[[Sequence[Message], Store], None],
+        store: Callable[[], Store],
+    ) -> None:
+        self._settings = settings
+        self._name = name
+        self._topic = topic
+        self._reset = reset
+        self._handle = handle
+        self._store = store
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.loop_health = LoopHealth(f"{name} loop", settings.health_patience_s)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    @property
+    def dead(self) -> str | None:
+        """The reason to report if the thread has ended without `stop`; None otherwise."""
+        return thread_died(self._thread, self._stop, self.loop_health.loop)
+
+    def subscribe(self) -> Consumer:
+        """Return a new consumer of the follower's group that reads the topic."""
+        group = f"{self._settings.topic_prefix}sink-{self._name}"
+        consumer = kafka.consumer(self._settings, group, **{"auto.offset.reset": self._reset})
+        consumer.subscribe([self._topic])
+        return consumer
+
+    def turn(self, consumer: Consumer, store: Store) -> None:
+        """Handle and commit the messages that have come. Raises Unreachable."""
+        first = consumer.poll(POLL_S)
+        polled = [] if first is None else [first, *consumer.consume(BATCH - 1, 0)]
+        messages = [message for message in polled if message.error() is None]
+        self._handle(messages, store)
+        if messages:
+            consumer.commit(offsets=next_offsets(messages), asynchronous=True)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with closing(self.subscribe()) as consumer, closing(self._store()) as store:
+                    watched = tracked(store, self.loop_health, "Postgres")
+                    while not self._stop.is_set():
+                        self.loop_health.beat()
+                        self.turn(consumer, watched)
+            except (SluiceError, KafkaException) as error:
+                log.warning("session_restarted", component=self._name, reason=str(error))
+                self._stop.wait(RESTART_S)
+            except Exception as error:  # noqa: BLE001 — if this thread ended, the topic would be read no more
+                log.error("session_restarted", component=self._name, reason=type(error).__name__)
+                self._stop.wait(RESTART_S)
+
+
+def next_offsets(messages: Iterable[Message]) -> list[TopicPartition]:
+    """The offset to commit for each partition: the one after its last message."""
+    ends = {(message.topic() or "", message.partition() or 0): (message.offset() or 0) + 1 for message in messages}
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in ends.items()]
