@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 from schemas.errors import UnknownSchema
@@ -79,3 +80,29 @@ class MemoryRegistry:
 
     def subjects(self) -> list[str]:
         return sorted(self._subjects)
+
+
+class PinnedRegistry:
+    """A registry whose ids of known subjects are given, so that a worker's process can restart while the registry is down."""
+
+    def __init__(self, registry: SchemaRegistry, ids: Mapping[str, int]) -> None:
+        self._registry = registry
+        self._ids = ids
+
+    def lookup(self, subject: str, schema: str) -> int | None:
+        return self._ids[subject] if subject in self._ids else self._registry.lookup(subject, schema)
+
+    def schema_by_id(self, schema_id: int) -> str:
+        return self._registry.schema_by_id(schema_id)
+
+    def register(self, subject: str, schema: str) -> int:
+        return self._registry.register(subject, schema)
+
+    def check(self, subject: str, schema: str) -> list[str]:
+        return self._registry.check(subject, schema)
+
+    def set_compatibility(self, subject: str | None, level: str) -> None:
+        self._registry.set_compatibility(subject, level)
+
+    def subjects(self) -> list[str]:
+        return self._registry.subjects()

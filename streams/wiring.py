@@ -5,11 +5,12 @@ An address `memory:NAME` means the twin within this process that has this name (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from schemas.codec import Codec
 from schemas.contract import AnyContract, contract, known_processors
-from schemas.registry import MemoryRegistry, SchemaRegistry
+from schemas.registry import MemoryRegistry, PinnedRegistry, SchemaRegistry
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def registry(settings: Settings) -> SchemaRegistry:
     return CachedRegistry(HttpRegistry(settings.registry_url), settings.home / "schemas")
 
 
-def codec(settings: Settings) -> Codec:
-    return Codec(registry(settings))
+def codec(settings: Settings, schema_ids: Mapping[str, int] | None = None) -> Codec:
+    """`schema_ids`: by subject, ids that the registry need not be asked for."""
+    found = registry(settings)
+    return Codec(found if schema_ids is None else PinnedRegistry(found, schema_ids))
 
 
 def object_store(settings: Settings) -> ObjectStore:

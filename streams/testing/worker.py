@@ -23,10 +23,9 @@ from streams.worker.child.executor import Inbox
 from streams.worker.child.executors import bench_for
 from streams.worker.child.loader import Loaded
 from streams.worker.child.main import build_workshop
-from streams.worker.config import ChildConfig
 from streams.worker.in_flight import Assignment, InFlightJob, InFlightJobs
 from streams.worker.kafka_source.offsets import OffsetTracker
-from streams.worker.protocol import Answer, Flag, MessageKind, pack_job
+from streams.worker.protocol import Answer, ChildConfig, Flag, MessageKind, pack_job
 from streams.worker.publisher import Publisher
 
 AT_ONCE = 500

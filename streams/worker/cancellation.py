@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from schemas.avsc import self_contained
-from schemas.codec import Codec
 from schemas.control import answer_key
 from schemas.errors import ErrorCode
 from schemas.records import Control
@@ -18,10 +17,9 @@ from streams import logs, wiring
 from streams.client.commands import PAUSED, RESUMED
 from streams.settings import Settings
 from streams.worker.command_state import CommandState, PauseState, command_key
-from streams.worker.config import ChildConfig, PinnedRegistry
 from streams.worker.in_flight import InFlightJob, InFlightJobs
 from streams.worker.ordering import OrderedJobs
-from streams.worker.protocol import Flag
+from streams.worker.protocol import ChildConfig, Flag
 from streams.worker.publisher import Publisher
 from streams.worker.supervision.supervisor import Supervisor
 
@@ -89,7 +87,7 @@ class PauseAcknowledger:
         self._orders = orders
         self._publisher = publisher
         self._topic = settings.topics.control
-        codec = Codec(PinnedRegistry(wiring.registry(settings), config.schema_ids))
+        codec = wiring.codec(settings, config.schema_ids)
         self._typed = codec.typed(Control, f"{self._topic}-value", self_contained("Control"))
         # One that was resumed before we began needs no answer.
         told = orders.of(config.processor)

@@ -17,7 +17,6 @@ from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.cancellation import Cancellations, PauseAcknowledger
 from streams.worker.commands import CommandReader
-from streams.worker.config import ChildConfig
 from streams.worker.custody import check_custody
 from streams.worker.in_flight import Assignment, InFlightJobs
 from streams.worker.kafka_source.assignment import CommitPolicy
@@ -25,6 +24,7 @@ from streams.worker.kafka_source.consumers import Arrival, RequestConsumers
 from streams.worker.kafka_source.quarantine import Quarantine
 from streams.worker.ordering import OrderedJobs
 from streams.worker.progress import ProgressPublisher
+from streams.worker.protocol import ChildConfig
 from streams.worker.publisher import Publisher
 from streams.worker.supervision.supervisor import Supervisor
 

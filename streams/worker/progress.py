@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from schemas.avsc import self_contained
-from schemas.codec import Codec
 from schemas.envelope import header_of
 from schemas.errors import SluiceError
 from schemas.records import JobHeader, Progress
 from streams import logs, wiring
 from streams.settings import Settings
 from streams.worker.child.results import header_from_told
-from streams.worker.config import ChildConfig, PinnedRegistry
 from streams.worker.in_flight import InFlightJob, InFlightJobs
+from streams.worker.protocol import ChildConfig
 from streams.worker.publisher import Publisher
 from streams.worker.supervision import deadlines
 from streams.worker.supervision.limits import ProgressUpdate
@@ -26,7 +25,7 @@ class ProgressPublisher:
         self._publisher = publisher
         self._ledger = ledger
         self._config = config
-        self._codec = Codec(PinnedRegistry(wiring.registry(settings), config.schema_ids))
+        self._codec = wiring.codec(settings, config.schema_ids)
         self._typed = self._codec.typed(Progress, f"{settings.topics.progress}-value", self_contained("Progress"))
         self._refused = False
 

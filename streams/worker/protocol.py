@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from schemas.states import Disposition
+from streams.settings import Settings
 
 #: Kafka headers come from anybody. One that is cut contradicts its record, as it should.
 LONGEST_HEADER = 1000
@@ -21,6 +24,46 @@ _JOB = struct.Struct("<IHBBHqqqHhhhhIi")
 _ANSWER = struct.Struct("<IBHiiHHHHIi")
 
 DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Disposition.CANCELLED)
+
+
+#: The settings that a child gets. Credentials of the database and of callbacks stay in the parent.
+CHILD_SETTINGS = {
+    "home",
+    "objects_url",
+    "topic_prefix",
+    "weights_dir",
+    "max_batch",
+    "rollout",
+    "load_timeout_s",
+    "log_level",
+    "log_format",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChildConfig:
+    """The CONFIG frame, sent once as JSON: a part of the settings, and what the parent has found out."""
+
+    processor: str
+    worker_id: str
+    device: str
+    scratch: str
+    settings: dict[str, Any]
+    topics: list[list[str]]  # name and topic id, by lane
+    schema_ids: dict[str, int]  # by subject, the id of our schema
+
+    def frame(self) -> bytes:
+        return json_frame(MessageKind.CONFIG, asdict(self))
+
+
+def load_trace(scratch: Path, pid: int) -> Path:
+    """The file to which a child writes every thread's traceback if it hangs while it loads its processor."""
+    return scratch / f"load-{pid}.trace"
+
+
+def child_settings(settings: Settings) -> dict[str, Any]:
+    """The settings that a child gets, by field name."""
+    return settings.model_dump(mode="json", include=CHILD_SETTINGS) | {"schema_registry_url": settings.registry_url}
 
 
 class MessageKind(IntEnum):

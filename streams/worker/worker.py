@@ -26,10 +26,10 @@ from streams.settings import Settings
 from streams.worker import health
 from streams.worker.command_state import CommandState
 from streams.worker.commands import CommandReader
-from streams.worker.config import ChildConfig, passed_on
 from streams.worker.engine import Engine
 from streams.worker.kafka_source.assignment import CommitPolicy
 from streams.worker.lease_source import LeaseEngine
+from streams.worker.protocol import ChildConfig, child_settings
 from streams.worker.supervision.startup import combined_error
 
 log = logs.get("worker")
@@ -149,7 +149,7 @@ class Worker:
             worker_id=self.worker_id,
             device=self._device,
             scratch=str(scratch),
-            settings=passed_on(self._settings),
+            settings=child_settings(self._settings),
             topics=[[name, topic_id] for name, topic_id in _topic_ids(self._settings, lanes).items()],
             schema_ids=_schema_ids(self._settings, made),
         )

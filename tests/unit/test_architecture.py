@@ -96,11 +96,29 @@ def test_every_room_opens_with_a_docstring_that_says_what_it_is_for() -> None:
     assert bare == []
 
 
+def all_modules_after(statement: str) -> set[str]:
+    """Modules loaded in a fresh interpreter once `statement` has run."""
+    code = f"import sys\n{statement}\nprint('LOADED', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
 def modules_after(statement: str) -> set[str]:
     """Top-level modules loaded in a fresh interpreter once `statement` has run."""
-    code = f"import sys\n{statement}\nprint(' '.join(sorted({{name.split('.')[0] for name in sys.modules}})))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    return set(done.stdout.split())
+    return {name.split(".")[0] for name in all_modules_after(statement)}
+
+
+def our_modules(loaded: set[str]) -> list[str]:
+    return sorted(name for name in loaded if name.split(".")[0] in MAY_IMPORT)
+
+
+def test_the_process_that_holds_the_model_loads_neither_kafka_nor_its_parent() -> None:
+    loaded = all_modules_after("import streams.worker.child.main")
+    ours = our_modules(loaded)
+    assert loaded & {"confluent_kafka", "torch", "faust", "fastapi", "psycopg", "aiohttp", "obstore"} == set()
+    parents = [name for name in ours if name.startswith("streams.worker.") and ".child" not in name]
+    assert parents == ["streams.worker.protocol"]
+    assert len(ours) <= 50, ours
 
 
 def test_what_a_producer_imports_pulls_in_nothing_heavy() -> None:

@@ -1,42 +1,59 @@
-"""How the child ends, and what it leaves behind: nothing that would keep its parent waiting.
+"""Ends the child without keeping its parent waiting, whatever a processor has started.
 
-A processor may have started anything. A thread that never ends would hold up Python's own way out for ever, and a process that
-outlives the child would hold the pipe open that the parent reads until its end.
+A thread that never ends would block Python's own exit, and a process that outlives the child would hold open the pipe that the
+parent reads until its end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 
+@contextlib.contextmanager
+def startup_timeout(trace: Path, seconds: float) -> Iterator[None]:
+    """End this process when the block takes longer than `seconds`; `trace` then holds every thread's traceback.
+
+    The timer is faulthandler's: a thread in C that does not need the GIL, so native code that holds the GIL is caught as well.
+    """
+    with trace.open("w", encoding="utf-8") as file:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            trace.unlink()
+
+
 def hide_pipes_from_forks(*pipes: int) -> None:
-    """What this process starts does not get these: neither a program, nor a copy of this process that Python makes."""
+    """Keep `pipes` out of every process that this one starts, by exec or by fork."""
     for pipe in pipes:
         os.set_inheritable(pipe, False)
-    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    devnull = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
-    def let_go() -> None:
+    def replace_pipes() -> None:
         for pipe in pipes:
-            os.dup2(nowhere, pipe, inheritable=False)  # not closed: the number might be given to another file
+            os.dup2(devnull, pipe, inheritable=False)  # not closed: the number could be given to another file
 
-    os.register_at_fork(after_in_child=let_go)
+    os.register_at_fork(after_in_child=replace_pipes)
 
 
 def run_and_exit(work: Callable[[], int]) -> NoReturn:
-    """End the process with the status that `work` gives, without waiting for any thread."""
+    """Run `work` and end the process with the status it returns, without waiting for any thread."""
     status = 1
     try:
         status = work()
-    except SystemExit as asked:
-        status = asked.code if isinstance(asked.code, int) else int(asked.code is not None)
-        if isinstance(asked.code, str):
-            sys.stderr.write(asked.code + "\n")
-    except BaseException:  # noqa: BLE001 - as Python does it: told, then the end
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            sys.stderr.write(error.code + "\n")
+    except BaseException:  # noqa: BLE001 - as Python does: print it and exit
         traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):

@@ -22,7 +22,6 @@ from typing import Any, BinaryIO
 
 from processors.policy import Order
 from schemas.avsc import request_schema, result_schema
-from schemas.codec import Codec
 from schemas.contract import contract
 from schemas.errors import SluiceError
 from schemas.splice import HeaderSplice
@@ -34,15 +33,13 @@ from streams.worker.child.context import Tell
 from streams.worker.child.decode import RequestDecoder
 from streams.worker.child.executor import BatchExecutor, Inbox
 from streams.worker.child.executors import bench_for
-from streams.worker.child.exit import hide_pipes_from_forks, run_and_exit
+from streams.worker.child.exit import hide_pipes_from_forks, run_and_exit, startup_timeout
 from streams.worker.child.job_runner import JobRunner
 from streams.worker.child.loader import Loaded, load_versions
 from streams.worker.child.results import ResultSource, ResultWriter, RetryDecider
 from streams.worker.child.text import clean_progress
 from streams.worker.child.versions import Model, ModelVersions, capped
-from streams.worker.config import ChildConfig, PinnedRegistry
-from streams.worker.protocol import Answer, MessageKind
-from streams.worker.supervision.startup import startup_timeout
+from streams.worker.protocol import Answer, ChildConfig, MessageKind
 
 _PR_SET_PDEATHSIG = 1
 
@@ -118,7 +115,7 @@ def _set_up(config: ChildConfig, outlet: PipeChannel) -> tuple[BatchExecutor, di
     settings = Settings(**config.settings)
     logs.configure(settings.log_level, settings.log_format, service="worker-child", worker=config.worker_id)
     rollout = settings.rollouts.get(config.processor)
-    with startup_timeout(Path(config.scratch), os.getpid(), settings.load_timeout_s):
+    with startup_timeout(protocol.load_trace(Path(config.scratch), os.getpid()), settings.load_timeout_s):
         loaded = load_versions(config.processor, rollout, config.device, settings.weights_dir)
     shop = build_workshop(config, settings, loaded, outlet.progress)
     return bench_for(shop, outlet), _readiness(shop.models, loaded)
@@ -133,7 +130,7 @@ def build_workshop(
 ) -> JobRunner:
     """Everything that jobs of one processor need. `now` is what deadlines are compared with."""
     made, names = contract(config.processor), TopicNames(settings.topic_prefix)
-    codec = Codec(PinnedRegistry(wiring.registry(settings), config.schema_ids))
+    codec = wiring.codec(settings, config.schema_ids)
     asked, given = request_schema(made), result_schema(made)
     request = codec.encoder(f"{names.requests(made.name)}-value", asked)
     result = codec.encoder(f"{names.results(made.name)}-value", given)

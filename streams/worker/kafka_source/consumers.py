@@ -15,11 +15,11 @@ from schemas.errors import SluiceError
 from streams import logs
 from streams.log import kafka
 from streams.settings import Settings
-from streams.worker.config import ChildConfig
 from streams.worker.in_flight import Assignment, Capacity, InFlightJobs
 from streams.worker.kafka_source.assignment import AssignedPartitions, CommitPolicy
 from streams.worker.kafka_source.committed_state import ASK_S, CommittedStateReader
 from streams.worker.kafka_source.quarantine import Quarantine
+from streams.worker.protocol import ChildConfig
 
 log = logs.get("worker")
 

@@ -21,7 +21,6 @@ from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.cancellation import Cancellations, PauseAcknowledger
 from streams.worker.commands import CommandReader
-from streams.worker.config import ChildConfig
 from streams.worker.custody import check_custody
 from streams.worker.engine import SHOWN
 from streams.worker.in_flight import InFlightJobs
@@ -30,6 +29,7 @@ from streams.worker.lease_source.fenced_publisher import FencedPublisher
 from streams.worker.lease_source.held import HeldLease, HeldLeases, admitted
 from streams.worker.lease_source.keeper import LeaseKeeper
 from streams.worker.progress import ProgressPublisher
+from streams.worker.protocol import ChildConfig
 from streams.worker.supervision.supervisor import Supervisor
 
 log = logs.get("worker")

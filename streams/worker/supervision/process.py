@@ -17,9 +17,8 @@ from typing import Any, Protocol
 
 from streams.settings import child_environment
 from streams.worker import protocol
-from streams.worker.config import ChildConfig
 from streams.worker.pipe import PipeReader
-from streams.worker.protocol import MessageKind
+from streams.worker.protocol import ChildConfig, MessageKind
 
 PIPE_BYTES = 1 << 20
 #: How long the pipe of a child that is gone may stay open.
@@ -61,7 +60,7 @@ class ChildProcess:
         os.set_blocking(self._down, False)
         self._source = PipeReader(up_read)
         self._up = io.BufferedReader(self._source, PIPE_BYTES)
-        self.send(protocol.json_frame(MessageKind.CONFIG, config.plain()))
+        self.send(config.frame())
         self._reader = threading.Thread(target=self._listen, name=f"hear-{config.processor}", daemon=True)
         self._reader.start()
 

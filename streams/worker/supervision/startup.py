@@ -1,19 +1,17 @@
-"""A processor that can't start: what its parent makes of it, and how one that hangs while it loads is found out.
+"""Decides what to do about a processor that can't start: start its process again, or give up with an error that says why.
 
-The watch in the child is Python's own (faulthandler): a thread in C that needs no lock of the interpreter, so that native code
-which holds it is caught as well. It writes every thread's traceback to a file and ends the process.
+A child that hangs while it loads ends itself and leaves a traceback (`child/exit.py`); this file reads it.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from schemas.errors import StartupError
 from streams import logs
+from streams.worker.protocol import load_trace
 
 log = logs.get("worker")
 
@@ -26,23 +24,10 @@ LONGEST_TRACE = 8_000
 MARGIN_S = 10.0
 
 
-@contextmanager
-def startup_timeout(scratch: Path, pid: int, seconds: float) -> Iterator[None]:
-    """In the child: ends this process when the block takes longer."""
-    path = _file(scratch, pid)
-    with path.open("w", encoding="utf-8") as trace:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
-            path.unlink()
-
-
 def hang_traceback(scratch: Path, pid: int) -> str | None:
-    """In the parent, of a child that is gone: where it hung, None if it did not."""
+    """Return where a child that has ended hung while it loaded; None if it did not hang."""
     try:
-        return _file(scratch, pid).read_text(encoding="utf-8", errors="replace")[:LONGEST_TRACE] or None
+        return load_trace(scratch, pid).read_text(encoding="utf-8", errors="replace")[:LONGEST_TRACE] or None
     except OSError:
         return None
 
@@ -121,7 +106,3 @@ def describe_exit(status: int) -> str:
         return f"killed by {signal.Signals(-status).name}"
     except ValueError:
         return f"killed by signal {-status}"
-
-
-def _file(scratch: Path, pid: int) -> Path:
-    return scratch / f"load-{pid}.trace"

@@ -19,9 +19,8 @@ from schemas.errors import ErrorCode, StartupError
 from streams import logs
 from streams.worker import job as judge
 from streams.worker import protocol
-from streams.worker.config import ChildConfig
 from streams.worker.in_flight import InFlightJob, InFlightJobs
-from streams.worker.protocol import Flag, MessageKind
+from streams.worker.protocol import ChildConfig, Flag, MessageKind
 from streams.worker.publisher import Publisher
 from streams.worker.supervision import deadlines
 from streams.worker.supervision.limits import ProgressUpdate

@@ -18,9 +18,8 @@ from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import EchoInput, JobHeader, Request
 from schemas.registry import MemoryRegistry
-from streams.worker.config import ChildConfig
 from streams.worker.in_flight import Assignment, InFlightJob, InFlightJobs
-from streams.worker.protocol import Answer
+from streams.worker.protocol import Answer, ChildConfig
 from streams.worker.publisher import Publisher
 from streams.worker.supervision.limits import ProgressUpdate
 from streams.worker.supervision.supervisor import Supervisor

@@ -14,9 +14,9 @@ from schemas.ids import new_id
 from streams import wiring
 from streams.log import kafka, tail
 from streams.settings import Settings
-from streams.worker.config import ChildConfig
 from streams.worker.in_flight import Assignment, InFlightJobs
 from streams.worker.progress import ProgressPublisher
+from streams.worker.protocol import ChildConfig
 from streams.worker.publisher import Publisher
 from streams.worker.supervision.limits import ProgressUpdate
 

@@ -12,7 +12,6 @@ from confluent_kafka.cimpl import NewTopic
 from schemas.errors import SluiceError
 from streams.log import kafka
 from streams.settings import Settings
-from streams.worker.config import ChildConfig
 from streams.worker.in_flight import InFlightJob, InFlightJobs
 from streams.worker.kafka_source.assignment import AssignedPartitions, CommitPolicy
 from streams.worker.kafka_source.committed_state import CommittedStateReader
@@ -20,6 +19,7 @@ from streams.worker.kafka_source.consumers import _lane
 from streams.worker.kafka_source.offset_metadata import HARD_LIMIT, SOFT_LIMIT, CommitMetadata, decode
 from streams.worker.kafka_source.offsets import OffsetRun, Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
+from streams.worker.protocol import ChildConfig
 
 TOPIC, GROUP, TOPIC_ID = "requests.echo", "workers.echo", "kYJ3hXyNT1y0b6c3a1mN2w"
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StartupError, Unreachable
+from streams.worker.child.exit import startup_timeout
+from streams.worker.protocol import load_trace
 from streams.worker.supervision.startup import (
     MARGIN_S,
     StartupTracker,
     combined_error,
     describe_exit,
     hang_traceback,
-    startup_timeout,
 )
 
 
@@ -51,7 +52,7 @@ def test_a_start_that_could_not_even_end_itself_is_ended(starts: StartupTracker)
 
 
 def test_a_block_that_is_done_in_time_leaves_nothing(tmp_path: Path) -> None:
-    with startup_timeout(tmp_path, os.getpid(), 60.0):
+    with startup_timeout(load_trace(tmp_path, os.getpid()), 60.0):
         assert hang_traceback(tmp_path, os.getpid()) is None
     assert list(tmp_path.iterdir()) == []
 
