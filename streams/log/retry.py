@@ -1,17 +1,23 @@
-"""Asking again what a broker can't answer yet: while it makes its offsets topic, and until new topics are known to all."""
+"""Retries of calls that can't be answered yet: by a broker that is starting, or by a service that is unreachable."""
 
 from __future__ import annotations
 
+import math
+import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from itertools import chain, repeat
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
+
+from schemas.errors import Unreachable
 
 T = TypeVar("T")
 
 TIMEOUT_S = 15.0
 _PAUSE_S = 0.05
+#: A new broker makes its offsets topic at the first question, and new topics take a moment to be known to every broker.
 _NOT_YET = frozenset(
     {
         KafkaError.NOT_COORDINATOR,
@@ -26,8 +32,12 @@ _NOT_YET = frozenset(
 )
 
 
+class Stopped(Exception):
+    """The service was stopped while it waited for something unreachable: the call was not made."""
+
+
 def retry_until_ready(ask: Callable[[], T]) -> T:
-    """What `ask` returns, tried again for a while as long as the answer is "not yet". Raises KafkaException."""
+    """Return what `ask` returns, calling again for up to `TIMEOUT_S` while Kafka is not ready. Raises KafkaException."""
     until = time.monotonic() + TIMEOUT_S
     while True:
         try:
@@ -36,3 +46,30 @@ def retry_until_ready(ask: Callable[[], T]) -> T:
             if error.args[0].code() not in _NOT_YET or time.monotonic() > until:
                 raise
             time.sleep(_PAUSE_S)
+
+
+def until_reachable(
+    ask: Callable[[], T],
+    stop: threading.Event,
+    log: Any,
+    event: str,
+    *,
+    pauses: Sequence[float] = (1.0,),
+    limit_s: float = math.inf,
+) -> T:
+    """Return what `ask` returns, calling again while it raises Unreachable; each failure is logged as `event`.
+
+    `pauses`: seconds between the calls, the last one repeats. Raises Stopped once `stop` is set during a pause, and the
+    Unreachable itself when `limit_s` has passed.
+    """
+    until = time.monotonic() + limit_s
+    for pause in chain(pauses, repeat(pauses[-1])):
+        try:
+            return ask()
+        except Unreachable as error:
+            if time.monotonic() >= until:
+                raise
+            log.warning(event, reason=str(error), retry_in_s=pause)
+            if stop.wait(pause):
+                raise Stopped from error
+    raise AssertionError("the pauses never end")

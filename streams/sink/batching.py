@@ -14,12 +14,12 @@ from confluent_kafka import Message
 
 from schemas.errors import UndecodableRecord, Unreachable
 from streams import logs
+from streams.log.retry import Stopped
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder, is_near
 from streams.sink.event import Event, Phase
 from streams.sink.request_buffer import RequestBuffer
 from streams.sink.validate import POISON
-from streams.sink.writer import Stopped
 
 log = logs.get("sink")
 T = TypeVar("T")

@@ -14,10 +14,11 @@ from connectors.store import SinkStore
 from schemas.errors import Unreachable
 from schemas.states import State
 from streams import logs
+from streams.log.retry import Stopped
 from streams.sink.decode import EventDecoder
 from streams.sink.event import Event, Phase
 from streams.sink.fold import SUPERSEDED
-from streams.sink.writer import PAUSES, Stopped
+from streams.sink.writer import PAUSES
 
 log = logs.get("sink")
 

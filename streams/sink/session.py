@@ -21,6 +21,7 @@ from schemas.records import ErrorInfo
 from streams import logs
 from streams.engine_results import EngineResults
 from streams.log import kafka
+from streams.log.retry import Stopped
 from streams.notify.pending_delivery import PendingDelivery
 from streams.settings import Settings
 from streams.sink.batching import EventBatches
@@ -34,7 +35,7 @@ from streams.sink.positions import Key, Positions
 from streams.sink.request_buffer import RequestBuffer
 from streams.sink.rows import owed_by
 from streams.sink.topic_table import TopicRole, TopicTable
-from streams.sink.writer import BatchWriter, Stopped
+from streams.sink.writer import BatchWriter
 
 log = logs.get("sink")
 

@@ -17,6 +17,7 @@ from streams.health.loop_health import LoopHealth, tracked
 from streams.health.report import Health, evaluate, without_share
 from streams.log import kafka
 from streams.log.probe import kafka_probe
+from streams.log.retry import Stopped
 from streams.notify.inline import InlineNotifier
 from streams.settings import Settings
 from streams.sink.commands import follow_commands
@@ -27,7 +28,6 @@ from streams.sink.process import tune_gc
 from streams.sink.progress import follow_progress
 from streams.sink.session import DeliveryHandoff, NoHandoff, Session
 from streams.sink.topic_table import TopicTable, read_topics
-from streams.sink.writer import Stopped
 
 log = logs.get("sink")
 

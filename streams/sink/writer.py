@@ -9,6 +9,7 @@ from itertools import chain, repeat
 from connectors.store import OffsetRow, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError, Unreachable
 from streams import logs
+from streams.log.retry import Stopped
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold
@@ -24,10 +25,6 @@ PAUSES = (0.05, 0.2, 0.5, 1.0)
 
 #: Kinds of events whose dead letters are read back and fail their job.
 _RESULTS = ("result", "retry")
-
-
-class Stopped(Exception):
-    """The sink was told to stop while the store did not answer: nothing more can be stored."""
 
 
 class BatchWriter:

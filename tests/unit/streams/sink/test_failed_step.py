@@ -19,13 +19,14 @@ from streams import wiring
 from streams.client.submitter import Submitter
 from streams.log import kafka, topics
 from streams.log.memory import MemoryLog
+from streams.log.retry import Stopped
 from streams.settings import Settings
 from streams.sink.batching import EventBatches
 from streams.sink.outcomes import OutcomePublisher
 from streams.sink.session import NoHandoff, Session
 from streams.sink.sink import open_session
 from streams.sink.topic_table import read_topics
-from streams.sink.writer import BatchWriter, Stopped
+from streams.sink.writer import BatchWriter
 
 JOBS = 5
 
