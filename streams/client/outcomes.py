@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 
 from schemas.codec import Codec
 from schemas.contract import AnyContract
@@ -24,6 +24,7 @@ from schemas.records import Coordinates, Result
 from schemas.states import Disposition, State
 from streams.log import kafka
 from streams.log.open_registry import open_registry
+from streams.log.port import LogConsumer
 from streams.log.retry import TIMEOUT_S, retry_until_ready
 from streams.settings import Settings
 
@@ -100,7 +101,7 @@ class OutcomeWaiter:
         return Outcome(result, where)
 
 
-def end_offsets(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
+def end_offsets(consumer: LogConsumer, topic: str) -> dict[int, tuple[int, int]]:
     """Per partition, where the topic begins and ends now. Raises NotFound, Unreachable."""
     try:
         found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]

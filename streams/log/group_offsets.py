@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.contract import AnyContract
 from streams.log import kafka
 from streams.log.changes import Change, ChangeKind
+from streams.log.port import LogConsumer
 from streams.log.retry import TIMEOUT_S, retry_until_ready
 from streams.settings import Settings
 
@@ -46,7 +47,7 @@ def worker_groups(settings: Settings, contracts: Iterable[AnyContract]) -> list[
 def plan(settings: Settings, contracts: Sequence[AnyContract], partitions: Mapping[str, int]) -> list[Change]:
     """Which groups lack offsets; `partitions` are those that the topics have or will have."""
 
-    def look(group: WorkerGroup, consumer: Consumer) -> list[Change]:
+    def look(group: WorkerGroup, consumer: LogConsumer) -> list[Change]:
         missing = _missing(group, consumer, partitions)
         return [_change(group, missing)] if missing else []
 
@@ -64,7 +65,7 @@ def apply(
     Topics that were made just now (`new`) begin at 0 and need not be asked.
     """
 
-    def seed(group: WorkerGroup, consumer: Consumer) -> list[Change]:
+    def seed(group: WorkerGroup, consumer: LogConsumer) -> list[Change]:
         missing = _missing(group, consumer, partitions)
         return [_seed(group, consumer, missing, new)] if missing else []
 
@@ -72,7 +73,7 @@ def apply(
 
 
 def _each(
-    settings: Settings, contracts: Sequence[AnyContract], do: Callable[[WorkerGroup, Consumer], list[Change]]
+    settings: Settings, contracts: Sequence[AnyContract], do: Callable[[WorkerGroup, LogConsumer], list[Change]]
 ) -> list[Change]:
     """`do` for every group, side by side, each with a client in that group which never joins it.
 
@@ -89,7 +90,7 @@ def _each(
         return [change for changes in pool.map(one, groups) for change in changes]
 
 
-def _missing(group: WorkerGroup, consumer: Consumer, partitions: Mapping[str, int]) -> list[TopicPartition]:
+def _missing(group: WorkerGroup, consumer: LogConsumer, partitions: Mapping[str, int]) -> list[TopicPartition]:
     places = [TopicPartition(topic, number) for topic in group.topics for number in range(partitions[topic])]
     try:
         found = retry_until_ready(lambda: consumer.committed(places, timeout=TIMEOUT_S))
@@ -98,7 +99,7 @@ def _missing(group: WorkerGroup, consumer: Consumer, partitions: Mapping[str, in
     return [place for place in found if place.offset < 0]
 
 
-def _seed(group: WorkerGroup, consumer: Consumer, missing: list[TopicPartition], new: Set[str]) -> Change:
+def _seed(group: WorkerGroup, consumer: LogConsumer, missing: list[TopicPartition], new: Set[str]) -> Change:
     try:
         begins = [
             TopicPartition(p.topic, p.partition, 0 if p.topic in new else _beginning(consumer, p)) for p in missing
@@ -112,11 +113,11 @@ def _seed(group: WorkerGroup, consumer: Consumer, missing: list[TopicPartition],
     return _change(group, missing)
 
 
-def _beginning(consumer: Consumer, place: TopicPartition) -> int:
+def _beginning(consumer: LogConsumer, place: TopicPartition) -> int:
     return retry_until_ready(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))[0]
 
 
-def _commit(consumer: Consumer, offsets: list[TopicPartition]) -> None:
+def _commit(consumer: LogConsumer, offsets: list[TopicPartition]) -> None:
     for place in consumer.commit(offsets=offsets, asynchronous=False) or []:
         if place.error is not None:
             raise KafkaException(place.error)

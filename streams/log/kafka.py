@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import SluiceError, Unreachable
 from streams import logs
+from streams.log.port import LogAdmin, LogConsumer, LogProducer
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _UNREACHABLE = frozenset(
 OUTSIDE: Mapping[str, str | int] = {"group.protocol": "classic", "max.poll.interval.ms": 300_000}
 
 
-def producer(settings: Settings, **more: Any) -> Producer:
+def producer(settings: Settings, **more: Any) -> LogProducer:
     """An idempotent producer. `linger.ms` 0: a job waits for nothing; librdkafka still batches what queues up meanwhile."""
     made: dict[str, Any] = {
         **_common(settings),
@@ -55,10 +56,10 @@ def producer(settings: Settings, **more: Any) -> Producer:
         **more,
     }
     twin = _twin(settings)
-    return Producer(made) if twin is None else cast(Producer, twin.producer(made))
+    return Producer(made) if twin is None else twin.producer(made)
 
 
-def consumer(settings: Settings, group: str, **more: Any) -> Consumer:
+def consumer(settings: Settings, group: str, **more: Any) -> LogConsumer:
     """A consumer that commits only when told to. KIP-848 groups: a rebalance stops only the partitions that move."""
     made: dict[str, Any] = {
         **_common(settings),
@@ -76,19 +77,19 @@ def consumer(settings: Settings, group: str, **more: Any) -> Consumer:
         **more,
     }
     twin = _twin(settings)
-    return Consumer(made) if twin is None else cast(Consumer, twin.consumer(made))
+    return Consumer(made) if twin is None else twin.consumer(made)
 
 
-def reader(settings: Settings, **more: Any) -> Consumer:
+def reader(settings: Settings, **more: Any) -> LogConsumer:
     """A consumer outside any group, for reading by assignment (tail, wait, retry)."""
     return consumer(settings, "sluice-readers", **{**OUTSIDE, "auto.offset.reset": "earliest", **more})
 
 
-def admin(settings: Settings) -> AdminClient:
+def admin(settings: Settings) -> LogAdmin:
     twin = _twin(settings)
     if twin is None:
         return AdminClient({**_common(settings), **settings.kafka_config})
-    return cast(AdminClient, twin.admin())
+    return twin.admin()
 
 
 def translate(error: KafkaError | KafkaException, doing: str) -> SluiceError:

@@ -59,5 +59,4 @@ def _of_group(settings: Settings, group: str, topics: Sequence[str]) -> list[Lag
 
 
 def _behind(consumer: LogConsumer, place: TopicPartition) -> int:
-    marks = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
-    return 0 if marks is None else max(0, marks[1] - place.offset)
+    return max(0, consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)[1] - place.offset)

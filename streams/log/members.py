@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from streams.log import kafka
+from streams.log.port import LogAdmin
 from streams.settings import Settings
 
 TIMEOUT_S = 10.0
 
 
-def workers_of(admin: AdminClient, settings: Settings, processor: str) -> set[str]:
+def workers_of(admin: LogAdmin, settings: Settings, processor: str) -> set[str]:
     """The ids of the workers that read a processor's requests now; empty when nobody does. Raises Unreachable."""
     group = f"{settings.topic_prefix}workers.{processor}"
     try:

@@ -123,7 +123,7 @@ class LogConsumer(Protocol):
 
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout: float = -1, cached: bool = False
-    ) -> tuple[int, int] | None:
+    ) -> tuple[int, int]:
         """The first offset that is kept, and the one that the next record gets. Raises KafkaException."""
         ...
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from streams.health.cached_probe import CachedProbe
 from streams.log import kafka
+from streams.log.port import LogAdmin
 from streams.settings import Settings
 
 ASK_S = 2.0
@@ -14,7 +14,7 @@ ASK_S = 2.0
 
 def kafka_probe(settings: Settings) -> CachedProbe:
     """The client is opened by the first question."""
-    clients: list[AdminClient] = []
+    clients: list[LogAdmin] = []
 
     def question() -> str | None:
         if not clients:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message, TopicPartition
 
 from schemas.codec import Codec
 from schemas.errors import UndecodableRecord
 from streams.client.outcomes import end_offsets
 from streams.log import kafka
 from streams.log.open_registry import open_registry
+from streams.log.port import LogConsumer
 from streams.settings import Settings
 
 Headers: TypeAlias = list[tuple[str, bytes | str | None]]
@@ -50,7 +51,7 @@ class TopicReader:
         self._topic = topic
         self._resources = ExitStack()
         self._codec = Codec(self._resources.enter_context(open_registry(settings)))
-        self._consumer: Consumer = kafka.reader(settings, **{"enable.partition.eof": True, "fetch.wait.max.ms": 50})
+        self._consumer: LogConsumer = kafka.reader(settings, **{"enable.partition.eof": True, "fetch.wait.max.ms": 50})
         self._resources.callback(self._consumer.close)
         self._unread: set[int] = set()
         try:

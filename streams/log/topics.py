@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewPartitions, NewTopic
@@ -21,6 +20,7 @@ from schemas.topics import DAY_MS, Topic, declared
 from streams.log import group_offsets, kafka, subjects
 from streams.log.changes import Change, ChangeKind
 from streams.log.open_registry import open_registry
+from streams.log.port import LogAdmin
 from streams.settings import Settings
 
 TIMEOUT_S = 15.0
@@ -69,7 +69,7 @@ def apply(settings: Settings, contracts: Sequence[AnyContract], on_change: OnCha
 
 
 def _apply_topics(
-    admin: AdminClient, settings: Settings, topics: list[Topic], there: dict[str, BrokerTopic]
+    admin: LogAdmin, settings: Settings, topics: list[Topic], there: dict[str, BrokerTopic]
 ) -> list[Change]:
     changes = of_topics(topics, there)
     by_name = {topic.name: topic for topic in topics}
@@ -81,7 +81,7 @@ def _apply_topics(
     return changes + _retention_warning(admin, topics)
 
 
-def broker_topics(admin: AdminClient, topics: Iterable[Topic]) -> dict[str, BrokerTopic]:
+def broker_topics(admin: LogAdmin, topics: Iterable[Topic]) -> dict[str, BrokerTopic]:
     """Those of `topics` that exist on the broker."""
     try:
         metadata = admin.list_topics(timeout=TIMEOUT_S).topics
@@ -133,21 +133,21 @@ def _same(seen: str | None, wanted: str) -> bool:
     return seen is not None and set(seen.split(",")) == set(wanted.split(","))
 
 
-def _create(admin: AdminClient, topics: list[Topic], replication_factor: int) -> None:
+def _create(admin: LogAdmin, topics: list[Topic], replication_factor: int) -> None:
     new = [NewTopic(t.name, t.partitions, replication_factor, config=t.config()) for t in topics]
     futures = admin.create_topics(new, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S) if new else {}
     for name, future in futures.items():
         result_of(future, f"creating the topic {name}", fine=KafkaError.TOPIC_ALREADY_EXISTS)
 
 
-def _extend(admin: AdminClient, topics: list[Topic]) -> None:
+def _extend(admin: LogAdmin, topics: list[Topic]) -> None:
     new = [NewPartitions(topic.name, topic.partitions) for topic in topics]
     futures = admin.create_partitions(new, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S) if new else {}
     for name, future in futures.items():
         result_of(future, f"adding partitions to {name}")
 
 
-def _alter(admin: AdminClient, topics: list[Topic]) -> None:
+def _alter(admin: LogAdmin, topics: list[Topic]) -> None:
     resources = [
         ConfigResource(
             ResourceType.TOPIC,
@@ -164,7 +164,7 @@ def _alter(admin: AdminClient, topics: list[Topic]) -> None:
         result_of(future, f"changing the config of {resource.name}")
 
 
-def _retention_warning(admin: AdminClient, topics: Iterable[Topic]) -> list[Change]:
+def _retention_warning(admin: LogAdmin, topics: Iterable[Topic]) -> list[Change]:
     """A group's offsets must not expire before the requests they point into do: jobs would be lost or run again."""
     brokers = list(admin.list_topics(timeout=TIMEOUT_S).brokers)
     resource = ConfigResource(ResourceType.BROKER, str(min(brokers)))

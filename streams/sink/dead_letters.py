@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from schemas import headers
 from schemas.errors import SluiceError, Unreachable
 from streams import logs
 from streams.log import kafka
+from streams.log.port import LogProducer
 
 log = logs.get("sink")
 
@@ -18,7 +19,7 @@ log = logs.get("sink")
 class DeadLetters:
     """`put` and then `settle`: only after that may the record's offset be passed."""
 
-    def __init__(self, producer: Producer, topic: str, who: str) -> None:
+    def __init__(self, producer: LogProducer, topic: str, who: str) -> None:
         self._producer = producer
         self._topic = topic
         self._who = who

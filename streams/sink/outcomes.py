@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from streams import logs
 from streams.log import kafka
+from streams.log.port import LogProducer
 
 log = logs.get("sink")
 
@@ -37,7 +38,7 @@ class _Batch:
 class OutcomePublisher:
     """Used by one thread; delivery reports come in while `poll` or `flush` runs."""
 
-    def __init__(self, producer: Producer) -> None:
+    def __init__(self, producer: LogProducer) -> None:
         self._producer = producer
         self._batches: deque[_Batch] = deque()
 

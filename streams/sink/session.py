@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from threading import Event as Flag
 from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.store import Place, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError, UndecodableRecord
@@ -21,6 +21,7 @@ from schemas.records import ErrorInfo
 from streams import logs
 from streams.engine_results import EngineResults
 from streams.log import kafka
+from streams.log.port import LogConsumer
 from streams.log.retry import Stopped
 from streams.notify.pending_delivery import PendingDelivery
 from streams.settings import Settings
@@ -94,7 +95,7 @@ class Session:
         self._fence = LeaseFence(store, reader, stop)
         self._intake = EventBatches(reader, self._held, dead_letters, stop)
         self._positions = Positions(self._group)
-        self._consumer: Consumer = kafka.consumer(
+        self._consumer: LogConsumer = kafka.consumer(
             # Offsets come from the store. Where the log no longer has them, its beginning is what is left.
             settings,
             self._group,
@@ -298,7 +299,7 @@ class Session:
 
     # ── rebalances: called by librdkafka inside poll ──
 
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
         topics = self._reader.table.topics
         keys = {(topics[place.topic].topic_id, place.partition): place.topic for place in partitions}
         try:
@@ -315,7 +316,7 @@ class Session:
         consumer.incremental_assign(starts)
         log.info("partitions_assigned", count=len(starts))
 
-    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
         try:
             self.settle()
         except SluiceError as error:
@@ -325,10 +326,10 @@ class Session:
             log.warning("not_settled_before_revoke", reason=str(error))
         self._drop(consumer, partitions)
 
-    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
         self._drop(consumer, partitions)
 
-    def _drop(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _drop(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
         for place in partitions:
             key = self._reader.table.topics[place.topic].topic_id, place.partition
             self._positions.disown(key)

@@ -6,8 +6,6 @@ import socket
 import threading
 import time
 
-from confluent_kafka import Producer
-
 from connectors.store import Fenced, SinkStore
 from schemas.errors import Unreachable
 from streams import logs, wiring
@@ -16,6 +14,7 @@ from streams.health.cached_probe import faults
 from streams.health.loop_health import LoopHealth, tracked
 from streams.health.report import Health, evaluate, without_share
 from streams.log import kafka
+from streams.log.port import LogProducer
 from streams.log.probe import kafka_probe
 from streams.log.retry import Stopped
 from streams.notify.inline import InlineNotifier
@@ -130,7 +129,7 @@ class Sink:
 def open_session(
     settings: Settings,
     store: SinkStore,
-    producer: Producer,
+    producer: LogProducer,
     table: TopicTable,
     handover: DeliveryHandoff,
     stop: threading.Event,

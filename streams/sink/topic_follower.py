@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import Generic, Protocol, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 
 from schemas.errors import SluiceError
 from streams import logs
 from streams.health.loop_health import LoopHealth, thread_died, tracked
 from streams.log import kafka
+from streams.log.port import LogConsumer
 from streams.settings import Settings
 
 log = logs.get("sink")
@@ -70,14 +71,14 @@ class TopicFollower(Generic[Store]):
         """The reason to report if the thread has ended without `stop`; None otherwise."""
         return thread_died(self._thread, self._stop, self.loop_health.loop)
 
-    def subscribe(self) -> Consumer:
+    def subscribe(self) -> LogConsumer:
         """Return a new consumer of the follower's group that reads the topic."""
         group = f"{self._settings.topic_prefix}sink-{self._name}"
         consumer = kafka.consumer(self._settings, group, **{"auto.offset.reset": self._reset})
         consumer.subscribe([self._topic])
         return consumer
 
-    def turn(self, consumer: Consumer, store: Store) -> None:
+    def turn(self, consumer: LogConsumer, store: Store) -> None:
         """Handle and commit the messages that have come. Raises Unreachable."""
         first = consumer.poll(POLL_S)
         polled = [] if first is None else [first, *consumer.consume(BATCH - 1, 0)]

@@ -12,13 +12,13 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 
 from connectors.store import Place
 from schemas.contract import contract, known_processors
 from schemas.states import Custody
 from schemas.topics import TopicNames
 from streams.log import kafka
+from streams.log.port import LogAdmin
 
 TIMEOUT_S = 15.0
 
@@ -84,7 +84,7 @@ class TopicTable:
         return None if topic_id is None else Place(topic_id, partition, offset)
 
 
-def read_topics(admin: AdminClient, names: TopicNames) -> TopicTable:
+def read_topics(admin: LogAdmin, names: TopicNames) -> TopicTable:
     """The broker's topics that concern the sink. Raises Unreachable."""
     try:
         there = set(admin.list_topics(timeout=TIMEOUT_S).topics)

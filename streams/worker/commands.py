@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.codec import Codec
 from schemas.errors import SluiceError, UndecodableRecord
@@ -17,6 +17,7 @@ from streams import logs
 from streams.client.commands import PAUSE, RESUME
 from streams.client.outcomes import end_offsets
 from streams.log import kafka
+from streams.log.port import LogConsumer
 from streams.settings import Settings
 from streams.worker.command_state import CommandState, PauseState
 
@@ -85,7 +86,7 @@ class CommandReader:
         finally:
             consumer.close()
 
-    def _take_in(self, consumer: Consumer) -> set[int]:
+    def _take_in(self, consumer: LogConsumer) -> set[int]:
         """What has come; the partitions that are read to their end."""
         first = consumer.poll(LOOK_S)
         ended = set()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas import headers
 from schemas.errors import SluiceError
@@ -22,6 +22,7 @@ from schemas.states import Disposition
 from schemas.topics import TopicNames
 from streams import logs
 from streams.log import kafka
+from streams.log.port import LogProducer
 from streams.worker.in_flight import InFlightJob, InFlightJobs
 from streams.worker.protocol import Answer
 
@@ -49,7 +50,7 @@ class Publisher:
 
     def __init__(
         self,
-        producer: Producer,
+        producer: LogProducer,
         ledger: InFlightJobs,
         names: TopicNames,
         processor: str,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from schemas import headers
 from schemas.avsc import request_schema
@@ -24,6 +24,7 @@ from schemas.records import ECHO, EchoInput, JobHeader, Request
 from streams import wiring
 from streams.client.submitter import Submitter
 from streams.log import kafka, topics
+from streams.log.port import LogConsumer
 from streams.settings import Settings
 from tests.harness.services import Service, running
 from tests.unit.streams.worker.killer import KILLER, installed
@@ -42,7 +43,7 @@ class Log:
         self.codec = wiring.codec(settings)
         names, self._requests = settings.topics, settings.topics.requests(contract.name)
         self._topics = [names.results(contract.name), names.dead_letters, names.progress]
-        self._consumer: Consumer = kafka.reader(settings)
+        self._consumer: LogConsumer = kafka.reader(settings)
         self._consumer.assign(
             [TopicPartition(topic, number, 0) for topic in self._topics for number in range(settings.partitions)]
         )

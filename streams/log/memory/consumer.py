@@ -201,7 +201,7 @@ class MemoryConsumer:
 
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout: float = -1, cached: bool = False
-    ) -> tuple[int, int] | None:
+    ) -> tuple[int, int]:
         with self._log.changed:
             found = self._log.partition(partition.topic, partition.partition)
             return found.begin, found.end

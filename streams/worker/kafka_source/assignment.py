@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams import logs
+from streams.log.port import LogConsumer
 from streams.worker.in_flight import Assignment, InFlightJobs
 from streams.worker.kafka_source.committed_state import CommittedStateReader
 from streams.worker.kafka_source.offset_metadata import SOFT_LIMIT, encode
@@ -38,7 +39,7 @@ class AssignedPartitions:
 
     def __init__(
         self,
-        consumer: Consumer,
+        consumer: LogConsumer,
         ledger: InFlightJobs,
         takeover: CommittedStateReader,
         handover: Quarantine,
@@ -101,7 +102,7 @@ class AssignedPartitions:
 
     # ── rebalance ──
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
         if self._closing:  # given back at once; the group is no longer asked for offsets
             return
         left = self._takeover.read(consumer, partitions, self._ledger.capacity)
@@ -117,7 +118,7 @@ class AssignedPartitions:
         log.info("assigned", partitions=_named(partitions), owned=len(self._owned))
         self._commit(taken)  # says that they have an owner, whose end will be noticed
 
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoked(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
         """Publish what is done, commit it, and leave the rest to the next owner."""
         given = self._take_out(partitions)
         if not self._ledger.settle(given, SETTLE_S):
@@ -125,7 +126,7 @@ class AssignedPartitions:
         self._commit(given, wait=True, is_open=False)
         self._forget(given, "revoked", partitions)
 
-    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _lost(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
         """They are somebody else's already: nothing may be committed."""
         self._forget(self._take_out(partitions), "lost", partitions)
 
@@ -168,7 +169,7 @@ class AssignedPartitions:
 
     def _send(self, moved: list[TopicPartition], wait: bool) -> None:
         try:
-            answer = self._consumer.commit(offsets=moved, asynchronous=not wait)  # type: ignore[call-overload]
+            answer = self._consumer.commit(offsets=moved, asynchronous=not wait)
         except KafkaException as error:
             self.committed(error.args[0], moved)
         else:

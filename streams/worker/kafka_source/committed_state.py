@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaException, TopicPartition
 
 from schemas.errors import SluiceError
 from streams import logs
 from streams.log import kafka
+from streams.log.port import LogConsumer
 from streams.settings import Settings
 from streams.worker.kafka_source.offset_metadata import CommitMetadata, decode
 from streams.worker.kafka_source.offsets import Snapshot
@@ -35,7 +36,9 @@ class CommittedStateReader:
         self.topic = topic
         self.topic_id = topic_id
 
-    def read(self, consumer: Consumer, partitions: Sequence[TopicPartition], in_flight: int) -> dict[int, StartState]:
+    def read(
+        self, consumer: LogConsumer, partitions: Sequence[TopicPartition], in_flight: int
+    ) -> dict[int, StartState]:
         """By partition. `in_flight` is what one worker may hold at most.
 
         Partitions newer than the group have no offset: they are set to begin at their beginning. Raises SluiceError when a
@@ -51,7 +54,7 @@ class CommittedStateReader:
             partition.offset = OFFSET_BEGINNING
         return found
 
-    def _refuse_where_all_are(self, consumer: Consumer) -> None:
+    def _refuse_where_all_are(self, consumer: LogConsumer) -> None:
         # Asked through a client of its own: `list_topics` of the consumer within its own callback would make the client
         # library abort at the next callback of the same poll (confluent_kafka 2.16 forgets the state of the outer call).
         try:
@@ -64,14 +67,14 @@ class CommittedStateReader:
                 next_step="Run `sluice topics apply`: it sets them at the beginning.",
             )
 
-    def _committed(self, consumer: Consumer, numbers: Iterable[int]) -> list[TopicPartition]:
+    def _committed(self, consumer: LogConsumer, numbers: Iterable[int]) -> list[TopicPartition]:
         try:
             return consumer.committed([TopicPartition(self.topic, number) for number in numbers], timeout=ASK_S)
         except KafkaException as error:
             raise kafka.translate(error, f"reading the group's offsets on {self.topic}") from error
 
 
-def _left(consumer: Consumer, told: TopicPartition, topic_id: str, in_flight: int) -> StartState:
+def _left(consumer: LogConsumer, told: TopicPartition, topic_id: str, in_flight: int) -> StartState:
     if told.offset < 0:
         begin, _ = _ends(consumer, told)
         return StartState(None if begin is None else Snapshot(begin, begin), 0, is_new=True)
@@ -100,7 +103,7 @@ def start_state(word: CommitMetadata, high: int | None, in_flight: int) -> Start
     return StartState(before, before.end if any(run.crashes for run in before.runs) else 0)
 
 
-def _ends(consumer: Consumer, place: TopicPartition) -> tuple[int | None, int | None]:
+def _ends(consumer: LogConsumer, place: TopicPartition) -> tuple[int | None, int | None]:
     """Where a partition begins and ends now; None when it can't be said."""
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=ASK_S)

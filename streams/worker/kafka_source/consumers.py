@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from processors.policy import LaneWeights
 from schemas.errors import SluiceError
 from streams import logs
 from streams.log import kafka
+from streams.log.port import LogConsumer
 from streams.settings import Settings
 from streams.worker.in_flight import Assignment, Capacity, InFlightJobs
 from streams.worker.kafka_source.assignment import AssignedPartitions, CommitPolicy
@@ -74,7 +75,9 @@ class FetchShares:
 class LaneConsumer:
     """One consumer and the partitions it owns."""
 
-    def __init__(self, number: int, consumer: Consumer, partitions: AssignedPartitions, pause_after_s: float) -> None:
+    def __init__(
+        self, number: int, consumer: LogConsumer, partitions: AssignedPartitions, pause_after_s: float
+    ) -> None:
         self.name = NAMES[number]
         self.partitions = partitions
         self.received = 0
@@ -240,7 +243,7 @@ def _lane(
     return LaneConsumer(number, consumer, made, min(PAUSE_AFTER_S, interval_ms / 2000))
 
 
-def _has_record(message: Any, consumer: Consumer) -> bool:
+def _has_record(message: Any, consumer: LogConsumer) -> bool:
     """False for a message that only tells of an error. Raises when the loop can't go on after it."""
     error = message.error()
     if error is None:
@@ -253,7 +256,7 @@ def _has_record(message: Any, consumer: Consumer) -> bool:
     return False
 
 
-def _not_in_log(message: Any, consumer: Consumer) -> SluiceError:
+def _not_in_log(message: Any, consumer: LogConsumer) -> SluiceError:
     """The group's offset lies before what the log still has, or beyond its end."""
     place = TopicPartition(message.topic(), message.partition())
     named = f"{place.topic}, partition {place.partition}"
