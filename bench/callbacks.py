@@ -17,8 +17,8 @@ from typing import cast
 import uvloop
 
 from connectors.callbacks.deliver import Deliverer
+from connectors.callbacks.delivery_try import OutgoingCallback, TryResult
 from connectors.callbacks.guard import AllowRules
-from connectors.callbacks.outcome import Delivery, Verdict
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n" + b'{"received": 1}'
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -57,8 +57,10 @@ async def load(port: int, count: int, in_flight: int, body: bytes) -> tuple[floa
 
         async def worker() -> None:
             for number in numbers:
-                tried = await deliverer.deliver(Delivery(f"dlv_{number:026}", f"http://127.0.0.1:{port}/cb", body))
-                assert tried.verdict is Verdict.DELIVERED, tried
+                tried = await deliverer.deliver(
+                    OutgoingCallback(f"dlv_{number:026}", f"http://127.0.0.1:{port}/cb", body)
+                )
+                assert tried.result is TryResult.DELIVERED, tried
 
         wall, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*(worker() for _ in range(in_flight)))

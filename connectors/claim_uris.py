@@ -32,7 +32,7 @@ def content_key(sha256: str) -> str:
     return f"sha256/{sha256[:2]}/{sha256}"
 
 
-def note_key(name: str) -> str:
+def named_key(name: str) -> str:
     """`notes/…`: what is kept under a name and not under its content's hash."""
     if not _NOTE.fullmatch(name):
         raise InvalidInput("The name of a note is letters, digits, `-` and `/` between them.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol, Self
 
-from connectors.views import ProcessorView, Standing
+from connectors.views import ProcessorView, RunState
 
 
 class CancelRow(NamedTuple):
@@ -29,7 +29,7 @@ class CommandRow(NamedTuple):
     reason: str
 
 
-class AnswerRow(NamedTuple):
+class AcknowledgementRow(NamedTuple):
     """A worker's last answer; `action`: paused or resumed."""
 
     processor: str
@@ -46,15 +46,20 @@ class CommandStore(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def write(self, cancels: Sequence[CancelRow], orders: Sequence[CommandRow], answers: Sequence[AnswerRow]) -> None:
+    def write(
+        self,
+        cancels: Sequence[CancelRow],
+        commands: Sequence[CommandRow],
+        acknowledgements: Sequence[AcknowledgementRow],
+    ) -> None:
         """All of it or nothing. The first cancel of a run stands; of orders and answers, the last. No key comes twice."""
         ...
 
-    def standings(self, job_ids: Sequence[str], run: int | None = None) -> list[Standing]:
+    def run_states(self, job_ids: Sequence[str], run: int | None = None) -> list[RunState]:
         """Where these jobs stand by their current runs, or by the given one; a job that is not known is left out."""
         ...
 
-    def open_jobs(self, batch_id: str) -> list[Standing]:
+    def open_jobs(self, batch_id: str) -> list[RunState]:
         """The jobs of a batch that have not ended."""
         ...
 

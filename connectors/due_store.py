@@ -47,7 +47,7 @@ class DueStore(Protocol):
         lost it: then it is stopped, hangs, or is cut off."""
         ...
 
-    def pulse(self) -> None:
+    def keep_leading(self) -> None:
         """A sign of life, for a leader that has something to wait for elsewhere."""
         ...
 
@@ -55,7 +55,7 @@ class DueStore(Protocol):
         """What is due by the store's clock, the oldest first."""
         ...
 
-    def done(self, rows: Sequence[DoneRow]) -> None:
+    def mark_done(self, rows: Sequence[DoneRow]) -> None:
         """What is done is safely in the log. A run that moved on meanwhile is left as it is."""
         ...
 

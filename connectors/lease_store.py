@@ -24,7 +24,7 @@ from schemas.records import Coordinates
 EXECUTIONS = 3
 
 
-class Key(NamedTuple):
+class RunKey(NamedTuple):
     """A run: job id (a UUID in canonical form) and number."""
 
     job_id: str
@@ -32,18 +32,18 @@ class Key(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """What a worker says it holds. `execution` and `losses` are where its own counts stand: they rise with every process of its
-    own that died under the job, so that the next worker goes on counting there."""
+    """A lease that a worker says it holds. `execution` and `crashes` are the worker's own counts, which rise with each of its
+    processes that died under the job; the next worker continues counting from them."""
 
     job_id: str
     run: int
     fence: int
     execution: int = 1
-    losses: int = 0
+    crashes: int = 0
 
     @property
-    def key(self) -> Key:
-        return Key(self.job_id, self.run)
+    def key(self) -> RunKey:
+        return RunKey(self.job_id, self.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Grant:
     """A job that is this worker's until `expires_at`, if it sends no heartbeat.
 
     `value` is the request as it came (Avro, Confluent framing), `headers` are its Kafka headers, `coordinates` where it lies
-    in the log, if it does. `execution` counts the starts of this attempt; `losses` are those that ended by a lease running out
+    in the log, if it does. `execution` counts the starts of this attempt; `crashes` are those that ended by a lease running out
     or the death of a process.
     """
 
@@ -59,7 +59,7 @@ class Grant:
     run: int
     attempt: int
     execution: int
-    losses: int
+    crashes: int
     fence: int
     processor: str
     lane: str
@@ -72,7 +72,7 @@ class Grant:
 
     @property
     def hold(self) -> Hold:
-        return Hold(self.job_id, self.run, self.fence, self.execution, self.losses)
+        return Hold(self.job_id, self.run, self.fence, self.execution, self.crashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ class HeartbeatAnswer:
     """`renewed`: held for another lease. `lost`: not this worker's any more; what it made of them counts no more. `cancelled`:
     renewed as well, but somebody asked for them to stop."""
 
-    renewed: frozenset[Key] = field(default_factory=frozenset)
-    lost: frozenset[Key] = field(default_factory=frozenset)
-    cancelled: frozenset[Key] = field(default_factory=frozenset)
+    renewed: frozenset[RunKey] = field(default_factory=frozenset)
+    lost: frozenset[RunKey] = field(default_factory=frozenset)
+    cancelled: frozenset[RunKey] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class LeaseStore(Protocol):
 
         No job is granted twice, however many claim at once. The live lane goes first; a bulk job that has waited for ten
         minutes goes as a live one that came then; the oldest first. Left out: runs that have ended, that somebody asked to
-        cancel or whose deadline has passed, and all of a paused processor. `executions`: after so many losses of one attempt
+        cancel or whose deadline has passed, and all of a paused processor. `executions`: after so many crashes of one attempt
         the job is given up.
         """
         ...

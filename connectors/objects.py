@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
-from connectors.claim_uris import Location, content_key, locate, note_key, root_uri
+from connectors.claim_uris import Location, content_key, locate, named_key, root_uri
 from schemas.errors import ClaimMismatch, ConnectionFailed, InvalidInput, PayloadTooLarge, UsageError
 from schemas.records import Claim
 
@@ -49,16 +49,16 @@ class ClaimStore(Protocol):
         """
         ...
 
-    def keep_note(self, name: str, data: bytes) -> None:
+    def put_named(self, name: str, data: bytes) -> None:
         """Store bytes under a name, in the place of those that are there; the last writer wins. `name` is
         letters, digits, `-` and `/`. Raises PayloadTooLarge."""
         ...
 
-    def note(self, name: str) -> bytes | None:
+    def get_named(self, name: str) -> bytes | None:
         """What was kept under the name; None if nothing was."""
         ...
 
-    def drop_note(self, name: str) -> None:
+    def delete_named(self, name: str) -> None:
         """Forget it; nothing happens if there is none."""
         ...
 
@@ -111,21 +111,21 @@ class ObjectStore:
             self._copy(claim, location, write)
         return target
 
-    def keep_note(self, name: str, data: bytes) -> None:
+    def put_named(self, name: str, data: bytes) -> None:
         self._check_size(len(data))
         with _translated("store"):
-            self._open(self.root).put(note_key(name), data)
+            self._open(self.root).put(named_key(name), data)
 
-    def note(self, name: str) -> bytes | None:
+    def get_named(self, name: str) -> bytes | None:
         with _translated("fetch"):
             try:
-                return bytes(self._open(self.root).get(note_key(name)).bytes())
+                return bytes(self._open(self.root).get(named_key(name)).bytes())
             except FileNotFoundError:
                 return None
 
-    def drop_note(self, name: str) -> None:
+    def delete_named(self, name: str) -> None:
         with _translated("remove"), suppress(FileNotFoundError):
-            self._open(self.root).delete(note_key(name))
+            self._open(self.root).delete(named_key(name))
 
     def _put(self, source: Path | bytes, digest: str, size: int, content_type: str) -> Claim:
         key = content_key(digest)

@@ -17,7 +17,7 @@ from schemas.errors import SluiceError
 REPLACEMENT = "\ufffd"
 
 
-class Place(NamedTuple):
+class LogPosition(NamedTuple):
     """Where a record lies, by topic id."""
 
     topic_id: bytes
@@ -30,7 +30,7 @@ class RunRow(NamedTuple):
 
     job_id: bytes
     run: int
-    leads: bool  # one row a job carries the job's part
+    carries_job: bool  # one row a job carries the job's part
     current_run: int
     created_at: datetime
     tenant: str
@@ -55,7 +55,7 @@ class RunRow(NamedTuple):
     not_before: datetime | None  # only of a request that the timekeeper has not released yet
     topic_id: bytes | None  # of the request; with partition and place
     partition: int | None
-    place: int | None
+    offset: int | None
     status: str | None  # from here: the candidate outcome, if there is one
     error_code: str | None
     error_message: str | None
@@ -70,7 +70,7 @@ class RunRow(NamedTuple):
     run_ms: float | None
     won_topic_id: bytes | None
     won_partition: int | None
-    won_place: int | None
+    won_offset: int | None
     delivery_id: bytes | None
     notifier: bytes | None
 
@@ -106,7 +106,7 @@ class LeaseRow(NamedTuple):
     headers: bytes | None = None
     topic_id: bytes | None = None
     partition: int | None = None
-    place: int | None = None
+    offset: int | None = None
 
 
 class OffsetRow(NamedTuple):
@@ -189,7 +189,7 @@ class SinkStore(Protocol):
         """Attempt and execution of those of these runs that somebody may claim, holds, or has just finished by lease."""
         ...
 
-    def winners(self, candidates: Mapping[Place, tuple[bytes, int]]) -> set[Place]:
+    def winners(self, candidates: Mapping[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:
         """Those of the candidates (place to job and run) that are the stored outcome of their run."""
         ...
 

@@ -70,7 +70,7 @@ class CancelView:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunState:
     """Where one run of a job stands, and nothing else of it."""
 
     job_id: str
@@ -80,7 +80,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerView:
+class AcknowledgementView:
     """A worker's last answer to a processor's orders: it has `action` (paused or resumed)."""
 
     worker_id: str
@@ -91,14 +91,14 @@ class AnswerView:
 @dataclass(frozen=True, slots=True)
 class ProcessorView:
     """A processor as it was ordered to be. `action` is the last order: pause, resume, or None when there never was one.
-    `answers`: the workers that said they obey it. `jobs`: how many stand in each state, ended ones left out."""
+    `acknowledgements`: the workers that said they obey it. `jobs`: how many stand in each state, ended ones left out."""
 
     name: str
     action: str | None
     requested_at: datetime | None
     requested_by: str | None
     reason: str | None
-    answers: list[AnswerView]
+    acknowledgements: list[AcknowledgementView]
     jobs: dict[str, int]
 
     @property

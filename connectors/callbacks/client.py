@@ -51,7 +51,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpResponse:
     """`head` is the beginning of the body, for answers that are not 2xx."""
 
     status: int
@@ -74,7 +74,7 @@ def target_of(url: str) -> Target:
 
 async def post(
     connector: aiohttp.TCPConnector, target: Target, headers: Mapping[str, str], body: bytes, timeout_s: float
-) -> HttpAnswer:
+) -> HttpResponse:
     """`timeout_s` is for the answer's status. Raises TimeoutError and WIRE_ERRORS; what the guard raises passes through."""
     request = b"".join((target.lines, _header_lines(headers, len(body)), body))
     async with asyncio.timeout(timeout_s):
@@ -89,7 +89,7 @@ async def post(
     finally:
         # Keeps the connection if the answer came to its end, closes it if not.
         connection.release()
-    return HttpAnswer(message.code, message.headers.get("Retry-After"), head)
+    return HttpResponse(message.code, message.headers.get("Retry-After"), head)
 
 
 async def _connect(connector: aiohttp.TCPConnector, target: Target) -> Connection:

@@ -16,10 +16,17 @@ from types import TracebackType
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from connectors.callbacks.client import WIRE_ERRORS, HttpAnswer, Target, post, target_of
+from connectors.callbacks.client import WIRE_ERRORS, HttpResponse, Target, post, target_of
 from connectors.callbacks.connect import Pool, guarded_connector, trusted_connector
+from connectors.callbacks.delivery_try import (
+    DeliveryTry,
+    OutgoingCallback,
+    TryResult,
+    answer_error,
+    result_of,
+    retry_after_s,
+)
 from connectors.callbacks.guard import AddressRefused, AllowRules
-from connectors.callbacks.outcome import Delivery, Try, Verdict, answer_error, retry_after_s, verdict_of
 from connectors.callbacks.resolve import backend_origin, host_of, resolve_callback_url, split_url
 from connectors.callbacks.sign import Signer
 from schemas.errors import InvalidInput
@@ -73,26 +80,26 @@ class Deliverer:
         await self._guarded.close()
         await self._trusted.close()
 
-    async def deliver(self, delivery: Delivery) -> Try:
+    async def deliver(self, delivery: OutgoingCallback) -> DeliveryTry:
         """One try. Never raises for what the destination does; cancelling it is safe."""
         began = time.perf_counter()
         try:
             answer = await self._post(delivery)
         except InvalidInput as error:
-            return _failed(began, str(error), Verdict.REFUSED)
+            return _failed(began, str(error), TryResult.REFUSED)
         except AddressRefused as error:
-            return _failed(began, f"The guard refused the callback: {error}", Verdict.REFUSED)
+            return _failed(began, f"The guard refused the callback: {error}", TryResult.REFUSED)
         except TimeoutError:
             return _failed(began, f"The backend did not answer within {self._timeout_s:g} s.")
         except aiohttp.ClientConnectionError as error:
             return _failed(began, f"The backend could not be reached: {error}.")
         except ValueError as error:  # a name that no resolver takes: a label too long, characters outside IDNA
-            return _failed(began, f"The callback URL can't be used: {error}.", Verdict.REFUSED)
+            return _failed(began, f"The callback URL can't be used: {error}.", TryResult.REFUSED)
         except WIRE_ERRORS as error:
             return _failed(began, f"The backend gave no usable answer: {type(error).__name__}: {error}.")
         return _judge(answer, began)
 
-    async def _post(self, delivery: Delivery) -> HttpAnswer:
+    async def _post(self, delivery: OutgoingCallback) -> HttpResponse:
         route = self._route(delivery.destination)
         headers = self._signer.headers(delivery.delivery_id, int(time.time()), delivery.body)
         headers["content-type"] = delivery.content_type
@@ -105,17 +112,17 @@ class Deliverer:
         return _Route(target_of(resolved), self._trusted if trusted else self._guarded)
 
 
-def _judge(answer: HttpAnswer, began: float) -> Try:
-    verdict = verdict_of(answer.status)
+def _judge(answer: HttpResponse, began: float) -> DeliveryTry:
+    result = result_of(answer.status)
     ms = _ms_since(began)
-    if verdict is Verdict.DELIVERED:
-        return Try(answer.status, ms, None, verdict)
+    if result is TryResult.DELIVERED:
+        return DeliveryTry(answer.status, ms, None, result)
     wait = retry_after_s(answer.retry_after, datetime.now(UTC))
-    return Try(answer.status, ms, answer_error(answer.status, answer.head), verdict, wait)
+    return DeliveryTry(answer.status, ms, answer_error(answer.status, answer.head), result, wait)
 
 
-def _failed(began: float, error: str, verdict: Verdict = Verdict.RETRY) -> Try:
-    return Try(None, _ms_since(began), error, verdict)
+def _failed(began: float, error: str, result: TryResult = TryResult.RETRY) -> DeliveryTry:
+    return DeliveryTry(None, _ms_since(began), error, result)
 
 
 def _ms_since(began: float) -> float:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import ClassVar
 
-from connectors.command_store import AnswerRow, CommandRow
+from connectors.command_store import AcknowledgementRow, CommandRow
 from connectors.memory.clock import Clock
 from connectors.memory.tables import (
     StoredAcceptance,
@@ -22,11 +22,11 @@ from connectors.memory.tables import (
     StoredOutcome,
     StoredRun,
 )
-from connectors.store import Place
+from connectors.store import LogPosition
 
 PREFIX = "memory:"
 
-RunKey = tuple[bytes, int]
+StoredKey = tuple[bytes, int]
 
 
 class MemoryDatabase:
@@ -43,17 +43,17 @@ class MemoryDatabase:
         self.changes = 0
         self.topics: dict[bytes, str] = {}
         self.jobs: dict[bytes, StoredJob] = {}
-        self.runs: dict[RunKey, StoredRun] = {}
-        self.outcomes: dict[RunKey, StoredOutcome] = {}
-        self.history: dict[tuple[bytes, Place], StoredHistory] = {}
+        self.runs: dict[StoredKey, StoredRun] = {}
+        self.outcomes: dict[StoredKey, StoredOutcome] = {}
+        self.history: dict[tuple[bytes, LogPosition], StoredHistory] = {}
         self.deliveries: dict[bytes, StoredDelivery] = {}
         self.notifiers: dict[bytes, datetime] = {}
         self.offsets: dict[tuple[str, bytes, int], StoredOffset] = {}
-        self.cancels: dict[RunKey, StoredCancel] = {}
-        self.orders: dict[str, CommandRow] = {}
-        self.answers: dict[tuple[str, str], AnswerRow] = {}
-        self.payloads: dict[RunKey, StoredAcceptance] = {}
-        self.leases: dict[RunKey, StoredLease] = {}
+        self.cancels: dict[StoredKey, StoredCancel] = {}
+        self.commands: dict[str, CommandRow] = {}
+        self.acknowledgements: dict[tuple[str, str], AcknowledgementRow] = {}
+        self.payloads: dict[StoredKey, StoredAcceptance] = {}
+        self.leases: dict[StoredKey, StoredLease] = {}
         self.fences = itertools.count(1)
         #: The timekeeper that leads, and when it last said a word.
         self.leader: tuple[object, datetime] | None = None

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from connectors.due_store import DoneRow, DueRun
-from connectors.memory.database import MemoryDatabase, RunKey
+from connectors.memory.database import MemoryDatabase, StoredKey
 from connectors.memory.tables import StoredAcceptance, StoredCancel, StoredRun
 from connectors.payload_store import Payload
 from schemas.errors import Unreachable
@@ -34,7 +34,7 @@ class MemoryDueStore:
             self._leads = self._db.leader is not None and self._db.leader[0] is self
             return self._leads
 
-    def pulse(self) -> None:
+    def keep_leading(self) -> None:
         with self._db.reading() as now:
             self._speak(now)
 
@@ -48,7 +48,7 @@ class MemoryDueStore:
             known = [run for _, run in waiting if run.job_id in self._db.jobs]
             return [self._due(run, run.due_kind or "") for run in known[:limit]]
 
-    def done(self, rows: Sequence[DoneRow]) -> None:
+    def mark_done(self, rows: Sequence[DoneRow]) -> None:
         with self._db.writing() as now:
             self._speak(now)
             for row in rows:
@@ -137,7 +137,7 @@ class MemoryDueStore:
         one.due_at = now + timedelta(seconds=10)
         return self._due(run, "cancel", one.reason) if run.job_id in self._db.jobs else None
 
-    def _unsent(self, key: RunKey, now: datetime) -> Payload | None:
+    def _unsent(self, key: StoredKey, now: datetime) -> Payload | None:
         row, run = self._db.payloads[key], self._db.runs.get(key)
         if key in self._db.outcomes:
             del self._db.payloads[key]
@@ -148,7 +148,7 @@ class MemoryDueStore:
         row.check_at = now + min(max(now - row.accepted_at, timedelta(seconds=5)), timedelta(minutes=10))
         return _payload(row)
 
-    def _forget(self, gone: set[RunKey]) -> None:
+    def _forget(self, gone: set[StoredKey]) -> None:
         db = self._db
         for key in gone:
             del db.outcomes[key]

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from connectors.memory.database import MemoryDatabase, RunKey
+from connectors.memory.database import MemoryDatabase, StoredKey
 from connectors.memory.tables import StoredCancel, StoredDelivery, StoredHistory, StoredOutcome, StoredRun
-from connectors.store import Place
+from connectors.store import LogPosition
 from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobView, TryView
 from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo
@@ -84,7 +84,7 @@ class MemoryJobStore:
             None if outcome is None else outcome.error_code,
         )
 
-    def _view(self, key: RunKey) -> JobView:
+    def _view(self, key: StoredKey) -> JobView:
         job, run = self._db.jobs[key[0]], self._db.runs[key]
         outcome = self._db.outcomes.get(key)
         deliveries = sorted(
@@ -146,7 +146,7 @@ class MemoryJobStore:
         reason = (_json(told.body) or {}).get("reason")
         return HistoryLine(told.at, told.kind, told.run, told.attempt, coordinates, reason)
 
-    def _coordinates(self, place: Place | None) -> Coordinates | None:
+    def _coordinates(self, place: LogPosition | None) -> Coordinates | None:
         if place is None:
             return None
         printed = base64.urlsafe_b64encode(place.topic_id).decode().rstrip("=")

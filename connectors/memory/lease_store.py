@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold
-from connectors.memory.database import MemoryDatabase, RunKey
+from connectors.memory.database import MemoryDatabase, StoredKey
 from connectors.memory.tables import StoredLease
 from schemas.records import Coordinates
 
@@ -92,7 +92,7 @@ class MemoryLeaseStore:
             return [Grant(**self._request(one), **_granted(self._db, one)) for one in waiting[:count]]
 
     def _may_be_claimed(self, one: StoredLease, processor: str, now: datetime) -> bool:
-        key, order = (one.job_id, one.run), self._db.orders.get(processor)
+        key, order = (one.job_id, one.run), self._db.commands.get(processor)
         run = self._db.runs.get(key)
         if one.state != "waiting" or one.processor != processor or run is None or key not in self._db.payloads:
             return False
@@ -100,13 +100,13 @@ class MemoryLeaseStore:
             return False
         return not self._cancelled(key) and (order is None or order.action != "pause")
 
-    def _cancelled(self, key: RunKey) -> bool:
+    def _cancelled(self, key: StoredKey) -> bool:
         order = self._db.cancels.get(key)
         return order is not None and order.ended_at is None
 
     # ── what is held ──
 
-    def _held(self, key: RunKey, fence: int) -> StoredLease | None:
+    def _held(self, key: StoredKey, fence: int) -> StoredLease | None:
         lease = self._db.leases.get(key)
         return lease if lease is not None and (lease.state, lease.fence) == ("held", fence) else None
 
@@ -115,14 +115,14 @@ class MemoryLeaseStore:
         if lease is None or lease.worker != worker:
             return False
         lease.expires_at, lease.execution = until, max(lease.execution, hold.execution)
-        lease.losses = max(lease.losses, hold.losses)
+        lease.crashes = max(lease.crashes, hold.crashes)
         return True
 
     def _expire(self, one: StoredLease, now: datetime) -> Expired | None:
-        given_up = one.state == "lost" or one.losses + 1 >= one.executions
+        given_up = one.state == "lost" or one.crashes + 1 >= one.executions
         known = (one.job_id, one.run) in self._db.payloads
         told = Expired(**self._request(one), worker=one.worker or "", given_up=given_up) if known else None
-        one.losses += one.state == "held"
+        one.crashes += one.state == "held"
         one.state = "lost" if given_up else "waiting"
         one.execution += not given_up
         one.worker = one.worker if given_up else None
@@ -150,7 +150,7 @@ class MemoryLeaseStore:
 
 def _granted(database: MemoryDatabase, one: StoredLease) -> dict[str, Any]:
     return {
-        "losses": one.losses,
+        "crashes": one.crashes,
         "fence": one.fence,
         "lane": one.lane,
         "accepted_at": database.payloads[one.job_id, one.run].accepted_at,
@@ -158,5 +158,5 @@ def _granted(database: MemoryDatabase, one: StoredLease) -> dict[str, Any]:
     }
 
 
-def _key(job_id: str, run: int) -> RunKey:
+def _key(job_id: str, run: int) -> StoredKey:
     return UUID(job_id).bytes, run

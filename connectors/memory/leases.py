@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from connectors.memory.database import MemoryDatabase
 from connectors.memory.tables import OPEN, StoredAcceptance, StoredLease, StoredRun
-from connectors.store import LeaseRow, Place
+from connectors.store import LeaseRow, LogPosition
 
 #: How much later a job of the bulk lane is claimed than a live one that came with it.
 _BULK_WAITS = timedelta(minutes=10)
@@ -57,7 +57,7 @@ def _make_claimable(database: MemoryDatabase, row: LeaseRow, now: datetime) -> N
         return
     lane = row.lane or "live"
     rank = now + (_BULK_WAITS if lane == "bulk" else timedelta())
-    place = None if row.topic_id is None else Place(row.topic_id, row.partition or 0, row.place or 0)
+    place = None if row.topic_id is None else LogPosition(row.topic_id, row.partition or 0, row.offset or 0)
     made = StoredLease(row.job_id, row.run, row.processor, lane, row.attempt, rank, place)
     if was is not None:
         made.executions, made.fence = was.executions, was.fence

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from connectors.memory.database import MemoryDatabase, RunKey, moment_or
+from connectors.memory.database import MemoryDatabase, StoredKey, moment_or
 from connectors.memory.leases import store_leases
 from connectors.memory.tables import (
     OPEN,
@@ -23,8 +23,8 @@ from connectors.store import (
     Fenced,
     HistoryRow,
     LeaseRow,
+    LogPosition,
     OffsetRow,
-    Place,
     ProgressRow,
     RunRow,
     Stored,
@@ -81,12 +81,12 @@ class MemorySinkStore:
             ends = ((row.job_id, row.run) for row in runs if row.status is not None)
             return Stored(frozenset(end for end in ends if end not in won), now)
 
-    def executions(self, runs: Iterable[RunKey]) -> dict[RunKey, tuple[int, int]]:
+    def executions(self, runs: Iterable[StoredKey]) -> dict[StoredKey, tuple[int, int]]:
         with self._db.reading():
             leases = self._db.leases
             return {key: (leases[key].attempt, leases[key].execution) for key in runs if key in leases}
 
-    def winners(self, candidates: Mapping[Place, tuple[bytes, int]]) -> set[Place]:
+    def winners(self, candidates: Mapping[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:
         with self._db.reading():
             outcomes = self._db.outcomes
             return {place for place, run in candidates.items() if run in outcomes and outcomes[run].place == place}
@@ -113,7 +113,7 @@ class MemorySinkStore:
         """Jobs that came with the input that they are known by, and whom their first request wants told."""
         known: Known = {}
         for row in runs:
-            if not row.leads:
+            if not row.carries_job:
                 continue
             job = self._db.jobs.get(row.job_id)
             if job is None:
@@ -132,7 +132,7 @@ class MemorySinkStore:
         self._db.outcomes[key] = _outcome(row, now)
         return True
 
-    def _moves(self, row: RunRow, won: set[RunKey], now: datetime) -> bool:
+    def _moves(self, row: RunRow, won: set[StoredKey], now: datetime) -> bool:
         key = (row.job_id, row.run)
         if row.status is not None and key not in won:
             return False
@@ -155,9 +155,9 @@ class MemorySinkStore:
                     row.delivery_id, row.job_id, row.run, "outcome", 0, destination, "pending", 0, now, row.notifier
                 )
 
-    def _tell(self, history: Iterable[HistoryRow], known: Known, won: set[RunKey], moved: set[RunKey]) -> None:
+    def _tell(self, history: Iterable[HistoryRow], known: Known, won: set[StoredKey], moved: set[StoredKey]) -> None:
         for row in history:
-            run, place = (row.job_id, row.run), Place(row.topic_id, row.partition, row.offset)
+            run, place = (row.job_id, row.run), LogPosition(row.topic_id, row.partition, row.offset)
             stranger = row.role != 3 and row.job_id not in known
             late = (row.role == 1 and run not in moved) or (row.role == 2 and run not in won)
             kind = "superseded" if stranger or late else row.kind
@@ -186,7 +186,7 @@ def _job(row: RunRow) -> StoredJob:
 
 def _run(row: RunRow, now: datetime) -> StoredRun:
     due_at, due_kind = _due(row, now)
-    place = None if row.topic_id is None else Place(row.topic_id, row.partition or 0, row.place or 0)
+    place = None if row.topic_id is None else LogPosition(row.topic_id, row.partition or 0, row.offset or 0)
     return StoredRun(
         row.job_id,
         row.run,
@@ -220,7 +220,7 @@ def _due(row: RunRow, now: datetime) -> tuple[datetime | None, str | None]:
 
 
 def _outcome(row: RunRow, now: datetime) -> StoredOutcome:
-    place = Place(row.won_topic_id or b"", row.won_partition or 0, row.won_place or 0)
+    place = LogPosition(row.won_topic_id or b"", row.won_partition or 0, row.won_offset or 0)
     return StoredOutcome(
         row.job_id,
         row.run,
@@ -271,7 +271,7 @@ def _check_room(runs: Iterable[RunRow]) -> None:
     """What a real table has no room for must not fit here either. Raises Unstorable."""
     for row in runs:
         small = (row.run, row.attempt, row.execution, row.sequence, row.partition or 0, row.won_partition or 0)
-        large = (row.due_in_ms or 0, row.place or 0, row.won_place or 0)
+        large = (row.due_in_ms or 0, row.offset or 0, row.won_offset or 0)
         if not all(number in _INT4 for number in small) or not all(number in _INT8 for number in large):
             raise Unstorable("The database can't hold a row: a number is out of range.")
         for document in (row.labels, row.output, row.refs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectors.store import Place
+from connectors.store import LogPosition
 
 OPEN = ("PENDING", "PROCESSING", "RETRYING")
 
@@ -41,7 +41,7 @@ class StoredRun:
     due_at: datetime | None
     due_kind: str | None
     deadline: datetime | None
-    place: Place | None
+    place: LogPosition | None
     requested_at: datetime
     updated_at: datetime
     stage: str | None = None
@@ -72,7 +72,7 @@ class StoredOutcome:
     started_at: datetime | None
     finished_at: datetime | None
     run_ms: float | None
-    place: Place
+    place: LogPosition
     decided_at: datetime
 
 
@@ -81,7 +81,7 @@ class StoredHistory:
     """A line of history."""
 
     job_id: bytes
-    place: Place
+    place: LogPosition
     run: int
     attempt: int
     kind: str
@@ -158,10 +158,10 @@ class StoredLease:
     lane: str
     attempt: int
     rank: datetime
-    place: Place | None
+    place: LogPosition | None
     state: str = "waiting"
     execution: int = 1
-    losses: int = 0
+    crashes: int = 0
     executions: int = 3
     worker: str | None = None
     fence: int | None = None

@@ -10,13 +10,13 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from connectors.command_store import AnswerRow, CancelRow, CommandRow
+from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow
 from connectors.postgres.connection import Connection, connect, translated
 from connectors.postgres.statement import query, statement
-from connectors.views import AnswerView, ProcessorView, Standing
+from connectors.views import AcknowledgementView, ProcessorView, RunState
 from schemas.errors import SluiceError
 
-_WRITES = ("store_cancels", "store_orders", "store_answers")
+_WRITES = ("store_cancels", "store_commands", "store_acknowledgements")
 _OPEN = "r.state IN ('PENDING', 'PROCESSING', 'RETRYING')"
 
 
@@ -34,22 +34,27 @@ class PostgresCommandStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def write(self, cancels: Sequence[CancelRow], orders: Sequence[CommandRow], answers: Sequence[AnswerRow]) -> None:
+    def write(
+        self,
+        cancels: Sequence[CancelRow],
+        commands: Sequence[CommandRow],
+        acknowledgements: Sequence[AcknowledgementRow],
+    ) -> None:
         try:
-            with translated("storing orders"), self._connected().transaction():
+            with translated("storing commands"), self._connected().transaction():
                 # Sorted, so that two sinks lock rows in one order.
-                for name, table, rows in zip(_WRITES, "cpa", (cancels, orders, answers), strict=True):
+                for name, table, rows in zip(_WRITES, "cpa", (cancels, commands, acknowledgements), strict=True):
                     if rows:
                         statement(name).run(self._connected(), **{table: sorted(rows)})
         except SluiceError:
             self.close()
             raise
 
-    def standings(self, job_ids: Sequence[str], run: int | None = None) -> list[Standing]:
+    def run_states(self, job_ids: Sequence[str], run: int | None = None) -> list[RunState]:
         keys = [UUID(job_id) for job_id in job_ids]
         return self._standings("j.job_id = ANY(%(keys)s)", keys=keys, run=run)
 
-    def open_jobs(self, batch_id: str) -> list[Standing]:
+    def open_jobs(self, batch_id: str) -> list[RunState]:
         return self._standings(f"j.batch_id = %(batch_id)s AND {_OPEN}", batch_id=batch_id, run=None)
 
     def processors(self, names: Sequence[str]) -> list[ProcessorView]:
@@ -60,14 +65,14 @@ class PostgresCommandStore:
             self._connection.close()
             self._connection = None
 
-    def _standings(self, wanted: str, **parameters: Any) -> list[Standing]:
-        return [Standing(**row) for row in self._fetch("standings", {"wanted": wanted}, **parameters)]
+    def _standings(self, wanted: str, **parameters: Any) -> list[RunState]:
+        return [RunState(**row) for row in self._fetch("standings", {"wanted": wanted}, **parameters)]
 
     def _fetch(self, name: str, parts: Mapping[str, str] | None = None, **parameters: Any) -> list[dict[str, Any]]:
         sql = query(name)
         for part, condition in (parts or {}).items():
             sql = sql.replace(f"{{{part}}}".encode(), condition.encode())
-        with translated("reading orders"), self._connected().cursor(row_factory=dict_row) as cursor:
+        with translated("reading commands"), self._connected().cursor(row_factory=dict_row) as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
     def _connected(self) -> Connection:
@@ -79,5 +84,7 @@ class PostgresCommandStore:
 
 
 def _processor_view(row: dict[str, Any]) -> ProcessorView:
-    answers = [AnswerView(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in row.pop("answers")]
-    return ProcessorView(**row, answers=answers)
+    acknowledgements = [
+        AcknowledgementView(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in row.pop("acknowledgements")
+    ]
+    return ProcessorView(**row, acknowledgements=acknowledgements)

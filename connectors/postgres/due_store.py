@@ -37,7 +37,7 @@ class PostgresDueStore:
             self._leads = bool(row["leads"])
         return self._leads
 
-    def pulse(self) -> None:
+    def keep_leading(self) -> None:
         self._fetch(b"SELECT 1 AS alive")
 
     def due(self, limit: int) -> list[DueRun]:
@@ -50,7 +50,7 @@ class PostgresDueStore:
         rows = self._fetch(query("unsent"), limit=limit)
         return [Payload(**{**row, "headers": [(name, text) for name, text in row["headers"]]}) for row in rows]
 
-    def done(self, rows: Sequence[DoneRow]) -> None:
+    def mark_done(self, rows: Sequence[DoneRow]) -> None:
         try:
             with translated("marking what was due"):
                 statement("mark_done").run(self._connected(), p=sorted(rows))

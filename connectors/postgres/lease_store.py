@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg.pq import ConnStatus
 from psycopg.rows import dict_row
 
-from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold, Key
+from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold, RunKey
 from connectors.postgres.connection import Connection, connect, translated
 from connectors.postgres.statement import query
 from schemas.records import Coordinates
@@ -61,9 +61,9 @@ class PostgresLeaseStore:
             runs=[hold.run for hold in holds],
             fences=[hold.fence for hold in holds],
             executions=[hold.execution for hold in holds],
-            losses=[hold.losses for hold in holds],
+            crashes=[hold.crashes for hold in holds],
         )
-        renewed = {Key(row["job_id"], row["run"]): row["cancelled"] for row in rows}
+        renewed = {RunKey(row["job_id"], row["run"]): row["cancelled"] for row in rows}
         return HeartbeatAnswer(
             renewed=frozenset(renewed),
             lost=frozenset(hold.key for hold in holds) - renewed.keys(),

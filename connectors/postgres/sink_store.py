@@ -17,8 +17,8 @@ from connectors.store import (
     Fenced,
     HistoryRow,
     LeaseRow,
+    LogPosition,
     OffsetRow,
-    Place,
     ProgressRow,
     RunRow,
     Stored,
@@ -94,7 +94,7 @@ class PostgresSinkStore:
         rows = ([_number(result.get_value(row, column)) for column in range(3)] for row in range(result.ntuples))
         return {ordered[n]: (attempt, execution) for n, attempt, execution in rows}
 
-    def winners(self, candidates: Mapping[Place, tuple[bytes, int]]) -> set[Place]:
+    def winners(self, candidates: Mapping[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:
         places = list(candidates)
         rows = [(n, *candidates[place], *place) for n, place in enumerate(places)]
         with self._talk("looking for winners") as connection, _by_key(connection):

@@ -16,7 +16,7 @@ from streams.cli.output import err, out, say_json, table
 
 if TYPE_CHECKING:
     from connectors.command_store import CommandStore
-    from connectors.views import Standing
+    from connectors.views import RunState
 
 #: A job that was submitted a moment ago may not have reached the table yet: how long to look before saying no.
 PATIENCE_S = 2.0
@@ -90,14 +90,14 @@ def _check(job_ids: Sequence[str], run: int | None, batch: str | None) -> None:
             raise UsageError(f"{job_id!r} is no job id.", next_step="`sluice jobs` lists them.")
 
 
-def _look(store: CommandStore, job_ids: Sequence[str], run: int | None) -> list[Standing]:
+def _look(store: CommandStore, job_ids: Sequence[str], run: int | None) -> list[RunState]:
     wanted, until = len(set(job_ids)), time.monotonic() + PATIENCE_S
-    while len(found := store.standings(job_ids, run)) < wanted and time.monotonic() < until:
+    while len(found := store.run_states(job_ids, run)) < wanted and time.monotonic() < until:
         time.sleep(_PAUSE_S)
     return found
 
 
-def _wait(store: CommandStore, asked: Sequence[Standing], timeout_s: float) -> dict[tuple[str, int], str]:
+def _wait(store: CommandStore, asked: Sequence[RunState], timeout_s: float) -> dict[tuple[str, int], str]:
     """The state of each run, once all have ended or the time is over."""
     until = time.monotonic() + timeout_s
     while True:
@@ -107,12 +107,12 @@ def _wait(store: CommandStore, asked: Sequence[Standing], timeout_s: float) -> d
         time.sleep(_PAUSE_S)
 
 
-def _again(store: CommandStore, asked: Sequence[Standing]) -> list[Standing]:
+def _again(store: CommandStore, asked: Sequence[RunState]) -> list[RunState]:
     runs = {one.run for one in asked}
-    return [s for run in runs for s in store.standings([one.job_id for one in asked if one.run == run], run)]
+    return [s for run in runs for s in store.run_states([one.job_id for one in asked if one.run == run], run)]
 
 
-def _code(standing: Standing, after: dict[tuple[str, int], str], waited: bool) -> int:
+def _code(standing: RunState, after: dict[tuple[str, int], str], waited: bool) -> int:
     if State(standing.state).terminal:
         return ExitCode.CONFLICT
     if not waited:
@@ -123,7 +123,7 @@ def _code(standing: Standing, after: dict[tuple[str, int], str], waited: bool) -
     return ExitCode.OK if state is State.CANCELLED else ExitCode.CONFLICT
 
 
-def _tell(found: Sequence[Standing], after: dict[tuple[str, int], str], as_json: bool) -> None:
+def _tell(found: Sequence[RunState], after: dict[tuple[str, int], str], as_json: bool) -> None:
     rows = [_row(standing, after.get((standing.job_id, standing.run), standing.state)) for standing in found]
     if as_json:
         say_json(rows)
@@ -133,7 +133,7 @@ def _tell(found: Sequence[Standing], after: dict[tuple[str, int], str], as_json:
         err("no job of it is open")
 
 
-def _row(before: Standing, state: str) -> dict[str, Any]:
+def _row(before: RunState, state: str) -> dict[str, Any]:
     if State(before.state).terminal:
         told = "already ended"
     elif state == State.CANCELLED:

@@ -88,7 +88,7 @@ def processors(*, json: Json = False) -> int:
 
 
 def _row(view: ProcessorView) -> tuple[object, ...]:
-    answered = ", ".join(answer.worker_id for answer in view.answers)
+    answered = ", ".join(answer.worker_id for answer in view.acknowledgements)
     jobs = (view.jobs.get(state, 0) for state in _OPEN)
     state = "paused" if view.paused else "running"
     return (view.name, state, *jobs, view.requested_at, view.requested_by, view.reason or None, answered or None)
@@ -126,4 +126,4 @@ def _answered(settings: Settings, order: Control) -> set[str]:
 
     with wiring.command_store(settings) as store:
         [view] = store.processors([order.processor or ""])
-    return {answer.worker_id for answer in view.answers} if view.action == order.action else set()
+    return {answer.worker_id for answer in view.acknowledgements} if view.action == order.action else set()

@@ -17,8 +17,8 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from schemas.avsc import self_contained
 from schemas.codec import Codec
+from schemas.command_keys import job_key, processor_key
 from schemas.contract import known_processors, unknown_processor
-from schemas.control import job_key, processor_key
 from schemas.errors import SluiceError, UsageError
 from schemas.ids import is_job_id
 from schemas.records import Control

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from connectors.callbacks.breaker import Breaker
-from connectors.callbacks.outcome import Try, Verdict
+from connectors.callbacks.delivery_try import DeliveryTry, TryResult
 from streams.notify.pending_delivery import PendingDelivery
 
 
@@ -18,11 +18,11 @@ class Destination:
     queue: deque[PendingDelivery] = field(default_factory=deque)
     active: int = 0
 
-    def judge(self, made: Try) -> None:
+    def judge(self, made: DeliveryTry) -> None:
         """Let the breaker know what a try says of the destination itself."""
-        if made.verdict is Verdict.REFUSED:
+        if made.result is TryResult.REFUSED:
             self.breaker.abandoned()
-        elif made.verdict is Verdict.RETRY and _its_own_failure(made.status):
+        elif made.result is TryResult.RETRY and _its_own_failure(made.status):
             self.breaker.failed()
         else:
             self.breaker.succeeded()

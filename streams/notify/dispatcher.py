@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from connectors.callbacks.breaker import Breaker
-from connectors.callbacks.outcome import Delivery, Try, Verdict
+from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback, TryResult
 from connectors.callbacks.schedule import next_try
 from connectors.delivery_store import ClaimedDelivery, DeliveryStore, TryRow
 from schemas.errors import InvalidInput, SluiceError
@@ -34,13 +34,13 @@ RENEW_S = 1.5
 CLAIM = 500
 BACKLOG = 20_000
 RECONCILE_S = 10.0
-_ENDS = {Verdict.DELIVERED: "delivered", Verdict.GONE: "gone", Verdict.REFUSED: "refused"}
+_ENDS = {TryResult.DELIVERED: "delivered", TryResult.GONE: "gone", TryResult.REFUSED: "refused"}
 
 
 class Delivers(Protocol):
     """Makes one try, and says what came of it: `connectors.callbacks.deliver.Deliverer` over HTTP."""
 
-    async def deliver(self, delivery: Delivery) -> Try:
+    async def deliver(self, delivery: OutgoingCallback) -> DeliveryTry:
         """Raises InvalidInput for what can't be sent at all."""
         ...
 
@@ -153,14 +153,14 @@ class DeliveryDispatcher:
         try:
             made = await self._deliverer.deliver(owed.delivery())
         except InvalidInput as error:
-            made = Try(None, 0.0, str(error), Verdict.REFUSED)
+            made = DeliveryTry(None, 0.0, str(error), TryResult.REFUSED)
         destination.judge(made)
         state, due_in_s = self._what_next(owed, made)
         self._note(TryRow(owed.delivery_id, state, int(due_in_s * 1000), True, made.status, made.ms, made.error))
 
-    def _what_next(self, owed: PendingDelivery, made: Try) -> tuple[str, float]:
-        if made.verdict is not Verdict.RETRY:
-            return _ENDS[made.verdict], 0.0
+    def _what_next(self, owed: PendingDelivery, made: DeliveryTry) -> tuple[str, float]:
+        if made.result is not TryResult.RETRY:
+            return _ENDS[made.result], 0.0
         wait = next_try(owed.tries + 1, self._rng, made.retry_after_s)
         return ("parked", 0.0) if wait is None else ("pending", wait)
 

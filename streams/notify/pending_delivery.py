@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.callbacks.body import standard_event
-from connectors.callbacks.outcome import Delivery
+from connectors.callbacks.delivery_try import OutgoingCallback
 
 
 @dataclass(slots=True)
@@ -19,9 +19,9 @@ class PendingDelivery:
     row: Mapping[str, Any]
     tries: int = 0
 
-    def delivery(self) -> Delivery:
+    def delivery(self) -> OutgoingCallback:
         """Ready to send. Raises InvalidInput when the body can't be written as JSON."""
-        return Delivery(canonical(self.delivery_id), self.destination, standard_event(self.row))
+        return OutgoingCallback(canonical(self.delivery_id), self.destination, standard_event(self.row))
 
 
 def canonical(id_: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from connectors.command_store import AnswerRow, CancelRow, CommandRow, CommandStore
+from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow, CommandStore
 from schemas.codec import Codec
 from schemas.contract import NAME
 from schemas.errors import UndecodableRecord, Unreachable
@@ -29,7 +29,7 @@ LONGEST_TEXT = 500
 
 _KINDS = kinds_of(Control)
 
-Row = CancelRow | CommandRow | AnswerRow
+Row = CancelRow | CommandRow | AcknowledgementRow
 
 
 def follow_commands(settings: Settings) -> TopicFollower[CommandStore]:
@@ -77,7 +77,7 @@ def write(store: CommandStore, rows: Sequence[Row]) -> None:
         store.write(
             [row for row in rows if isinstance(row, CancelRow)],
             [row for row in rows if isinstance(row, CommandRow)],
-            [row for row in rows if isinstance(row, AnswerRow)],
+            [row for row in rows if isinstance(row, AcknowledgementRow)],
         )
     except POISON as error:
         if len(rows) == 1:
@@ -100,7 +100,7 @@ def row_of(plain: Mapping[str, Any]) -> Row | None:
             return CancelRow(job_bytes(plain["job_id"] or ""), plain["run"], at, by, _short(plain["reason"]))
         if action in (PAUSE, RESUME):
             return CommandRow(_processor(plain), action, at, by, _short(plain["reason"]))
-        return AnswerRow(_processor(plain), by, action, at) if action in (PAUSED, RESUMED) else None
+        return AcknowledgementRow(_processor(plain), by, action, at) if action in (PAUSED, RESUMED) else None
     except KeyError as error:
         raise UndecodableRecord(f"The record is not a command: it lacks the field {error}.") from error
 

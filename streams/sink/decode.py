@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Message
 
 from connectors.jsonb import jsonb
-from connectors.store import Place
+from connectors.store import LogPosition
 from schemas import headers
 from schemas.codec import Codec
 from schemas.contract import unknown_processor
@@ -43,7 +43,7 @@ class EventDecoder:
     def __init__(self, codec: Codec, table: TopicTable) -> None:
         self._codec = codec
         self.table = table
-        self._read: dict[TopicRole, Callable[[Message, SinkTopic, Place], Event | None]] = {
+        self._read: dict[TopicRole, Callable[[Message, SinkTopic, LogPosition], Event | None]] = {
             TopicRole.REQUESTS: self._request,
             TopicRole.LEASED_REQUESTS: self._leased_request,
             TopicRole.FOREIGN_REQUESTS: self._foreign_request,
@@ -58,7 +58,7 @@ class EventDecoder:
         Raises UndecodableRecord for a record that nobody can use, and Unreachable when its schema can't be fetched now.
         """
         topic = self.table.topics[message.topic() or ""]
-        place = Place(topic.topic_id, message.partition() or 0, message.offset() or 0)
+        place = LogPosition(topic.topic_id, message.partition() or 0, message.offset() or 0)
         return self._read[topic.part](message, topic, place)
 
     def open(self, event: Event) -> Event | None:
@@ -66,10 +66,10 @@ class EventDecoder:
         topic = self.table.topics[event.message.topic() or ""]
         return self._decoded_request(event.message, topic, event.place)
 
-    def _request(self, message: Message, topic: SinkTopic, place: Place) -> Event | None:
+    def _request(self, message: Message, topic: SinkTopic, place: LogPosition) -> Event | None:
         return _sealed(message, place) or self._decoded_request(message, topic, place)
 
-    def _decoded_request(self, message: Message, topic: SinkTopic, place: Place) -> Event | None:
+    def _decoded_request(self, message: Message, topic: SinkTopic, place: LogPosition) -> Event | None:
         try:
             header = _header(self._codec.decode(message.value() or b""))
             job_id = job_bytes(header["job_id"])
@@ -81,19 +81,19 @@ class EventDecoder:
             header, job_id = told, job_bytes(told["job_id"])
         return _event(message, place, header, job_id, Phase.REQUESTED, "request", request_place=place)
 
-    def _leased_request(self, message: Message, topic: SinkTopic, place: Place) -> Event | None:
+    def _leased_request(self, message: Message, topic: SinkTopic, place: LogPosition) -> Event | None:
         """Not sealed: it is stored at once, so that somebody can claim it."""
         event = self._decoded_request(message, topic, place)
         if event is None:
             raise UndecodableRecord("The record is no request, and its headers name no job.")
         return event._replace(leased=True)
 
-    def _foreign_request(self, message: Message, topic: SinkTopic, place: Place) -> Event | None:
+    def _foreign_request(self, message: Message, topic: SinkTopic, place: LogPosition) -> Event | None:
         told = dict(message.headers() or ())
         read = self._leased_request if told.get(headers.CUSTODY) == b"lease" else self._request
         return read(message, topic, place)
 
-    def _unknown_request(self, message: Message, topic: SinkTopic, place: Place) -> Event | None:
+    def _unknown_request(self, message: Message, topic: SinkTopic, place: LogPosition) -> Event | None:
         event = self._decoded_request(message, topic, place)
         if event is None:
             return None
@@ -101,7 +101,7 @@ class EventDecoder:
         ending = TerminalResult(State.FAILED, {"code": str(error.code), "message": str(error)})
         return event._replace(phase=Phase.ENDED, ending=ending)
 
-    def _result(self, message: Message, topic: SinkTopic, place: Place) -> Event:
+    def _result(self, message: Message, topic: SinkTopic, place: LogPosition) -> Event:
         value = message.value() or b""
         plain = self._codec.decode(value)
         header = _header(plain)
@@ -131,7 +131,7 @@ class EventDecoder:
         except (KeyError, TypeError, AttributeError, ValueError, InvalidInput) as error:
             raise UndecodableRecord(f"The record is no result: {type(error).__name__}: {error}.") from error
 
-    def _dead_letter(self, message: Message, topic: SinkTopic, place: Place) -> Event | None:
+    def _dead_letter(self, message: Message, topic: SinkTopic, place: LogPosition) -> Event | None:
         told = dict(message.headers() or [])
         origin = _text(told.get(headers.DL_TOPIC))
         source = self.table.topics.get(origin)
@@ -186,7 +186,7 @@ def _told_header(message: Message, processor: str) -> Plain | None:
     }
 
 
-def _sealed(message: Message, place: Place) -> Event | None:
+def _sealed(message: Message, place: LogPosition) -> Event | None:
     """A request by what its Kafka headers tell, not decoded; None when they do not tell enough."""
     told = dict(message.headers() or ())
     if headers.DEADLINE in told and is_near(_text(told[headers.DEADLINE])):
@@ -239,7 +239,9 @@ def _ending(disposition: Disposition, info: Plain, output: Any, value: bytes) ->
     )
 
 
-def _event(message: Message, place: Place, header: Plain, job_id: bytes, phase: Phase, kind: str, **more: Any) -> Event:
+def _event(
+    message: Message, place: LogPosition, header: Plain, job_id: bytes, phase: Phase, kind: str, **more: Any
+) -> Event:
     more.setdefault("execution", 0)
     more.setdefault("sequence", 0)
     return Event(

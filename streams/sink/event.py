@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
-from connectors.store import Place
+from connectors.store import LogPosition
 from schemas.states import State
 
 
@@ -54,11 +54,11 @@ class Event(NamedTuple):
     sequence: int
     phase: Phase
     kind: str
-    place: Place
+    place: LogPosition
     at: datetime
     header: Mapping[str, Any]
     message: Message
-    request_place: Place | None = None
+    request_place: LogPosition | None = None
     owner: str | None = None
     retry_in_ms: int | None = None
     ending: TerminalResult | None = None

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from connectors.store import Place
+from connectors.store import LogPosition
 from streams.sink.event import Event, Phase
 
 SUPERSEDED = "superseded"
@@ -36,7 +36,7 @@ class RunFold:
 
     best: Event
     winner: Event | None = None
-    request_place: Place | None = None
+    request_place: LogPosition | None = None
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from connectors.store import Place, SinkStore, Stored, Unstorable
+from connectors.store import LogPosition, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError, UndecodableRecord
 from schemas.records import ErrorInfo
 from streams import logs
@@ -239,7 +239,7 @@ class Session:
 
     def _publish_again(self, messages: Iterable[Message]) -> None:
         """Records that an earlier owner stored, whose outcomes it may not have published."""
-        ends: dict[Place, Event] = {}
+        ends: dict[LogPosition, Event] = {}
         for message in messages:
             try:
                 event = self._intake.read(message)
@@ -253,7 +253,7 @@ class Session:
             log.info("outcomes_published_again", count=len(outcomes))
         self._outcomes.publish(outcomes, self._positions.read_offsets())
 
-    def _winners(self, candidates: dict[Place, tuple[bytes, int]]) -> set[Place]:
+    def _winners(self, candidates: dict[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:
         """Those that have an outcome; a candidate that Postgres can't even be asked about never got one."""
         if not candidates:
             return set()

@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
 
-from connectors.store import Place
+from connectors.store import LogPosition
 from schemas.contract import contract, known_processors
 from schemas.states import Custody
 from schemas.topics import TopicNames
@@ -73,7 +73,7 @@ class TopicTable:
         known = self.topics.get(topic)
         return (parse_topic_id(told) if told else None) or (known.topic_id if known else None)
 
-    def place(self, coordinates: Mapping[str, object] | None) -> Place | None:
+    def place(self, coordinates: Mapping[str, object] | None) -> LogPosition | None:
         """Coordinates (a plain record) as a place; None when the topic is not known."""
         if coordinates is None:
             return None
@@ -81,7 +81,7 @@ class TopicTable:
         partition, offset = coordinates["partition"], coordinates["offset"]
         assert isinstance(partition, int)
         assert isinstance(offset, int)
-        return None if topic_id is None else Place(topic_id, partition, offset)
+        return None if topic_id is None else LogPosition(topic_id, partition, offset)
 
 
 def read_topics(admin: LogAdmin, names: TopicNames) -> TopicTable:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.callbacks.outcome import Delivery, Try, answer_error, verdict_of
+from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback, answer_error, result_of
 from connectors.memory import MemoryDatabase
 from streams import wiring
 from streams.settings import Settings
@@ -39,12 +39,12 @@ class Backend:
         self.callbacks: list[Callback] = []
         self.answer: int | Callable[[str, dict[str, Any]], int] = 200
 
-    async def deliver(self, delivery: Delivery) -> Try:
+    async def deliver(self, delivery: OutgoingCallback) -> DeliveryTry:
         event = json.loads(delivery.body)
         status = self.answer if isinstance(self.answer, int) else self.answer(delivery.destination, event)
         self.callbacks.append(Callback(delivery.delivery_id, delivery.destination, event, status))
         error = None if 200 <= status < 300 else answer_error(status, b"")
-        return Try(status, 0.0, error, verdict_of(status))
+        return DeliveryTry(status, 0.0, error, result_of(status))
 
 
 def deliver_due(settings: Settings, database: MemoryDatabase, backend: Backend) -> None:

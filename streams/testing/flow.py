@@ -262,7 +262,7 @@ class Flow:
         return ids
 
     def _work(self, worker: InProcessWorker) -> None:
-        order = self.database.orders.get(worker.name)
+        order = self.database.commands.get(worker.name)
         if order is not None and order.action == PAUSE:
             return
         try:

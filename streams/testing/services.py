@@ -27,7 +27,7 @@ class Services:
         self._commands_store = wiring.command_store(settings)
         self._commands_consumer = self._commands.subscribe()
         self._due = wiring.due_store(settings)
-        self._reader = RequestReader(settings, self._due.pulse)
+        self._reader = RequestReader(settings, self._due.keep_leading)
         self._duties = Timekeeper(settings).duties(self._due, wiring.lease_store(settings), self._reader)
 
     def settle(self, mark: Callable[[], object]) -> None:

@@ -34,7 +34,7 @@ class DueRuns:
             found = self._desk.requests(due)
             rows = [_done(one, self._do(one, found)) for one in due]
             self._desk.outbox.settle()
-            self._desk.store.done(rows)
+            self._desk.store.mark_done(rows)
             log.info("published", count=sum(row.done for row in rows), postponed=sum(not row.done for row in rows))
         return len(due) == BATCH
 

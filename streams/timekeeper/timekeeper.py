@@ -65,7 +65,7 @@ class Timekeeper:
         """Until `stop` is set; leadership is given up then."""
         store = tracked(wiring.due_store(self._settings), self._pulse, "Postgres")
         leases = wiring.lease_store(self._settings)
-        reader = RequestReader(self._settings, store.pulse)
+        reader = RequestReader(self._settings, store.keep_leading)
         try:
             duties = self.duties(store, leases, reader)
             self._rounds(store, duties, stop)
@@ -76,7 +76,7 @@ class Timekeeper:
 
     def duties(self, store: DueStore, leases: LeaseStore, reader: RequestReader) -> list[Duty]:
         """What a leader does, in this order; `run` goes round and round through them."""
-        settings, outbox = self._settings, Outbox(self._settings, store.pulse)
+        settings, outbox = self._settings, Outbox(self._settings, store.keep_leading)
         who = f"timekeeper@{socket.gethostname()}"
         writer = RecordWriter(wiring.codec(settings), settings.topics, outbox, who)
         desk = DutyContext(settings, store, leases, reader, outbox, writer)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from schemas.avsc import self_contained
-from schemas.control import answer_key
+from schemas.command_keys import acknowledgement_key
 from schemas.errors import ErrorCode
 from schemas.records import Control
 from streams import logs, wiring
@@ -102,7 +102,7 @@ class PauseAcknowledger:
         processor, worker = self._config.processor, self._config.worker_id
         action = PAUSED if told.paused else RESUMED
         answer = Control(action, datetime.now(UTC), worker, processor=processor, reason=told.reason)
-        self._publisher.tell(self._topic, answer_key(processor, worker), self._typed.encode(answer))
+        self._publisher.tell(self._topic, acknowledgement_key(processor, worker), self._typed.encode(answer))
         log.info(action, processor=processor)
 
 

@@ -32,7 +32,7 @@ def store(stores: Stores, job: UUID, phase: str, event: Any, *, lane: str = "liv
     row = LeaseRow(job.bytes, 0, phase, event.attempt, "a", "echo")
     if phase == "requested":
         row = row._replace(lane=lane, key=b"k", value=b"v", headers=HEADERS)
-        row = row._replace(topic_id=REQUESTS, partition=0, place=offset)
+        row = row._replace(topic_id=REQUESTS, partition=0, offset=offset)
     stores.sink.store(run_rows(folds, None), history_rows(folds), (), [row])
 
 
@@ -53,7 +53,7 @@ def test_a_stored_request_is_granted_once_as_it_travelled_the_oldest_and_live_fi
     first, second = waiting(stores, 2)
     grants = claim(leases, 2)
     assert [grant.job_id for grant in grants] == [str(first), str(second)]
-    assert (grants[0].attempt, grants[0].execution, grants[0].losses, grants[0].lane) == (1, 1, 0, "live")
+    assert (grants[0].attempt, grants[0].execution, grants[0].crashes, grants[0].lane) == (1, 1, 0, "live")
     assert (grants[0].key, grants[0].value, grants[0].headers) == (b"k", b"v", (("sluice-job", b"x"),))
     assert grants[1].coordinates is not None
     assert (grants[1].coordinates.topic, grants[1].coordinates.offset) == ("requests.echo", 1)
@@ -72,7 +72,7 @@ def test_a_stale_fence_is_refused_and_a_job_given_back_is_granted_anew(stores: S
     assert leases.release(str(job), 0, old.fence, started=True)
     assert not leases.release(str(job), 0, old.fence, started=True)
     [new] = claim(leases, worker="w2")
-    assert (new.execution, new.losses) == (2, 0)
+    assert (new.execution, new.crashes) == (2, 0)
     assert not leases.settle(str(job), 0, old.fence)
     assert leases.settle(str(job), 0, new.fence)
     assert leases.heartbeat("w2", [new.hold], 60.0).lost == {new.hold.key}
@@ -87,7 +87,7 @@ def test_a_lease_that_runs_out_is_claimable_again_and_at_last_given_up(stores: S
     assert (out.job_id, out.execution, out.worker, out.given_up) == (str(job), 1, "w1", False)
     assert leases.expire(10) == []
     [grant] = claim(leases, lease_s=0.0, executions=2)
-    assert (grant.execution, grant.losses) == (2, 1)
+    assert (grant.execution, grant.crashes) == (2, 1)
     [lost] = leases.expire(10)
     assert (lost.given_up, lost.execution, lost.value) == (True, 2, b"v")
     assert leases.expire(10) == []  # again in a minute
@@ -117,7 +117,7 @@ def test_a_retry_settles_the_lease_and_the_next_attempt_starts_it_anew(stores: S
     assert leases.heartbeat("w1", [Hold(str(job), 0, grant.fence)], 60.0).lost == {grant.hold.key}
     store(stores, job, "requested", requested(job, 6, attempt=2), offset=6)
     [again] = claim(leases)
-    assert (again.attempt, again.execution, again.losses) == (2, 1, 0)
+    assert (again.attempt, again.execution, again.crashes) == (2, 1, 0)
     assert again.fence > grant.fence
 
 
@@ -181,7 +181,7 @@ def test_what_a_worker_has_counted_is_where_the_next_one_goes_on(stores: Stores)
     leases = lease_store(stores)
     [job] = waiting(stores)
     [grant] = claim(leases)
-    leases.heartbeat("w1", [Hold(str(job), 0, grant.fence, execution=3, losses=2)], 0.0)
+    leases.heartbeat("w1", [Hold(str(job), 0, grant.fence, execution=3, crashes=2)], 0.0)
     [lost] = leases.expire(10)
     assert (lost.execution, lost.given_up) == (3, True)
 

@@ -274,18 +274,18 @@ def test_an_option_the_cloud_does_not_know_is_a_usage_error_at_first_use() -> No
 
 
 def test_a_note_is_kept_under_its_name_until_another_takes_its_place(store: ClaimStore) -> None:
-    assert store.note("checkpoints/a/0") is None
-    store.keep_note("checkpoints/a/0", b"one")
-    store.keep_note("checkpoints/a/0", b"two")
-    store.keep_note("checkpoints/a/1", b"")
-    assert (store.note("checkpoints/a/0"), store.note("checkpoints/a/1")) == (b"two", b"")
-    store.drop_note("checkpoints/a/0")
-    store.drop_note("checkpoints/a/0")
-    assert store.note("checkpoints/a/0") is None
-    assert store.note("checkpoints/a/1") == b""
+    assert store.get_named("checkpoints/a/0") is None
+    store.put_named("checkpoints/a/0", b"one")
+    store.put_named("checkpoints/a/0", b"two")
+    store.put_named("checkpoints/a/1", b"")
+    assert (store.get_named("checkpoints/a/0"), store.get_named("checkpoints/a/1")) == (b"two", b"")
+    store.delete_named("checkpoints/a/0")
+    store.delete_named("checkpoints/a/0")
+    assert store.get_named("checkpoints/a/0") is None
+    assert store.get_named("checkpoints/a/1") == b""
 
 
 @pytest.mark.parametrize("name", ["", "/etc", "a//b", "../a", "a/..", "a b", "a/", "a\n"])
 def test_a_note_can_not_climb_out_of_its_place(store: ClaimStore, name: str) -> None:
     with pytest.raises(InvalidInput):
-        store.keep_note(name, b"x")
+        store.put_named(name, b"x")

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from connectors.command_store import AnswerRow, CancelRow, CommandRow
+from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow
 from connectors.delivery_store import TryRow
 from connectors.due_store import DoneRow
 from connectors.payload_store import Payload
@@ -97,7 +97,7 @@ def test_a_retry_is_due_at_its_time_and_then_the_next_attempt_is_under_way(store
     [due] = stores.due.due(10)
     assert (due.job_id, due.run, due.attempt, due.kind, due.processor) == (str(job), 0, 1, "retry", "echo")
     assert (due.topic, due.partition, due.offset, due.created_at) == ("requests.echo", 0, 7, AT)
-    stores.due.done([DoneRow(job.bytes, 0, 1, "retry", True)])
+    stores.due.mark_done([DoneRow(job.bytes, 0, 1, "retry", True)])
     assert (stores.view(job).state, stores.view(job).attempt, stores.view(job).due_at) == ("PENDING", 2, None)
     assert stores.due.due(10) == []
 
@@ -112,7 +112,7 @@ def test_a_deadline_and_a_start_are_due_for_jobs_that_nobody_has_read(stores: St
     assert [(one.job_id, one.kind) for one in due] == expected
     assert [one.job_id for one in stores.due.due(1)] == [str(late)]
     rows = [DoneRow(job.bytes, 0, 1, "not_before", True) for job in (early, both)]
-    stores.due.done([*rows, DoneRow(late.bytes, 0, 1, "deadline", True)])
+    stores.due.mark_done([*rows, DoneRow(late.bytes, 0, 1, "deadline", True)])
     assert (stores.view(early).due_kind, stores.view(both).due_kind) == (None, "deadline")
     assert (stores.view(both).attempt, stores.view(both).due_at) == (1, FUTURE)
     due_again = stores.view(late).due_at  # until its end is read
@@ -124,7 +124,7 @@ def test_what_could_not_be_done_and_what_moved_on_are_left_as_they_are(stores: S
     job, gone = new_job(), new_job()
     stores.store(requested(job, 1), retrying(job, 1))
     stores.store(requested(gone, 2), retrying(gone, 2), ended(gone, 3))
-    stores.due.done([DoneRow(job.bytes, 0, 1, "retry", False), DoneRow(gone.bytes, 0, 1, "retry", True)])
+    stores.due.mark_done([DoneRow(job.bytes, 0, 1, "retry", False), DoneRow(gone.bytes, 0, 1, "retry", True)])
     assert (stores.view(job).state, stores.view(job).attempt) == ("RETRYING", 1)
     assert stores.view(gone).state == "COMPLETED"
     assert stores.due.due(10) == []
@@ -183,23 +183,23 @@ def test_the_last_order_to_a_processor_stands_with_the_answers_since(stores: Sto
     stores.store(requested(job))
     before, after = AT - timedelta(seconds=1), AT + timedelta(seconds=1)
     stores.control.write([], [CommandRow("echo", "resume", before, "me", "")], [])
-    answers = [AnswerRow("echo", "w2", "paused", after), AnswerRow("echo", "w1", "resumed", before)]
+    answers = [AcknowledgementRow("echo", "w2", "paused", after), AcknowledgementRow("echo", "w1", "resumed", before)]
     stores.control.write([], [CommandRow("echo", "pause", AT, "you", "too hot")], answers)
     echo, embed = stores.control.processors(["echo", "embed"])
     assert (echo.name, echo.paused, echo.requested_by, echo.reason) == ("echo", True, "you", "too hot")
-    assert [(one.worker_id, one.action, one.at) for one in echo.answers] == [("w2", "paused", after)]
+    assert [(one.worker_id, one.action, one.at) for one in echo.acknowledgements] == [("w2", "paused", after)]
     assert echo.jobs == {"PENDING": 1}
-    assert (embed.name, embed.action, embed.answers, embed.jobs) == ("embed", None, [], {})
+    assert (embed.name, embed.action, embed.acknowledgements, embed.jobs) == ("embed", None, [], {})
 
 
 def test_standings_are_by_job_or_by_batch(stores: Stores) -> None:
     open_, done, stranger = new_job(), new_job(), new_job()
     stores.store(requested(open_, 1, header={"batch_id": "b1"}))
     stores.store(requested(done, 2, header={"batch_id": "b1"}), ended(done, 3, header={"batch_id": "b1"}))
-    found = stores.control.standings([str(open_), str(done), str(stranger)])
+    found = stores.control.run_states([str(open_), str(done), str(stranger)])
     told = {(one.job_id, one.run, one.processor, one.state) for one in found}
     assert told == {(str(open_), 0, "echo", "PENDING"), (str(done), 0, "echo", "COMPLETED")}
-    assert stores.control.standings([str(open_)], 3) == []
+    assert stores.control.run_states([str(open_)], 3) == []
     assert [one.job_id for one in stores.control.open_jobs("b1")] == [str(open_)]
 
 

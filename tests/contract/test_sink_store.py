@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.store import Fenced, Place, ProgressRow, Unstorable
+from connectors.store import Fenced, LogPosition, ProgressRow, Unstorable
 from schemas.states import State
 from streams.sink.event import TerminalResult
 from tests.contract.stores import CALLBACK, GROUP, Stores, ended, new_job, requested, retrying, step
@@ -24,7 +24,7 @@ def test_the_first_end_of_a_run_wins_and_the_second_is_superseded(stores: Stores
     assert stores.store(ended(job, 2, state=State.FAILED)).losers == {(job.bytes, 0)}
     assert stores.view(job).state == "COMPLETED"
     assert stores.kinds(job) == [("request", 0), ("result", 1), ("superseded", 2)]
-    first, second = Place(RESULTS, 0, 1), Place(RESULTS, 0, 2)
+    first, second = LogPosition(RESULTS, 0, 1), LogPosition(RESULTS, 0, 2)
     assert stores.sink.winners({first: (job.bytes, 0), second: (job.bytes, 0)}) == {first}
 
 

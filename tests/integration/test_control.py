@@ -144,15 +144,15 @@ def test_a_pause_and_the_workers_answers_to_it_are_shown(
     order = controls.pause("echo", "new weights")
     scribe.control(Control("paused", order.at, "worker-1", processor="echo"))
     with wiring.command_store(settings) as store:
-        wait_until(lambda: bool(store.processors(["echo"])[0].answers), lambda: "nobody answered")
+        wait_until(lambda: bool(store.processors(["echo"])[0].acknowledgements), lambda: "nobody answered")
         wait_until(lambda: store.processors(["echo"])[0].jobs == {"PENDING": 1}, lambda: "no job is waiting")
         [echo, embed] = store.processors(["echo", "embed"])
         assert (echo.paused, echo.requested_by, echo.reason) == (True, "nurse@ward", "new weights")
-        assert [(answer.worker_id, answer.action) for answer in echo.answers] == [("worker-1", "paused")]
-        assert (embed.paused, embed.action, embed.answers, embed.jobs) == (False, None, [], {})
+        assert [(answer.worker_id, answer.action) for answer in echo.acknowledgements] == [("worker-1", "paused")]
+        assert (embed.paused, embed.action, embed.acknowledgements, embed.jobs) == (False, None, [], {})
         controls.resume("echo")
         wait_until(lambda: not store.processors(["echo"])[0].paused, lambda: "it is still paused")
-        assert store.processors(["echo"])[0].answers == []
+        assert store.processors(["echo"])[0].acknowledgements == []
 
 
 @pytest.mark.usefixtures("road")

@@ -81,7 +81,7 @@ def test_a_processor_at_rest_is_granted_to_nobody_and_its_workers_say_so(road: R
 
         def answers() -> set[str]:
             (view,) = orders.processors(["leased"])
-            return {answer.action for answer in view.answers}
+            return {answer.action for answer in view.acknowledgements}
 
         controls.pause("leased")
         wait_until(lambda: answers() == {"paused"}, lambda: str(answers()))

@@ -19,7 +19,7 @@ granted AS (
     RETURNING l.*
 )
 SELECT
-    g.job_id::text, g.run, g.attempt, g.execution, g.losses, g.fence, g.processor, g.lane, p.key, p.value, p.headers,
+    g.job_id::text, g.run, g.attempt, g.execution, g.losses AS crashes, g.fence, g.processor, g.lane, p.key, p.value, p.headers,
     t.name AS topic, g.topic_id, g.partition, g."offset", p.accepted_at, g.expires_at
 FROM granted AS g
 JOIN payloads AS p ON p.job_id = g.job_id AND p.run = g.run

@@ -5,7 +5,7 @@ SELECT
         (SELECT jsonb_agg(jsonb_build_object('worker_id', a.worker_id, 'action', a.action, 'at', a.at) ORDER BY a.worker_id)
          FROM control_answers AS a WHERE a.processor = p.name AND a.action = c.action || 'd'),
         '[]'
-    ) AS answers,
+    ) AS acknowledgements,
     coalesce(n.jobs, '{}') AS jobs
 FROM unnest(%(names)s::text[]) WITH ORDINALITY AS p(name, place)
 LEFT JOIN controls AS c ON c.processor = p.name

@@ -1,11 +1,11 @@
 -- A heartbeat. What is not returned is lost: the fence is stale, or the run has ended. Locked in the order of the sink's rows.
 WITH h AS MATERIALIZED (
     SELECT * FROM unnest(
-        %(jobs)s::uuid[], %(runs)s::integer[], %(fences)s::bigint[], %(executions)s::integer[], %(losses)s::integer[]
-    ) AS h(job_id, run, fence, execution, losses)
+        %(jobs)s::uuid[], %(runs)s::integer[], %(fences)s::bigint[], %(executions)s::integer[], %(crashes)s::integer[]
+    ) AS h(job_id, run, fence, execution, crashes)
 ),
 mine AS MATERIALIZED (
-    SELECT l.job_id, l.run, h.execution, h.losses
+    SELECT l.job_id, l.run, h.execution, h.crashes
     FROM leases AS l JOIN h ON l.job_id = h.job_id AND l.run = h.run
     WHERE l.fence = h.fence AND l.state = 'held' AND l.worker = %(worker)s
     ORDER BY l.job_id, l.run
@@ -14,7 +14,7 @@ mine AS MATERIALIZED (
 renewed AS (
     UPDATE leases AS l SET
         expires_at = now() + %(lease)s, execution = greatest(l.execution, mine.execution),
-        losses = greatest(l.losses, mine.losses)
+        losses = greatest(l.losses, mine.crashes)
     FROM mine WHERE l.job_id = mine.job_id AND l.run = mine.run
 )
 SELECT

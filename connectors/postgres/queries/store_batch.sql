@@ -5,13 +5,13 @@
 -- tables are empty, and a constant would make that plan scan them for ever.
 WITH r AS MATERIALIZED (
     SELECT * FROM @r(
-        job_id uuid, run integer, leads boolean, current_run integer, created_at timestamptz, tenant text, processor text,
+        job_id uuid, run integer, carries_job boolean, current_run integer, created_at timestamptz, tenant text, processor text,
         input_sha256 text, external_id text, case_id text, upload_id text, batch_id text, parent_job_id text,
         callback_url text, labels jsonb, mode text, lane text, state text, attempt integer, execution integer,
         sequence integer, owner text, due_in_ms bigint, deadline timestamptz, not_before timestamptz, topic_id uuid,
-        partition integer, place bigint, status text, error_code text, error_message text, fingerprint text, output jsonb, refs jsonb,
+        partition integer, "offset" bigint, status text, error_code text, error_message text, fingerprint text, output jsonb, refs jsonb,
         device text, device_note text, model_version text, started_at timestamptz, finished_at timestamptz, run_ms real,
-        won_topic_id uuid, won_partition integer, won_place bigint, delivery_id uuid, notifier uuid
+        won_topic_id uuid, won_partition integer, won_offset bigint, delivery_id uuid, notifier uuid
     )
 ),
 -- A job id that came with another input keeps its first request: such a row is not returned, and nothing more is done for it.
@@ -24,7 +24,7 @@ known AS (
     SELECT
         job_id, created_at, current_run, tenant, processor, input_sha256, external_id, case_id, upload_id, batch_id,
         parent_job_id, callback_url, labels
-    FROM r WHERE leads
+    FROM r WHERE carries_job
     ON CONFLICT (job_id) DO UPDATE SET current_run = greatest(j.current_run, excluded.current_run)
     WHERE j.input_sha256 = excluded.input_sha256 OR j.input_sha256 = '' OR excluded.input_sha256 = ''
     RETURNING j.job_id, j.callback_url
@@ -37,7 +37,7 @@ won AS (
     )
     SELECT
         r.job_id, r.run, r.status, r.attempt, r.error_code, r.error_message, r.fingerprint, r.output, r.refs, r.owner,
-        r.device, r.device_note, r.model_version, r.started_at, r.finished_at, r.run_ms, r.won_topic_id, r.won_partition, r.won_place
+        r.device, r.device_note, r.model_version, r.started_at, r.finished_at, r.run_ms, r.won_topic_id, r.won_partition, r.won_offset
     FROM r JOIN known USING (job_id)
     WHERE r.status IS NOT NULL
     ON CONFLICT (job_id, run) DO NOTHING
@@ -63,7 +63,7 @@ moved AS (
                 WHEN r.deadline IS NOT NULL THEN 'deadline'
             END
         END,
-        r.deadline, r.topic_id, r.partition, r.place, r.created_at
+        r.deadline, r.topic_id, r.partition, r."offset", r.created_at
     FROM r JOIN known USING (job_id) LEFT JOIN won ON won.job_id = r.job_id AND won.run = r.run
     WHERE r.status IS NULL OR won.job_id IS NOT NULL
     ON CONFLICT (job_id, run) DO UPDATE SET
@@ -95,7 +95,7 @@ owed AS (
 told AS (
     INSERT INTO history (job_id, topic_id, partition, "offset", run, attempt, kind, at, body)
     SELECT
-        h.job_id, h.topic_id, h.partition, h.place, h.run, h.attempt,
+        h.job_id, h.topic_id, h.partition, h."offset", h.run, h.attempt,
         CASE
             WHEN h.role <> 3 AND known.job_id IS NULL THEN 'superseded'
             WHEN h.role = 1 AND moved.job_id IS NULL THEN 'superseded'
@@ -105,7 +105,7 @@ told AS (
         h.at,
         CASE WHEN h.role <> 3 AND known.job_id IS NULL THEN '{"reason": "another input under the same job id"}' ELSE h.body END
     FROM @h(
-        job_id uuid, topic_id uuid, partition integer, place bigint, run integer, attempt integer, kind text, role integer,
+        job_id uuid, topic_id uuid, partition integer, "offset" bigint, run integer, attempt integer, kind text, role integer,
         at timestamptz, body jsonb
     )
     LEFT JOIN known ON known.job_id = h.job_id

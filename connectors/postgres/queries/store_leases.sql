@@ -3,7 +3,7 @@
 WITH l AS MATERIALIZED (
     SELECT * FROM @l(
         job_id uuid, run integer, phase text, attempt integer, input_sha256 text, processor text, lane text, key bytea,
-        value bytea, headers jsonb, topic_id uuid, partition integer, place bigint
+        value bytea, headers jsonb, topic_id uuid, partition integer, "offset" bigint
     )
 ),
 stands AS MATERIALIZED (
@@ -24,7 +24,7 @@ claimable AS (
     INSERT INTO leases AS was (job_id, run, processor, lane, state, attempt, rank, topic_id, partition, "offset")
     SELECT
         job_id, run, processor, lane, 'waiting', attempt,
-        now() + CASE lane WHEN 'bulk' THEN interval '10 minutes' ELSE interval '0' END, topic_id, partition, place
+        now() + CASE lane WHEN 'bulk' THEN interval '10 minutes' ELSE interval '0' END, topic_id, partition, "offset"
     FROM asked
     ON CONFLICT (job_id, run) DO UPDATE SET
         state = 'waiting', attempt = excluded.attempt, execution = 1, losses = 0, rank = excluded.rank, worker = NULL,

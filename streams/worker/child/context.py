@@ -74,7 +74,7 @@ class WorkerCheckpoint:
         self.used = False
 
     def get(self) -> bytes | None:
-        found = self._store.note(self._name)
+        found = self._store.get_named(self._name)
         self.used = self.used or found is not None
         return found
 
@@ -84,13 +84,13 @@ class WorkerCheckpoint:
                 f"The checkpoint has {len(data)} bytes; {LARGEST_CHECKPOINT} are allowed.",
                 next_step="Save large files (ctx.save) and keep their claims in the checkpoint.",
             )
-        self._store.keep_note(self._name, data)
+        self._store.put_named(self._name, data)
         self.used = True
 
     def done(self) -> None:
         """The job has succeeded. Left-overs do no harm, so a store that is away does not matter."""
         with suppress(ConnectionFailed):
-            self._store.drop_note(self._name)
+            self._store.delete_named(self._name)
 
 
 class WorkerJobContext:

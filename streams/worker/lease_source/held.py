@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from connectors.lease_store import Grant, Hold, Key
+from connectors.lease_store import Grant, Hold, RunKey
 from schemas.topics import TopicNames
 from streams.worker.in_flight import Assignment, InFlightJob
 from streams.worker.kafka_source.offsets import OffsetTracker
@@ -73,7 +73,7 @@ class HeldLease:
 
     def admitted(self, held: InFlightJob) -> None:
         """It goes on counting where the grant stands."""
-        held.execution, held.crashes = self.grant.execution, self.grant.losses
+        held.execution, held.crashes = self.grant.execution, self.grant.crashes
         self.held = held
 
     @property
@@ -89,7 +89,7 @@ class HeldLeases:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_key: dict[Key, HeldLease] = {}
+        self._by_key: dict[RunKey, HeldLease] = {}
         self._by_slot: dict[int, HeldLease] = {}
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class HeldLeases:
     def of_slot(self, slot: int) -> HeldLease | None:
         return self._by_slot.get(slot)
 
-    def of_keys(self, keys: Iterable[Key]) -> list[HeldLease]:
+    def of_keys(self, keys: Iterable[RunKey]) -> list[HeldLease]:
         with self._lock:
             return [self._by_key[key] for key in keys if key in self._by_key]
 

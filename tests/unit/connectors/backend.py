@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp import web
 
 from connectors.callbacks.deliver import Deliverer
+from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback
 from connectors.callbacks.guard import AllowRules
-from connectors.callbacks.outcome import Delivery, Try
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LOCAL = AllowRules.parse("localhost")
@@ -80,11 +80,11 @@ async def serving(
         await runner.cleanup()
 
 
-def delivery(url: str, body: bytes = b'{"ok":1}', delivery_id: str = "dlv_1") -> Delivery:
-    return Delivery(delivery_id, url, body)
+def delivery(url: str, body: bytes = b'{"ok":1}', delivery_id: str = "dlv_1") -> OutgoingCallback:
+    return OutgoingCallback(delivery_id, url, body)
 
 
-async def one_try(url: str, rules: AllowRules = LOCAL, **options: Any) -> Try:
+async def one_try(url: str, rules: AllowRules = LOCAL, **options: Any) -> DeliveryTry:
     async with Deliverer(rules, **options) as deliverer:
         return await deliverer.deliver(delivery(url))
 
@@ -100,10 +100,10 @@ def run(scenario: Coroutine[Any, Any, Any]) -> None:
     asyncio.run(asyncio.wait_for(scenario, 20))
 
 
-def try_against(handler: Handler, **options: Any) -> tuple[Try, Backend]:
+def try_against(handler: Handler, **options: Any) -> tuple[DeliveryTry, Backend]:
     """What came of one try against a backend that answers with `handler`, and what that backend saw."""
 
-    async def scenario() -> tuple[Try, Backend]:
+    async def scenario() -> tuple[DeliveryTry, Backend]:
         async with serving(handler) as backend:
             return await one_try(backend.url(), **options), backend
 

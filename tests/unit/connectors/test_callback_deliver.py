@@ -13,8 +13,8 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from connectors.callbacks.deliver import Deliverer
+from connectors.callbacks.delivery_try import TryResult
 from connectors.callbacks.guard import AllowRules
-from connectors.callbacks.outcome import Verdict
 from tests.unit.connectors.backend import (
     LOCAL,
     SECRET,
@@ -32,7 +32,7 @@ def test_a_callback_arrives_signed_with_its_body_path_and_query_untouched() -> N
         async with serving() as backend, Deliverer(LOCAL, [SECRET]) as deliverer:
             body = json.dumps({"message": "종양 검출", "n": 1}).encode()
             tried = await deliverer.deliver(delivery(backend.url("/a%2Fb/../c;p=1/?q=%20x&y=a+b"), body))
-            assert (tried.status, tried.verdict, tried.error) == (200, Verdict.DELIVERED, None)
+            assert (tried.status, tried.result, tried.error) == (200, TryResult.DELIVERED, None)
             assert tried.ms > 0
             (received,) = backend.received
             assert received.method == "POST"
@@ -48,7 +48,7 @@ def test_loopback_is_rewritten_to_the_configured_backend_which_needs_no_further_
     async def scenario() -> None:
         async with serving() as backend:
             tried = await one_try("http://localhost:8000/api/x/?a=1", AllowRules(), backend_url=backend.url(""))
-            assert tried.verdict is Verdict.DELIVERED
+            assert tried.result is TryResult.DELIVERED
             assert backend.received[0].raw_path == "/api/x/?a=1"
 
     run(scenario())
@@ -68,19 +68,19 @@ def test_connections_are_kept_and_used_again() -> None:
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_any_2xx_is_delivered(status: int) -> None:
     tried, _ = try_against(answering(status))
-    assert (tried.status, tried.verdict) == (status, Verdict.DELIVERED)
+    assert (tried.status, tried.result) == (status, TryResult.DELIVERED)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 425, 429, 500, 502, 503, 504])
 def test_what_may_pass_is_retried_with_the_backends_words(status: int) -> None:
     tried, _ = try_against(answering(status, body="no\nsuch\x00 route"))
-    assert (tried.status, tried.verdict) == (status, Verdict.RETRY)
+    assert (tried.status, tried.result) == (status, TryResult.RETRY)
     assert tried.error == f"The backend answered {status}, an error: no such route"
 
 
 def test_410_says_that_the_destination_is_gone() -> None:
     tried, _ = try_against(answering(410))
-    assert (tried.status, tried.verdict) == (410, Verdict.GONE)
+    assert (tried.status, tried.result) == (410, TryResult.GONE)
 
 
 def test_retry_after_in_seconds_is_reported() -> None:
@@ -107,7 +107,7 @@ def test_a_backend_that_never_answers_costs_the_timeout_and_no_more() -> None:
 
     began = time.perf_counter()
     tried, _ = try_against(never, timeout_s=0.2)
-    assert (tried.status, tried.verdict) == (None, Verdict.RETRY)
+    assert (tried.status, tried.result) == (None, TryResult.RETRY)
     assert "within 0.2 s" in str(tried.error)
     assert time.perf_counter() - began < 5
 
@@ -121,7 +121,7 @@ def test_a_2xx_whose_body_never_ends_is_delivered_all_the_same() -> None:
         raise AssertionError
 
     tried, _ = try_against(endless, timeout_s=0.2)
-    assert (tried.status, tried.verdict) == (200, Verdict.DELIVERED)
+    assert (tried.status, tried.result) == (200, TryResult.DELIVERED)
 
 
 def test_a_cancelled_delivery_leaves_the_deliverer_usable() -> None:
@@ -140,7 +140,7 @@ def test_a_cancelled_delivery_leaves_the_deliverer_usable() -> None:
             held.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await held
-            assert (await deliverer.deliver(delivery(backend.url()))).verdict is Verdict.DELIVERED
+            assert (await deliverer.deliver(delivery(backend.url()))).result is TryResult.DELIVERED
 
     run(scenario())
 
@@ -162,7 +162,7 @@ def test_no_more_connections_are_opened_to_a_destination_than_allowed() -> None:
 
         async with serving(count) as backend, Deliverer(LOCAL, per_destination=3) as deliverer:
             tries = await asyncio.gather(*(deliverer.deliver(delivery(backend.url())) for _ in range(12)))
-        assert {tried.verdict for tried in tries} == {Verdict.DELIVERED}
+        assert {tried.result for tried in tries} == {TryResult.DELIVERED}
         assert most == 3
 
     run(scenario())

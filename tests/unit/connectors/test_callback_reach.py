@@ -10,8 +10,8 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from connectors.callbacks.deliver import Deliverer
+from connectors.callbacks.delivery_try import TryResult
 from connectors.callbacks.guard import AllowRules
-from connectors.callbacks.outcome import Verdict
 from tests.unit.connectors.backend import (
     LOCAL,
     answering,
@@ -52,7 +52,7 @@ def test_another_port_of_the_backends_host_is_not_allowed_with_it() -> None:
             tried = await one_try(
                 url, AllowRules(), backend_url=f"http://backend.example:{backend.port}", resolver=resolver
             )
-            assert tried.verdict is Verdict.REFUSED
+            assert tried.result is TryResult.REFUSED
             assert neighbour.received == []
 
     run(scenario())
@@ -61,7 +61,7 @@ def test_another_port_of_the_backends_host_is_not_allowed_with_it() -> None:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_a_failed_try_and_is_not_followed(status: int) -> None:
     tried, backend = try_against(answering(status, Location="/elsewhere"))
-    assert (tried.status, tried.verdict) == (status, Verdict.RETRY)
+    assert (tried.status, tried.result) == (status, TryResult.RETRY)
     assert "redirect" in str(tried.error)
     assert [received.raw_path for received in backend.received] == ["/callback"]
 
@@ -86,7 +86,7 @@ def test_loopback_is_refused_in_every_spelling_unless_it_is_allowed(host: str) -
     async def scenario() -> None:
         async with serving() as backend:
             tried = await one_try(backend.url(host=host), AllowRules())
-            assert (tried.status, tried.verdict) == (None, Verdict.REFUSED), tried
+            assert (tried.status, tried.result) == (None, TryResult.REFUSED), tried
             assert tried.error
             assert backend.received == []
 
@@ -95,7 +95,7 @@ def test_loopback_is_refused_in_every_spelling_unless_it_is_allowed(host: str) -
 
 def test_a_refusal_names_the_setting_that_would_allow_it() -> None:
     tried = asyncio.run(one_try("http://169.254.169.254/latest/meta-data/", AllowRules()))
-    assert tried.verdict is Verdict.REFUSED
+    assert tried.result is TryResult.REFUSED
     assert "169.254.169.254" in str(tried.error)
     assert "SLUICE_CALLBACK_ALLOW" in str(tried.error)
 
@@ -105,7 +105,7 @@ def test_a_name_that_resolves_to_a_private_address_is_refused() -> None:
         async with serving() as backend:
             url = backend.url(host="innocent.example")
             tried = await one_try(url, AllowRules(), resolver=Answers(["127.0.0.1"]))
-            assert tried.verdict is Verdict.REFUSED
+            assert tried.result is TryResult.REFUSED
             assert backend.received == []
 
     run(scenario())
@@ -116,7 +116,7 @@ def test_a_name_with_only_private_addresses_is_refused_however_many_there_are() 
         async with serving(host="0.0.0.0") as backend:
             url = backend.url(host="innocent.example")
             tried = await one_try(url, AllowRules(), resolver=Answers(["127.0.0.1", "127.0.0.2"]))
-            assert tried.verdict is Verdict.REFUSED
+            assert tried.result is TryResult.REFUSED
             assert backend.received == []
 
     run(scenario())
@@ -126,7 +126,7 @@ def test_allowing_localhost_does_not_allow_other_names_for_it() -> None:
     async def scenario() -> None:
         async with serving() as backend:
             tried = await one_try(backend.url(host="innocent.example"), LOCAL, resolver=Answers(["127.0.0.1"]))
-            assert tried.verdict is Verdict.REFUSED
+            assert tried.result is TryResult.REFUSED
             assert backend.received == []
 
     run(scenario())
@@ -140,7 +140,7 @@ def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
         rules = AllowRules.parse("127.0.0.2")
         async with serving(host="0.0.0.0") as backend, Deliverer(rules, resolver=resolver) as deliverer:
             tried = await deliverer.deliver(delivery(backend.url(host="rebinds.example")))
-            assert tried.verdict is Verdict.DELIVERED
+            assert tried.result is TryResult.DELIVERED
             assert resolver.asked == 1
             assert [received.local_address for received in backend.received] == ["127.0.0.2"]
 
@@ -157,7 +157,7 @@ def test_a_name_that_rebinds_between_two_deliveries_is_refused_at_the_second() -
             Deliverer(rules, resolver=resolver) as deliverer,
         ):
             tries = [await deliverer.deliver(delivery(at.url(host="rebinds.example"))) for at in (first, second)]
-            assert [tried.verdict for tried in tries] == [Verdict.DELIVERED, Verdict.REFUSED]
+            assert [tried.result for tried in tries] == [TryResult.DELIVERED, TryResult.REFUSED]
             assert second.received == []
 
     run(scenario())
@@ -169,7 +169,7 @@ def test_a_name_with_a_private_and_an_allowed_address_goes_to_the_allowed_one() 
         async with serving(host="0.0.0.0") as backend:
             url = backend.url(host="mixed.example")
             tried = await one_try(url, rules, resolver=Answers(["127.0.0.1", "127.0.0.2"]))
-            assert tried.verdict is Verdict.DELIVERED
+            assert tried.result is TryResult.DELIVERED
             assert [received.local_address for received in backend.received] == ["127.0.0.2"]
 
     run(scenario())
@@ -180,7 +180,7 @@ def test_a_host_the_operator_named_may_resolve_anywhere() -> None:
         async with serving() as backend:
             url = backend.url(host="api.corp.example")
             tried = await one_try(url, AllowRules.parse("*.corp.example"), resolver=Answers(["127.0.0.1"]))
-            assert tried.verdict is Verdict.DELIVERED
+            assert tried.result is TryResult.DELIVERED
 
     run(scenario())
 
@@ -192,7 +192,7 @@ def test_proxies_from_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatc
             monkeypatch.setenv("http_proxy", proxy.url(""))
             monkeypatch.setenv("ALL_PROXY", proxy.url(""))
             tried = await one_try(backend.url())
-            assert tried.verdict is Verdict.DELIVERED
+            assert tried.result is TryResult.DELIVERED
             assert (len(proxy.received), len(backend.received)) == (0, 1)
 
     run(scenario())
@@ -203,7 +203,7 @@ def test_proxies_from_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatc
 )
 def test_a_url_that_can_never_work_is_refused_and_not_retried(url: str) -> None:
     tried = asyncio.run(one_try(url))
-    assert (tried.status, tried.verdict) == (None, Verdict.REFUSED)
+    assert (tried.status, tried.result) == (None, TryResult.REFUSED)
     assert tried.error
 
 
@@ -213,4 +213,4 @@ def test_a_name_that_does_not_resolve_is_retried() -> None:
             raise OSError(None, "Name or service not known")
 
     tried = asyncio.run(one_try("http://nowhere.example/", resolver=Nowhere()))
-    assert tried.verdict is Verdict.RETRY
+    assert tried.result is TryResult.RETRY

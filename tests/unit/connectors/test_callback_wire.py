@@ -12,7 +12,7 @@ from aiohttp import web
 
 from connectors.callbacks.client import MAX_ANSWER
 from connectors.callbacks.deliver import Deliverer
-from connectors.callbacks.outcome import Delivery, Try, Verdict
+from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback, TryResult
 from tests.unit.connectors.backend import (
     LOCAL,
     delivery,
@@ -38,7 +38,7 @@ def test_a_flood_as_an_answer_is_cut_off() -> None:
         return response
 
     tried, _ = try_against(flood)
-    assert tried.verdict is Verdict.DELIVERED
+    assert tried.result is TryResult.DELIVERED
     assert sent < 1000 * MAX_ANSWER
 
 
@@ -46,7 +46,7 @@ def test_a_refused_connection_is_retried() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         tried = asyncio.run(one_try(f"http://127.0.0.1:{closed.getsockname()[1]}/cb"))
-    assert (tried.status, tried.verdict) == (None, Verdict.RETRY)
+    assert (tried.status, tried.result) == (None, TryResult.RETRY)
     assert "could not be reached" in str(tried.error)
 
 
@@ -57,10 +57,10 @@ def test_a_backend_that_hangs_up_is_retried() -> None:
         return web.Response()
 
     tried, _ = try_against(hang_up)
-    assert (tried.status, tried.verdict) == (None, Verdict.RETRY)
+    assert (tried.status, tried.result) == (None, TryResult.RETRY)
 
 
-async def raw_answer(answer: bytes) -> Try:
+async def raw_answer(answer: bytes) -> DeliveryTry:
     """One try against a server that says exactly `answer` and hangs up."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,30 +74,30 @@ async def raw_answer(answer: bytes) -> Try:
 
 def test_bytes_that_are_not_http_are_retried() -> None:
     tried = asyncio.run(raw_answer(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"))
-    assert (tried.status, tried.verdict) == (None, Verdict.RETRY)
+    assert (tried.status, tried.result) == (None, TryResult.RETRY)
     assert "no usable answer" in str(tried.error)
 
 
 def test_interim_answers_are_passed_over() -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     tried = asyncio.run(raw_answer(hints + b"HTTP/1.1 204 No Content\r\n\r\n"))
-    assert (tried.status, tried.verdict) == (204, Verdict.DELIVERED)
+    assert (tried.status, tried.result) == (204, TryResult.DELIVERED)
 
 
 def test_an_answer_of_headers_without_end_is_retried() -> None:
     tried = asyncio.run(raw_answer(b"HTTP/1.1 200 OK\r\n" + b"X-Long: 1\r\n" * 100_000))
-    assert (tried.status, tried.verdict) == (None, Verdict.RETRY)
+    assert (tried.status, tried.result) == (None, TryResult.RETRY)
 
 
 def test_an_old_servers_answer_without_a_length_is_understood() -> None:
     tried = asyncio.run(raw_answer(b"HTTP/1.0 500 Oops\r\n\r\nout of cheese"))
-    assert (tried.status, tried.verdict) == (500, Verdict.RETRY)
+    assert (tried.status, tried.result) == (500, TryResult.RETRY)
     assert "out of cheese" in str(tried.error)
 
 
 def test_an_answer_that_breaks_off_is_judged_by_its_status() -> None:
     tried = asyncio.run(raw_answer(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"))
-    assert (tried.status, tried.verdict) == (200, Verdict.DELIVERED)
+    assert (tried.status, tried.result) == (200, TryResult.DELIVERED)
 
 
 def test_a_backend_that_closes_its_connections_costs_no_delivery() -> None:
@@ -109,7 +109,7 @@ def test_a_backend_that_closes_its_connections_costs_no_delivery() -> None:
     async def scenario() -> None:
         async with serving(closing) as backend, Deliverer(LOCAL) as deliverer:
             tries = [await deliverer.deliver(delivery(backend.url())) for _ in range(5)]
-        assert {tried.verdict for tried in tries} == {Verdict.DELIVERED}
+        assert {tried.result for tried in tries} == {TryResult.DELIVERED}
 
     run(scenario())
 
@@ -118,8 +118,8 @@ def test_a_backend_that_closes_its_connections_costs_no_delivery() -> None:
 def test_nobody_writes_headers_through_a_content_type(content_type: str) -> None:
     async def scenario() -> None:
         async with serving() as backend, Deliverer(LOCAL) as deliverer:
-            tried = await deliverer.deliver(Delivery("dlv_1", backend.url(), b"", content_type))
-            assert tried.verdict is Verdict.REFUSED
+            tried = await deliverer.deliver(OutgoingCallback("dlv_1", backend.url(), b"", content_type))
+            assert tried.result is TryResult.REFUSED
             assert backend.received == []
 
     run(scenario())
@@ -128,7 +128,7 @@ def test_nobody_writes_headers_through_a_content_type(content_type: str) -> None
 def test_a_path_outside_ascii_arrives_as_utf8() -> None:
     async def scenario() -> None:
         async with serving() as backend:
-            assert (await one_try(backend.url("/결과?이름=가#조각"))).verdict is Verdict.DELIVERED
+            assert (await one_try(backend.url("/결과?이름=가#조각"))).result is TryResult.DELIVERED
             assert backend.received[0].raw_path == "/%EA%B2%B0%EA%B3%BC?%EC%9D%B4%EB%A6%84=%EA%B0%80"
 
     run(scenario())
@@ -144,7 +144,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_by_us() -> None:
     async def scenario() -> None:
         async with serving(tls=tls_server()) as backend:
             tried = await one_try(f"https://localhost:{backend.port}/cb")
-            assert (tried.status, tried.verdict) == (None, Verdict.RETRY)
+            assert (tried.status, tried.result) == (None, TryResult.RETRY)
             assert "certificate" in str(tried.error)
             assert backend.received == []
 
@@ -157,7 +157,7 @@ def test_a_callback_goes_over_tls_to_the_name_that_the_certificate_is_for() -> N
         async with serving(tls=tls_server()) as backend:
             right = await one_try(f"https://localhost:{backend.port}/cb", tls=trust)
             wrong = await one_try(f"https://127.0.0.1:{backend.port}/cb", tls=trust)
-            assert (right.verdict, wrong.verdict) == (Verdict.DELIVERED, Verdict.RETRY)
+            assert (right.result, wrong.result) == (TryResult.DELIVERED, TryResult.RETRY)
             assert len(backend.received) == 1
 
     run(scenario())

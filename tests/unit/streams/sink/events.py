@@ -10,7 +10,7 @@ from uuid import UUID
 
 from confluent_kafka import Message
 
-from connectors.store import HistoryRow, Place, RunRow
+from connectors.store import HistoryRow, LogPosition, RunRow
 from schemas.plain import to_plain
 from schemas.records import JobHeader
 from schemas.states import State
@@ -27,7 +27,7 @@ def event(phase: Phase, offset: int = 0, *, attempt: int = 1, run: int = 0, job:
     told = JobHeader(str(job), "echo", AT, changes.pop("input_sha256", "a"), run=run, attempt=attempt)
     state = changes.pop("state", State.COMPLETED)
     topic = REQUESTS if phase is Phase.REQUESTED else RESULTS
-    place = Place(topic, 0, offset)
+    place = LogPosition(topic, 0, offset)
     return Event(
         job_id=job.bytes,
         run=run,
@@ -77,7 +77,7 @@ class Model:
     def _wins(self, row: RunRow) -> bool:
         if row.status is None or (row.job_id, row.run) in self.outcomes:
             return False
-        self.outcomes[row.job_id, row.run] = (row.status, row.won_topic_id, row.won_partition, row.won_place)
+        self.outcomes[row.job_id, row.run] = (row.status, row.won_topic_id, row.won_partition, row.won_offset)
         return True
 
     def _moves(self, row: RunRow, won: set[tuple[bytes, int]]) -> bool:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from connectors.command_store import AnswerRow, CancelRow, CommandRow, CommandStore
+from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow, CommandStore
 from connectors.store import Unstorable
 from schemas.errors import UndecodableRecord, Unreachable
 from schemas.plain import to_plain
@@ -27,7 +27,7 @@ def row(action: str, **fields: Any) -> object:
 def test_each_kind_of_order_has_its_row() -> None:
     assert row("cancel", job_id=JOB, run=2, reason="moved") == CancelRow(UUID(JOB).bytes, 2, AT, "nurse@ward", "moved")
     assert row("pause", processor="echo") == CommandRow("echo", "pause", AT, "nurse@ward", "")
-    assert row("resumed", processor="echo") == AnswerRow("echo", "nurse@ward", "resumed", AT)
+    assert row("resumed", processor="echo") == AcknowledgementRow("echo", "nurse@ward", "resumed", AT)
 
 
 def test_an_action_of_a_later_version_is_passed_over() -> None:
@@ -60,11 +60,11 @@ def test_what_is_no_order_is_told_apart(plain: dict[str, Any]) -> None:
 def test_the_first_cancel_of_a_run_stands_and_the_last_order_to_a_processor() -> None:
     cancels = [CancelRow(b"j", 0, AT, by, "") for by in ("first", "second")] + [CancelRow(b"j", 1, AT, "third", "")]
     orders = [CommandRow("echo", action, AT, "", "") for action in ("pause", "resume")]
-    answers = [AnswerRow("echo", worker, "paused", AT) for worker in ("a", "b", "a")]
+    answers = [AcknowledgementRow("echo", worker, "paused", AT) for worker in ("a", "b", "a")]
     kept = latest([*cancels, *orders, *answers])
     assert [one.requested_by for one in kept if isinstance(one, CancelRow)] == ["first", "third"]
     assert [one.action for one in kept if isinstance(one, CommandRow)] == ["resume"]
-    assert [one.worker_id for one in kept if isinstance(one, AnswerRow)] == ["a", "b"]
+    assert [one.worker_id for one in kept if isinstance(one, AcknowledgementRow)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["p" * 300_000, "e\0", "Echo", "echo\n", ""])

@@ -25,8 +25,8 @@ def only(events: list[Event]) -> dict[str, object]:
 
 def test_a_job_that_begins_and_ends_in_one_batch_is_one_row() -> None:
     row = only([event(Phase.REQUESTED, 4), event(Phase.ENDED, 9)])
-    assert (row["state"], row["status"], row["leads"]) == ("COMPLETED", "COMPLETED", True)
-    assert (row["place"], row["won_place"]) == (4, 9)
+    assert (row["state"], row["status"], row["carries_job"]) == ("COMPLETED", "COMPLETED", True)
+    assert (row["offset"], row["won_offset"]) == (4, 9)
 
 
 def test_the_first_end_is_the_candidate_and_later_ones_are_superseded() -> None:
@@ -43,7 +43,7 @@ def test_an_end_of_an_earlier_attempt_ends_the_run() -> None:
 
 def test_a_late_request_does_not_undo_a_retry() -> None:
     row = only([event(Phase.RETRYING), event(Phase.REQUESTED, 3)])
-    assert (row["state"], row["due_in_ms"], row["place"]) == ("RETRYING", 1000, 3)
+    assert (row["state"], row["due_in_ms"], row["offset"]) == ("RETRYING", 1000, 3)
 
 
 def test_the_next_attempt_follows_a_retry() -> None:
@@ -85,7 +85,7 @@ def test_jobs_are_sorted_so_that_two_sinks_lock_rows_in_one_order() -> None:
 def test_one_row_of_a_job_carries_its_part_and_the_newest_run_that_counts_is_current() -> None:
     shadow = event(Phase.ENDED, 2, run=2, header={"mode": "shadow"})
     rows = run_rows(fold([event(Phase.ENDED), event(Phase.ENDED, 1, run=1), shadow])[0], None)
-    assert [row.leads for row in rows] == [True, False, False]
+    assert [row.carries_job for row in rows] == [True, False, False]
     assert {row.current_run for row in rows} == {1}
 
 

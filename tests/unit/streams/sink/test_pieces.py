@@ -95,7 +95,7 @@ def test_a_table_of_parameters_becomes_unnest_with_types() -> None:
     made = statement("find_winners")
     assert made.tables == (("c", ("integer", "uuid", "integer", "uuid", "integer", "bigint")),)
     assert "unnest($1::integer[], $2::uuid[]" in made.sql
-    assert "AS c(n, job_id, run, topic_id, partition, place)" in made.sql
+    assert 'AS c(n, job_id, run, topic_id, partition, "offset")' in made.sql
 
 
 @pytest.mark.parametrize("name", ["created_at", "deadline", "not_before"])

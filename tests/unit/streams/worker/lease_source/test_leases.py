@@ -175,7 +175,7 @@ def test_what_is_given_back_can_be_claimed_at_once(bench: Bench) -> None:
     bench.heart.start(LEASE_S)
     bench.heart.give_back(grip.grant, started=True)
     (again,) = bench.store.claim("echo", "w2", 1, LEASE_S, wait_s=20)
-    assert (again.execution, again.losses) == (2, 0)
+    assert (again.execution, again.crashes) == (2, 0)
 
 
 class Door:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class TryResult(StrEnum):
     DELIVERED = "delivered"
     RETRY = "retry"
     GONE = "gone"
@@ -27,7 +27,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class OutgoingCallback:
     """What goes out. `delivery_id` is the same over all tries: the receiver dedupes by it."""
 
     delivery_id: str
@@ -37,27 +37,27 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class DeliveryTry:
     """What came of one try. `error` is None when it was delivered, else a sentence for the operator."""
 
     status: int | None
     ms: float
     error: str | None
-    verdict: Verdict
+    result: TryResult
     retry_after_s: float | None = None
 
     @property
     def destination_failed(self) -> bool:
         """True when the destination as a whole is unwell; a 404 for one path says that it lives."""
-        if self.verdict is not Verdict.RETRY:
+        if self.result is not TryResult.RETRY:
             return False
         return self.status is None or self.status >= 500 or self.status in (408, 429)
 
 
-def verdict_of(status: int) -> Verdict:
+def result_of(status: int) -> TryResult:
     if 200 <= status < 300:
-        return Verdict.DELIVERED
-    return Verdict.GONE if status == 410 else Verdict.RETRY
+        return TryResult.DELIVERED
+    return TryResult.GONE if status == 410 else TryResult.RETRY
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:

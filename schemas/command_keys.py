@@ -11,6 +11,6 @@ def processor_key(processor: str) -> bytes:
     return f"processor:{processor}".encode()
 
 
-def answer_key(processor: str, worker_id: str) -> bytes:
+def acknowledgement_key(processor: str, worker_id: str) -> bytes:
     """A worker's answer to a processor's pause or resume."""
     return f"processor:{processor}:{worker_id}".encode()
