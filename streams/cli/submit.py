@@ -43,7 +43,7 @@ Timeout = Annotated[float, Parameter(help="Seconds to wait at most; then exit st
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class JobOptions:
+class SubmitOptions:
     """What a job carries besides its input."""
 
     callback_url: Annotated[str | None, Parameter(help="Where to tell of the outcome.")] = None
@@ -94,7 +94,7 @@ def submit(
     file: Files = (),
     wait: Wait = False,
     timeout: Timeout = 300.0,
-    options: JobOptions = JobOptions(),
+    options: SubmitOptions = SubmitOptions(),
     json: Json = False,
 ) -> int:
     """Submit one job, or many, to a processor.
@@ -130,7 +130,7 @@ def submit(
 
 
 def _submit(
-    submitter: Submitter, processor: str, inputs: Sequence[dict[str, Any]], options: JobOptions, as_json: bool
+    submitter: Submitter, processor: str, inputs: Sequence[dict[str, Any]], options: SubmitOptions, as_json: bool
 ) -> None:
     """Print each id once its job is accepted."""
     if len(inputs) == 1:
@@ -146,7 +146,7 @@ def _submit(
     err(f"{len(inputs)} jobs accepted")
 
 
-def _queue(submitter: Submitter, processor: str, inputs: Sequence[dict[str, Any]], options: JobOptions) -> list[str]:
+def _queue(submitter: Submitter, processor: str, inputs: Sequence[dict[str, Any]], options: SubmitOptions) -> list[str]:
     """Submit all and return their ids once all are accepted."""
     with progress_bar("submitting", len(inputs)) as advance:
         job_ids = []
@@ -161,7 +161,7 @@ def _submit_and_wait(
     submitter: Submitter,
     contract: AnyContract,
     inputs: Sequence[dict[str, Any]],
-    options: JobOptions,
+    options: SubmitOptions,
     timeout_s: float,
     as_json: bool,
 ) -> int:

@@ -1,11 +1,21 @@
-"""What the texts among a job's options may be: short enough for every index, and such that Postgres and UTF-8 can hold them."""
+"""The options of a submit: their types, meanings, units, defaults and limits, stated once.
+
+`JobOptions` types the keywords of `Submitter.submit`; checks and error messages follow from each field's `Option`. A command
+line derives its help from it too: `describe("deadline")` returns one option's text with default and limit, `OPTIONS` all of
+them by name. To add an option: add the field to `schemas.records.JobHeader` and here.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Annotated, Any, TypedDict, get_type_hints
 
 from schemas.errors import UsageError
+from schemas.records import JobHeader
+from schemas.states import Lane, Mode
 
 #: Characters. An index of Postgres has room for 2704 bytes, so for 256 characters of any script.
 LONGEST_ID = 256
@@ -13,36 +23,116 @@ LONGEST_URL = 2048
 LONGEST_LABEL = 1024
 MOST_LABELS = 64
 
-LIMITS: dict[str, int] = {
-    **dict.fromkeys(
-        (
-            "tenant",
-            "idempotency_key",
-            "external_id",
-            "case_id",
-            "upload_id",
-            "batch_id",
-            "parent_job_id",
-            "order_key",
-            "callback_profile",
-            "replay_id",
-            "model_version",
-            "lane",
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The meaning (with its unit) and limits of an option; its default is that of `JobHeader`.
+
+    `longest`: characters of a text. `least`: the smallest number. `choices`: the only values that are accepted.
+    """
+
+    meaning: str
+    longest: int | None = None
+    least: int | None = None
+    choices: tuple[Any, ...] = ()
+    limit: str = ""
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise UsageError, naming the option and its limit, if a job can't have this value."""
+        if self.longest is not None:
+            _check_text(name, value, self.longest)
+        if self.least is not None and value < self.least:
+            raise UsageError(f"{name} must be at least {self.least}, it is {value!r}.")
+        if self.choices and value not in self.choices:
+            raise UsageError(f"{name}={value!r} is not offered.", next_step="Leave it out.")
+
+    def limits(self) -> str:
+        if self.longest is not None:
+            return f"At most {self.longest} characters."
+        if self.least is not None:
+            return f"At least {self.least}."
+        return self.limit
+
+
+def _text(meaning: str, longest: int = LONGEST_ID) -> Option:
+    return Option(meaning, longest=longest)
+
+
+class JobOptions(TypedDict, total=False):
+    """Keywords of `Submitter.submit`; an option that is None counts as not given."""
+
+    tenant: Annotated[str | None, _text("Tenant that owns the job; the same idempotency key differs between tenants.")]
+    lane: Annotated[Lane | str | None, _text("Lane of the job, live or bulk: bulk jobs never delay live ones.")]
+    idempotency_key: Annotated[str | None, _text("The same key makes the same job, however often it is sent.")]
+    deadline: Annotated[datetime | None, Option("Time, with zone, after which the job ends as EXPIRED.")]
+    not_before: Annotated[
+        datetime | None, Option("Time, with zone, before which the job does not start.", limit="At most 13 days ahead.")
+    ]
+    order_key: Annotated[str | None, _text("Jobs of one key share a partition; a processor may run them in order.")]
+    model_version: Annotated[
+        str | None, _text("Version of the processor that runs the job; without it the current one.")
+    ]
+    max_attempts: Annotated[int, Option("Attempts before a retryable failure is final.", least=1)]
+    soft_limit_ms: Annotated[
+        int | None,
+        Option("Milliseconds after which the job is asked to stop; without it the processor's limit.", least=1),
+    ]
+    hard_limit_ms: Annotated[
+        int | None, Option("Milliseconds after which its process is killed; without it the processor's limit.", least=1)
+    ]
+    callback_url: Annotated[str | None, _text("URL that receives the outcome.", LONGEST_URL)]
+    callback_profile: Annotated[
+        str | None, _text("Name of a callback configuration; stored with the job, not used yet.")
+    ]
+    external_id: Annotated[str | None, _text("The backend's own id of the job.")]
+    case_id: Annotated[str | None, _text("Case the job belongs to.")]
+    upload_id: Annotated[str | None, _text("Upload the job works on.")]
+    batch_id: Annotated[str | None, _text("Name that many jobs share, to cancel or list them by.")]
+    parent_job_id: Annotated[str | None, _text("Job that this one continues.")]
+    replay_id: Annotated[str | None, _text("Replay that the job is part of.")]
+    labels: Annotated[
+        Mapping[str, str] | None,
+        Option(
+            "Names and texts to find the job by.",
+            limit=f"At most {MOST_LABELS}; names of {LONGEST_ID} characters, texts of {LONGEST_LABEL}.",
         ),
-        LONGEST_ID,
-    ),
-    "callback_url": LONGEST_URL,
+    ]
+    mode: Annotated[str, Option("Only live is offered yet.", choices=(Mode.LIVE,))]
+    custody: Annotated[str, Option("Set by the processor's contract: offset or lease.")]
+    run: Annotated[int, Option("Set by redrives; a new job is run 0.", choices=(0,))]
+    attempt: Annotated[int, Option("Set by retries; a new job is attempt 1.", choices=(1,))]
+
+
+#: Every option by name.
+OPTIONS: Mapping[str, Option] = {
+    name: hint.__metadata__[0] for name, hint in get_type_hints(JobOptions, include_extras=True).items()
 }
+_DEFAULTS = {field.name: field.default for field in fields(JobHeader) if isinstance(field.default, str | int)}
 
 
-def check_texts(options: Mapping[str, Any]) -> None:
-    """Raises UsageError that names the option and its limit. What is absent, or None, is not looked at."""
-    for name in options.keys() & LIMITS.keys():
-        value = options[name]
+def describe(name: str) -> str:
+    """Return an option's meaning, limit and default as sentences, for a command's help."""
+    option = OPTIONS[name]
+    default = f"Default: {_DEFAULTS[name]}." if name in _DEFAULTS else ""
+    return " ".join(part for part in (option.meaning, option.limits(), default) if part)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise UsageError for an option that no job has, with the nearest name, or for a value beyond its limits."""
+    for name, value in options.items():
+        option = OPTIONS.get(name)
+        if option is None:
+            raise _unknown_option(name)
         if value is not None:
-            _check(name, value, LIMITS[name])
+            option.check(name, value)
     if labels := options.get("labels"):
         _check_labels(labels)
+
+
+def _unknown_option(name: str) -> UsageError:
+    near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return UsageError(f"Unknown job option {name[:60]!r}.", next_step=f"{hint}Options: {', '.join(OPTIONS)}.")
 
 
 def _check_labels(labels: Any) -> None:
@@ -51,11 +141,12 @@ def _check_labels(labels: Any) -> None:
     if len(labels) > MOST_LABELS:
         raise UsageError(f"There are {len(labels)} labels; a job has {MOST_LABELS} at most.")
     for name, value in labels.items():
-        _check("The name of a label", name, LONGEST_ID)
-        _check(f"The label {name!r}", value, LONGEST_LABEL)
+        _check_text("The name of a label", name, LONGEST_ID)
+        _check_text(f"The label {name!r}", value, LONGEST_LABEL)
 
 
-def _check(what: str, value: Any, longest: int) -> None:
+def _check_text(what: str, value: Any, longest: int) -> None:
+    """Raise UsageError unless Postgres and UTF-8 can hold the text and an index has room for it."""
     if not isinstance(value, str):
         raise UsageError(f"{what} is a {type(value).__name__}; it takes a text.")
     if len(value) > longest:
@@ -65,4 +156,4 @@ def _check(what: str, value: Any, longest: int) -> None:
     try:
         value.encode()  # costs nothing for ASCII
     except UnicodeEncodeError as error:
-        raise UsageError(f"{what} contains half a surrogate pair, which is no text.") from error
+        raise UsageError(f"{what} contains half a surrogate pair, which is not valid text.") from error

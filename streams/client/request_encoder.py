@@ -1,6 +1,6 @@
-"""Turns a processor's input and a job's options into the request that travels; whatever can't travel is refused here.
+"""Encodes a processor's input and a job's options as a request record, and refuses what can't be sent.
 
-All that can be is prepared once, because a job costs a producer some twenty microseconds and most of them are spent here.
+Everything possible is prepared once: a job costs a producer about 20 µs, and most of them are spent here.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from schemas.errors import InvalidInput, PayloadTooLarge, UsageError
 from schemas.ids import derived_id, new_id
 from schemas.plain import to_plain
 from schemas.records import Claim, JobHeader
-from streams.client.job_options import check_texts
+from streams.client.job_options import check_options
 
-#: A larger input does not travel in the log: it goes to the object store, and a claim on it travels.
+#: A larger input is not sent through the log: it goes to the object store, and the job carries a claim on it.
 MAX_INPUT_BYTES = 256 * 1024
-#: Requests are kept for 14 days (schemas.topics), and it is from there that a waiting one is read again.
+#: A job that waits is read again from the log, which keeps requests for 14 days (schemas.topics).
 LONGEST_WAIT = timedelta(days=13)
 
 
 class RequestEncoder:
-    """One lane of one processor. Safe to share between threads."""
+    """Encodes the requests of one processor and lane. Safe to share between threads."""
 
     def __init__(self, contract_: AnyContract, topic: str, codec: Codec, register: bool) -> None:
         self.topic = topic
@@ -42,64 +42,65 @@ class RequestEncoder:
         self._floats = [name for name, hint in hints.items() if "float" in hint]
 
     def encode(self, input_: Any, options: Mapping[str, Any]) -> tuple[JobHeader, list[str], bytes]:
-        """The job's header, the uris its input claims, and the framed request. Raises InvalidInput, PayloadTooLarge."""
+        """Return the job's header, the URIs its input claims, and the framed request.
+
+        Raises InvalidInput, PayloadTooLarge, UsageError.
+        """
         typed = typed_input(self._contract, input_) if isinstance(input_, Mapping) else input_
         if not isinstance(typed, self._contract.input):
             raise InvalidInput(
                 f"The input of {self._contract.name!r} is a {type(typed).__name__}.",
                 next_step=f"Give a {self._contract.input.__name__} or a mapping with its fields.",
             )
-        self._refuse_what_is_no_number(typed)
+        self._refuse_non_numbers(typed)
         plain = to_plain(typed)
         header = self._header(self._checked_hash(plain), options)
         value = self._encoder.encode({"header": to_plain(header), "input": plain})
         return header, [uri for name in self._claims for uri in _uris(getattr(typed, name))], value
 
     def _checked_hash(self, plain: dict[str, Any]) -> str:
-        """As schemas.envelope.input_hash, encoding once for the hash and the size."""
+        """Return the input's hash, as schemas.envelope.input_hash does, encoding once for the hash and the size check."""
         encoded = self._encoder.encode_field("input", plain)
         if len(encoded) > MAX_INPUT_BYTES:
             raise PayloadTooLarge(
-                f"The input has {len(encoded)} bytes; {MAX_INPUT_BYTES} travel in the log.",
-                next_step="Hand the file in with `sluice upload FILE` and submit the claim it prints.",
+                f"The input has {len(encoded)} bytes; at most {MAX_INPUT_BYTES} can be sent through the log.",
+                next_step="Upload the file with `sluice upload FILE` and submit the claim it prints.",
             )
         return hashlib.sha256(encoded).hexdigest()
 
     def _header(self, input_sha256: str, options: Mapping[str, Any]) -> JobHeader:
-        check_texts(options)
+        check_options(options)
+        if None in options.values():
+            options = {name: value for name, value in options.items() if value is not None}
         name, key, tenant = self._contract.name, options.get("idempotency_key"), options.get("tenant", "default")
         if (url := options.get("callback_url")) is not None:
             _check_callback(url)
         _refuse_naive("deadline", options.get("deadline"))
-        _refuse_what_nobody_would_do(options)
         if "custody" in options:
             options = self._without_custody(options)
         now = datetime.now(UTC)
         if (not_before := options.get("not_before")) is not None:
             options = {**options, "not_before": _checked_time(not_before, now, options)}
-        try:
-            return JobHeader(
-                job_id=derived_id(tenant, name, key) if key is not None else new_id(),
-                processor=name,
-                created_at=now,
-                input_sha256=input_sha256,
-                custody=self._contract.custody,
-                **options,
-            )
-        except TypeError as error:
-            raise UsageError(f"An option is not one of a job's: {error}.") from error
+        return JobHeader(
+            job_id=derived_id(tenant, name, key) if key is not None else new_id(),
+            processor=name,
+            created_at=now,
+            input_sha256=input_sha256,
+            custody=self._contract.custody,
+            **options,
+        )
 
     def _without_custody(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """It is the processor's, for all of its jobs: nobody would look for one that is kept elsewhere."""
-        given, ours = options["custody"], self._contract.custody
-        if given != ours:
+        """Remove the option, which only the processor's contract sets: no worker looks for a job kept otherwise."""
+        requested, offered = options["custody"], self._contract.custody
+        if requested != offered:
             raise UsageError(
-                f"custody={given!r} is not offered: jobs of {self._contract.name!r} are kept by {ours}.",
+                f"custody={requested!r} is not offered: jobs of {self._contract.name!r} are kept by {offered}.",
                 next_step="Leave it out.",
             )
         return {name: value for name, value in options.items() if name != "custody"}
 
-    def _refuse_what_is_no_number(self, typed: Any) -> None:
+    def _refuse_non_numbers(self, typed: Any) -> None:
         for name in self._floats:
             value = getattr(typed, name)
             try:
@@ -112,7 +113,7 @@ class RequestEncoder:
 
 @lru_cache(maxsize=1024)
 def _check_callback(url: str) -> None:
-    """Remembered, because a backend gives the same one with every job. Raises InvalidInput."""
+    """Cached, because a backend gives the same URL with every job. Raises InvalidInput."""
     split_url(url)
 
 
@@ -121,37 +122,25 @@ def _uris(value: Any) -> list[str]:
     return [claim.uri for claim in claims if isinstance(claim, Claim)]
 
 
-#: What the door takes of these; the rest of the contract is for parts that do not exist yet, and would be ignored.
-_OFFERED = {"mode": ("live",), "run": (0,), "attempt": (1,)}
-_POSITIVE = ("max_attempts", "soft_limit_ms", "hard_limit_ms")
-
-
-def _refuse_what_nobody_would_do(options: Mapping[str, Any]) -> None:
-    """An option that is accepted and then ignored would break the promise in silence."""
-    for name in options.keys() & _OFFERED.keys():
-        if options[name] not in _OFFERED[name]:
-            raise UsageError(f"{name}={options[name]!r} is not offered.", next_step="Leave it out.")
-    for name in _POSITIVE:
-        if (value := options.get(name)) is not None and value < 1:
-            raise UsageError(f"{name} must be at least 1, it is {value!r}.")
-
-
 def _refuse_naive(name: str, when: datetime | None) -> None:
     if when is not None and when.tzinfo is None:
         raise UsageError(f"{name} has no time zone.", next_step="Give it in UTC: datetime.now(UTC) + timedelta(…).")
 
 
 def _checked_time(not_before: datetime, now: datetime, options: Mapping[str, Any]) -> datetime | None:
-    """The time before which the job must not run; None when that is no wait any more. Raises UsageError."""
+    """Return the time before which the job must not run, None if it has passed already. Raises UsageError."""
     _refuse_naive("not_before", not_before)
     deadline = options.get("deadline")
     if deadline is not None and deadline <= not_before:
-        raise UsageError("The deadline passes before the job may begin (not_before).", next_step="Give it more time.")
+        raise UsageError("The deadline is before the job may start (not_before).", next_step="Give a later deadline.")
     if options.get("order_key") is not None:
-        raise UsageError("A job with an order_key can't have a not_before: it would hold up or overtake its order.")
+        raise UsageError(
+            "A job with an order_key can't have a not_before: it would block or overtake the jobs of its key.",
+            next_step="Leave out one of them.",
+        )
     if not_before - now > LONGEST_WAIT:
         raise UsageError(
-            f"not_before is more than {LONGEST_WAIT.days} days ahead; by then the log may have forgotten the request.",
-            next_step="Submit it later.",
+            f"not_before is more than {LONGEST_WAIT.days} days ahead; by then the log may have deleted the request.",
+            next_step="Submit the job later.",
         )
     return not_before if not_before > now else None

@@ -26,7 +26,7 @@ class ConfirmedProducer:
     """Queue any number of records, then `flush`: it returns once the broker has confirmed all of them.
 
     Counts only its own records, so several may share one client, also across threads; one object may itself be shared, then a
-    `flush` answers for the records of all its threads. `what` names the records in errors. `timeout_s` bounds each wait.
+    `flush` answers for the records of all its threads. `what` names one record in errors ("job"). `timeout_s` bounds each wait.
     `on_wait` is called about once a second during a wait (a leader renews its session with it).
     """
 
@@ -74,11 +74,10 @@ class ConfirmedProducer:
             failed, self._failed = self._failed, []
         if failed:
             name, error = failed[0]
-            raise kafka.translate(error, f"publishing {len(failed)} {self._what}, the first of them {name}")
+            raise kafka.translate(error, f"publishing {self._count(len(failed))}, first {name}")
         if self._unconfirmed:
             raise Unreachable(
-                f"Kafka confirmed {self._unconfirmed} {self._what} neither as written nor as failed within "
-                f"{self._timeout_s:.0f} s.",
+                f"Kafka did not confirm {self._count(self._unconfirmed)} within {self._timeout_s:.0f} s.",
                 next_step="They may still be written. Run `sluice doctor`, then try again.",
             )
 
@@ -91,6 +90,9 @@ class ConfirmedProducer:
         self._producer.poll(0)  # serves the reports of what was just given up
         with self._lock:
             self._failed = []
+
+    def _count(self, number: int) -> str:
+        return f"{number} {self._what}{'s' if number != 1 else ''}"
 
     def _report(
         self, error: KafkaError | None, message: Message, on_confirmed: Callable[[Message], None] | None = None

@@ -8,14 +8,14 @@ import pytest
 
 from schemas.errors import Conflict, ExitCode
 from schemas.records import EchoOutput
-from streams.cli.submit import JobOptions, submit
+from streams.cli.submit import SubmitOptions, submit
 from streams.testing import Flow
 
 
 def test_a_key_that_had_made_a_job_of_another_input_is_a_conflict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    key = JobOptions(idempotency_key="k")
+    key = SubmitOptions(idempotency_key="k")
     with Flow("echo") as flow:
         monkeypatch.setattr("streams.settings.load_settings", lambda: flow.settings)
         flow.submit("echo", {"message": "one"}, idempotency_key="k")
