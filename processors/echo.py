@@ -1,6 +1,6 @@
-"""The smallest processor: says back what it was told. It needs no model and no numpy, so it measures the engine itself.
+"""The smallest processor: returns its input. It needs no model and no numpy, so it measures the engine itself.
 
-`delay_ms` pretends to be work on the device and `fail` to be a failure, so that a backend can try every path it must handle.
+`delay_ms` stands for work on the device and `fail` for a failure, so that a backend can try every path it must handle.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ Outcome = EchoInput | JobError
 LONGEST_DELAY_MS = 86_400_000
 
 
-def _family(root: type[JobError]) -> Iterator[type[JobError]]:
+def _engine_errors(root: type[JobError]) -> Iterator[type[JobError]]:
+    """Yield the engine's own job errors, the root first. A processor may have subclasses with codes of any type."""
     yield root
     for child in root.__subclasses__():
-        yield from _family(child)
+        if child.__module__ == JobError.__module__:
+            yield from _engine_errors(child)
 
 
-#: Which error a code stands for: the class nearest the root, but ProcessorBug for the code it shares with the root itself.
-_ERRORS: dict[str, type[JobError]] = {kind.code.value: kind for kind in reversed(list(_family(JobError)))}
+#: The error for each code: the class nearest the root, but ProcessorBug for the code that it shares with the root.
+_ERRORS: dict[str, type[JobError]] = {kind.code.value: kind for kind in reversed(list(_engine_errors(JobError)))}
 _ERRORS[ProcessorBug.code.value] = ProcessorBug
 
 
@@ -49,7 +51,7 @@ class Echo:
         return job.input
 
     def run(self, items: Sequence[EchoInput]) -> Sequence[Outcome]:
-        """Wait once for the longest of the batch, as a device would."""
+        """Wait once, for the longest delay in the batch, as a device would."""
         longest = max(item.delay_ms for item in items)
         if longest:
             time.sleep(longest / 1000.0)
@@ -60,7 +62,7 @@ class Echo:
 
 
 def requested_failure(code: str) -> JobError:
-    """The error that a job asked to fail with; a code that no job error has is the asker's surprise: ProcessorBug."""
+    """Return the error that a job asked to fail with; ProcessorBug if no job error has that code."""
     kind = _ERRORS.get(code)
     if kind is None:
         return ProcessorBug(f"Asked to fail with {code[:60]!r}, which is no job's error code.")

@@ -201,8 +201,8 @@ class InProcessWorker:
 
 def _run_of(held: InFlightJob) -> tuple[str, int]:
     """Job id and run, by Kafka's headers."""
-    told = held.frame().told
-    return (told.job_id or b"").decode(errors="replace"), int(told.run or 0)
+    headers = held.frame().headers
+    return (headers.job_id or b"").decode(errors="replace"), int(headers.run or 0)
 
 
 def _never_too_large(held: InFlightJob) -> None:

@@ -1,4 +1,4 @@
-"""The reading end of the child's pipe, which can be told that enough was said: somebody else may hold the other end open."""
+"""The reading end of the child's pipe. Its reader can be stopped, because another process may hold the other end open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PipeReader(io.RawIOBase):
-    """Reads like any pipe. After `enough` it ends where nothing more can be read at once."""
+    """Reads like any pipe. After `stop` the stream ends as soon as reading would block."""
 
     def __init__(self, pipe: int) -> None:
         super().__init__()
@@ -22,15 +22,15 @@ class PipeReader(io.RawIOBase):
         self._poll = select.poll()
         self._poll.register(pipe, select.POLLIN)
         self._poll.register(self._woken, select.POLLIN)
-        self._enough = False
+        self._stopped = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Waits for something; 0 at the end."""
+        """Wait for bytes and read them into `buffer`; returns 0 at the end."""
         while True:
-            last = self._enough  # looked at first: what was written before is read
+            last = self._stopped  # read before the pipe is, so that everything written before `stop` is returned
             try:
                 return os.readv(self._pipe, [buffer])
             except BlockingIOError:
@@ -38,10 +38,10 @@ class PipeReader(io.RawIOBase):
                     return 0
                 self._poll.poll()
 
-    def enough(self) -> None:
-        """From any thread; more than once is no harm."""
-        if not self._enough:
-            self._enough = True
+    def stop(self) -> None:
+        """End the stream. May be called from any thread, and more than once."""
+        if not self._stopped:
+            self._stopped = True
             os.write(self._wake, b"!")
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""What parent and child say to each other: a length, a kind, and fields packed with `struct`. Many jobs go in one frame.
+"""The frames between parent and child: a length, a kind, and fields packed with `struct`. One frame carries many jobs.
 
-No pickle and no JSON on the way of a job: packing costs about a microsecond, and what a record brings is never evaluated.
+Jobs and answers use neither pickle nor JSON: packing takes about a microsecond, and nothing in a record is ever evaluated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from schemas.states import Disposition
 from streams.settings import Settings
 
-#: Kafka headers come from anybody. One that is cut contradicts its record, as it should.
+#: Bytes of one Kafka header that are passed on. A header that was cut contradicts its record, so the job is rejected.
 LONGEST_HEADER = 1000
 
 FRAME = struct.Struct("<IB")
@@ -42,7 +42,7 @@ CHILD_SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class ChildConfig:
-    """The CONFIG frame, sent once as JSON: a part of the settings, and what the parent has found out."""
+    """The configuration that a child gets at its start: a part of the settings, and facts that the parent looked up."""
 
     processor: str
     worker_id: str
@@ -67,11 +67,11 @@ def child_settings(settings: Settings) -> dict[str, Any]:
 
 
 class MessageKind(IntEnum):
-    """From the parent: CONFIG once, JOBS, DROP, CANCEL, RETIRE. From the child: READY or BROKEN once, then the others.
+    """The parent sends CONFIG once, then JOBS, DROP, CANCEL and RETIRE. The child sends READY or BROKEN once, then the others.
 
-    DRAINED: all was said, the process ends now. PREPARED: these wait for the device, until they are STARTED again.
-    DROPPED answers a DROP with the slots whose jobs had not begun and never will. BATCH_LIMIT: what was learned of the device's
-    memory.
+    DROP asks the child to discard jobs that have not begun; DROPPED answers with the slots of those it discarded.
+    PREPARED: these jobs wait for the device until they are STARTED again. BATCH_LIMIT: the device ran out of memory, so batches
+    are smaller from now on. RETIRE: finish what you have, then exit. DRAINED: everything is answered, the process exits now.
     """
 
     CONFIG = 1
@@ -91,8 +91,8 @@ class MessageKind(IntEnum):
 
 
 class Flag(IntEnum):
-    """How a job is to be run. ISOLATED: it may have killed its process. REJECTED: not at all, its failure is known.
-    SKIP_DECODING: its value is not even to be looked at."""
+    """How to run a job. ISOLATED: alone, because it may have killed its process. REJECTED: not at all, only answer with
+    `error_code`. SKIP_DECODING: without reading its value, because decoding it has killed a process."""
 
     ISOLATED = 1
     REJECTED = 2
@@ -100,7 +100,7 @@ class Flag(IntEnum):
 
 
 class HeaderFields(NamedTuple):
-    """What a request's Kafka headers say; None where they are silent."""
+    """The fields of a request's Kafka headers; None for a header that is missing."""
 
     job_id: bytes | None
     run: bytes | None
@@ -109,8 +109,11 @@ class HeaderFields(NamedTuple):
 
 
 class JobFrame(NamedTuple):
-    """One request on its way to the child. `lane` 0 is live, 1 bulk. `error_code` is why it failed, with Flag.REJECTED.
-    `attempt` is the one to run where it is not the record's (an ordered job is tried again in place); 0: as recorded."""
+    """One request for the child.
+
+    `lane` is the lane's position in `schemas.states.Lane`. `error_code` says why a job with Flag.REJECTED failed. `attempt`
+    replaces the record's attempt (an ordered job is retried in place); 0 keeps the record's.
+    """
 
     slot: int
     execution: int
@@ -121,16 +124,16 @@ class JobFrame(NamedTuple):
     received_us: int
     timestamp_ms: int
     error_code: bytes
-    told: HeaderFields
+    headers: HeaderFields
     value: bytes
     attempt: int = 0
 
 
 class Answer(NamedTuple):
-    """What the child made of a job: an encoded Result, a reason for the dead letters, or both.
+    """The child's answer to one job: an encoded Result, a reason for a dead letter, or both.
 
-    An empty `value` means no Result (no job is known to fail); an empty `dead_reason` no dead letter. `retry_in_ms` is how long
-    to wait before the next attempt, with disposition `retry`; else -1.
+    An empty `value` means that there is no Result (the record names no job that could fail), an empty `dead_reason` that there
+    is no dead letter. `retry_in_ms` is the wait before the next attempt if the disposition is `retry`, else -1.
     """
 
     slot: int
@@ -152,7 +155,7 @@ def write_frame(kind: MessageKind, parts: Iterable[bytes]) -> bytes:
 
 
 def read_frame(stream: BinaryIO) -> tuple[MessageKind, bytes] | None:
-    """The next frame; None at the end, also when the other side died in the middle of one."""
+    """Return the next frame; None at the end of the stream, also if the other side died in the middle of a frame."""
     head = stream.read(FRAME.size)
     if len(head) < FRAME.size:
         return None
@@ -161,14 +164,14 @@ def read_frame(stream: BinaryIO) -> tuple[MessageKind, bytes] | None:
     return None if len(body) < length else (MessageKind(kind), body)
 
 
-def json_frame(kind: MessageKind, told: dict[str, Any]) -> bytes:
-    """For what is said once or rarely: configuration, readiness, progress."""
-    return write_frame(kind, [json.dumps(told).encode()])
+def json_frame(kind: MessageKind, fields: dict[str, Any]) -> bytes:
+    """A frame for messages that are rare: configuration, readiness, progress."""
+    return write_frame(kind, [json.dumps(fields).encode()])
 
 
 def pack_job(job: JobFrame) -> bytes:
-    slot, execution, flags, lane, partition, offset, received_us, timestamp_ms, error_code, told, value, again = job
-    job_id, run, attempt, processor = [text and text[:LONGEST_HEADER] for text in told]
+    slot, execution, flags, lane, partition, offset, received_us, timestamp_ms, error_code, headers, value, retry = job
+    job_id, run, attempt, processor = [text and text[:LONGEST_HEADER] for text in headers]
     head = _JOB.pack(
         slot,
         execution,
@@ -184,7 +187,7 @@ def pack_job(job: JobFrame) -> bytes:
         -1 if attempt is None else len(attempt),
         -1 if processor is None else len(processor),
         len(value),
-        again,
+        retry,
     )
     return b"".join((head, error_code, job_id or b"", run or b"", attempt or b"", processor or b"", value))
 
@@ -193,19 +196,19 @@ def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
     at = 0
     size = _JOB.size
     while at < len(body):
-        (slot, execution, flags, lane, partition, offset, received, stamp, nv, nj, nr, na, np, n, again) = (
+        (slot, execution, flags, lane, partition, offset, received, stamp, nv, nj, nr, na, np, n, retry) = (
             _JOB.unpack_from(body, at)
         )
         at += size
         error_code, at = body[at : at + nv], at + nv
-        told = []
+        texts = []
         for length in (nj, nr, na, np):
-            told.append(None if length < 0 else body[at : at + length])
+            texts.append(None if length < 0 else body[at : at + length])
             at += max(0, length)
         value, at = body[at : at + n], at + n
-        given = HeaderFields(*told)
+        headers = HeaderFields(*texts)
         yield JobFrame(
-            slot, execution, flags, lane, partition, offset, received, stamp, error_code, given, value, again
+            slot, execution, flags, lane, partition, offset, received, stamp, error_code, headers, value, retry
         )
 
 
@@ -243,12 +246,12 @@ def unpack_answers(body: bytes) -> Iterator[Answer]:
         reason, at = body[at : at + nr].decode(), at + nr
         message, at = body[at : at + nm].decode(), at + nm
         value, at = body[at : at + n], at + n
-        known = DISPOSITIONS[disposition]
-        yield Answer(slot, execution, known, job_id, run, attempt, value, processor, reason, message, retry_ms)
+        status = DISPOSITIONS[disposition]
+        yield Answer(slot, execution, status, job_id, run, attempt, value, processor, reason, message, retry_ms)
 
 
 def pack_started(slots: Iterable[int], hard_ms: int | None) -> bytes:
-    """Work on these slots begins; their process is to be killed after `hard_ms` (None: never)."""
+    """Say that work on `slots` begins. The parent kills the process after `hard_ms` (None: never)."""
     numbers = list(slots)
     return struct.pack(f"<q{len(numbers)}I", -1 if hard_ms is None else hard_ms, *numbers)
 

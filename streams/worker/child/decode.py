@@ -140,7 +140,7 @@ class RequestDecoder:
     def _refusal(self, frame: JobFrame, header: JobHeader) -> Answer | None:
         if not JOB_ID.fullmatch(header.job_id):
             return self._dead(frame, None, UndecodableRecord("The record's job_id is no UUID in its canonical form."))
-        if frame.told != (
+        if frame.headers != (
             header.job_id.encode(),
             b"%d" % header.run,
             b"%d" % header.attempt,

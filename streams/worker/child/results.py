@@ -248,7 +248,7 @@ def _too_large(size: int) -> PayloadTooLarge:
 
 def header_from_told(frame: JobFrame, processor: str) -> JobHeader | None:
     """As much of a header as Kafka's headers give, for a record whose value can't be read; None without a job's id."""
-    told = frame.told
+    told = frame.headers
     job_id = (told.job_id or b"").decode(errors="replace")
     if not is_job_id(job_id):
         return None
@@ -272,7 +272,7 @@ def _number(text: bytes | None, default: int) -> int:
 def told_headers(frame: JobFrame) -> dict[str, bytes]:
     """The Kafka headers that travelled with the job, by name."""
     names = (JOB, RUN, ATTEMPT, PROCESSOR)
-    return {name: value for name, value in zip(names, frame.told, strict=True) if value is not None}
+    return {name: value for name, value in zip(names, frame.headers, strict=True) if value is not None}
 
 
 def now_us() -> int:

@@ -129,7 +129,7 @@ class ChildProcess:
         self._process.wait()
         self.kill()
         self._reader.join(HEAR_OUT_S)
-        self._source.enough()
+        self._source.stop()
         self._reader.join()
 
     def stop(self, timeout: float) -> int:

@@ -153,11 +153,11 @@ class Kit:
         self._sent = 0
 
     def send(
-        self, *values: bytes, flags: int = 0, error_code: bytes = b"", told: HeaderFields = SILENT, lane: int = 0
+        self, *values: bytes, flags: int = 0, error_code: bytes = b"", headers: HeaderFields = SILENT, lane: int = 0
     ) -> None:
         jobs = []
         for value in values:
-            jobs.append(JobFrame(self._sent, 1, flags, lane, 3, 100 + self._sent, 5, 6, error_code, told, value))
+            jobs.append(JobFrame(self._sent, 1, flags, lane, 3, 100 + self._sent, 5, 6, error_code, headers, value))
             self._sent += 1
         self.inbox.put((MessageKind.JOBS, b"".join(map(protocol.pack_job, jobs))))
 

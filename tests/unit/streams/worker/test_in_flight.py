@@ -97,7 +97,7 @@ def test_a_result_that_kafka_refuses_is_asked_for_again() -> None:
     ledger.reopen(held, Flag.REJECTED, b"PAYLOAD_TOO_LARGE")
     assert ledger.answered(held.slot, 1) is held
     frame = held.frame()
-    assert (frame.flags, frame.error_code, frame.told.job_id) == (Flag.REJECTED, b"PAYLOAD_TOO_LARGE", b"id")
+    assert (frame.flags, frame.error_code, frame.headers.job_id) == (Flag.REJECTED, b"PAYLOAD_TOO_LARGE", b"id")
 
 
 def test_bulk_jobs_leave_a_quarter_of_the_room_to_live_ones() -> None:

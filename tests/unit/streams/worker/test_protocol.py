@@ -1,4 +1,4 @@
-"""What goes into a frame comes out of it, and a torn frame is none."""
+"""Frames are read as they were written, and a torn frame is not read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ jobs = st.builds(
     received_us=u63,
     timestamp_ms=st.integers(-1, 2**63 - 1),
     error_code=st.binary(max_size=20),
-    told=st.builds(HeaderFields, header, header, header, header),
+    headers=st.builds(HeaderFields, header, header, header, header),
     value=st.binary(max_size=200),
     attempt=i31,
 )
@@ -74,8 +74,8 @@ def test_a_frame_that_is_torn_by_a_death_is_not_read(body: bytes, data: st.DataO
 
 
 def test_a_header_of_any_length_can_be_packed() -> None:
-    told = HeaderFields(b"j" * 100_000, None, None, b"")
-    job = JobFrame(1, 1, 0, 0, 0, 0, 0, 0, b"", told, b"value")
+    headers = HeaderFields(b"j" * 100_000, None, None, b"")
+    job = JobFrame(1, 1, 0, 0, 0, 0, 0, 0, b"", headers, b"value")
     (arrived,) = protocol.unpack_jobs(protocol.pack_job(job))
-    assert arrived.told == HeaderFields(b"j" * LONGEST_HEADER, None, None, b"")
+    assert arrived.headers == HeaderFields(b"j" * LONGEST_HEADER, None, None, b"")
     assert arrived.value == b"value"

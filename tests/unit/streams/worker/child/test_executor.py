@@ -165,7 +165,7 @@ def test_the_answer_of_a_job_with_a_deadline_does_not_wait_for_the_next_ones(tmp
 
 def test_what_kills_whoever_reads_it_is_put_aside_unread(kit: Kit) -> None:
     job = new_id()
-    kit.send(kit.say("a"), flags=Flag.REJECTED | Flag.SKIP_DECODING, error_code=b"WORKER_LOST", told=named(job))
+    kit.send(kit.say("a"), flags=Flag.REJECTED | Flag.SKIP_DECODING, error_code=b"WORKER_LOST", headers=named(job))
     kit.work()
     assert kit.outbox.given[0].dead_reason == "UNDECODABLE"
     assert kit.result(0)["header"]["job_id"] == job
@@ -181,8 +181,8 @@ def test_a_job_past_its_deadline_is_not_run(kit: Kit) -> None:
 def test_bytes_that_are_no_record_become_a_dead_letter_and_fail_the_job_that_the_headers_name(kit: Kit) -> None:
     job = new_id()
     kit.send(b"", b"nonsense", kit.say("x") + b"trailing")
-    kit.send(b"nonsense", told=HeaderFields(job.encode(), b"2", b"5", None))
-    kit.send(b"nonsense", told=named("not a job id"))
+    kit.send(b"nonsense", headers=HeaderFields(job.encode(), b"2", b"5", None))
+    kit.send(b"nonsense", headers=named("not a job id"))
     kit.work()
     assert [kit.outbox.given[slot].dead_reason for slot in range(5)] == ["UNDECODABLE"] * 5
     assert [bool(kit.outbox.given[slot].value) for slot in range(5)] == [False, False, False, True, False]
@@ -219,7 +219,7 @@ def test_while_the_registry_is_away_only_jobs_of_unseen_schemas_wait(kit: Kit) -
 
 
 def test_headers_that_contradict_the_record_fail_the_job_in_the_record(kit: Kit) -> None:
-    kit.send(kit.say("x"), told=named(new_id()))
+    kit.send(kit.say("x"), headers=named(new_id()))
     kit.work()
     assert kit.code(0) == "HEADER_MISMATCH"
     assert kit.outbox.given[0].dead_reason == "HEADER_MISMATCH"
