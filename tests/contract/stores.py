@@ -14,7 +14,7 @@ from streams.settings import Settings
 from streams.sink.event import Event, Phase
 from streams.sink.fold import fold
 from streams.sink.rows import history_rows, run_rows
-from tests.unit.streams.sink.events import REQUESTS, RESULTS, event
+from tests.harness.events import REQUESTS, RESULTS, event
 
 GROUP = "sink"
 TOPICS = {REQUESTS: "requests.echo", RESULTS: "results.echo"}

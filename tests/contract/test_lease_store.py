@@ -16,7 +16,7 @@ from streams import wiring
 from streams.sink.fold import fold
 from streams.sink.rows import history_rows, run_rows
 from tests.contract.stores import Stores, ended, new_job, requested, retrying
-from tests.unit.streams.sink.events import AT, REQUESTS
+from tests.harness.events import AT, REQUESTS
 
 HEADERS = json.dumps([["sluice-job", "x"]]).encode()
 

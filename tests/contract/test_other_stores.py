@@ -16,8 +16,8 @@ from connectors.payload_store import Payload
 from connectors.store import ProgressRow
 from schemas.states import State
 from tests.contract.stores import CALLBACK, Stores, ended, new_job, requested, retrying
-from tests.harness.scribe import wait_until
-from tests.unit.streams.sink.events import AT
+from tests.harness.events import AT
+from tests.harness.waiting import wait_until
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)

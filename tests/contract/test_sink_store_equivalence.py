@@ -17,7 +17,7 @@ from schemas.states import State
 from streams.settings import Settings
 from streams.sink.event import Event, Phase
 from tests.contract.stores import CALLBACK, Stores, new_job
-from tests.unit.streams.sink.events import event
+from tests.harness.events import event
 
 pytestmark = pytest.mark.stack
 

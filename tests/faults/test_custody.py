@@ -14,9 +14,9 @@ from streams.client.submitter import Submitter
 from streams.log import topics
 from streams.settings import Settings
 from tests.harness.group_times import shorten
+from tests.harness.processors.killer import KILLER, installed
 from tests.harness.services import Service, running
-from tests.integration.test_worker import BATCH, Log, executions, header, submit, worker_ids
-from tests.unit.streams.worker.killer import KILLER, installed
+from tests.harness.worker_log import BATCH, WorkerLog, executions, header, submit, worker_ids
 
 pytestmark = [pytest.mark.stack]
 
@@ -25,8 +25,8 @@ FAILOVER_S = 15.0
 
 
 @pytest.fixture
-def log(settings: Settings) -> Iterator[Log]:
-    made = Log(settings)
+def log(settings: Settings) -> Iterator[WorkerLog]:
+    made = WorkerLog(settings)
     yield made
     made.close()
 
@@ -40,11 +40,11 @@ def rebalances(service: Service) -> list[str]:
 def test_a_job_ten_times_longer_than_every_timeout_finishes_without_a_rebalance(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "OneAtATime")))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "OneAtATime"))
     topics.apply(settings, [KILLER])
     shorten(settings, "killer", SHORT_MS)
     impatient = settings.model_copy(update={"kafka_config": {"max.poll.interval.ms": SHORT_MS}})
-    log = Log(settings, KILLER)
+    log = WorkerLog(settings, KILLER)
     asked = [header(processor="killer") for _ in range(4)]
     for number, job in enumerate(asked):  # the others wait: there is no room for them, so nothing is polled
         work = EchoInput(f"job {number}", delay_ms=10 * SHORT_MS + 500 if number == 0 else 0)
@@ -59,7 +59,7 @@ def test_a_job_ten_times_longer_than_every_timeout_finishes_without_a_rebalance(
     assert [executions(log, job.job_id) for job in asked] == [[1]] * 4
 
 
-def test_the_jobs_of_a_killed_worker_run_on_another_within_fifteen_seconds(settings: Settings, log: Log) -> None:
+def test_the_jobs_of_a_killed_worker_run_on_another_within_fifteen_seconds(settings: Settings, log: WorkerLog) -> None:
     settings = settings.model_copy(update={"max_batch": BATCH})
     with Submitter(settings) as submitter, running(settings, ["worker", "echo", "--device", "cpu"]) as (heir,):
         victim = Service(settings, ["worker", "echo"])

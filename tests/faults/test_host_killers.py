@@ -14,9 +14,9 @@ from streams.log import kafka, topics
 from streams.settings import Settings
 from streams.worker.kafka_source.offset_metadata import CommitMetadata, decode
 from tests.harness.group_times import shorten
+from tests.harness.processors.killer import KILLER, installed
 from tests.harness.services import Service
-from tests.integration.test_worker import Log, executions, header, outcome
-from tests.unit.streams.worker.killer import KILLER, installed
+from tests.harness.worker_log import WorkerLog, executions, header, outcome
 
 pytestmark = pytest.mark.stack
 
@@ -24,15 +24,15 @@ INNOCENTS = 50
 
 
 @pytest.fixture
-def log(settings: Settings) -> Iterator[Log]:
+def log(settings: Settings) -> Iterator[WorkerLog]:
     topics.apply(settings, [KILLER])
     shorten(settings, "killer")
-    made = Log(settings, KILLER)
+    made = WorkerLog(settings, KILLER)
     yield made
     made.close()
 
 
-def job(log: Log, message: str, partition: int = 0) -> str:
+def job(log: WorkerLog, message: str, partition: int = 0) -> str:
     """Ask for one; returns its id."""
     asked = header(processor="killer")
     log.place(partition, log.request(asked, EchoInput(message)), asked.job_id)
@@ -50,10 +50,10 @@ def last_word(settings: Settings, partition: int) -> CommitMetadata | None:
 
 
 def test_what_was_done_beyond_a_long_job_is_not_done_again_after_kill_9(
-    settings: Settings, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, log: WorkerLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = tmp_path / "gate"
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Gated")))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Gated"))
     monkeypatch.setenv("SLUICE_TEST_GATE", str(gate))
     slow = job(log, "wait")
     quick = {job(log, "go") for _ in range(100)}
@@ -79,9 +79,9 @@ def holes(word: CommitMetadata) -> int:
 
 
 def test_a_job_that_kills_its_host_three_times_is_dead_lettered_and_its_partition_moves_on(
-    settings: Settings, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, log: WorkerLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "HostKiller")))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "HostKiller"))
     before = {job(log, "work", n % 2) for n in range(INNOCENTS // 2)}
     killer = job(log, "kill")
     behind = {job(log, "work", n % 2) for n in range(INNOCENTS // 2)}
@@ -106,7 +106,7 @@ def test_a_job_that_kills_its_host_three_times_is_dead_lettered_and_its_partitio
     assert told[headers.JOB] == killer.encode()
 
 
-def outcomes(log: Log, job_id: str) -> set[tuple[str, str | None]]:
+def outcomes(log: WorkerLog, job_id: str) -> set[tuple[str, str | None]]:
     """Of each result of a job."""
     errors = [(plain["result"]["disposition"], plain["result"]["error"]) for plain in log.results[job_id]]
     return {(disposition, None if error is None else error["code"]) for disposition, error in errors}

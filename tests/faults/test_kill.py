@@ -14,8 +14,8 @@ import pytest
 from bench.receiver import Receiver
 from streams.settings import Settings
 from tests.faults.scenario import BATCH, JOBS, Aftermath, aftermath, assert_exactly_once, strike_during, submit_all
-from tests.harness.scribe import wait_until
 from tests.harness.services import Service
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

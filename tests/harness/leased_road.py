@@ -24,9 +24,10 @@ from streams.settings import Settings
 from streams.sink import Sink
 from streams.timekeeper import Timekeeper
 from tests.harness.installation import installation
-from tests.harness.scribe import Scribe, in_thread, wait_until
+from tests.harness.processors.leased import LEASED, installed
+from tests.harness.scribe import Scribe
 from tests.harness.services import Service
-from tests.unit.streams.worker.leased import LEASED, installed
+from tests.harness.waiting import in_thread, wait_until
 
 #: The same worker three times, with logs of its own.
 COMMANDS = [["worker", "leased"], ["worker", "leased", "--device", "cpu"], ["worker", "leased", "--device", "auto"]]
@@ -136,9 +137,8 @@ def is_of(worker_id: str, service: Service) -> bool:
 def leased_road(stack: Mapping[str, str], folder: Path) -> Iterator[Road]:
     """The processor is installed, here and in the workers that are started meanwhile."""
     with pytest.MonkeyPatch.context() as patch, installation(stack, folder / "home") as settings:
-        site = str(installed(folder / "site"))
-        patch.setenv("PYTHONPATH", site)
-        patch.syspath_prepend(site)
+        patch.setenv("PYTHONPATH", installed(folder / "site"))
+        patch.syspath_prepend(str(folder / "site"))
         _forget_contracts()
         try:
             topics.apply(settings, [LEASED])

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,8 +31,7 @@ from schemas.records import (
 from streams import wiring
 from streams.log import kafka
 from streams.settings import Settings
-
-PATIENCE_S = 30.0
+from tests.harness.waiting import wait_until
 
 
 def header(**changes: Any) -> JobHeader:
@@ -174,34 +170,3 @@ class Scribe:
         wait_until(read, lambda: f"{len(found)} records in {topic}, not {count}")
         consumer.close()
         return found
-
-
-def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], patience_s: float = PATIENCE_S) -> None:
-    """Poll until it is so. Raises AssertionError that says how it is instead."""
-    until = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < until, otherwise()
-        time.sleep(0.02)
-
-
-@contextmanager
-def in_thread(run: Callable[[threading.Event], None]) -> Iterator[threading.Event]:
-    """A service for the length of a `with` block; what it raises is raised at the end."""
-    stop = threading.Event()
-    raised: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            run(stop)
-        except BaseException as error:  # noqa: BLE001 (handed to the test)
-            raised.append(error)
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    try:
-        yield stop
-    finally:
-        stop.set()
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
-        assert raised == []

@@ -17,7 +17,7 @@ from schemas.records import EchoInput, JobHeader, Request
 from streams import wiring
 from streams.log import kafka, topics
 from streams.settings import Settings
-from tests.harness.performers import PERFORMER
+from tests.harness.processors.performer import PERFORMER
 
 PATIENCE_S = 60.0
 

@@ -17,8 +17,8 @@ from streams.client.submitter import Submitter
 from streams.settings import Settings
 from streams.sink import Sink
 from streams.timekeeper import Timekeeper
-from tests.harness.scribe import in_thread, wait_until
 from tests.harness.services import SLUICE, environment, running
+from tests.harness.waiting import in_thread, wait_until
 
 pytestmark = pytest.mark.stack
 

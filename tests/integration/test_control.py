@@ -15,7 +15,8 @@ from streams.log.tail import last
 from streams.settings import Settings
 from streams.sink import Sink
 from streams.timekeeper import Timekeeper
-from tests.harness.scribe import Scribe, header, in_thread, wait_until
+from tests.harness.scribe import Scribe, header
+from tests.harness.waiting import in_thread, wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -20,8 +20,8 @@ from streams.health.service_files import running as running_services
 from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings
 from tests.harness.frozen import frozen, kafka_port, postgres_port, wait_until_kafka_is_back
-from tests.harness.scribe import wait_until
 from tests.harness.services import SLUICE, Service, environment, running
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -15,8 +15,8 @@ from schemas import headers
 from streams import wiring
 from streams.client.commands import CommandClient
 from tests.harness.leased_road import Crew, Road, is_of, leased_road
-from tests.harness.scribe import wait_until
-from tests.unit.streams.worker.leased import LEASE_S
+from tests.harness.processors.leased import LEASE_S
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -12,9 +12,9 @@ from schemas.errors import ExitCode
 from streams import wiring
 from streams.log import topics
 from tests.harness.leased_road import COMMANDS, Road, leased_road
-from tests.harness.scribe import wait_until
+from tests.harness.processors.leased import LEASED, installed
 from tests.harness.services import Service, running
-from tests.unit.streams.worker.leased import LEASED, installed
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -70,7 +70,7 @@ def test_a_stopped_worker_gives_back_what_it_can_not_finish(road: Road) -> None:
 def test_a_policy_that_contradicts_its_contract_stops_the_worker_by_name(
     road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "other", "ByOffset")))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "other", "ByOffset"))
     service = Service(road.settings, COMMANDS[0])
     assert service.process.wait(60) == ExitCode.INTERNAL
     said = service.log.read_text()

@@ -12,8 +12,9 @@ from schemas.records import JobHeader
 from streams.notify import Notifier
 from streams.settings import Settings
 from streams.sink import Sink
-from tests.harness.scribe import Scribe, header, in_thread, wait_until
+from tests.harness.scribe import Scribe, header
 from tests.harness.services import Service
+from tests.harness.waiting import in_thread, wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -26,8 +26,9 @@ from streams.log import kafka
 from streams.log.open_registry import open_registry
 from streams.settings import Settings
 from streams.sink import Sink
-from tests.harness.scribe import Scribe, header, in_thread, wait_until
+from tests.harness.scribe import Scribe, header
 from tests.harness.services import environment
+from tests.harness.waiting import in_thread, wait_until
 
 pytestmark = pytest.mark.stack
 

@@ -6,97 +6,29 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
 
 from schemas import headers
-from schemas.avsc import request_schema
-from schemas.contract import AnyContract
 from schemas.errors import ExitCode
 from schemas.ids import new_id
-from schemas.plain import to_plain
-from schemas.records import ECHO, EchoInput, JobHeader, Request
-from streams import wiring
+from schemas.records import EchoInput
 from streams.client.submitter import Submitter
-from streams.log import kafka, topics
-from streams.log.port import LogConsumer
+from streams.log import topics
 from streams.settings import Settings
+from tests.harness.processors.killer import KILLER, installed
 from tests.harness.services import Service, running
-from tests.unit.streams.worker.killer import KILLER, installed
+from tests.harness.worker_log import BATCH, PATIENCE_S, WorkerLog, executions, header, outcome, submit, worker_ids
 
 pytestmark = pytest.mark.stack
 
-PATIENCE_S = 60.0
-BATCH = 10
-
-
-class Log:
-    """What the worker writes, as it comes, and raw access to what it reads."""
-
-    def __init__(self, settings: Settings, contract: AnyContract = ECHO) -> None:
-        self.settings = settings
-        self.codec = wiring.codec(settings)
-        names, self._requests = settings.topics, settings.topics.requests(contract.name)
-        self._topics = [names.results(contract.name), names.dead_letters, names.progress]
-        self._consumer: LogConsumer = kafka.reader(settings)
-        self._consumer.assign(
-            [TopicPartition(topic, number, 0) for topic in self._topics for number in range(settings.partitions)]
-        )
-        self._producer = kafka.producer(settings)
-        self._encoder = self.codec.encoder(f"{self._requests}-value", request_schema(contract))
-        self.results: dict[str, list[dict[str, Any]]] = {}
-        self.result_headers: dict[str, dict[str, bytes]] = {}
-        self.dead: list[tuple[bytes, dict[str, bytes]]] = []
-        self.progress: list[dict[str, Any]] = []
-
-    def read_until(self, enough: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE_S
-        while not enough():
-            assert time.monotonic() < until, f"{len(self.results)} results, {len(self.dead)} dead letters"
-            message = self._consumer.poll(0.2)
-            if message is not None:
-                assert message.error() is None, message.error()
-                self._sort(message)
-
-    def read_results_of(self, jobs: set[str]) -> None:
-        self.read_until(lambda: jobs <= self.results.keys())
-
-    def raw(self, value: bytes, given: dict[str, str] | None = None) -> None:
-        told: Any = [(name, text.encode()) for name, text in (given or {}).items()]
-        self._producer.produce(self._requests, value, headers=told)
-        assert self._producer.flush(10) == 0
-
-    def place(self, partition: int, value: bytes, job_id: str) -> None:
-        told: Any = [(headers.JOB, job_id.encode())]
-        self._producer.produce(self._requests, value, partition=partition, headers=told)
-        assert self._producer.flush(10) == 0
-
-    def request(self, header: JobHeader, input_: EchoInput) -> bytes:
-        return self._encoder.encode(to_plain(Request(header, input_)))
-
-    def close(self) -> None:
-        self._consumer.close()
-
-    def _sort(self, message: Any) -> None:
-        told = dict(message.headers() or ())
-        if message.topic() == self._topics[0]:
-            plain = self.codec.decode(message.value())
-            self.results.setdefault(plain["header"]["job_id"], []).append(plain)
-            self.result_headers[plain["header"]["job_id"]] = told
-        elif message.topic() == self._topics[1]:
-            self.dead.append((message.value(), told))
-        else:
-            self.progress.append(self.codec.decode(message.value()))
-
 
 @pytest.fixture
-def log(settings: Settings) -> Iterator[Log]:
-    made = Log(settings)
+def log(settings: Settings) -> Iterator[WorkerLog]:
+    made = WorkerLog(settings)
     yield made
     made.close()
 
@@ -113,35 +45,8 @@ def worker(settings: Settings) -> Iterator[Service]:
         yield service
 
 
-def header(**changed: Any) -> JobHeader:
-    return JobHeader(
-        **{"job_id": new_id(), "processor": "echo", "created_at": datetime.now(UTC), "input_sha256": "", **changed}
-    )
-
-
-def outcome(log: Log, job_id: str) -> tuple[str, str | None]:
-    """Disposition and error code of a job's only result."""
-    (plain,) = log.results[job_id]
-    error = plain["result"]["error"]
-    return plain["result"]["disposition"], None if error is None else error["code"]
-
-
-def executions(log: Log, job_id: str) -> list[int]:
-    return [plain["result"]["execution"] for plain in log.results[job_id]]
-
-
-def worker_ids(log: Log) -> set[str]:
-    return {plain["result"]["worker_id"] for results in log.results.values() for plain in results}
-
-
-def submit(submitter: Submitter, count: int, **input_: Any) -> set[str]:
-    jobs = {submitter.submit_nowait("echo", EchoInput(f"job {n}", **input_)) for n in range(count)}
-    submitter.flush()
-    return jobs
-
-
 def test_every_job_gets_its_result_and_says_where_it_comes_from(
-    log: Log, submitter: Submitter, worker: Service, settings: Settings
+    log: WorkerLog, submitter: Submitter, worker: Service, settings: Settings
 ) -> None:
     sent = submitter.submit("echo", EchoInput("hello"))
     log.read_results_of({sent.job_id})
@@ -159,7 +64,7 @@ def test_every_job_gets_its_result_and_says_where_it_comes_from(
 
 
 def test_the_bad_among_two_hundred_end_clearly_and_the_good_go_through(
-    log: Log, submitter: Submitter, worker: Service
+    log: WorkerLog, submitter: Submitter, worker: Service
 ) -> None:
     named, contradicted, misspelt = header(), header(), header(processor="ehco")
     late = header(deadline=datetime.now(UTC) - timedelta(seconds=1))
@@ -201,7 +106,7 @@ def test_the_bad_among_two_hundred_end_clearly_and_the_good_go_through(
 
 
 def test_a_killed_child_loses_nothing_and_only_what_it_was_at_runs_again(
-    log: Log, submitter: Submitter, worker: Service
+    log: WorkerLog, submitter: Submitter, worker: Service
 ) -> None:
     jobs = submit(submitter, 200, delay_ms=20)
     log.read_until(lambda: len(log.results) >= 20)
@@ -217,7 +122,7 @@ def test_a_killed_child_loses_nothing_and_only_what_it_was_at_runs_again(
 
 
 def test_a_killed_parent_takes_its_child_with_it_and_loses_nothing(
-    log: Log, submitter: Submitter, worker: Service
+    log: WorkerLog, submitter: Submitter, worker: Service
 ) -> None:
     jobs = submit(submitter, 200, delay_ms=20)
     log.read_until(lambda: len(log.results) >= 20)
@@ -230,7 +135,7 @@ def test_a_killed_parent_takes_its_child_with_it_and_loses_nothing(
     assert {plain["result"]["disposition"] for job in jobs for plain in log.results[job]} == {"succeeded"}
 
 
-def test_a_job_past_its_hard_limit_times_out_alone(log: Log, submitter: Submitter, worker: Service) -> None:
+def test_a_job_past_its_hard_limit_times_out_alone(log: WorkerLog, submitter: Submitter, worker: Service) -> None:
     slow = submitter.submit_nowait("echo", EchoInput("slow", delay_ms=60_000), hard_limit_ms=400, max_attempts=1)
     good = submit(submitter, 20)
     log.read_results_of(good | {slow})
@@ -238,7 +143,7 @@ def test_a_job_past_its_hard_limit_times_out_alone(log: Log, submitter: Submitte
     assert {outcome(log, job) for job in good} == {("succeeded", None)}
 
 
-def test_a_job_that_takes_long_shows_that_it_runs(log: Log, submitter: Submitter, worker: Service) -> None:
+def test_a_job_that_takes_long_shows_that_it_runs(log: WorkerLog, submitter: Submitter, worker: Service) -> None:
     quick = submit(submitter, 5)
     log.read_results_of(quick)
     slow = submitter.submit("echo", EchoInput("slow", delay_ms=1500)).job_id
@@ -249,7 +154,7 @@ def test_a_job_that_takes_long_shows_that_it_runs(log: Log, submitter: Submitter
 
 
 def test_a_stopped_worker_finishes_what_it_holds_and_the_next_one_begins_after_it(
-    log: Log, submitter: Submitter, worker: Service
+    log: WorkerLog, submitter: Submitter, worker: Service
 ) -> None:
     first = submit(submitter, 50, delay_ms=5)
     log.read_until(lambda: len(log.results) >= 1)
@@ -263,9 +168,9 @@ def test_a_stopped_worker_finishes_what_it_holds_and_the_next_one_begins_after_i
 def test_a_job_that_kills_its_process_is_put_aside_and_takes_no_innocent_with_it(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site")))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site"))
     topics.apply(settings, [KILLER])
-    log = Log(settings, KILLER)
+    log = WorkerLog(settings, KILLER)
     killer, innocent = header(processor="killer"), [header(processor="killer") for _ in range(30)]
     with running(settings, ["worker", "killer"]):
         for number, job in enumerate(innocent):
@@ -294,7 +199,7 @@ def test_a_job_that_kills_its_process_is_put_aside_and_takes_no_innocent_with_it
 def test_a_processor_that_can_not_start_stops_the_worker_by_name(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processor: str, words: list[str]
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", processor)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", processor))
     topics.apply(settings, [KILLER])
     service = Service(settings, ["worker", "killer"])
     assert service.process.wait(60) == ExitCode.INTERNAL
@@ -303,7 +208,7 @@ def test_a_processor_that_can_not_start_stops_the_worker_by_name(
 
 
 def test_workers_that_come_and_go_share_the_work_and_lose_none_of_it(
-    log: Log, submitter: Submitter, worker: Service, settings: Settings
+    log: WorkerLog, submitter: Submitter, worker: Service, settings: Settings
 ) -> None:
     jobs = submit(submitter, 20)
     log.read_results_of(jobs)

@@ -9,7 +9,7 @@ import pytest
 from schemas.records import EchoInput
 from streams.client.commands import CommandClient
 from streams.settings import Settings
-from tests.harness.performers import Small, installed
+from tests.harness.processors.performer import Small, installed
 from tests.harness.services import running
 from tests.harness.stage import Stage
 
@@ -20,7 +20,7 @@ WORKER = ("worker", "performer")
 
 @pytest.fixture
 def stage(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", Small)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", Small))
     return Stage(settings)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from schemas.records import EchoInput
 from streams.settings import Settings
-from tests.harness.performers import Small, installed
+from tests.harness.processors.performer import Small, installed
 from tests.harness.services import Service, running
 from tests.harness.stage import Stage
 
@@ -23,7 +23,7 @@ WORKER = ("worker", "performer")
 
 @pytest.fixture
 def stage(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", Small)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", Small))
     made = Stage(settings)
     yield made
     made.close()

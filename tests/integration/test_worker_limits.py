@@ -16,21 +16,21 @@ from schemas.records import EchoInput, JobHeader
 from streams.client.commands import CommandClient
 from streams.log import topics
 from streams.settings import Settings
+from tests.harness.processors.killer import KILLER, installed
 from tests.harness.services import Service, running
-from tests.integration.test_worker import Log, executions, outcome
-from tests.integration.test_worker import header as echo_header
-from tests.unit.streams.worker.killer import KILLER, installed
+from tests.harness.worker_log import WorkerLog, executions, outcome
+from tests.harness.worker_log import header as echo_header
 
 pytestmark = pytest.mark.stack
 
-MOODY = "tests.unit.streams.worker.moody"
+MOODY = "tests.harness.processors.moody"
 
 
 def header(**changed: object) -> JobHeader:
     return echo_header(processor="killer", **changed)
 
 
-def ask(log: Log, words: str, **changed: object) -> str:
+def ask(log: WorkerLog, words: str, **changed: object) -> str:
     """A request for it, with the headers that our producers give; its job's id."""
     job = header(**changed)
     given = {name: value.decode() for name, value in request_headers(job, source="test")}
@@ -39,17 +39,17 @@ def ask(log: Log, words: str, **changed: object) -> str:
 
 
 @pytest.fixture
-def log(settings: Settings) -> Iterator[Log]:
+def log(settings: Settings) -> Iterator[WorkerLog]:
     topics.apply(settings, [KILLER])
-    made = Log(settings, KILLER)
+    made = WorkerLog(settings, KILLER)
     yield made
     made.close()
 
 
 def test_each_job_that_can_not_go_on_ends_by_its_own_fault_and_the_others_complete(
-    log: Log, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: WorkerLog, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Moody", MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Moody", MOODY))
     good = [ask(log, f"good {n}") for n in range(3)]
     late = ask(log, "stubborn", hard_limit_ms=300, max_attempts=1)
     killer = ask(log, "kill")
@@ -70,9 +70,9 @@ def test_each_job_that_can_not_go_on_ends_by_its_own_fault_and_the_others_comple
 
 @pytest.mark.parametrize("processor", ["Brief", "Leaky"])
 def test_a_worker_whose_child_is_replaced_again_and_again_loses_nothing(
-    processor: str, log: Log, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processor: str, log: WorkerLog, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", processor, MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", processor, MOODY))
     with running(settings, ["worker", "killer"]) as (service,):
         jobs = {ask(log, words) for _ in range(2) for words in ["who"] * 20 + ["leak 300"]}
         log.read_results_of(jobs)
@@ -94,7 +94,7 @@ def test_a_worker_whose_child_is_replaced_again_and_again_loses_nothing(
 def test_a_worker_names_the_processor_that_can_not_start_and_those_that_could(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Leaving", MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Leaving", MOODY))
     topics.apply(settings, [KILLER])
     service = Service(settings, ["worker", "killer", "echo"])
     assert service.process.wait(60) == ExitCode.INTERNAL
@@ -104,9 +104,9 @@ def test_a_worker_names_the_processor_that_can_not_start_and_those_that_could(
 
 
 def test_cancelled_jobs_end_at_once_where_they_wait_and_soon_where_they_run(
-    log: Log, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: WorkerLog, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Moody", MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Moody", MOODY))
     with running(settings, ["worker", "killer"]), CommandClient(settings, by="nurse@ward") as controls:
         obedient = ask(log, "obedient")
         log.read_until(lambda: bool(log.progress))

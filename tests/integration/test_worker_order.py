@@ -11,10 +11,10 @@ from schemas.records import EchoInput
 from streams.client.commands import CommandClient
 from streams.health.ask import ask_all
 from streams.settings import Settings
-from tests.harness.performers import ByKey, installed
-from tests.harness.scribe import wait_until
+from tests.harness.processors.performer import ByKey, installed
 from tests.harness.services import running
 from tests.harness.stage import Stage
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -31,7 +31,7 @@ def parked(settings: Settings) -> int:
 def test_jobs_of_a_key_end_in_order_through_delays_and_retries(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", ByKey)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", ByKey))
     stage, luck, asked = Stage(settings), random.Random(7), {}
     with running(settings, WORKER):
         for number in range(100):
@@ -57,7 +57,7 @@ def test_jobs_of_a_key_end_in_order_through_delays_and_retries(
 def test_a_key_that_waits_holds_up_no_other_and_what_is_parked_can_be_cancelled_at_once(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", ByKey)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", ByKey))
     stage = Stage(settings)
     with running(settings, WORKER), CommandClient(settings) as controls:
         (slow,) = stage.ask(EchoInput("slow", delay_ms=8000), key="a")

@@ -15,38 +15,38 @@ from schemas.records import EchoInput
 from streams.client.submitter import Submitter
 from streams.log import topics
 from streams.settings import Settings
+from tests.harness.processors.killer import KILLER, installed
 from tests.harness.services import Service, running
-from tests.integration.test_worker import Log, executions, header, outcome, submit
-from tests.unit.streams.worker.killer import KILLER, installed
+from tests.harness.worker_log import WorkerLog, executions, header, outcome, submit
 
 pytestmark = pytest.mark.stack
 
-SEVERAL = "tests.unit.streams.worker.several"
+SEVERAL = "tests.harness.processors.several"
 
 
 @pytest.fixture
-def log(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
+def log(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerLog]:
     """Versions 1 and 2 of `killer` are installed."""
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "First", SEVERAL, next="Second")))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "First", SEVERAL, next="Second"))
     topics.apply(settings, [KILLER])
-    made = Log(settings, KILLER)
+    made = WorkerLog(settings, KILLER)
     yield made
     made.close()
 
 
-def ask(log: Log, **changed: object) -> str:
+def ask(log: WorkerLog, **changed: object) -> str:
     job = header(processor="killer", **changed)
     log.raw(log.request(job, EchoInput("work")))
     return job.job_id
 
 
-def versions(log: Log, jobs: set[str]) -> dict[str, str]:
+def versions(log: WorkerLog, jobs: set[str]) -> dict[str, str]:
     log.read_results_of(jobs)
     return {job: log.results[job][-1]["result"]["model_version"] for job in jobs}
 
 
 def test_a_canary_gets_its_share_a_pinned_job_its_version_and_one_setting_rolls_back(
-    log: Log, settings: Settings
+    log: WorkerLog, settings: Settings
 ) -> None:
     canary = settings.model_copy(update={"rollout": "killer=1,2:50"})
     with running(canary, ["worker", "killer"]) as (service,):
@@ -69,9 +69,9 @@ def test_a_rollout_of_a_processor_that_nobody_knows_stops_the_worker_with_the_ne
 
 
 def test_two_processors_share_a_worker_and_its_device_and_the_death_of_one_child_is_nothing_to_the_other(
-    log: Log, settings: Settings
+    log: WorkerLog, settings: Settings
 ) -> None:
-    echo = Log(settings)
+    echo = WorkerLog(settings)
     small = settings.model_copy(update={"max_batch": 4})  # so that echo is at work all the time
     with running(small, ["worker", "killer", "echo", "--device", "cpu"]), Submitter(settings) as submitter:
         steady = submit(submitter, 100, delay_ms=50)

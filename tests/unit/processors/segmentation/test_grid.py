@@ -9,7 +9,7 @@ import torch
 from processors.segmentation.grid import MAX_BOX_VOXELS, to_model
 from processors.segmentation.volume import Volume
 from schemas.errors import InvalidInput, PayloadTooLarge
-from tests.unit.processors.segmentation.files import Array, ball
+from tests.harness.volumes import Array, ball
 
 
 def brain(affine: Array | None = None) -> Volume:

@@ -15,7 +15,7 @@ from processors.segmentation import dicom
 from processors.segmentation.reading import read_volume
 from processors.segmentation.volume import Volume
 from schemas.errors import InvalidInput, PayloadTooLarge
-from tests.unit.processors.segmentation.files import ball, dicom_slices, write_dicom_zip
+from tests.harness.volumes import ball, dicom_slices, write_dicom_zip
 
 OBLIQUE = np.array([[0.9, 0.1, 0.0, 12.0], [-0.09, 1.0, 0.1, -30.0], [0.0, -0.1, 1.1, 44.0], [0.0, 0.0, 0.0, 1.0]])
 OBLIQUE[:3, 2] = np.cross(OBLIQUE[:3, 0], OBLIQUE[:3, 1])

@@ -13,7 +13,7 @@ import pytest
 from processors.segmentation.nifti import write_mask
 from processors.segmentation.reading import read_volume
 from schemas.errors import InvalidInput, PayloadTooLarge
-from tests.unit.processors.segmentation.files import ball, nifti, write_nifti
+from tests.harness.volumes import ball, nifti, write_nifti
 
 TURNED = np.array([[0.0, -1.1, 0.0, 10.0], [0.9, 0.0, 0.0, -20.0], [0.0, 0.0, 1.0, 5.0], [0.0, 0.0, 0.0, 1.0]])
 

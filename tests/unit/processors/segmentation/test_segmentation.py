@@ -18,7 +18,7 @@ from processors.segmentation.samples import Case, dice, load_mask, make_case, ma
 from processors.weights import sha256_of, weights_beside
 from schemas.errors import InvalidInput, ModelNotFound
 from schemas.records import SegmentationInput, SegmentationOutput
-from tests.unit.processors.segmentation.files import (
+from tests.harness.volumes import (
     ball,
     dicom_slices,
     nifti,

@@ -13,7 +13,7 @@ import pytest
 
 from schemas.errors import ExitCode
 from streams.cli.run import run
-from tests.unit.processors.segmentation.files import ball, write_nifti
+from tests.harness.volumes import ball, write_nifti
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from schemas.states import State
 from streams.sink.event import Event, Phase
 from streams.sink.fold import SUPERSEDED, Role, fold
 from streams.sink.rows import run_rows
-from tests.unit.streams.sink.events import JOB, Model, event
+from tests.harness.events import JOB, Model, event
 
 OTHER = UUID("01890000-0000-7000-8000-000000000002")
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from streams.sink.event import Phase
 from streams.sink.request_buffer import RequestBuffer
-from tests.unit.streams.sink.events import JOB, REQUESTS, event
+from tests.harness.events import JOB, REQUESTS, event
 
 OTHER = UUID("01890000-0000-7000-8000-000000000002")
 PARTITION = (REQUESTS, 0)

@@ -18,7 +18,7 @@ from streams.sink.event import Event, Phase, TerminalResult
 from streams.sink.fold import fold
 from streams.sink.rows import LONGEST_KEY, run_rows
 from streams.sink.writer import BatchWriter
-from tests.unit.streams.sink.events import AT, JOB, event
+from tests.harness.events import AT, JOB, event
 
 OTHER = UUID("01890000-0000-7000-8000-000000000002")
 NAIVE = datetime(2026, 1, 1)

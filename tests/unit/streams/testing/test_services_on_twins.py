@@ -21,7 +21,7 @@ from streams.log.memory import MemoryLog
 from streams.settings import Settings
 from streams.sink import Sink
 from streams.timekeeper import Timekeeper
-from tests.harness.scribe import in_thread, wait_until
+from tests.harness.waiting import in_thread, wait_until
 
 
 @pytest.fixture

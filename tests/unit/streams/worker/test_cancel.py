@@ -15,7 +15,7 @@ from schemas.errors import JobCancelled
 from schemas.records import EchoInput
 from streams.worker.child.cancelled_slots import CancelledSlots
 from streams.worker.protocol import Flag
-from tests.unit.streams.worker.executor_kit import Kit, Upper
+from tests.harness.executor_kit import Kit, Upper
 
 
 class Steady(Upper):

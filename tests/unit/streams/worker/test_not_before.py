@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.records import Coordinates
-from tests.unit.streams.worker.executor_kit import Kit, Upper
+from tests.harness.executor_kit import Kit, Upper
 
 PAST = datetime.now(UTC) - timedelta(days=1)
 FUTURE = datetime.now(UTC) + timedelta(days=1)

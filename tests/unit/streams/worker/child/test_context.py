@@ -13,7 +13,7 @@ from schemas.errors import PayloadTooLarge
 from schemas.ids import new_id
 from schemas.records import EchoInput
 from streams.worker.child.context import LARGEST_CHECKPOINT, WorkerCheckpoint
-from tests.unit.streams.worker.executor_kit import Kit, Upper
+from tests.harness.executor_kit import Kit, Upper
 
 
 class Counting(Upper):

@@ -19,7 +19,7 @@ from schemas.codec import Codec
 from schemas.ids import new_id
 from schemas.records import ECHO, EchoInput, EchoOutput
 from streams.worker.protocol import Flag, HeaderFields, MessageKind, pack_slots
-from tests.unit.streams.worker.executor_kit import Kit, Upper, named
+from tests.harness.executor_kit import Kit, Upper, named
 
 
 @pytest.fixture(params=[0, 2], ids=["in the device's thread", "with CPU threads"])

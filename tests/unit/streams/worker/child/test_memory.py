@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.streams.worker.killer import installed
-from tests.unit.streams.worker.supervisor_kit import Driver, driving
+from tests.harness.processors.killer import installed
+from tests.harness.supervisor_driver import Driver, driving
 
-NARROW = "tests.unit.streams.worker.narrow"
+NARROW = "tests.harness.processors.narrow"
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """One child for all: it imports torch, which takes its time."""
     folder = tmp_path_factory.mktemp("child")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(installed(folder / "site", "Narrow", NARROW)))
+        patch.setenv("PYTHONPATH", installed(folder / "site", "Narrow", NARROW))
         with driving(folder) as made:
             yield made
 

@@ -12,7 +12,7 @@ from processors.policy import Batch, Limits, Policy
 from processors.protocol import Job, JobContext
 from schemas.records import EchoInput, EchoOutput
 from streams.worker.protocol import Flag
-from tests.unit.streams.worker.executor_kit import Kit, Upper
+from tests.harness.executor_kit import Kit, Upper
 
 PATIENCE_S = 10
 

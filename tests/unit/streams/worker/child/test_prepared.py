@@ -13,7 +13,7 @@ from processors.policy import Batch, Policy
 from processors.protocol import Job, JobContext
 from schemas.records import EchoInput
 from streams.worker.protocol import Flag
-from tests.unit.streams.worker.executor_kit import Kit, Upper
+from tests.harness.executor_kit import Kit, Upper
 
 
 class Shaped(Upper):

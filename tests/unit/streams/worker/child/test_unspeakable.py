@@ -11,7 +11,7 @@ import pytest
 from processors.protocol import Job, JobContext
 from schemas.errors import ConnectionFailed, InvalidInput, JobError, OutOfMemory
 from schemas.records import EchoInput, EchoOutput
-from tests.unit.streams.worker.executor_kit import Kit, Upper
+from tests.harness.executor_kit import Kit, Upper
 
 
 class Mute(Exception):

@@ -10,7 +10,7 @@ from processors.policy import Batch, Limits, Policy, Retry
 from processors.rollout import Rollout, place_of
 from schemas.errors import ConnectionFailed
 from schemas.ids import new_id
-from tests.unit.streams.worker.executor_kit import Kit, Upper
+from tests.harness.executor_kit import Kit, Upper
 
 
 class Second(Upper):

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StartupError
-from tests.unit.streams.worker.killer import installed
-from tests.unit.streams.worker.supervisor_kit import Driver, driving
+from tests.harness.processors.killer import installed
+from tests.harness.supervisor_driver import Driver, driving
 
-SEVERAL = "tests.unit.streams.worker.several"
+SEVERAL = "tests.harness.processors.several"
 
 
 @pytest.fixture
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Versions 1, 2 and 3 are installed, and one whose module is missing."""
     site = installed(tmp_path / "site", "First", SEVERAL, next="Second", cold="Cold", lost="NotThere")
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", site)
     return tmp_path
 
 

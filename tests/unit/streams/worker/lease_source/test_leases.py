@@ -32,8 +32,8 @@ from streams.worker.lease_source.fenced_publisher import FencedPublisher
 from streams.worker.lease_source.held import HeldLease, HeldLeases, admitted
 from streams.worker.lease_source.keeper import LeaseKeeper
 from streams.worker.protocol import Answer
-from tests.harness.scribe import wait_until
-from tests.unit.streams.sink.events import event
+from tests.harness.events import event
+from tests.harness.waiting import wait_until
 
 LEASE_S = 30.0
 

@@ -9,7 +9,7 @@ import pytest
 from schemas.headers import DEADLINE, JOB
 from streams.worker.in_flight import Assignment, InFlightJob
 from streams.worker.supervision import deadlines
-from tests.unit.streams.worker.supervisor_kit import Message
+from tests.harness.supervisor_driver import Message
 
 
 def held(*given: tuple[str, bytes]) -> InFlightJob:

@@ -13,15 +13,15 @@ import pytest
 from schemas.errors import ErrorCode, StartupError
 from streams.worker.protocol import Flag
 from streams.worker.supervision import supervisor
-from tests.unit.streams.worker.killer import installed
-from tests.unit.streams.worker.supervisor_kit import Driver, driving
+from tests.harness.processors.killer import installed
+from tests.harness.supervisor_driver import Driver, driving
 
-MOODY = "tests.unit.streams.worker.moody"
+MOODY = "tests.harness.processors.moody"
 
 
 @pytest.fixture
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Moody", MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Moody", MOODY))
     monkeypatch.setenv("DATABASE_URL", "postgresql://sluice:secret@db/sluice")
     monkeypatch.setenv("SLUICE_CALLBACK_SECRETS", "whsec_c2VjcmV0")
     monkeypatch.setenv("PATIENT_ROOM", "12")
@@ -104,7 +104,7 @@ def test_a_job_that_goes_on_past_its_deadline_costs_its_mates_one_execution(driv
 def test_of_several_suspects_only_the_killers_end_as_dead_letters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Nervous", MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Nervous", MOODY))
     with driving(tmp_path) as driver:
         a, first, b, second, c, d = jobs = driver.send("a", "kill", "b", "kill", "c", "d")
         driver.until_answered(*jobs)
@@ -136,7 +136,7 @@ def test_the_child_knows_no_credentials(driver: Driver) -> None:
 def test_after_so_many_jobs_the_child_is_replaced_and_no_job_notices(
     processor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", processor, MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", processor, MOODY))
     with driving(tmp_path) as driver:
         jobs = driver.send(*["who"] * 15)
         driver.until(lambda: driver.supervisor.recycled == 1)
@@ -152,7 +152,7 @@ def test_a_child_that_would_not_leave_is_replaced_and_no_job_notices(
     habit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "LEAVE_S", 0.2)
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Brief", MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Brief", MOODY))
     with driving(tmp_path) as driver:
         jobs = driver.send(habit, *["who"] * 14)
         driver.until(lambda: driver.supervisor.recycled == 1)
@@ -181,7 +181,7 @@ def test_what_a_processor_left_behind_does_not_keep_the_worker_from_going_on(kin
 
 
 def test_a_child_that_grows_is_replaced_and_no_job_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Leaky", MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Leaky", MOODY))
     with driving(tmp_path) as driver:
         driver.until_answered(*driver.send("who"))
         leak = driver.send("leak 300")
@@ -195,7 +195,7 @@ def test_a_child_that_grows_is_replaced_and_no_job_notices(tmp_path: Path, monke
 def test_a_processor_that_hangs_while_it_loads_is_named_with_the_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Hanging", MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Hanging", MOODY))
     with (
         pytest.raises(StartupError, match=r"'killer' was not ready within 0\.5 s") as told,
         driving(tmp_path, load_timeout_s=0.5),
@@ -209,7 +209,7 @@ def test_a_processor_that_hangs_while_it_loads_is_named_with_the_place(
 def test_a_processor_that_leaves_while_it_loads_is_named_with_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(installed(tmp_path / "site", "Leaving", MOODY)))
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Leaving", MOODY))
     with pytest.raises(StartupError, match=r"'killer'.*SystemExit: 7") as told, driving(tmp_path):
         pass
     assert "Traceback" in told.value.message

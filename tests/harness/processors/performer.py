@@ -14,6 +14,7 @@ from processors.protocol import Job, JobContext, LoadContext
 from schemas.contract import ProcessorContract
 from schemas.errors import ConnectionFailed, JobError
 from schemas.records import EchoInput, EchoOutput
+from tests.harness.packages import install
 
 PERFORMER: ProcessorContract[EchoInput, EchoOutput] = ProcessorContract(
     "performer", EchoInput, EchoOutput, Path(__file__).parent / "avro"
@@ -57,13 +58,6 @@ class ByPartition(Performer):
     policy = Policy(batch=Batch(4), order=Order.PARTITION)
 
 
-def installed(folder: Path, performer: type[Performer]) -> Path:
-    """A folder that, on PYTHONPATH, is an installed distribution with this processor."""
-    info = folder / "sluice_performer-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sluice-performer\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        f"[sluice.contracts]\nperformer = {__name__}:PERFORMER\n"
-        f"[sluice.processors]\nperformer = {__name__}:{performer.__name__}\n"
-    )
-    return folder
+def installed(site: Path, performer: type[Performer]) -> str:
+    """Install it into the new folder `site`. Returns the PYTHONPATH to run with."""
+    return install(site, "performer", f"{__name__}:PERFORMER", {"performer": f"{__name__}:{performer.__name__}"})

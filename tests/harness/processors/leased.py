@@ -17,6 +17,7 @@ from schemas.contract import ProcessorContract
 from schemas.errors import ConnectionFailed, JobCancelled
 from schemas.records import EchoInput, EchoOutput
 from schemas.states import Custody
+from tests.harness.packages import install
 
 LEASE_S = 1.0
 LEASED: ProcessorContract[EchoInput, EchoOutput] = ProcessorContract(
@@ -70,13 +71,7 @@ class ByOffset(Leased):
     policy = Policy()
 
 
-def installed(folder: Path, processor: str = "Leased") -> Path:
-    """A folder that, on PYTHONPATH, is an installed distribution with this processor."""
-    info = folder / "sluice_leased-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sluice-leased\nVersion: 1.0\n")
-    module = "tests.unit.streams.worker.leased"
-    (info / "entry_points.txt").write_text(
-        f"[sluice.contracts]\nleased = {module}:LEASED\n[sluice.processors]\nleased = {module}:{processor}\n"
-    )
-    return folder
+def installed(site: Path, processor: str = "Leased") -> str:
+    """Install it into the new folder `site`. Returns the PYTHONPATH to run with."""
+    module = "tests.harness.processors.leased"  # also when this file runs under another name
+    return install(site, "leased", f"{module}:LEASED", {"leased": f"{module}:{processor}"})

@@ -15,6 +15,7 @@ from processors.policy import Batch, Limits, Policy
 from processors.protocol import Job, JobContext, LoadContext
 from schemas.contract import ProcessorContract
 from schemas.records import EchoInput, EchoOutput
+from tests.harness.packages import install
 
 KILLER: ProcessorContract[EchoInput, EchoOutput] = ProcessorContract(
     "killer", EchoInput, EchoOutput, Path(__file__).parent / "avro"
@@ -83,14 +84,7 @@ class Dying(Killer):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def installed(folder: Path, processor: str = "Killer", module: str = __name__, **labelled: str) -> Path:
-    """A folder that, on PYTHONPATH, is an installed distribution with this processor; `labelled` are other versions of it."""
-    info = folder / "sluice_killer-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sluice-killer\nVersion: 1.0\n")
-    versions = "".join(f"killer@{label} = {module}:{other}\n" for label, other in labelled.items())
-    (info / "entry_points.txt").write_text(
-        f"[sluice.contracts]\nkiller = {__name__}:KILLER\n"
-        f"[sluice.processors]\nkiller = {module}:{processor}\n{versions}"
-    )
-    return folder
+def installed(site: Path, processor: str = "Killer", module: str = __name__, **labelled: str) -> str:
+    """Install it into the new folder `site`; `labelled` are other versions of it. Returns the PYTHONPATH to run with."""
+    versions = {f"killer@{label}": f"{module}:{other}" for label, other in labelled.items()}
+    return install(site, "killer", f"{__name__}:KILLER", {"killer": f"{module}:{processor}", **versions})

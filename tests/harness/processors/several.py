@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from processors.protocol import Job, JobContext
 from schemas.records import EchoInput, EchoOutput
-from tests.unit.streams.worker.killer import Killer
+from tests.harness.processors.killer import Killer
 
 
 class First(Killer):

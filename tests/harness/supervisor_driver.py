@@ -23,7 +23,7 @@ from streams.worker.protocol import Answer, ChildConfig
 from streams.worker.publisher import Publisher
 from streams.worker.supervision.limits import ProgressUpdate
 from streams.worker.supervision.supervisor import Supervisor
-from tests.unit.streams.worker.killer import KILLER
+from tests.harness.processors.killer import KILLER
 
 PATIENCE_S = 30.0
 REQUESTS, RESULTS = "requests.killer-value", "results.killer-value"
