@@ -10,17 +10,26 @@ from contextlib import contextmanager
 PATIENCE_S = 30.0
 
 
-def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], patience_s: float = PATIENCE_S) -> None:
-    """Poll until it is so. Raises AssertionError that says how it is instead."""
-    until = time.monotonic() + patience_s
-    while not true():
-        assert time.monotonic() < until, otherwise()
-        time.sleep(0.02)
+def wait_until(
+    condition: Callable[[], object],
+    otherwise: Callable[[], str],
+    patience_s: float = PATIENCE_S,
+    step: Callable[[], object] = lambda: time.sleep(0.02),
+) -> None:
+    """Check `condition` until it is true, with `step` between two checks.
+
+    For what sends no event that a test could await: a database, a log file, another process.
+    Raises AssertionError with the text of `otherwise` when it is not true within `patience_s` seconds.
+    """
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, otherwise()
+        step()
 
 
 @contextmanager
 def in_thread(run: Callable[[threading.Event], None]) -> Iterator[threading.Event]:
-    """A service for the length of a `with` block; what it raises is raised at the end."""
+    """Run a service in a thread for the length of a `with` block. Its exception, if any, is raised at the end."""
     stop = threading.Event()
     raised: list[BaseException] = []
 
