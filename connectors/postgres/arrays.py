@@ -1,7 +1,7 @@
-"""Columns as Postgres binary arrays, built by hand.
+"""Encodes columns as Postgres binary arrays.
 
-psycopg builds an array element by element in Python, about 0.4 µs each; with forty columns a job that alone costs more
-than Postgres' own work. Here a column is one `b"".join`, and a column of nulls, or of one repeated value, costs almost nothing.
+psycopg builds an array element by element in Python, about 0.4 µs each; with forty columns per job that costs more than the
+work of Postgres itself. Here a column is one `b"".join`, and a column of nulls, or of one repeated value, is almost free.
 
 https://www.postgresql.org/docs/current/arrays.html; the wire form is in src/backend/utils/adt/arrayfuncs.c (array_recv).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.store import REPLACEMENT
@@ -38,7 +38,7 @@ def _bytes(value: bytes) -> bytes:
 
 
 def text_bytes(value: str) -> bytes:
-    """UTF-8 that Postgres takes: NULs and lone surrogates are replaced, everything else is kept."""
+    """Encode as UTF-8 that Postgres accepts: NULs and lone surrogates are replaced."""
     if "\0" in value:
         value = value.replace("\0", REPLACEMENT)
     return value.encode("utf-8", "replace")
@@ -54,7 +54,7 @@ def _jsonb(value: bytes) -> bytes:
 
 
 def micros(moment: datetime) -> int:
-    """Microseconds since Postgres' epoch."""
+    """Return the microseconds since the epoch of Postgres (2000-01-01)."""
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
@@ -65,7 +65,7 @@ def _timestamp(value: datetime) -> bytes:
 
 _INT8 = _fixed("q")
 
-#: By SQL name: the type's oid (fixed in every Postgres), its array's oid, and how one value becomes length and bytes.
+#: By SQL name: the type's oid (the same in every Postgres), the oid of its array type, and the encoder of one value.
 TYPES: dict[str, tuple[int, int, Encode]] = {
     "boolean": (16, 1000, _fixed("?")),
     "bytea": (17, 1001, _bytes),
@@ -84,7 +84,7 @@ def array_oid(type_: str) -> int:
 
 
 def array(type_: str, values: Sequence[Any]) -> bytes:
-    """`values` as a one-dimensional binary array; None is null. uuid takes 16 bytes, jsonb takes JSON as bytes."""
+    """Encode `values` as a one-dimensional binary array; None is null. uuid takes 16 bytes, jsonb takes JSON as bytes."""
     oid, _, encode = TYPES[type_]
     count = len(values)
     if not count:
@@ -95,7 +95,7 @@ def array(type_: str, values: Sequence[Any]) -> bytes:
 
 def _body(encode: Encode, values: Sequence[Any], count: int) -> bytes:
     first = values[0]
-    if values.count(first) == count:  # compares by identity first: fast when it is so, and quick to see when it is not
+    if values.count(first) == count:  # compares by identity first, so it is fast either way
         return (_NULL if first is None else encode(first)) * count
     if None in values:
         return b"".join([_NULL if value is None else encode(value) for value in values])
@@ -103,7 +103,7 @@ def _body(encode: Encode, values: Sequence[Any], count: int) -> bytes:
 
 
 def uuids(data: bytes | memoryview | None) -> list[bytes]:
-    """The elements of a binary uuid array without nulls."""
+    """Decode a binary uuid array that has no nulls."""
     if not data:
         return []
     view = bytes(data)
@@ -112,7 +112,7 @@ def uuids(data: bytes | memoryview | None) -> list[bytes]:
 
 
 def integers(data: bytes | memoryview | None) -> list[int]:
-    """The elements of a binary integer array without nulls."""
+    """Decode a binary integer array that has no nulls."""
     if not data:
         return []
     view = bytes(data)
@@ -120,12 +120,10 @@ def integers(data: bytes | memoryview | None) -> list[int]:
 
 
 def moment(micros_: int) -> datetime:
-    """The inverse of `micros`."""
-    from datetime import timedelta
-
+    """Return the time of microseconds since the epoch of Postgres; the inverse of `micros`."""
     return _EPOCH + timedelta(microseconds=micros_)
 
 
 def columns(rows: Iterable[Sequence[Any]], width: int) -> list[Sequence[Any]]:
-    """Rows turned into columns; `width` empty ones when there are no rows."""
+    """Transpose rows to columns; without rows, return `width` empty columns."""
     return list(zip(*rows, strict=True)) or [()] * width

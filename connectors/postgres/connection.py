@@ -1,4 +1,4 @@
-"""Connections: opened one way, and psycopg's errors translated at this edge."""
+"""Opens connections and translates psycopg's errors into errors of our tree."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from schemas.errors import SluiceError, Unreachable, UsageError
 
 Connection = psycopg.Connection[Any]
 
-#: What Postgres has no room for. Two are OperationalErrors, though trying again would not help.
-_NO_ROOM = (psycopg.DataError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
+#: Values that Postgres can't hold. Two of these classes are OperationalErrors, but trying again does not help.
+UNSTORABLE = (psycopg.DataError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
 
 
 def connect(dsn: str, *, application: str = "sluice") -> Connection:
-    """An autocommit connection. Raises Unreachable, UsageError."""
+    """Open an autocommit connection. Raises Unreachable, UsageError."""
     with translated("connecting"):
         return psycopg.connect(
             dsn,
             autocommit=True,
             application_name=application,
             connect_timeout=5,
-            # A host that vanished without a word is noticed within about ten seconds.
+            # Keepalives detect a host that vanished without closing the connection within about ten seconds.
             keepalives_idle=4,
             keepalives_interval=2,
             keepalives_count=3,
@@ -34,9 +34,9 @@ def connect(dsn: str, *, application: str = "sluice") -> Connection:
 
 
 def fault(dsn: str) -> str | None:
-    """Why Postgres can't be used, None if it answers within two seconds."""
+    """Return why Postgres can't be used, or None if it answers within two seconds."""
     try:
-        with translated("its health was asked for"), psycopg.connect(dsn, connect_timeout=2) as connection:
+        with translated("checking its health"), psycopg.connect(dsn, connect_timeout=2) as connection:
             connection.execute("SELECT 1")
     except SluiceError as error:
         return error.message
@@ -45,14 +45,14 @@ def fault(dsn: str) -> str | None:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Psycopg's errors as ours. `doing` completes the sentence "Postgres failed while …"."""
+    """Raise errors of our tree instead of psycopg's. `doing` completes the sentence "Postgres failed while …"."""
     try:
         yield
     except errors.UndefinedTable as error:
         raise UsageError(
-            f"Postgres has not all of our tables ({_first_line(error)}).", next_step="Run `sluice migrate`."
+            f"Postgres lacks some of our tables ({_first_line(error)}).", next_step="Run `sluice migrate`."
         ) from error
-    except _NO_ROOM as error:
+    except UNSTORABLE as error:
         raise Unstorable(f"Postgres can't hold a row while {doing}: {type(error).__name__}.") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unreachable(
@@ -60,12 +60,12 @@ def translated(doing: str) -> Iterator[None]:
             next_step="Check DATABASE_URL; with the local stack, `sluice up` starts it.",
         ) from error
     except psycopg.ProgrammingError as error:
-        raise UsageError(f"Postgres refused what was asked while {doing}: {_first_line(error)}.") from error
+        raise UsageError(f"Postgres refused the statement while {doing}: {_first_line(error)}.") from error
     except psycopg.Error as error:
         raise SluiceError(f"Postgres failed while {doing}: {_first_line(error)}.") from error
 
 
 def _first_line(error: BaseException) -> str:
-    # Later lines are DETAIL and CONTEXT, which quote values: those stay out of messages and logs.
+    # Later lines (DETAIL, CONTEXT) quote values, which must not reach messages and logs.
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,88 +1,78 @@
-"""The timekeeper's store on Postgres. Leadership is a session lock on the connection that everything else goes through, so
-that a leader that lost its connection can't go on by mistake. One that is stopped or cut off keeps its connection, as far as
-the server can see: therefore the server ends a session that says nothing."""
+"""The timekeeper's store on Postgres.
+
+Leadership is an advisory lock of the session that every statement uses, so a leader that lost its connection can't continue
+by mistake. A leader that is stopped or cut off keeps its connection as far as the server can see; the server therefore ends
+sessions that are silent for too long.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-import psycopg
-from psycopg.rows import dict_row
-
 from connectors.due_store import DoneRow, DueRun
 from connectors.payload_store import Payload
-from connectors.postgres.connection import Connection, connect, translated
-from connectors.postgres.statement import query, statement
+from connectors.postgres.connection import Connection
+from connectors.postgres.statement import statement
+from connectors.postgres.store import PostgresStore
 from schemas.errors import SluiceError
 
-_LEADER = 0x71C5  # any fixed number, one a database
-#: A session that is silent for so long is ended by the server, and its lock with it. A leader asks five times a second.
-_SILENCE = "SET idle_session_timeout = '6s'"
+_LEADER_LOCK = 0x71C5  # any fixed number; one lock per database
 
 
-class PostgresDueStore:
-    """See `connectors.due_store.DueStore`."""
+class PostgresDueStore(PostgresStore):
+    """Implements `connectors.due_store.DueStore`."""
 
-    def __init__(self, dsn: str, *, application: str = "sluice timekeeper") -> None:
-        self._dsn = dsn
-        self._application = application
-        self._connection: Connection | None = None
-        self._leads = False
+    application = "sluice timekeeper"
+    # The server ends a session that is silent for six seconds and releases its lock. A leader sends five statements a second.
+    session = "SET plan_cache_mode = force_custom_plan; SET idle_session_timeout = '6s'"
+    prepared = ("mark_done",)
+    _leads = False
 
     def lead(self) -> bool:
         if not self._leads:
-            row = self._fetch(b"SELECT pg_try_advisory_lock(%(key)s) AS leads", key=_LEADER)[0]
-            self._leads = bool(row["leads"])
+            with self._connected("asking for leadership") as connection:
+                row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LEADER_LOCK,)).fetchone()
+            self._leads = row is not None and bool(row[0])
         return self._leads
 
     def keep_leading(self) -> None:
-        self._fetch(b"SELECT 1 AS alive")
+        with self._connected("keeping leadership") as connection:
+            connection.execute("SELECT 1")
 
     def due(self, limit: int) -> list[DueRun]:
-        return [_due(row) for row in self._fetch(query("due_runs"), limit=limit)]
+        return [_due(row) for row in self._rows("due_runs", limit=limit)]
 
     def open_cancels(self, grace: timedelta, limit: int) -> list[DueRun]:
-        return [_due(row) for row in self._fetch(query("open_cancels"), grace=grace, limit=limit)]
+        return [_due(row) for row in self._rows("open_cancels", grace=grace, limit=limit)]
 
     def unsent(self, limit: int) -> list[Payload]:
-        rows = self._fetch(query("unsent"), limit=limit)
+        rows = self._rows("unsent", limit=limit)
         return [Payload(**{**row, "headers": [(name, text) for name, text in row["headers"]]}) for row in rows]
 
     def mark_done(self, rows: Sequence[DoneRow]) -> None:
-        try:
-            with translated("marking what was due"):
-                statement("mark_done").run(self._connected(), p=sorted(rows))
-        except SluiceError:
-            self.close()
-            raise
+        with self._connected("marking due runs as done") as connection:
+            statement("mark_done").run(connection, p=sorted(rows))
 
     def prune(self, older_than: timedelta, limit: int) -> int:
-        return int(self._fetch(query("prune"), age=older_than, limit=limit)[0]["forgotten"])
+        return int(self._rows("prune", age=older_than, limit=limit)[0]["pruned"])
 
     def close(self) -> None:
-        """Gives leadership up."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection, self._leads = None, False
+        """Disconnect, which releases leadership."""
+        super().close()
+        self._leads = False
 
-    def _fetch(self, sql: bytes, **parameters: Any) -> list[dict[str, Any]]:
+    @contextmanager
+    def _connected(self, doing: str) -> Iterator[Connection]:
+        """Also close the connection after any error, so that a store that may have lost leadership asks for it again."""
         try:
-            with translated("keeping time"), self._connected().cursor(row_factory=dict_row) as cursor:
-                return cursor.execute(sql, parameters).fetchall()
+            with super()._connected(doing) as connection:
+                yield connection
         except SluiceError:
             self.close()
             raise
-
-    def _connected(self) -> Connection:
-        if self._connection is None or self._connection.pgconn.status != psycopg.pq.ConnStatus.OK:
-            self._leads = False
-            self._connection = connect(self._dsn, application=self._application)
-            self._connection.execute("SET plan_cache_mode = force_custom_plan")
-            self._connection.execute(_SILENCE)
-            statement("mark_done").prepare(self._connection)
-        return self._connection
 
 
 def _due(row: dict[str, Any]) -> DueRun:

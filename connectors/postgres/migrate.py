@@ -1,4 +1,4 @@
-"""Numbered migrations, applied once each and in order, by one runner at a time."""
+"""Applies numbered migrations, each once and in order, by one runner at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from connectors.postgres.connection import Connection, connect, translated
 from schemas.errors import Conflict
 
 FOLDER = Path(__file__).parent / "migrations"
-#: The first line of a file that can't run in a transaction (CREATE INDEX CONCURRENTLY); such a file holds one statement.
+#: First line of a file that can't run in a transaction (CREATE INDEX CONCURRENTLY). Such a file holds one statement.
 NO_TRANSACTION = "-- no-transaction"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-_LOCK = 0x51C1CE  # any fixed number: whoever holds it migrates
+_LOCK = 0x51C1CE  # any fixed number; the session that holds this lock migrates
 
-_LEDGER = """
+_APPLIED_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
 )"""
@@ -35,14 +35,14 @@ class Migration:
 
 
 def migrate(dsn: str) -> list[str]:
-    """Apply what is not applied yet; the names applied. Waits for another runner that is at it.
+    """Apply the missing migrations and return their names. Waits for another runner that is migrating.
 
-    Raises Unreachable; Conflict when an applied file was changed since.
+    Raises Unreachable, and Conflict if the file of an applied migration was changed.
     """
     with connect(dsn, application="sluice migrate") as connection, translated("migrating"):
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         connection.execute("SET client_min_messages = warning")
-        connection.execute(_LEDGER)
+        connection.execute(_APPLIED_TABLE)
         missing = _missing(connection, migrations())
         for migration in missing:
             _apply(connection, migration)
@@ -50,7 +50,7 @@ def migrate(dsn: str) -> list[str]:
 
 
 def pending(dsn: str) -> list[str]:
-    """Names of the migrations this database lacks; nothing is changed. Raises as `migrate` does."""
+    """Return the names of the migrations that this database lacks, without changing it. Raises as `migrate` does."""
     with connect(dsn, application="sluice migrate") as connection, translated("reading the migrations"):
         found = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
         wanted = migrations()
@@ -60,7 +60,7 @@ def pending(dsn: str) -> list[str]:
 
 @cache
 def migrations() -> tuple[Migration, ...]:
-    """Every migration of this version, in order."""
+    """Return every migration of this version, in order."""
     files = sorted(path for path in FOLDER.iterdir() if _NAME.fullmatch(path.name))
     return tuple(_read(path) for path in files)
 
@@ -75,8 +75,8 @@ def _missing(connection: Connection, wanted: tuple[Migration, ...]) -> list[Migr
     changed = [m.name for m in wanted if applied.get(m.name, m.sha256) != m.sha256]
     if changed:
         raise Conflict(
-            f"The migration {changed[0]} was applied to this database in another form.",
-            next_step="An applied migration is never edited: undo the edit, and write a new one.",
+            f"The migration {changed[0]} was changed after it was applied to this database.",
+            next_step="Undo the edit and write a new migration: an applied one must not change.",
         )
     return [m for m in wanted if m.name not in applied]
 
@@ -87,7 +87,7 @@ def _apply(connection: Connection, migration: Migration) -> None:
         _record(connection, migration)
         return
     with connection.transaction():
-        # Better to fail and be run again than to queue every reader behind a lock that is waited for.
+        # Failing (and running again) is better than queueing every reader behind a lock that this statement waits for.
         connection.execute("SET LOCAL lock_timeout = '5s'")
         connection.execute(migration.sql.encode())
         _record(connection, migration)

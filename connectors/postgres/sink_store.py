@@ -1,4 +1,4 @@
-"""The sink's store on Postgres: one prepared statement a batch (docs/adr/0004-one-statement-a-batch.md)."""
+"""The sink's store on Postgres: one prepared statement per batch (docs/adr/0004-one-statement-a-batch.md)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import psycopg
 from psycopg import errors
 
 from connectors.postgres.arrays import integers, moment, uuids
-from connectors.postgres.connection import Connection, connect, translated
+from connectors.postgres.connection import UNSTORABLE, Connection
 from connectors.postgres.statement import Rows, statement
+from connectors.postgres.store import PostgresStore
 from connectors.store import (
     ClaimedOffsets,
     Fenced,
@@ -25,48 +26,39 @@ from connectors.store import (
     Unstorable,
 )
 
-#: The planner plans while the tables are empty, would choose to scan them, and never look again. `store_batch` reaches every
-#: table by an insert, so its hash joins are between parameters only; whatever joins a table must do so by its key.
-_PLANS = """
-SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan;
-SET jit = off
-"""
-_QUERIES = (
-    "store_batch",
-    "store_leases",
-    "claim_offsets",
-    "learn_topics",
-    "find_winners",
-    "find_executions",
-    "mark_progress",
-)
 _TRIES = 5
-#: What Postgres, or its binary format, has no room for.
-_UNSTORABLE = (
-    psycopg.DataError,
-    errors.ProgramLimitExceeded,
-    errors.StatementTooComplex,
-    errors.NotNullViolation,
-    struct.error,
-    OverflowError,
-)
+#: Values that Postgres, or its binary format, can't hold.
+_UNSTORABLE = (*UNSTORABLE, errors.NotNullViolation, struct.error, OverflowError)
 
 
-class PostgresSinkStore:
-    """See `connectors.store.SinkStore`. Connects at first use, and again after a lost connection."""
+class PostgresSinkStore(PostgresStore):
+    """Implements `connectors.store.SinkStore`."""
 
-    def __init__(self, dsn: str, *, application: str = "sluice sink") -> None:
-        self._dsn = dsn
-        self._application = application
-        self._connection: Connection | None = None
+    application = "sluice sink"
+    # The planner makes its generic plans while the tables are empty, would choose to scan them, and would never plan again.
+    # `store_batch` reaches each table by an insert, so its hash joins are between parameters only; other statements that join
+    # a table must do so by its key (`_by_key`).
+    session = """
+        SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_bitmapscan = off;
+        SET plan_cache_mode = force_generic_plan; SET jit = off
+    """
+    prepared = (
+        "store_batch",
+        "store_leases",
+        "claim_offsets",
+        "learn_topics",
+        "find_winners",
+        "find_executions",
+        "mark_progress",
+    )
 
     def learn_topics(self, names: Mapping[bytes, str]) -> None:
-        with self._talk("naming topics") as connection:
+        with self._connected("naming topics") as connection:
             statement("learn_topics").run(connection, t=list(names.items()))
 
     def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], ClaimedOffsets]:
         rows = sorted((group, topic, partition, begin) for (topic, partition), begin in begins.items())
-        with self._talk("claiming partitions") as connection:
+        with self._connected("claiming partitions") as connection:
             result = statement("claim_offsets").run(connection, p=rows)
         claimed = {}
         for row in range(result.ntuples):
@@ -82,14 +74,14 @@ class PostgresSinkStore:
         offsets: Sequence[OffsetRow],
         leases: Sequence[LeaseRow] = (),
     ) -> Stored:
-        with self._talk("storing a batch") as connection:
+        with self._connected("storing a batch") as connection:
             result = _without_deadlocks(connection, {"r": runs, "h": history, "o": offsets}, leases)
         losers = zip(uuids(result.get_value(0, 1)), integers(result.get_value(0, 2)), strict=True)
         return Stored(frozenset(losers), moment(_number(result.get_value(0, 3))))
 
     def executions(self, runs: Iterable[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
         ordered = sorted(runs)
-        with self._talk("looking for leases") as connection, _by_key(connection):
+        with self._connected("looking for leases") as connection, _by_key(connection):
             result = statement("find_executions").run(connection, k=[(n, *key) for n, key in enumerate(ordered)])
         rows = ([_number(result.get_value(row, column)) for column in range(3)] for row in range(result.ntuples))
         return {ordered[n]: (attempt, execution) for n, attempt, execution in rows}
@@ -97,48 +89,31 @@ class PostgresSinkStore:
     def winners(self, candidates: Mapping[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:
         places = list(candidates)
         rows = [(n, *candidates[place], *place) for n, place in enumerate(places)]
-        with self._talk("looking for winners") as connection, _by_key(connection):
+        with self._connected("looking for winners") as connection, _by_key(connection):
             result = statement("find_winners").run(connection, c=rows)
         return {places[_number(result.get_value(row, 0))] for row in range(result.ntuples)}
 
     def mark_progress(self, rows: Sequence[ProgressRow]) -> set[tuple[bytes, int]]:
         ordered = sorted(rows)
-        with self._talk("marking progress") as connection, _by_key(connection):
+        with self._connected("marking progress") as connection, _by_key(connection):
             result = statement("mark_progress").run(connection, p=[(n, *row) for n, row in enumerate(ordered)])
         known = (ordered[_number(result.get_value(row, 0))] for row in range(result.ntuples))
         return {(row.job_id, row.run) for row in known}
 
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
     @contextmanager
-    def _talk(self, doing: str) -> Iterator[Connection]:
-        with translated(doing):
-            connection = self._connection or self._open()
+    def _connected(self, doing: str) -> Iterator[Connection]:
+        with super()._connected(doing) as connection:
             try:
                 yield connection
-            except errors.DivisionByZero as error:
+            except errors.DivisionByZero as error:  # raised on purpose by store_batch.sql
                 raise Fenced("Another sink owns a partition of this batch; nothing was stored.") from error
             except _UNSTORABLE as error:
                 raise Unstorable(f"Postgres can't hold a row: {type(error).__name__}.") from error
-            finally:
-                if connection.pgconn.status != psycopg.pq.ConnStatus.OK:
-                    self.close()
-
-    def _open(self) -> Connection:
-        connection = connect(self._dsn, application=self._application)
-        connection.execute(_PLANS)
-        for name in _QUERIES:
-            statement(name).prepare(connection)
-        self._connection = connection
-        return connection
 
 
 @contextmanager
 def _by_key(connection: Connection) -> Iterator[None]:
-    """For a statement that joins a table: row by row through its key. None of these is on the hot path."""
+    """Make a statement that joins a table look rows up by key. No such statement is on the hot path."""
     connection.execute("SET enable_hashjoin = off")
     yield
     connection.execute("SET enable_hashjoin = on")
@@ -147,7 +122,7 @@ def _by_key(connection: Connection) -> Iterator[None]:
 def _without_deadlocks(
     connection: Connection, batch: Mapping[str, Rows], leases: Sequence[LeaseRow]
 ) -> psycopg.pq.abc.PGresult:
-    """Rows are sorted by job, so two sinks rarely meet head on; when they do, Postgres picks one, which tries again."""
+    """Store a batch, again after a deadlock. Rows are sorted by job, so two sinks rarely deadlock; Postgres then aborts one."""
     for _ in range(_TRIES - 1):
         try:
             return _store(connection, batch, leases)
@@ -157,7 +132,7 @@ def _without_deadlocks(
 
 
 def _store(connection: Connection, batch: Mapping[str, Rows], leases: Sequence[LeaseRow]) -> psycopg.pq.abc.PGresult:
-    """One statement; two in a transaction for a batch in which a run is claimed by lease."""
+    """Run one statement, or two in a transaction if a run of the batch is claimed by lease."""
     if not leases:
         return statement("store_batch").run(connection, **batch)
     with connection.transaction():

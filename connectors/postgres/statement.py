@@ -1,7 +1,7 @@
-"""Statements from `queries/*.sql`, prepared once a connection and fed with whole tables.
+"""Statements from `queries/*.sql`, prepared once per connection; their parameters are whole tables.
 
-A file says where a table of parameters goes, `@rows(job_id uuid, run integer)`; it becomes
-`unnest($1::uuid[], $2::integer[]) AS rows(job_id, run)`. One round trip then stores a batch, whatever its size.
+`@rows(job_id uuid, run integer)` in a file marks a table of parameters. It becomes
+`unnest($1::uuid[], $2::integer[]) AS rows(job_id, run)`, so one round trip stores a batch of any size.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ Rows = Sequence[Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`tables`: each parameter table's name, and the SQL types of its columns in order."""
+    """A statement with tables as parameters. `tables`: each table's name and the SQL types of its columns, in order."""
 
     name: str
     sql: str
     tables: tuple[tuple[str, tuple[str, ...]], ...]
 
     def run(self, connection: Connection, **tables: Rows) -> PGresult:
-        """Run it and return the binary result. Raises psycopg's errors."""
+        """Run the statement and return its binary result. Raises psycopg's errors."""
         result = connection.pgconn.exec_prepared(
             self.name.encode(), self._parameters(tables), [1] * sum(len(types) for _, types in self.tables), 1
         )
         return checked(result)
 
     def prepare(self, connection: Connection) -> None:
-        """Must be called once for each connection. DDL on that connection would make psycopg forget it."""
+        """Prepare the statement; needed once per connection. DDL on that connection makes psycopg drop prepared statements."""
         oids = [array_oid(type_) for _, types in self.tables for type_ in types]
         checked(connection.pgconn.prepare(self.name.encode(), self.sql.encode(), oids))
 
@@ -56,19 +56,23 @@ class Statement:
 
 
 def checked(result: PGresult) -> PGresult:
-    """The result, if it is one. Raises the psycopg error of its SQLSTATE."""
+    """Return the result if the statement succeeded; else raise the psycopg error of its SQLSTATE."""
     if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
         return result
     message = result.error_message.decode("utf-8", "replace").strip()
     state = result.error_field(psycopg.pq.DiagnosticField.SQLSTATE)
     if state is None:
         raise psycopg.OperationalError(message or "the connection was lost")
-    raise errors.lookup(state.decode())(message)
+    try:
+        error = errors.lookup(state.decode())
+    except KeyError:  # a code of an extension, or of a newer server than this psycopg
+        error = psycopg.DatabaseError
+    raise error(message)
 
 
 @cache
 def statement(name: str) -> Statement:
-    """The statement in `queries/<name>.sql`."""
+    """Return the statement in `queries/<name>.sql`."""
     tables: list[tuple[str, tuple[str, ...]]] = []
     parameters = 0
 
@@ -86,5 +90,5 @@ def statement(name: str) -> Statement:
 
 @cache
 def query(name: str) -> bytes:
-    """The text of `queries/<name>.sql`, with psycopg's own placeholders."""
+    """Return the text of `queries/<name>.sql`, which uses psycopg's placeholders."""
     return (FOLDER / f"{name}.sql").read_bytes()

@@ -1,4 +1,4 @@
--- Deliveries that are due and nobody's, oldest first; then those of notifiers that died.
+-- Due deliveries that no notifier holds, oldest first; then deliveries of dead notifiers.
 WITH dead AS (
     SELECT n.notifier FROM notifiers AS n WHERE n.alive_until < now()
 ),

@@ -1,4 +1,4 @@
--- The next jobs of a processor, each for one worker. Rows that another claims at the same moment are skipped, not waited for.
+-- The next jobs of a processor, each granted to one worker. Rows that another worker claims at the same moment are skipped.
 WITH next AS MATERIALIZED (
     SELECT l.job_id, l.run
     FROM leases AS l JOIN runs AS r ON r.job_id = l.job_id AND r.run = l.run

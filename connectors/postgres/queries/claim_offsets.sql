@@ -1,4 +1,4 @@
--- A new owner of partitions takes the next epoch: whatever an earlier owner still tries to store is refused from now on.
+-- The new owner of partitions takes the next epoch, so batches that an earlier owner still tries to store are refused.
 INSERT INTO sink_offsets AS s (group_id, topic_id, partition, next_offset, published_offset, epoch)
 SELECT group_id, topic_id, partition, begin_at, begin_at, 1
 FROM @p(group_id text, topic_id uuid, partition integer, begin_at bigint)

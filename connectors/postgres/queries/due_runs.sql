@@ -1,4 +1,4 @@
--- What waits for a time that has come, the oldest first.
+-- Runs whose due time has passed, oldest first.
 SELECT
     r.job_id::text, r.run, r.attempt, r.due_kind AS kind, j.processor, r.requested_at AS created_at, t.name AS topic,
     r.topic_id, r.partition, r."offset"

@@ -1,5 +1,5 @@
--- Leases that have run out: claimable again, one execution further, or given up. What was given up comes again every minute
--- until its run has ended.
+-- Expired leases: claimable again with the next execution number, or given up. A lease that was given up is returned every
+-- minute until its run has ended.
 WITH due AS MATERIALIZED (
     SELECT l.*, l.state = 'lost' OR l.losses + 1 >= l.executions AS given_up
     FROM leases AS l
@@ -17,7 +17,7 @@ moved AS (
     FROM due WHERE l.job_id = due.job_id AND l.run = due.run
     RETURNING l.processor
 ),
-told AS (
+notified AS (
     SELECT pg_notify('sluice_leases', processor) FROM (SELECT DISTINCT processor FROM moved) AS m
 )
 SELECT
@@ -26,5 +26,5 @@ SELECT
 FROM due
 JOIN payloads AS p ON p.job_id = due.job_id AND p.run = due.run
 LEFT JOIN topics AS t ON t.topic_id = due.topic_id
-WHERE (SELECT count(*) FROM told) >= 0
+WHERE (SELECT count(*) FROM notified) >= 0
 ORDER BY due.expires_at

@@ -1,5 +1,5 @@
--- Current runs, the newest first, from just below the row that the last page ended with. The state is compared twice so that the
--- index of the rare states serves a search for one of them.
+-- Current runs, newest first, starting after the last row of the previous page. The state is compared twice so that a search
+-- for a rare state uses the partial index of rare states.
 SELECT
     r.job_id::text, r.run, j.processor, r.state, r.attempt, r.requested_at, r.updated_at, j.external_id, o.error_code
 FROM runs AS r

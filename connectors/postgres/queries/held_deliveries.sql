@@ -1,4 +1,4 @@
--- What a notifier holds already.
+-- Pending deliveries that a notifier holds already.
 SELECT
     d.delivery_id, d.destination, d.tries, d.job_id, d.run, o.attempt, j.processor, o.status, j.tenant, j.external_id,
     j.case_id, j.upload_id, j.batch_id, o.model_version, o.output, o.error_code, o.error_message, o.refs AS output_refs,

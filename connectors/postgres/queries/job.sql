@@ -1,4 +1,4 @@
--- A job by its current run, or by the run that was asked for.
+-- A job with its current run, or with the requested run.
 SELECT
     r.job_id::text, r.run, r.state, j.processor, j.tenant, r.mode, r.lane, r.attempt, r.execution, r.owner, r.stage, r.percent,
     r.message,

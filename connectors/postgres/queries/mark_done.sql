@@ -1,6 +1,6 @@
--- A retry was published as the next attempt, or a run that was not to begin before its time as the same one; its deadline, if it
--- has one, is what it waits for now. An expiry was published as a result; should that get lost, it is due again in a minute, as is
--- what could not be done. A run that moved on meanwhile is left as it is.
+-- Records what the timekeeper did. A retry was published as the next attempt, a delayed run as the same attempt; both now wait
+-- for their deadline, if they have one. An expiry was published as a result; in case that record gets lost, it is due again in a
+-- minute, as is everything that could not be done. A run that changed meanwhile stays unchanged.
 WITH d AS (
     SELECT *, done AND kind = 'retry' AS retried, done AND kind IN ('retry', 'not_before') AS released
     FROM @p(job_id uuid, run integer, attempt integer, kind text, done boolean)

@@ -1,5 +1,5 @@
--- Signs of life. A run that has ended stays ended, one that waits for its retry waits on, and an older sign changes nothing.
--- Returns the runs that are known, so that the caller may keep the others until their request is stored.
+-- Stores progress. Ended runs stay ended, runs that wait for a retry keep waiting, and older progress changes nothing.
+-- Returns the known runs, so that the caller can keep progress of the others until their request is stored.
 WITH p AS MATERIALIZED (
     SELECT * FROM @p(
         n integer, job_id uuid, run integer, attempt integer, execution integer, sequence integer, owner text, stage text,
@@ -10,7 +10,7 @@ moved AS (
     UPDATE runs SET
         state = 'PROCESSING', attempt = p.attempt, execution = p.execution, sequence = p.sequence, owner = p.owner,
         stage = p.stage, percent = p.percent, message = p.message,
-        -- What it waited for is here; from now on it waits for its deadline, if it has one.
+        -- The run has started, so it now waits for its deadline only, if it has one.
         due_at = runs.deadline, due_kind = CASE WHEN runs.deadline IS NOT NULL THEN 'deadline' END, updated_at = now()
     FROM p
     WHERE runs.job_id = p.job_id AND runs.run = p.run

@@ -1,11 +1,11 @@
--- Cancels whose time to be looked at has come. One whose run has ended is closed; one whose run is not known yet is looked at again
--- soon; a running job is left to its worker until the grace is over. The others are returned, to be ended now; should that get
--- lost, they are looked at again.
+-- Cancels that are due for a check. If the run has ended, the cancel is closed; if the run is not known yet, it is checked again
+-- soon; a running job is left to its worker until the grace period is over. The other runs are returned, to be ended now, and
+-- checked again later in case the record that ends them gets lost.
 WITH looked AS MATERIALIZED (
     SELECT
         c.job_id, c.run, c.reason, r.state, o.decided_at,
         r.state = 'PROCESSING' AND c.read_at + %(grace)s > now() AS left_to_worker, c.read_at + %(grace)s AS grace_ends,
-        -- As long as the orders themselves are kept.
+        -- As long as Kafka keeps the commands.
         r.state IS NULL AND c.read_at < now() - interval '15 days' AS forgotten, now() - c.read_at AS age
     FROM (SELECT * FROM cancels WHERE ended_at IS NULL AND due_at <= now() ORDER BY due_at LIMIT %(limit)s) AS c
     LEFT JOIN runs AS r ON r.job_id = c.job_id AND r.run = c.run

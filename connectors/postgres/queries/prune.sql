@@ -1,4 +1,4 @@
--- Forget runs that were decided long ago, a few thousand at a time (docs/adr/0003-tables-and-pruning.md).
+-- Deletes runs that were decided long ago, a few thousand at a time (docs/adr/0003-tables-and-pruning.md).
 WITH old AS MATERIALIZED (
     SELECT o.job_id, o.run FROM outcomes AS o
     WHERE o.decided_at < now() - %(age)s
@@ -37,4 +37,4 @@ jobs_gone AS (
           AND NOT EXISTS (SELECT FROM old WHERE old.job_id = r.job_id AND old.run = r.run)
       )
 )
-SELECT count(*) AS forgotten FROM old
+SELECT count(*) AS pruned FROM old

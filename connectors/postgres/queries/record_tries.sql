@@ -1,5 +1,5 @@
--- What came of deliveries. The number of a try is counted here, so that two notifiers never write the same one.
-WITH told AS (
+-- Results of delivery tries. Tries are numbered here, so that two notifiers never write the same number.
+WITH updated AS (
     UPDATE deliveries AS d SET
         state = CASE d.state WHEN 'delivered' THEN d.state ELSE t.state END,
         tries = d.tries + t.counts::integer,
@@ -11,5 +11,5 @@ WITH told AS (
     RETURNING d.delivery_id, d.tries, t.counts, t.status, t.ms, t.error
 )
 INSERT INTO delivery_tries (delivery_id, n, status, ms, error)
-SELECT told.delivery_id, told.tries, told.status, told.ms, told.error
-FROM told WHERE told.counts
+SELECT updated.delivery_id, updated.tries, updated.status, updated.ms, updated.error
+FROM updated WHERE updated.counts

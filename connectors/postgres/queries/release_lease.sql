@@ -1,4 +1,4 @@
--- Given back unfinished: claimable at once, and by its rank ahead of what came later.
+-- Released unfinished: claimable at once, and by its rank ahead of younger jobs.
 WITH freed AS (
     UPDATE leases SET
         state = 'waiting', worker = NULL, expires_at = NULL, execution = execution + %(started)s::boolean::integer

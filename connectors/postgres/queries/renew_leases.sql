@@ -1,4 +1,5 @@
--- A heartbeat. What is not returned is lost: the fence is stale, or the run has ended. Locked in the order of the sink's rows.
+-- A heartbeat. A lease that is not returned is lost: its fence is stale, or its run has ended. Rows are locked in the same order
+-- as the sink locks them.
 WITH h AS MATERIALIZED (
     SELECT * FROM unnest(
         %(jobs)s::uuid[], %(runs)s::integer[], %(fences)s::bigint[], %(executions)s::integer[], %(crashes)s::integer[]

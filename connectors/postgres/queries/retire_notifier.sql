@@ -1,2 +1,2 @@
--- Expired, not deleted: what it still holds is found by its row. `bury_notifiers.sql` removes it later.
+-- Expired, not deleted: its deliveries are found through this row. `delete_dead_notifiers.sql` deletes it later.
 UPDATE notifiers SET alive_until = '-infinity' WHERE notifier = %(notifier)s

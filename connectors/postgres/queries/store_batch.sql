@@ -1,8 +1,8 @@
 -- One batch of the sink: jobs, runs, outcomes, history, deliveries and offsets, all or nothing, in one round trip.
--- Part by part it is explained in docs/adr/0004-one-statement-a-batch.md.
---   r: one row a run that the batch touched     h: one row an event     o: one row a partition whose offset moves
--- The columns that are looked up come from these tables and never stand here as constants: a statement is planned when the
--- tables are empty, and a constant would make that plan scan them for ever.
+-- docs/adr/0004-one-statement-a-batch.md explains each part.
+--   r: one row per run in the batch     h: one row per event     o: one row per partition whose offset moves
+-- Values that are looked up come from these tables and are never constants in this text: the statement is planned while the
+-- tables are empty, and with a constant that plan would scan them for ever.
 WITH r AS MATERIALIZED (
     SELECT * FROM @r(
         job_id uuid, run integer, carries_job boolean, current_run integer, created_at timestamptz, tenant text, processor text,
@@ -14,8 +14,8 @@ WITH r AS MATERIALIZED (
         won_topic_id uuid, won_partition integer, won_offset bigint, delivery_id uuid, notifier uuid
     )
 ),
--- A job id that came with another input keeps its first request: such a row is not returned, and nothing more is done for it.
--- An empty hash (a request that could not be read) fits any.
+-- A job id that came with another input keeps its first request: such a row is not returned and nothing else is stored for it.
+-- An empty hash (of a request that could not be decoded) matches any input.
 known AS (
     INSERT INTO jobs AS j (
         job_id, created_at, current_run, tenant, processor, input_sha256, external_id, case_id, upload_id, batch_id,
@@ -29,7 +29,7 @@ known AS (
     WHERE j.input_sha256 = excluded.input_sha256 OR j.input_sha256 = '' OR excluded.input_sha256 = ''
     RETURNING j.job_id, j.callback_url
 ),
--- The arbiter. Whoever is returned has won its run.
+-- The arbiter: the candidates that are returned have won their run.
 won AS (
     INSERT INTO outcomes (
         job_id, run, status, attempt, error_code, error_message, fingerprint, output, refs, worker_id, device,
@@ -50,7 +50,7 @@ moved AS (
     )
     SELECT
         r.job_id, r.run, r.mode, r.lane, r.state, r.attempt, r.execution, r.sequence, r.owner,
-        -- A run waits for one time only, the earlier of its own (a retry's, or that before which it must not run) and its deadline.
+        -- A run waits for one time only: the earlier of its own (its retry or not_before time) and its deadline.
         CASE r.state
             WHEN 'RETRYING' THEN least(now() + r.due_in_ms * interval '1 millisecond', r.deadline)
             WHEN 'PENDING' THEN least(r.not_before, r.deadline)
@@ -71,7 +71,7 @@ moved AS (
         owner = excluded.owner, due_at = excluded.due_at, due_kind = excluded.due_kind,
         topic_id = coalesce(was.topic_id, excluded.topic_id), partition = coalesce(was.partition, excluded.partition),
         "offset" = coalesce(was."offset", excluded."offset"), updated_at = now()
-    -- Forward only, by attempt and then PENDING < PROCESSING < RETRYING < ended; an end moves anything but another end.
+    -- Forward only, by attempt and then PENDING < PROCESSING < RETRYING < ended. An end replaces any state but another end.
     WHERE was.state IN ('PENDING', 'PROCESSING', 'RETRYING')
       AND (
           excluded.state NOT IN ('PENDING', 'RETRYING')
@@ -80,19 +80,19 @@ moved AS (
       )
     RETURNING was.job_id, was.run
 ),
-owed AS (
+callbacks AS (
     INSERT INTO deliveries (delivery_id, job_id, run, kind, sequence, destination, state, tries, due_at, notifier)
     SELECT r.delivery_id, r.job_id, r.run, 'outcome', 0, a.destination, 'pending', 0, now(), r.notifier
     FROM r JOIN won ON won.job_id = r.job_id AND won.run = r.run JOIN known ON known.job_id = r.job_id
-    -- An end that could not be read itself is told to whom the job's request named.
+    -- If the result could not be decoded, the callback URL of the job's request is used.
     CROSS JOIN LATERAL (
         SELECT coalesce(r.callback_url, CASE r.input_sha256 WHEN '' THEN known.callback_url END) AS destination
     ) AS a
     WHERE r.delivery_id IS NOT NULL AND a.destination IS NOT NULL
     ON CONFLICT DO NOTHING
 ),
--- role 0 stands if its job does; 1, a retry, if it moved its run; 2, an end, if it won; 3 is only noted.
-told AS (
+-- role 0 counts if its job is known; 1 (a retry) if it moved its run; 2 (an end) if it won; 3 is always recorded as it is.
+events AS (
     INSERT INTO history (job_id, topic_id, partition, "offset", run, attempt, kind, at, body)
     SELECT
         h.job_id, h.topic_id, h.partition, h."offset", h.run, h.attempt,
@@ -125,7 +125,7 @@ advanced AS (
       AND s.epoch = o.epoch AND s.next_offset = o.expected
     RETURNING 1
 )
--- A division by zero undoes everything when an offset is not where this sink left it: somebody else owns the partition now.
+-- If an offset is not where this sink left it, another sink owns the partition now: a division by zero rolls everything back.
 SELECT
     1 / (CASE WHEN (SELECT count(*) FROM advanced) = (SELECT count(*) FROM o) THEN 1 ELSE 0 END),
     (SELECT array_agg(r.job_id) FROM r LEFT JOIN won ON won.job_id = r.job_id AND won.run = r.run

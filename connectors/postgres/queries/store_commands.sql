@@ -1,9 +1,9 @@
--- Answers to the order before are forgotten by what they say, not by when: workers have clocks of their own, and an answer may be
--- read before its order.
+-- Acknowledgements of the previous command are deleted by their action, not by their time: workers have their own clocks, and an
+-- acknowledgement may be read before its command.
 WITH p AS MATERIALIZED (
     SELECT * FROM @p(processor text, action text, requested_at timestamptz, requested_by text, reason text)
 ),
-forgotten AS (
+outdated AS (
     DELETE FROM control_answers AS a USING p WHERE a.processor = p.processor AND a.action <> p.action || 'd'
 )
 INSERT INTO controls (processor, action, requested_at, requested_by, reason)

@@ -1,5 +1,5 @@
--- Payloads whose time to be looked at has come. One whose run has ended is no longer needed; one whose run is known has reached the
--- log. The others are returned, to be sent again, and looked at after a wait that doubles.
+-- Payloads that are due for a check. If the run has ended, the payload is deleted; if the run is known, the request has reached
+-- the log. The other payloads are returned, to be sent again, and checked after a wait that doubles.
 WITH looked AS MATERIALIZED (
     SELECT p.job_id, p.run, r.state, o.job_id IS NOT NULL AS ended
     FROM (SELECT job_id, run FROM payloads WHERE check_at <= now() ORDER BY check_at LIMIT %(limit)s) AS p

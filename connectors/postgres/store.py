@@ -1,0 +1,74 @@
+"""Base of the stores on Postgres: one connection, opened at first use and again after it was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+from psycopg.pq import ConnStatus
+from psycopg.rows import dict_row
+
+from connectors.postgres.connection import Connection, connect, translated
+from connectors.postgres.statement import query, statement
+
+
+class PostgresStore:
+    """Used by one thread. A context manager that disconnects on exit."""
+
+    #: Name of the connection in pg_stat_activity.
+    application = "sluice"
+    #: Settings of each new connection, as SQL.
+    session = ""
+    #: Files in `queries/` whose statements are prepared on each new connection.
+    prepared: tuple[str, ...] = ()
+
+    def __init__(self, dsn: str, *, application: str | None = None) -> None:
+        self._dsn = dsn
+        self._application = application or self.application
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect. The next call connects again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _connected(self, doing: str) -> Iterator[Connection]:
+        """Yield the connection, opened if necessary; close it if it was lost. Translates psycopg's errors (`translated`)."""
+        with translated(doing):
+            connection = self._connection or self._open()
+            try:
+                yield connection
+            finally:
+                if connection.pgconn.status != ConnStatus.OK:
+                    self.close()
+
+    def _rows(self, name: str, conditions: dict[str, str] | None = None, **parameters: Any) -> list[dict[str, Any]]:
+        """Run `queries/<name>.sql` and return its rows. `conditions` maps each `{placeholder}` in the text to SQL."""
+        sql = query(name)
+        for placeholder, condition in (conditions or {}).items():
+            sql = sql.replace(f"{{{placeholder}}}".encode(), condition.encode())
+        with self._connected(f"running {name}") as connection, connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def _open(self) -> Connection:
+        connection = connect(self._dsn, application=self._application)
+        try:
+            if self.session:
+                connection.execute(self.session.encode())
+            for name in self.prepared:
+                statement(name).prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
