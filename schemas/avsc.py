@@ -31,11 +31,6 @@ def result_schema(contract: AnyContract) -> str:
     return self_contained(f"{contract.camel}Result", contract.avro_dir)
 
 
-def shared_names() -> list[str]:
-    """Every schema file of our own, sorted."""
-    return sorted(path.stem for path in AVRO_DIR.glob("*.avsc"))
-
-
 def _read(name: str, folder: Path) -> Schema:
     path = folder / f"{name}.avsc"
     if not path.exists():

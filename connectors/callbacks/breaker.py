@@ -10,7 +10,6 @@ Pure: the clock is injected. Not thread-safe: it belongs to the one loop that de
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -76,22 +75,3 @@ class Breaker:
 
     def _open(self) -> None:
         self._opened_at, self._probing = self._clock(), False
-
-
-class Breakers:
-    """A breaker per destination (resolve.origin_of), for the `limit` used last: names invented by a hostile client must not
-    fill memory."""
-
-    def __init__(self, make: Callable[[], Breaker], *, limit: int = 4096) -> None:
-        self._make = make
-        self._limit = limit
-        self._by_key: OrderedDict[str, Breaker] = OrderedDict()
-
-    def of(self, key: str) -> Breaker:
-        breaker = self._by_key.get(key)
-        if breaker is None:
-            breaker = self._by_key[key] = self._make()
-            if len(self._by_key) > self._limit:
-                self._by_key.popitem(last=False)
-        self._by_key.move_to_end(key)
-        return breaker

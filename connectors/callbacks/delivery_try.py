@@ -46,13 +46,6 @@ class DeliveryTry:
     result: TryResult
     retry_after_s: float | None = None
 
-    @property
-    def destination_failed(self) -> bool:
-        """True when the destination as a whole is unwell; a 404 for one path says that it lives."""
-        if self.result is not TryResult.RETRY:
-            return False
-        return self.status is None or self.status >= 500 or self.status in (408, 429)
-
 
 def result_of(status: int) -> TryResult:
     if 200 <= status < 300:

@@ -42,12 +42,6 @@ def split_url(url: str) -> tuple[str, str, str]:
     return scheme.lower(), authority, rest
 
 
-def origin_of(url: str) -> str:
-    """`scheme://host:port` of a callback URL: what limits and circuit breakers go by. Raises InvalidInput."""
-    scheme, authority, _ = split_url(url)
-    return f"{scheme}://{authority.lower()}"
-
-
 def host_of(authority: str) -> str:
     """The host in `host:port`, lower-case, without brackets and trailing dot."""
     if authority.startswith("["):

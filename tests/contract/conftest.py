@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from connectors.memory import MemoryDatabase
 from streams.settings import Settings
-from tests.contract.stores import Stores
 from tests.harness.databases import create_database, drop_database, empty_database
+from tests.harness.stores import Stores
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from connectors.store import LeaseRow
 from streams import wiring
 from streams.sink.fold import fold
 from streams.sink.rows import history_rows, run_rows
-from tests.contract.stores import Stores, ended, new_job, requested, retrying
 from tests.harness.events import AT, REQUESTS
+from tests.harness.stores import Stores, ended, new_job, requested, retrying
 
 HEADERS = json.dumps([["sluice-job", "x"]]).encode()
 

@@ -15,8 +15,8 @@ from connectors.due_store import DoneRow
 from connectors.payload_store import Payload
 from connectors.store import ProgressRow
 from schemas.states import State
-from tests.contract.stores import CALLBACK, Stores, ended, new_job, requested, retrying
 from tests.harness.events import AT
+from tests.harness.stores import CALLBACK, Stores, ended, new_job, requested, retrying
 from tests.harness.waiting import wait_until
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from connectors.store import Fenced, LogPosition, ProgressRow, Unstorable
 from schemas.states import State
 from streams.sink.event import TerminalResult
-from tests.contract.stores import CALLBACK, GROUP, Stores, ended, new_job, requested, retrying, step
 from tests.harness.events import JOB, REQUESTS, RESULTS
+from tests.harness.stores import CALLBACK, GROUP, Stores, ended, new_job, requested, retrying, step
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 

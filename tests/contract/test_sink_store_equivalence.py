@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from schemas.states import State
 from streams.settings import Settings
 from streams.sink.event import Event, Phase
-from tests.contract.stores import CALLBACK, Stores, new_job
 from tests.harness.events import event
+from tests.harness.stores import CALLBACK, Stores, new_job
 
 pytestmark = pytest.mark.stack
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.callbacks.breaker import Breaker, Breakers, Circuit
+from connectors.callbacks.breaker import Breaker, Circuit
 
 
 class Clock:
@@ -75,13 +75,3 @@ def test_an_abandoned_probe_lets_the_next_one_through() -> None:
     assert breaker.acquire()
     breaker.abandoned()
     assert breaker.acquire()
-
-
-def test_destinations_have_breakers_of_their_own_and_only_the_last_used_are_kept() -> None:
-    breakers = Breakers(lambda: Breaker(Clock()), limit=2)
-    first, second = breakers.of("a"), breakers.of("b")
-    assert first is not second
-    assert breakers.of("a") is first
-    breakers.of("c")
-    assert breakers.of("a") is first
-    assert breakers.of("b") is not second

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from connectors.callbacks.delivery_try import DeliveryTry, TryResult, result_of, retry_after_s
+from connectors.callbacks.delivery_try import TryResult, result_of, retry_after_s
 from connectors.callbacks.schedule import DELAYS_S, JITTER, MAX_RETRY_AFTER_S, next_try
 from connectors.callbacks.sign import Signer
 from schemas.errors import UsageError
@@ -30,19 +30,6 @@ def test_every_status_has_a_verdict_and_only_2xx_counts_as_delivered(status: int
     assert (result is TryResult.DELIVERED) == (200 <= status < 300)
     assert (result is TryResult.GONE) == (status == 410)
     assert result is not TryResult.REFUSED
-
-
-@pytest.mark.parametrize(
-    ("status", "failed"),
-    [(None, True), (500, True), (503, True), (429, True), (404, False), (401, False), (302, False)],
-)
-def test_only_a_destination_that_is_unwell_as_a_whole_counts_against_it(status: int | None, failed: bool) -> None:
-    assert DeliveryTry(status, 1.0, "x", TryResult.RETRY).destination_failed is failed
-
-
-def test_a_delivered_or_refused_try_says_nothing_against_the_destination() -> None:
-    assert not DeliveryTry(200, 1.0, None, TryResult.DELIVERED).destination_failed
-    assert not DeliveryTry(None, 1.0, "x", TryResult.REFUSED).destination_failed
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.delivery_try import TryResult
 from connectors.callbacks.guard import AllowRules
-from tests.unit.connectors.backend import (
+from tests.harness.callback_server import (
     LOCAL,
     answering,
     delivery,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.callbacks.resolve import backend_origin, origin_of, resolve_callback_url
+from connectors.callbacks.resolve import backend_origin, resolve_callback_url
 from schemas.errors import InvalidInput, UsageError
 
 BACKEND = "http://host.docker.internal:9000"
@@ -117,8 +117,3 @@ def test_the_longest_allowed_url_passes() -> None:
 def test_an_unusable_backend_setting_is_the_operators_error(setting: str) -> None:
     with pytest.raises(UsageError, match="SLUICE_BACKEND_URL"):
         backend_origin(setting)
-
-
-def test_an_origin_is_the_same_for_all_paths_and_spellings_of_a_host() -> None:
-    urls = ["http://Backend:8000/a", "HTTP://backend:8000/b?c", "http://backend:8000"]
-    assert {origin_of(url) for url in urls} == {"http://backend:8000"}

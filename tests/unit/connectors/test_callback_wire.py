@@ -13,7 +13,7 @@ from aiohttp import web
 from connectors.callbacks.client import MAX_ANSWER
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback, TryResult
-from tests.unit.connectors.backend import (
+from tests.harness.callback_server import (
     LOCAL,
     delivery,
     one_try,
