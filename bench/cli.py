@@ -1,22 +1,24 @@
-"""`sluice bench latency|throughput`: measure this installation, with everything that runs now."""
+"""`sluice bench latency` and `sluice bench throughput`: measure this installation, with all services that run now."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from streams.cli.app import sub_app
 from streams.cli.options import Json
-from streams.cli.output import err, out, say_json, table
+from streams.cli.output import err, out, out_json, table
 from streams.cli.progress import progress_bar
 
 app = sub_app(
     "bench",
-    """Measure this installation: latency and throughput, from submit to callback.
+    """Measure latency and throughput of this installation.
 
-Both send jobs to the processor `echo`, which does nothing, so that what is
-measured is the engine. They need the services that `sluice up` starts, and
-receive the callbacks themselves.
+Both submit jobs to the processor `echo`, which does no work, so they measure
+the engine itself. They need the services that `sluice up` starts, and receive
+the callbacks themselves.
 
 For example:
 
@@ -26,24 +28,22 @@ For example:
 """,
 )
 
+Jobs = Annotated[int, Parameter(help="Number of jobs to measure.")]
+WarmUp = Annotated[
+    int, Parameter(help="Number of jobs to submit first, not measured: a fresh broker is slow at first.")
+]
+
 
 @app.command
-def latency(*, jobs: int = 300, warm_up: int = 200, json: Json = False) -> None:
-    """Time jobs one by one on an idle road, from submit to callback.
+def latency(*, jobs: Jobs = 300, warm_up: WarmUp = 200, json: Json = False) -> None:
+    """Measure the time from submit to callback, one job at a time.
 
-    Prints milliseconds: p50, p90, p99 and the worst.
+    Prints milliseconds: p50, p90, p99 and maximum. Run it on an idle stack.
 
     For example:
 
         sluice bench latency
         sluice bench latency --jobs 1000 --json
-
-    Parameters
-    ----------
-    jobs
-        How many jobs to time.
-    warm_up
-        Jobs to send before, not counted: a fresh broker's Java code is slow until it has run.
     """
     from bench import latency as bench
     from streams.settings import load_settings
@@ -54,34 +54,27 @@ def latency(*, jobs: int = 300, warm_up: int = 200, json: Json = False) -> None:
 
 
 @app.command
-def throughput(*, jobs: int = 30_000, warm_up: int = 10_000, json: Json = False) -> None:
-    """Count the jobs that are stored and called back a second.
+def throughput(*, jobs: Jobs = 30_000, warm_up: WarmUp = 10_000, json: Json = False) -> None:
+    """Measure jobs per second, from the first submit to the last callback.
 
-    Submits as fast as the log takes them. The clock runs from the first submit
-    to the last callback.
+    Submits all jobs as fast as Kafka accepts them, then waits for every callback.
+    Also prints how many rows were stored, and callbacks received more than once.
 
     For example:
 
         sluice bench throughput
         sluice bench throughput --jobs 100000 --json
-
-    Parameters
-    ----------
-    jobs
-        How many jobs to send.
-    warm_up
-        Jobs to send before, not counted: a fresh broker's Java code is slow until it has run.
     """
     from bench import throughput as bench
     from streams.settings import load_settings
 
-    err(f"Sending {jobs:,} jobs after {warm_up:,} to warm up.")
+    err(f"Submitting {warm_up:,} jobs to warm up, then {jobs:,} to measure.")
     _show(asdict(bench.measure(load_settings(), jobs, warm_up)), json)
 
 
 def _show(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        say_json(figures)
+        out_json(figures)
         return
     rows = [(name, f"{value:,.2f}" if isinstance(value, float) else f"{value:,}") for name, value in figures.items()]
-    out(table(rows, ("figure", "value")))
+    out(table(rows, ("FIGURE", "VALUE")))

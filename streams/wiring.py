@@ -119,6 +119,20 @@ def job_store(settings: Settings) -> JobStore:
     return PostgresJobStore(settings.database)
 
 
+def migrate(settings: Settings) -> list[str]:
+    """Apply the database migrations that are missing; returns their names. Raises Unreachable, Conflict."""
+    from connectors import postgres
+
+    return postgres.migrate(settings.database)
+
+
+def pending_migrations(settings: Settings) -> list[str]:
+    """Return the names of the migrations that the database lacks. Raises as `migrate` does."""
+    from connectors import postgres
+
+    return postgres.pending(settings.database)
+
+
 def database_probe(settings: Settings) -> CachedProbe:
     """Whether the database answers, asked on a connection of its own."""
     from connectors.postgres.connection import fault

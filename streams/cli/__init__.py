@@ -1,7 +1,7 @@
-"""The command line: one file a verb.
+"""The command line: one file per command.
 
-May import: everything of streams, each verb only what it runs. `verbs.py` is the table of commands, `run.py` runs one of them.
-Nothing is imported here that `sluice --help` does not print: start reading at `verbs.py`.
+May import: everything of streams; each command imports only what it runs, when it runs. Start reading at `commands.py`, the
+table of all commands; `run.py` runs one of them. This file imports nothing, so that `sluice --help` stays fast.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _HELP: tuple[list[str], ...] = ([], ["--help"], ["-h"], ["help"])
 
 
 def main() -> int:
-    """The console script's entry; returns the exit status."""
+    """Run the command line (entry point of the `sluice` script) and return its exit status."""
     argv = sys.argv[1:]
     if argv in _HELP:
         from streams.cli.overview import overview

@@ -1,4 +1,4 @@
-"""`python -m streams.cli`: the same as `sluice`, for whoever starts it by interpreter."""
+"""`python -m streams.cli`: the same as `sluice`, under a chosen interpreter."""
 
 import sys
 

@@ -1,8 +1,9 @@
-"""The cyclopts application, built from the table of verbs. Each verb's module is imported only when that verb runs."""
+"""The cyclopts application, built from the table of commands. A command's module is imported only when it runs."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
 from cyclopts import App, Parameter
 
@@ -15,18 +16,23 @@ def build() -> App:
         help="Inference jobs over Kafka.",
         version=lambda: f"sluice {version('sluice')}",
         help_format="plaintext",  # docstrings print as they are written, examples and all
-        default_parameter=Parameter(negative=(), show_default=False),
+        default_parameter=Parameter(negative=(), show_default=_default),
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    for title, verbs in GROUPS.items():
-        for verb in verbs:
-            app.command(verb.target, name=verb.name, group=title)
+    for title, commands in GROUPS.items():
+        for command in commands:
+            app.command(command.target, name=command.name, group=title)
     return app
 
 
+def _default(value: Any) -> str | None:
+    """Return the default as help shows it. Flags and empty defaults show none: the option's help says what they mean."""
+    return None if value in (None, False, "", ()) else str(value)
+
+
 def sub_app(name: str, help_: str) -> App:
-    """An application for a verb with commands of its own; settings not given here are inherited."""
+    """Return the application of a command that has commands of its own. It inherits the settings of `build`."""
     return App(name=name, help=help_)

@@ -1,4 +1,4 @@
-"""`sluice cancel`: ask for jobs to stop."""
+"""`sluice cancel`: cancel jobs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from schemas.errors import ExitCode, NotFound, UsageError
 from schemas.ids import is_job_id
 from schemas.states import State
 from streams.cli.options import Json, Reason
-from streams.cli.output import err, out, say_json, table
+from streams.cli.output import err, out, out_json, table
 
 if TYPE_CHECKING:
     from connectors.command_store import CommandStore
     from connectors.views import RunState
 
-#: A job that was submitted a moment ago may not have reached the table yet: how long to look before saying no.
+#: How long to wait for a job's row, in seconds: a job submitted a moment ago may not be stored yet.
 PATIENCE_S = 2.0
 _PAUSE_S = 0.1
 
-JobId = Annotated[str, Parameter(help="The jobs' ids, as `sluice submit` printed them.")]
-Run = Annotated[int | None, Parameter(help="A run other than the current one; 0 is the first.")]
-Batch = Annotated[str | None, Parameter(help="All jobs of this batch that have not ended.")]
-Wait = Annotated[bool, Parameter(help="Wait until they have ended.")]
-Timeout = Annotated[float, Parameter(help="Seconds to wait at most; then exit status 124.", show_default=True)]
+JobId = Annotated[str, Parameter(help="Ids of the jobs, as printed by `sluice submit`.")]
+Run = Annotated[int | None, Parameter(help="The job's run to cancel; 0 is the first. Default: the current run.")]
+Batch = Annotated[str | None, Parameter(help="Cancel all open jobs of this batch. Default: cancel by job id.")]
+Wait = Annotated[bool, Parameter(help="Wait until the jobs have ended.")]
+Timeout = Annotated[float, Parameter(help="With --wait: seconds to wait; then exit status 124.")]
 
 
 def cancel(
@@ -38,16 +38,17 @@ def cancel(
     timeout: Timeout = 60.0,
     json: Json = False,
 ) -> int:
-    """Ask for jobs to stop.
+    """Cancel jobs: waiting jobs end at once, running jobs are stopped.
 
-    A waiting job ends as CANCELLED at once. A running one is told, and its process is
-    killed if it does not stop; should it be done before that, its result counts.
-    Exit status: 0 requested (with --wait: cancelled), 5 no such job, 7 it had ended
-    already (with --wait: it ended otherwise), 8 some of many, 124 not ended in time.
+    A waiting job ends as CANCELLED. A running job is asked to stop, and its process
+    is killed if it does not; if it completes first, its result counts.
+    Exit status: 0 requested (with --wait: cancelled), 5 no such job, 7 the job had
+    already ended (with --wait: it was not cancelled), 8 different results for
+    several jobs, 124 not ended in time.
 
     For example:
 
-        sluice cancel 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --reason "wrong series" --wait
+        sluice cancel 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --reason "wrong series"
         sluice cancel --batch night-17
     """
     from streams import wiring
@@ -57,23 +58,23 @@ def cancel(
     _check(job_ids, run, batch)
     settings = load_settings()
     with wiring.command_store(settings) as store:
-        found = store.open_jobs(batch) if batch is not None else _look(store, job_ids, run)
-        unknown = [job for job in job_ids if job not in {standing.job_id for standing in found}]
+        found = store.open_jobs(batch) if batch is not None else _find(store, job_ids, run)
+        unknown = [id_ for id_ in job_ids if id_ not in {job.job_id for job in found}]
         if job_ids and not found:
-            raise NotFound(f"There is no job {', '.join(unknown)}.", next_step="`sluice jobs` lists them.")
-        asked = [standing for standing in found if not State(standing.state).terminal]
-        if asked:
-            with CommandClient(settings) as controls:
-                controls.cancel_many([(standing.job_id, standing.run) for standing in asked], reason)
-        after = _wait(store, asked, timeout) if wait else {}
-    _tell(found, after, json)
+            raise NotFound(f"There is no job {', '.join(unknown)}.", next_step="`sluice jobs` lists all jobs.")
+        to_cancel = [job for job in found if not State(job.state).terminal]
+        if to_cancel:
+            with CommandClient(settings) as commands:
+                commands.cancel_many([(job.job_id, job.run) for job in to_cancel], reason)
+        after = _wait(store, to_cancel, timeout) if wait else {}
+    _print(found, after, json)
     if unknown:
-        err(f"not known: {', '.join(unknown)}")
-    return exit_code([_code(standing, after, wait) for standing in found] + [ExitCode.NOT_FOUND] * len(unknown))
+        err(f"unknown jobs: {', '.join(unknown)}")
+    return exit_code([_code(job, after, wait) for job in found] + [ExitCode.NOT_FOUND] * len(unknown))
 
 
 def exit_code(codes: Sequence[int]) -> int:
-    """That of all of them, or 8; 124 as soon as one has not ended in time."""
+    """Return the common status of all jobs, 8 if they differ, or 124 if one has not ended in time."""
     if ExitCode.WAIT_TIMED_OUT in codes:
         return ExitCode.WAIT_TIMED_OUT
     different = set(codes)
@@ -82,62 +83,64 @@ def exit_code(codes: Sequence[int]) -> int:
 
 def _check(job_ids: Sequence[str], run: int | None, batch: str | None) -> None:
     if bool(job_ids) == (batch is not None):
-        raise UsageError("Name jobs, or a batch.", next_step="`sluice jobs` lists jobs.")
+        raise UsageError(
+            "Give job ids or --batch, not both.", next_step="`sluice jobs` lists jobs and their batch ids."
+        )
     if batch is not None and run is not None:
-        raise UsageError("--run goes with jobs, not with a batch.")
+        raise UsageError("--run can't be combined with --batch.")
     for job_id in job_ids:
         if not is_job_id(job_id):
-            raise UsageError(f"{job_id!r} is no job id.", next_step="`sluice jobs` lists them.")
+            raise UsageError(f"{job_id!r} is not a job id.", next_step="`sluice jobs` lists jobs with their ids.")
 
 
-def _look(store: CommandStore, job_ids: Sequence[str], run: int | None) -> list[RunState]:
-    wanted, until = len(set(job_ids)), time.monotonic() + PATIENCE_S
-    while len(found := store.run_states(job_ids, run)) < wanted and time.monotonic() < until:
+def _find(store: CommandStore, job_ids: Sequence[str], run: int | None) -> list[RunState]:
+    wanted, give_up = len(set(job_ids)), time.monotonic() + PATIENCE_S
+    while len(found := store.run_states(job_ids, run)) < wanted and time.monotonic() < give_up:
         time.sleep(_PAUSE_S)
     return found
 
 
-def _wait(store: CommandStore, asked: Sequence[RunState], timeout_s: float) -> dict[tuple[str, int], str]:
-    """The state of each run, once all have ended or the time is over."""
-    until = time.monotonic() + timeout_s
+def _wait(store: CommandStore, jobs: Sequence[RunState], timeout_s: float) -> dict[tuple[str, int], str]:
+    """Return the state of each run once all have ended or the time is over."""
+    give_up = time.monotonic() + timeout_s
     while True:
-        states = {(one.job_id, one.run): one.state for one in _again(store, asked)}
-        if all(State(state).terminal for state in states.values()) or time.monotonic() > until:
+        states = {(job.job_id, job.run): job.state for job in _read_again(store, jobs)}
+        if all(State(state).terminal for state in states.values()) or time.monotonic() > give_up:
             return states
         time.sleep(_PAUSE_S)
 
 
-def _again(store: CommandStore, asked: Sequence[RunState]) -> list[RunState]:
-    runs = {one.run for one in asked}
-    return [s for run in runs for s in store.run_states([one.job_id for one in asked if one.run == run], run)]
+def _read_again(store: CommandStore, jobs: Sequence[RunState]) -> list[RunState]:
+    runs = {job.run for job in jobs}
+    return [s for run in runs for s in store.run_states([job.job_id for job in jobs if job.run == run], run)]
 
 
-def _code(standing: RunState, after: dict[tuple[str, int], str], waited: bool) -> int:
-    if State(standing.state).terminal:
+def _code(job: RunState, after: dict[tuple[str, int], str], waited: bool) -> int:
+    if State(job.state).terminal:
         return ExitCode.CONFLICT
     if not waited:
         return ExitCode.OK
-    state = State(after.get((standing.job_id, standing.run), standing.state))
+    state = State(after.get((job.job_id, job.run), job.state))
     if not state.terminal:
         return ExitCode.WAIT_TIMED_OUT
     return ExitCode.OK if state is State.CANCELLED else ExitCode.CONFLICT
 
 
-def _tell(found: Sequence[RunState], after: dict[tuple[str, int], str], as_json: bool) -> None:
-    rows = [_row(standing, after.get((standing.job_id, standing.run), standing.state)) for standing in found]
+def _print(found: Sequence[RunState], after: dict[tuple[str, int], str], as_json: bool) -> None:
+    rows = [_row(job, after.get((job.job_id, job.run), job.state)) for job in found]
     if as_json:
-        say_json(rows)
+        out_json(rows)
     elif rows:
         out(table([list(row.values()) for row in rows], ("JOB", "RUN", "STATE", "CANCEL")))
     else:
-        err("no job of it is open")
+        err("The batch has no open jobs.")
 
 
 def _row(before: RunState, state: str) -> dict[str, Any]:
     if State(before.state).terminal:
-        told = "already ended"
+        result = "already ended"
     elif state == State.CANCELLED:
-        told = "took effect"
+        result = "took effect"
     else:
-        told = "came too late" if State(state).terminal else "requested"
-    return {"job_id": before.job_id, "run": before.run, "state": state, "cancel": told}
+        result = "came too late" if State(state).terminal else "requested"
+    return {"job_id": before.job_id, "run": before.run, "state": state, "cancel": result}

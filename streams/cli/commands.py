@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """`summary` is also the first line of the function's docstring."""
+    """One command. `summary` is also the first line of the docstring of the function at `target`."""
 
     name: str
     target: str
@@ -19,58 +19,60 @@ class Command(NamedTuple):
 GROUPS: dict[str, tuple[Command, ...]] = {
     "The local stack": (
         Command("up", "streams.cli.up:up", "Start Kafka, the registry, Postgres and all services on this machine."),
-        Command("down", "streams.cli.down:down", "Stop what `sluice up` started; data is kept."),
-        Command("status", "streams.cli.status:status", "Show what runs, where, and since when."),
-        Command("env", "streams.cli.env:env", "Print the addresses as shell variables."),
-        Command("doctor", "streams.cli.doctor:doctor", "Check every dependency and say what to do."),
+        Command("down", "streams.cli.down:down", "Stop everything that `sluice up` started; data is kept."),
+        Command("status", "streams.cli.status:status", "Show what runs, whether it is healthy, and the consumer lag."),
+        Command(
+            "env", "streams.cli.env:env", "Print the addresses of Kafka, registry and Postgres as shell variables."
+        ),
+        Command("doctor", "streams.cli.doctor:doctor", "Check every dependency and say how to fix what is wrong."),
     ),
     "Jobs": (
         Command("submit", "streams.cli.submit:submit", "Submit one job, or many, to a processor."),
-        Command("upload", "streams.cli.upload:upload", "Hand in a file and print the claim check for it."),
-        Command("job", "streams.cli.job:job", "Show one job: its state, its runs and its outcome."),
+        Command(
+            "upload", "streams.cli.upload:upload", "Store a file and print its claim check, to use as a job's input."
+        ),
+        Command("job", "streams.cli.job:job", "Show one job: its state, outcome, callbacks and history."),
         Command("jobs", "streams.cli.jobs:jobs", "List jobs, newest first."),
-        Command("cancel", "streams.cli.cancel:cancel", "Ask for jobs to stop."),
-        Command("tail", "streams.cli.tail:tail", "Print the records of a topic, decoded."),
+        Command(
+            "cancel", "streams.cli.cancel:cancel", "Cancel jobs: waiting jobs end at once, running jobs are stopped."
+        ),
+        Command("tail", "streams.cli.tail:tail", "Print the decoded records of a topic."),
     ),
     "Processors": (
         Command(
             "processors",
             "streams.cli.pause:processors",
-            "Show each processor: paused or not, who asked, who answered, and its open jobs.",
+            "List processors: running or paused, and how many jobs are open.",
         ),
-        Command("pause", "streams.cli.pause:pause", "Let a processor's workers start no more jobs."),
-        Command("resume", "streams.cli.pause:resume", "Let a paused processor's workers go on."),
+        Command("pause", "streams.cli.pause:pause", "Pause a processor: running jobs finish, no new ones start."),
+        Command("resume", "streams.cli.pause:resume", "Resume a paused processor."),
     ),
     "Services": (
-        Command("worker", "streams.cli.worker:worker", "Run processors: take requests, publish results."),
-        Command("sink", "streams.cli.sink:sink", "Decide and store outcomes, and tell backends."),
-        Command("notify", "streams.cli.notify:notify", "Deliver callbacks in a process of their own."),
-        Command("timekeeper", "streams.cli.timekeeper:timekeeper", "Do what waits for a time: retries and deadlines."),
+        Command("worker", "streams.cli.worker:worker", "Run processors: consume requests, publish results."),
+        Command("sink", "streams.cli.sink:sink", "Store each job's outcome and send its callback."),
+        Command("notify", "streams.cli.notify:notify", "Send callbacks from a process of its own."),
+        Command(
+            "timekeeper",
+            "streams.cli.timekeeper:timekeeper",
+            "Run scheduled work: retries, deadlines, delayed jobs.",
+        ),
     ),
     "See it work": (
         Command(
-            "demo",
-            "streams.cli.demo:demo",
-            "Show the whole road: real MR volumes and a thousand light jobs, from submit to callback.",
+            "demo", "streams.cli.demo:demo", "Run a demonstration: MR volumes and light jobs, from submit to callback."
         ),
-        Command(
-            "bench",
-            "bench.cli:app",
-            "Measure this installation: latency and throughput, from submit to callback.",
-        ),
+        Command("bench", "bench.cli:app", "Measure latency and throughput of this installation."),
     ),
     "Writing processors": (
-        Command("new", "streams.cli.new:app", "Write a new processor: its contract, its class and a test that passes."),
+        Command("new", "streams.cli.new:app", "Create a new processor: contract, class and a test that passes."),
         Command(
-            "run-once",
-            "streams.cli.run_once:run_once",
-            "Run a processor on one input, with no Kafka, no registry and no database.",
+            "run-once", "streams.cli.run_once:run_once", "Run a processor on one input, without Kafka or a database."
         ),
     ),
     "Upkeep": (
-        Command("topics", "streams.cli.topics:app", "Compare topics, schemas and offsets with the broker, and apply."),
-        Command("migrate", "streams.cli.migrate:migrate", "Bring the database's tables up to this version."),
+        Command("topics", "streams.cli.topics:app", "Create and update topics, schemas and consumer group offsets."),
+        Command("migrate", "streams.cli.migrate:migrate", "Bring the database tables up to this version."),
     ),
 }
 
-COMMANDS: tuple[Command, ...] = tuple(verb for verbs in GROUPS.values() for verb in verbs)
+COMMANDS: tuple[Command, ...] = tuple(command for commands in GROUPS.values() for command in commands)

@@ -1,4 +1,4 @@
-"""`sluice demo`: the whole road, shown."""
+"""`sluice demo`: the whole path of a job, shown."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from cyclopts import Parameter
 
 from streams.cli.options import Json
 
-Volumes = Annotated[int, Parameter(help="MR volumes to segment.")]
-Jobs = Annotated[int, Parameter(help="Light jobs to send beside them.")]
+Volumes = Annotated[int, Parameter(help="Number of MR volumes to segment.")]
+Jobs = Annotated[int, Parameter(help="Number of light jobs (processor echo) to submit with them.")]
 Keep = Annotated[bool, Parameter(help="Leave everything running at the end.")]
 
 
 def demo(*, volumes: Volumes = 6, jobs: Jobs = 1000, keep: Keep = False, json: Json = False) -> int:
-    """Show the whole road: real MR volumes and a thousand light jobs, from submit to callback.
+    """Run a demonstration: MR volumes and light jobs, from submit to callback.
 
-    Starts what is not running, makes MR volumes with known lesions, submits them
-    beside light jobs, shows their states as they come, and then where each result
-    lies, how well the lesions were found, and what the backend was told. Ends with
-    exit status 1 if any job has not exactly one row and one delivery. Stops what it
-    started; data is kept.
+    Starts everything that does not run yet, makes MR volumes with known lesions,
+    submits them together with light jobs and shows the states of the jobs. Then
+    prints where each result is stored, how well the lesions were found, and the
+    callbacks that the backend received. Exit status 1 if a job does not have
+    exactly one row and one callback. Stops what it started; data is kept.
 
     For example:
 
@@ -31,7 +31,7 @@ def demo(*, volumes: Volumes = 6, jobs: Jobs = 1000, keep: Keep = False, json: J
     from rich.console import Console
 
     from schemas.errors import ExitCode
-    from streams.cli.output import say_json
+    from streams.cli.output import out_json
     from streams.cli.stack_events import EventPrinter
     from streams.cli.up import bring_up
     from streams.demo.run import demonstrate
@@ -49,5 +49,5 @@ def demo(*, volumes: Volumes = 6, jobs: Jobs = 1000, keep: Keep = False, json: J
         if not (keep or running):
             stack.down()
     if json:
-        say_json(report)
+        out_json(report)
     return ExitCode.INTERNAL if report.broken else ExitCode.OK

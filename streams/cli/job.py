@@ -1,4 +1,4 @@
-"""`sluice job`: everything that is known of one job."""
+"""`sluice job`: everything known about one job."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from cyclopts import Parameter
 
 from schemas.states import State
 from streams.cli.options import Json
-from streams.cli.output import jsonable, out, say_json, table
+from streams.cli.output import jsonable, out, out_json, table
 
 if TYPE_CHECKING:
     from connectors.job_store import JobStore
     from connectors.views import DeliveryView, JobView
     from schemas.records import Coordinates
 
-#: A job that was submitted a moment ago may not have reached the table yet: how long to look before saying no.
+#: How long to wait for a job's row, in seconds: a job submitted a moment ago may not be stored yet.
 PATIENCE_S = 2.0
 _PAUSE_S = 0.05
 
-#: How what a job waits for is said, before the time.
-_DUE = {"retry": "its retry at", "deadline": "its result, until its deadline at", "not_before": "its time, not before"}
+#: Why a job waits, printed before the time it waits for.
+_DUE = {"retry": "retry at", "deadline": "result; deadline at", "not_before": "start, not before"}
 
-JobId = Annotated[str, Parameter(help="The job's id, as `sluice submit` printed it.")]
-Run = Annotated[int | None, Parameter(help="A run other than the current one; 0 is the first.")]
+JobId = Annotated[str, Parameter(help="Id of the job, as printed by `sluice submit`.")]
+Run = Annotated[int | None, Parameter(help="The run to show; 0 is the first. Default: the current run.")]
 
 
 def job(job_id: JobId, /, *, run: Run = None, json: Json = False) -> int:
-    """Show one job: its state, its runs and its outcome.
+    """Show one job: its state, outcome, callbacks and history.
 
-    Where its request and result lie in Kafka, what it waits for, each callback with
-    each try, and every event that was read of it. Exit status 5 when there is no
-    such job.
+    Also prints where its request and result are in Kafka, what it waits for, every
+    try of each callback, and every event stored of it. Exit status 5 if there is
+    no such job.
 
     For example:
 
@@ -46,43 +46,44 @@ def job(job_id: JobId, /, *, run: Run = None, json: Json = False) -> int:
     from streams.settings import load_settings
 
     if not is_job_id(job_id):
-        raise UsageError(f"{job_id!r} is no job id.", next_step="`sluice jobs` lists them.")
+        raise UsageError(f"{job_id!r} is not a job id.", next_step="`sluice jobs` lists jobs with their ids.")
     with wiring.job_store(load_settings()) as store:
-        view = _look(store, job_id, run)
+        view = _find(store, job_id, run)
     if view is None:
         which = f"run {run} of job {job_id}" if run is not None else f"job {job_id}"
         raise NotFound(
-            f"There is no {which}.", next_step="`sluice jobs` lists them; is the sink running (`sluice status`)?"
+            f"There is no {which}.",
+            next_step="`sluice jobs` lists all jobs. A new job appears once the sink has stored it; see `sluice status`.",
         )
-    say_json(view) if json else out(as_text(view))
+    out_json(view) if json else out(as_text(view))
     return 0
 
 
-def _look(store: JobStore, job_id: str, run: int | None) -> JobView | None:
-    until = time.monotonic() + PATIENCE_S
-    while (view := store.job(job_id, run)) is None and time.monotonic() < until:
+def _find(store: JobStore, job_id: str, run: int | None) -> JobView | None:
+    give_up = time.monotonic() + PATIENCE_S
+    while (view := store.job(job_id, run)) is None and time.monotonic() < give_up:
         time.sleep(_PAUSE_S)
     return view
 
 
 def as_text(view: JobView) -> str:
-    """Facts, then the outcome, the callbacks and the history."""
+    """Format the job's facts, outcome, callbacks and history."""
     width = max(map(len, _facts(view)))
-    blocks = ["\n".join(f"{name.ljust(width)}  {told}" for name, told in _facts(view).items())]
+    blocks = ["\n".join(f"{name.ljust(width)}  {value}" for name, value in _facts(view).items())]
     if view.error is not None:
         blocks.append(f"{view.error.code}: {view.error.message}")
     if view.output is not None:
         blocks.append(codec.dumps(jsonable(view.output), indent=2, ensure_ascii=False))
     blocks += [_delivery(delivery) for delivery in view.deliveries]
     rows = [
-        (line.at, line.kind, line.run, line.attempt, _place(line.coordinates), line.reason) for line in view.history
+        (line.at, line.kind, line.run, line.attempt, _record(line.coordinates), line.reason) for line in view.history
     ]
     blocks.append(table(rows, ("AT (UTC)", "EVENT", "RUN", "ATTEMPT", "RECORD", "REASON")))
     return "\n\n".join(blocks)
 
 
 def _facts(view: JobView) -> dict[str, str]:
-    """What there is to tell, in the order in which it is asked; what is empty is left out."""
+    """Return the job's facts by their label, most asked for first, without the empty ones."""
     ran = f"{view.device}, {view.run_ms:.1f} ms" if view.device and view.run_ms is not None else view.device
     ran = f"{ran} (not on CUDA: {view.device_note})" if view.device_note else ran
     waits = (
@@ -98,7 +99,7 @@ def _facts(view: JobView) -> dict[str, str]:
         "waits for": waits,
         "stage": f"{stage}: {view.message}" if stage and view.message else stage,
         "worker": view.owner,
-        "ran on": ran,
+        "device": ran,
         "took": None if took is None else f"{took:.0f} ms from submit to result",
         "requested": f"{view.requested_at:%Y-%m-%d %H:%M:%S} UTC",
         "deadline": f"{view.deadline:%Y-%m-%d %H:%M:%S} UTC" if view.deadline else None,
@@ -107,14 +108,14 @@ def _facts(view: JobView) -> dict[str, str]:
         "upload": view.upload_id,
         "batch": view.batch_id,
         "labels": ", ".join(f"{key}={value}" for key, value in sorted(view.labels.items())),
-        "request": _place(view.request),
-        "result": _place(view.result),
+        "request": _record(view.request),
+        "result": _record(view.result),
     }
-    return {name: told for name, told in facts.items() if told}
+    return {name: value for name, value in facts.items() if value}
 
 
 def _cancel(view: JobView) -> str | None:
-    """That it was asked for, and once the job has ended, what came of it."""
+    """Describe the cancel command and, once the job has ended, whether it took effect."""
     if view.cancel is None:
         return None
     asked = f"requested at {view.cancel.requested_at:%Y-%m-%d %H:%M:%S} UTC by {view.cancel.requested_by}"
@@ -131,5 +132,5 @@ def _delivery(delivery: DeliveryView) -> str:
     return "\n".join(lines)
 
 
-def _place(where: Coordinates | None) -> str | None:
+def _record(where: Coordinates | None) -> str | None:
     return None if where is None else f"{where.topic}[{where.partition}]@{where.offset}"

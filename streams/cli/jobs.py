@@ -1,4 +1,4 @@
-"""`sluice jobs`: the newest jobs, and how many stand where."""
+"""`sluice jobs`: list jobs, or count them by state."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import err, out, say_json, table
+from streams.cli.output import err, out, out_json, table
 
 State = Annotated[
     Literal["PENDING", "PROCESSING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED", "EXPIRED"] | None,
-    Parameter(help="Only jobs in this state."),
+    Parameter(help="Only jobs in this state. Default: all."),
 ]
-Processor = Annotated[str | None, Parameter(help="Only jobs of this processor.")]
-Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="How many.", show_default=True)]
-Counts = Annotated[bool, Parameter(help="Only how many jobs stand in each state.")]
+Processor = Annotated[str | None, Parameter(help="Only jobs of this processor. Default: all.")]
+Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="Number of jobs to list.")]
+Counts = Annotated[bool, Parameter(help="Print only the number of jobs in each state.")]
 
 
 def jobs(
@@ -36,14 +36,14 @@ def jobs(
     with wiring.job_store(load_settings()) as store:
         if counts:
             found = store.counts()
-            say_json(found) if json else out(table(found.items(), ("STATE", "JOBS")))
+            out_json(found) if json else out(table(found.items(), ("STATE", "JOBS")))
             return 0
         rows = store.find(state=state, processor=processor, limit=limit)
     if json:
-        say_json(rows)
+        out_json(rows)
         return 0
     lines = [(r.job_id, r.processor, r.state, r.attempt, r.requested_at, r.external_id, r.error_code) for r in rows]
     out(table(lines, ("JOB", "PROCESSOR", "STATE", "ATTEMPT", "REQUESTED (UTC)", "EXTERNAL ID", "ERROR")))
     if len(rows) == limit:
-        err(f"the newest {limit}; --limit shows more")
+        err(f"These are the newest {limit}; --limit N lists more.")
     return 0

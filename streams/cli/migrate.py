@@ -1,4 +1,4 @@
-"""`sluice migrate`: the database's tables."""
+"""`sluice migrate`: database migrations."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import out, say_json
+from streams.cli.output import out, out_json
 
-Check = Annotated[bool, Parameter(help="Only say what is missing; exit status 8 when something is.")]
+Check = Annotated[bool, Parameter(help="List missing migrations, change nothing; exit status 8 if there are any.")]
 
 
 def migrate(*, check: Check = False, json: Json = False) -> int:
-    """Bring the database's tables up to this version.
+    """Bring the database tables up to this version.
 
-    Applies the numbered migrations that this database lacks, in order. Running it
-    twice, or from two places at once, does no harm.
+    Applies the numbered migrations that the database lacks, in order. It is safe
+    to run it again, or from several places at once.
 
     For example:
 
         sluice migrate
-        sluice migrate --check     # in a pipeline, before the new version starts
+        sluice migrate --check     # before a deployment: is anything missing?
     """
-    from connectors import postgres
     from schemas.errors import ExitCode
+    from streams import wiring
     from streams.settings import load_settings
 
-    database = load_settings().database
-    names = postgres.pending(database) if check else postgres.migrate(database)
+    settings = load_settings()
+    names = wiring.pending_migrations(settings) if check else wiring.migrate(settings)
     if json:
-        say_json({"pending" if check else "applied": names})
+        out_json({"pending" if check else "applied": names})
     else:
         word = "missing" if check else "applied"
-        out("\n".join(f"{word}: {name}" for name in names) or "Nothing to do: the tables are those of this version.")
+        out("\n".join(f"{word}: {name}" for name in names) or "Nothing to do: the database is up to date.")
     return ExitCode.PARTIAL if check and names else ExitCode.OK

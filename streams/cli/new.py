@@ -1,4 +1,4 @@
-"""`sluice new processor`: a package that works, to be changed into one's own."""
+"""`sluice new processor`: create a working package to start from."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cyclopts import Parameter
 
 from streams.cli.app import sub_app
 from streams.cli.options import Json
-from streams.cli.output import err, out, say_json
+from streams.cli.output import err, out, out_json
 
 app = sub_app(
     "new",
-    """Write a new processor: its contract, its class and a test that passes.
+    """Create a new processor: contract, class and a test that passes.
 
-What is written works as it is. docs/adding_a_processor.md leads from there to a
-job that is done.
+The created package works as it is. docs/adding_a_processor.md shows the next
+steps, from there to a completed job.
 
 For example:
 
@@ -26,17 +26,17 @@ For example:
 """,
 )
 
-Name = Annotated[str, Parameter(help="Its name: lower-case letters, digits and hyphens.")]
-Directory = Annotated[Path | None, Parameter(help="The folder to write; by default one of that name, here.")]
+Name = Annotated[str, Parameter(help="Name of the processor: up to 48 lower-case letters, digits and hyphens.")]
+Directory = Annotated[Path | None, Parameter(help="Folder to create. Default: NAME in the current directory.")]
 
 
 @app.command
 def processor(name: Name, /, *, directory: Directory = None, json: Json = False) -> int:
-    """Write a processor as a small package of its own.
+    """Create a processor as a small package of its own.
 
-    Two dataclasses and their Avro schemas, the class with its four methods, a test,
-    and a pyproject.toml with the two entry points by which sluice finds it. Nothing
-    is overwritten: exit status 7 when something is in the way.
+    It has the dataclasses of input and output with their Avro schemas, the class
+    with its four methods, a test, and a pyproject.toml with the two entry points
+    by which sluice finds it. Exit status 7 if the folder exists and is not empty.
 
     For example:
 
@@ -49,7 +49,7 @@ def processor(name: Name, /, *, directory: Directory = None, json: Json = False)
     folder = directory or Path(name)
     made = files(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise Conflict(f"There is something at {str(folder)!r} already.", next_step="Give another --directory.")
+        raise Conflict(f"{str(folder)!r} already exists.", next_step="Give another --directory.")
     try:
         for path, text in made.items():
             target = folder / path
@@ -58,13 +58,13 @@ def processor(name: Name, /, *, directory: Directory = None, json: Json = False)
     except OSError as error:
         raise UsageError(f"{str(folder)!r} can't be written: {error.strerror}.") from error
     if json:
-        say_json({"directory": str(folder), "files": list(made)})
+        out_json({"directory": str(folder), "files": list(made)})
         return 0
     for path in made:
         out(str(folder / path))
     where = shlex.quote(str(folder))
     err(
-        f"\nNext:\n  pip install -e {where}        # beside sluice, so that it finds the entry points\n"
+        f"\nNext:\n  pip install -e {where}        # into the environment of sluice\n"
         f"  python -m pytest {where}\n"
         f"""  sluice run-once {name} --input '{{"text": "one two"}}'\n"""
         f"  sluice topics apply && sluice worker {name}"

@@ -1,4 +1,4 @@
-"""`sluice notify`: callbacks delivered by a process of their own."""
+"""`sluice notify`: send callbacks from a process of its own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from streams.settings import Settings
 
 
 def notify() -> int:
-    """Deliver callbacks in a process of their own.
+    """Send callbacks from a process of its own.
 
-    The sink does this itself by default. A process of its own is for destinations
-    so slow or so many that they shall not share the sink's CPU; start the sinks
-    with SLUICE_NOTIFY=service (or --no-notify) then. Each try is a row in the
-    database; a delivery is retried on a schedule until it is taken or parked.
+    By default the sink sends them. Use this for many or slow destinations that
+    would take too much of the sink's CPU, and start the sinks with --no-notify
+    (or SLUICE_NOTIFY=service). Every try is stored in the database. A callback is
+    retried on a schedule until its destination accepts it or the tries run out;
+    then it is parked.
 
     For example:
 

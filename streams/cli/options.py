@@ -1,4 +1,4 @@
-"""Options that several commands share, spelled and explained once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-Json = Annotated[bool, Parameter(name="--json", help="Print JSON for programs.")]
-Reason = Annotated[str, Parameter(help="Why, for whoever looks at it later.")]
+Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
+Reason = Annotated[str, Parameter(help="Why; shown by `sluice job` and `sluice processors`. Default: no reason.")]

@@ -1,4 +1,4 @@
-"""How an outcome is printed."""
+"""Prints outcomes, and turns them into an exit status."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def as_text(outcome: Outcome) -> str:
 
 
 def exit_code(outcomes: Sequence[Outcome], expected: int) -> int:
-    """One status for many jobs: 124 when some are still open, 8 when only a part completed, else that of all."""
+    """Return one status for many jobs: 124 if some are open, 8 if only some completed, else their common one."""
     if len(outcomes) < expected:
         return ExitCode.WAIT_TIMED_OUT
     codes = {outcome.exit_code for outcome in outcomes}
@@ -54,7 +54,7 @@ def exit_code(outcomes: Sequence[Outcome], expected: int) -> int:
 
 
 def summary(states: Sequence[State], expected: int) -> str:
-    """`998 COMPLETED, 2 FAILED`; with what is still open."""
+    """Format as `998 COMPLETED, 2 FAILED`, with the number of open jobs if there are any."""
     counted = [f"{count} {state}" for state, count in Counter(states).most_common()]
-    missing = [f"{expected - len(states)} without an outcome yet"] if len(states) < expected else []
+    missing = [f"{expected - len(states)} still open"] if len(states) < expected else []
     return ", ".join(counted + missing) or "no jobs"

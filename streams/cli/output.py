@@ -1,4 +1,4 @@
-"""How commands print: text for people, JSON for programs. Data goes to stdout, everything else to stderr."""
+"""Printing: text for people, JSON for programs. Data goes to stdout; progress, hints and errors go to stderr."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 
 
 def out(text: str = "") -> None:
-    """A line on stdout."""
+    """Print a line on stdout."""
     sys.stdout.write(text + "\n")
 
 
 def err(text: str) -> None:
-    """A line on stderr: progress and hints, never data."""
+    """Print a line on stderr: progress and hints, never data."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
-def say_json(value: Any, *, indent: int | None = 2) -> None:
-    """One JSON document; `indent=None` for one a line."""
+def out_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print one JSON document on stdout; with `indent=None` on a single line."""
     out(json.dumps(jsonable(value), indent=indent, ensure_ascii=False))
 
 
 def jsonable(value: Any) -> Any:
-    """Dataclasses, named tuples, times, enums and bytes as JSON has them."""
+    """Convert dataclasses, named tuples, times, enums and bytes to what JSON can hold."""
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
@@ -47,7 +47,7 @@ def jsonable(value: Any) -> Any:
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str]) -> str:
-    """Aligned columns; nothing is cut, so that lines can be searched."""
+    """Align rows under a heading. No cell is shortened, so lines can be searched with grep."""
     lines = [[*head], *([_cell(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

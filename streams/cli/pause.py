@@ -1,4 +1,4 @@
-"""`sluice pause`, `sluice resume` and `sluice processors`: who works, and who is told not to."""
+"""`sluice pause`, `sluice resume` and `sluice processors`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from schemas.errors import ExitCode
 from schemas.states import State
 from streams.cli.options import Json, Reason
-from streams.cli.output import err, out, say_json, table
+from streams.cli.output import err, out, out_json, table
 
 if TYPE_CHECKING:
     from connectors.views import ProcessorView
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.1
 _OPEN = (State.PENDING, State.PROCESSING, State.RETRYING)
 
-Name = Annotated[str, Parameter(help="The processor: echo, embed, segmentation, …")]
-Wait = Annotated[bool, Parameter(help="Wait until every worker has answered.")]
-Timeout = Annotated[float, Parameter(help="Seconds to wait at most; then exit status 124.", show_default=True)]
+Name = Annotated[str, Parameter(help="Name of the processor: echo, embed, segmentation, …")]
+Wait = Annotated[bool, Parameter(help="Wait until every worker of the processor has acknowledged.")]
+Timeout = Annotated[float, Parameter(help="With --wait: seconds to wait; then exit status 124.")]
 
 
 def pause(
     processor: Name, /, *, reason: Reason = "", wait: Wait = False, timeout: Timeout = 30.0, json: Json = False
 ) -> int:
-    """Let a processor's workers start no more jobs.
+    """Pause a processor: running jobs finish, no new ones start.
 
-    What runs is finished; what waits stays in the log, in order. Submitting goes on.
-    A worker that starts later is told too.
+    Jobs can still be submitted; they wait in Kafka, in command. Workers that start
+    later are paused too, until `sluice resume`.
 
     For example:
 
@@ -41,15 +41,15 @@ def pause(
     from streams.settings import load_settings
 
     settings = load_settings()
-    with CommandClient(settings) as controls:
-        order = controls.pause(processor, reason)
-    return _follow(settings, order, wait, timeout, json)
+    with CommandClient(settings) as commands:
+        command = commands.pause(processor, reason)
+    return _follow(settings, command, wait, timeout, json)
 
 
 def resume(
     processor: Name, /, *, reason: Reason = "", wait: Wait = False, timeout: Timeout = 30.0, json: Json = False
 ) -> int:
-    """Let a paused processor's workers go on.
+    """Resume a paused processor.
 
     For example:
 
@@ -59,13 +59,16 @@ def resume(
     from streams.settings import load_settings
 
     settings = load_settings()
-    with CommandClient(settings) as controls:
-        order = controls.resume(processor, reason)
-    return _follow(settings, order, wait, timeout, json)
+    with CommandClient(settings) as commands:
+        command = commands.resume(processor, reason)
+    return _follow(settings, command, wait, timeout, json)
 
 
 def processors(*, json: Json = False) -> int:
-    """Show each processor: paused or not, who asked, who answered, and its open jobs.
+    """List processors: running or paused, and how many jobs are open.
+
+    Also shows who paused or resumed a processor, and which workers have
+    acknowledged.
 
     For example:
 
@@ -80,50 +83,50 @@ def processors(*, json: Json = False) -> int:
     with wiring.command_store(settings) as store:
         views = store.processors(settings.processors or sorted(known_processors()))
     if json:
-        say_json(views)
+        out_json(views)
         return ExitCode.OK
-    head = ("PROCESSOR", "STATE", *_OPEN, "REQUESTED (UTC)", "BY", "REASON", "ACKNOWLEDGED BY")
+    head = ("PROCESSOR", "STATE", *_OPEN, "SINCE (UTC)", "BY", "REASON", "ACKNOWLEDGED BY")
     out(table([_row(view) for view in views], head))
     return ExitCode.OK
 
 
 def _row(view: ProcessorView) -> tuple[object, ...]:
-    answered = ", ".join(answer.worker_id for answer in view.acknowledgements)
+    acknowledged = ", ".join(answer.worker_id for answer in view.acknowledgements)
     jobs = (view.jobs.get(state, 0) for state in _OPEN)
     state = "paused" if view.paused else "running"
-    return (view.name, state, *jobs, view.requested_at, view.requested_by, view.reason or None, answered or None)
+    return (view.name, state, *jobs, view.requested_at, view.requested_by, view.reason or None, acknowledged or None)
 
 
-def _follow(settings: Settings, order: Control, wait: bool, timeout_s: float, as_json: bool) -> int:
-    """Tell what was asked and who has answered; 124 if not every worker has in time."""
+def _follow(settings: Settings, command: Control, wait: bool, timeout_s: float, as_json: bool) -> int:
+    """Print the command and the workers that acknowledged it; 124 if some have not in time."""
     from streams.log import kafka
     from streams.log.members import workers_of
 
-    admin, processor = kafka.admin(settings), order.processor or ""
-    until = time.monotonic() + (timeout_s if wait else 0.0)
+    admin, processor = kafka.admin(settings), command.processor or ""
+    give_up = time.monotonic() + (timeout_s if wait else 0.0)
     while True:
         workers = workers_of(admin, settings, processor) if wait else set()
-        answered = _answered(settings, order) if wait else set()
-        if workers <= answered or time.monotonic() > until:
+        acknowledged = _acknowledged(settings, command) if wait else set()
+        if workers <= acknowledged or time.monotonic() > give_up:
             break
         time.sleep(_PAUSE_S)
-    missing = sorted(workers - answered)
+    missing = sorted(workers - acknowledged)
     if as_json:
-        say_json({"requested": order, "acknowledged": sorted(answered), "silent": missing})
+        out_json({"command": command, "acknowledged": sorted(acknowledged), "missing": missing})
     else:
-        out(f"{order.action} of {processor} requested at {order.at:%Y-%m-%d %H:%M:%S} UTC by {order.by}")
-        for worker in sorted(answered):
+        out(f"{command.action} of {processor} requested at {command.at:%Y-%m-%d %H:%M:%S} UTC by {command.by}")
+        for worker in sorted(acknowledged):
             out(f"acknowledged by {worker}")
-    if wait and not answered and not missing:
-        err("no worker runs it at the moment; the next one will be told")
+    if wait and not acknowledged and not missing:
+        err(f"No worker of {processor} runs at the moment; the next one to start will obey.")
     for worker in missing:
-        err(f"no answer from {worker} within {timeout_s:g} s")
+        err(f"not acknowledged by {worker} within {timeout_s:g} s")
     return ExitCode.WAIT_TIMED_OUT if missing else ExitCode.OK
 
 
-def _answered(settings: Settings, order: Control) -> set[str]:
+def _acknowledged(settings: Settings, command: Control) -> set[str]:
     from streams import wiring
 
     with wiring.command_store(settings) as store:
-        [view] = store.processors([order.processor or ""])
-    return {answer.worker_id for answer in view.acknowledgements} if view.action == order.action else set()
+        [view] = store.processors([command.processor or ""])
+    return {answer.worker_id for answer in view.acknowledgements} if view.action == command.action else set()

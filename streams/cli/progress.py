@@ -1,4 +1,4 @@
-"""A progress bar on stderr, where somebody is looking; nothing elsewhere."""
+"""A progress bar on stderr if it is a terminal; nothing otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Advance = Callable[[], None]
 
 @contextmanager
 def progress_bar(what: str, total: int) -> Iterator[Advance]:
-    """A function to call for each step done."""
+    """Show a bar while the block runs; yields a function to call after each step."""
     if not sys.stderr.isatty() or total < 2:
         yield lambda: None
         return

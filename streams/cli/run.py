@@ -1,4 +1,4 @@
-"""Runs one command: errors become a message, a next step and an exit status; a broken pipe ends quietly."""
+"""Runs one command. An error becomes a message, a next step and an exit status; a broken pipe ends quietly."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from streams.cli.app import build
 from streams.cli.commands import COMMANDS
 
 DEBUG = "--debug"
-#: Whether `--debug` was given; one process runs one command.
+#: True if `--debug` was given; one process runs one command.
 _debug = False
-NAMES = [verb.name for verb in COMMANDS]
+NAMES = [command.name for command in COMMANDS]
 
 
 def run(argv: Sequence[str]) -> int:
@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> int:
     global _debug
     _debug, tokens = _split_debug(argv)
     debug = _debug
-    # Commands print; services configure their own logs. What a library has to say goes to those who ask for it.
+    # Commands print; services configure their own logs. Messages of libraries are shown with --debug only.
     logs.configure("debug" if debug else "error", "console")
     as_json = "--json" in tokens
     if tokens and not tokens[0].startswith("-") and tokens[0] not in NAMES:
@@ -36,35 +36,34 @@ def run(argv: Sequence[str]) -> int:
         result = build()(tokens)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read us has seen enough (`sluice tail … | head`). Nothing more may be written, not even at exit.
+        # The reader closed the pipe (`sluice tail … | head`). Python must not write to it again, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except CycloptsError as error:
-        told = str(error)
-        return _report(told, f"See `sluice {_verb(tokens)}--help`.", ErrorCode.USAGE, ExitCode.USAGE, as_json)
+        return _report(str(error), f"See `sluice {_command(tokens)}--help`.", ErrorCode.USAGE, ExitCode.USAGE, as_json)
     except SluiceError as error:
         if debug:
             traceback.print_exc()
-        # Refused at the door there is no job yet that could have failed: the input is wrong usage.
+        # An invalid input of a job that was never accepted is wrong usage, not a failed job.
         status = ExitCode.USAGE if isinstance(error, InvalidInput) else error.exit_code
         return _report(error.message, error.next_step, error.code, status, as_json)
-    except Exception as error:  # noqa: BLE001 - where every other error ends
+    except Exception as error:  # noqa: BLE001 - the last resort for every other error
         if debug:
             traceback.print_exc()
-        told, step = f"{type(error).__name__}: {error}", "This is a bug; `--debug` shows where."
-        return _report(told, step, ErrorCode.INTERNAL, ExitCode.INTERNAL, as_json)
+        message, step = f"{type(error).__name__}: {error}", "This is a bug in sluice; `--debug` shows the traceback."
+        return _report(message, step, ErrorCode.INTERNAL, ExitCode.INTERNAL, as_json)
     return result if isinstance(result, int) else ExitCode.OK
 
 
 def debugging() -> bool:
-    """Whether this command was asked to show where errors come from."""
+    """True if `--debug` was given: show tracebacks of errors."""
     return _debug
 
 
 def _split_debug(argv: Sequence[str]) -> tuple[bool, list[str]]:
-    """`--debug` is meant for us wherever it stands, except behind `--`."""
+    """Remove `--debug` from the arguments, wherever it stands before `--`; returns whether it was there, and the rest."""
     end = list(argv).index("--") if "--" in argv else len(argv)
     tokens = [token for number, token in enumerate(argv) if token != DEBUG or number > end]
     return len(tokens) < len(argv), tokens
@@ -73,17 +72,17 @@ def _split_debug(argv: Sequence[str]) -> tuple[bool, list[str]]:
 def _unknown(name: str) -> tuple[str, str]:
     near = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"Did you mean `sluice {near[0]}`? " if near else ""
-    return f"There is no command {name!r}.", f"{hint}`sluice --help` lists them all."
+    return f"Unknown command {name!r}.", f"{hint}`sluice --help` lists all commands."
 
 
-def _verb(tokens: Sequence[str]) -> str:
+def _command(tokens: Sequence[str]) -> str:
     return f"{tokens[0]} " if tokens and not tokens[0].startswith("-") else ""
 
 
 def _report(message: str, next_step: str | None, code: ErrorCode, status: int, as_json: bool) -> int:
     if as_json:
-        told = {"error": {"code": str(code), "message": message, "next_step": next_step, "exit_code": status}}
-        sys.stderr.write(json.dumps(told, ensure_ascii=False) + "\n")
+        document = {"error": {"code": str(code), "message": message, "next_step": next_step, "exit_code": status}}
+        sys.stderr.write(json.dumps(document, ensure_ascii=False) + "\n")
     else:
         sys.stderr.write(f"error: {message}\n" + (f"  {next_step}\n" if next_step else ""))
     return status

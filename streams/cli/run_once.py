@@ -1,4 +1,4 @@
-"""`sluice run-once`: a processor on this machine, with nothing else."""
+"""`sluice run-once`: run a processor in this process, with nothing around it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from cyclopts import Parameter
 
 from schemas.errors import ExitCode, JobError, ProcessorBug, UsageError
 from streams.cli.options import Json
-from streams.cli.output import err, say_json
+from streams.cli.output import err, out_json
 
 if TYPE_CHECKING:
     from processors.protocol import AnyProcessor
     from schemas.contract import AnyContract
 
-ProcessorName = Annotated[str, Parameter(help="Which processor to run.")]
+ProcessorName = Annotated[str, Parameter(help="Name of the processor: echo, embed, segmentation, …")]
 Input = Annotated[
     str | None,
     Parameter(
         name="--input",
         allow_leading_hyphen=True,
-        help="A file with JSON, - for standard input, or the JSON itself. Where it takes a claim check, a path will do.",
+        help="A file with JSON, - for standard input, or the JSON itself. A path may replace a claim check. Default: {}.",
     ),
 ]
-Files = Annotated[tuple[str, ...], Parameter(name="--file", help="field=path: the file for that field of the input.")]
-OutputDir = Annotated[
-    Path | None, Parameter(help="Where files that the job saves are kept; without it they are thrown away.")
+Files = Annotated[
+    tuple[str, ...],
+    Parameter(name="--file", help="field=path: use this file for that field of the input; repeatable. Default: none."),
 ]
-Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:N.", show_default=True)]
+OutputDir = Annotated[Path | None, Parameter(help="Folder for files that the job saves. Default: they are deleted.")]
+Device = Annotated[str, Parameter(help="auto, cpu, cuda or cuda:N; auto takes CUDA if a test kernel runs on it.")]
 
 
 def run_once(
@@ -48,13 +49,13 @@ def run_once(
     device: Device = "auto",
     json: Json = False,
 ) -> int:
-    """Run a processor on one input, with no Kafka, no registry and no database.
+    """Run a processor on one input, without Kafka or a database.
 
-    Loads the processor as a worker would, runs one job in this process and prints
-    the typed output as JSON; what the job tells of its progress goes to stderr. With
-    --json the output stands beside the version, the device and the time it took.
-    Exit status 3 when the job fails (--debug shows where), 2 for an input that the
-    processor's contract does not take.
+    Loads the processor as a worker does, runs one job in this process and prints
+    the output as JSON; its progress goes to stderr. With --json the version, the
+    device and the seconds it took are printed too, and `output` holds the output.
+    Exit status 3 if the job fails (--debug shows the traceback), 2 if the input
+    does not match the processor's contract.
 
     For example:
 
@@ -67,35 +68,35 @@ def run_once(
     from streams.worker.child.loader import load_processor
 
     chosen = contract(processor)
-    given = _input(chosen, input_, file)
+    typed = _input(chosen, input_, file)
     loaded, context = load_processor(processor, device, load_settings().weights_dir)
     with _folders(output_dir) as (kept, scratch):
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
-            output = _run(loaded, given, kept, scratch)
+            output = _run(loaded, typed, kept, scratch)
         except JobError as error:
             return _failed(error)
-        told = {
+        report = {
             "processor": processor,
             "version": loaded.version,
             "device": context.used_device,
-            "seconds": round(time.monotonic() - begun, 3),
+            "seconds": round(time.monotonic() - started, 3),
             "output": output,
         }
-    say_json(told if json else output)
+    out_json(report if json else output)
     return ExitCode.OK
 
 
-def _input(contract: AnyContract, given: str | None, files: tuple[str, ...]) -> Any:
-    """The typed input, checked as `submit` would. Raises UsageError, InvalidInput."""
+def _input(contract: AnyContract, option: str | None, files: tuple[str, ...]) -> Any:
+    """Return the typed input, checked as `sluice submit` does. Raises UsageError, InvalidInput."""
     from schemas.avsc import request_schema
     from schemas.envelope import typed_input
     from schemas.plain import to_plain
     from streams.cli.inputs import claim_fields, named_files, read_inputs
 
-    inputs = read_inputs(given)
+    inputs = read_inputs(option)
     if len(inputs) != 1:
-        raise UsageError(f"These are {len(inputs)} inputs, and one job is run.", next_step="Give one JSON object.")
+        raise UsageError(f"There are {len(inputs)} inputs; run-once runs one job.", next_step="Give one JSON object.")
     plain = {**inputs[0], **{name: str(path) for name, path in named_files(contract, files).items()}}
     claims = claim_fields(contract)
     typed = typed_input(contract, {name: _claimed(v) if name in claims else v for name, v in plain.items()})
@@ -104,7 +105,7 @@ def _input(contract: AnyContract, given: str | None, files: tuple[str, ...]) -> 
 
 
 def _check(schema: str, field: str, value: Any) -> None:
-    """Whether the schema has room for it. Raises InvalidInput."""
+    """Check that the value fits the schema. Raises InvalidInput."""
     from schemas.codec import Codec
     from schemas.registry import MemoryRegistry
 
@@ -112,7 +113,7 @@ def _check(schema: str, field: str, value: Any) -> None:
 
 
 def _claimed(value: Any) -> Any:
-    """A path as the claim on that file, also in a list; anything else as it is. Raises UsageError."""
+    """Replace a path (or each path of a list) by a claim check for that file. Raises UsageError."""
     from processors.local import claim_of
     from schemas.plain import to_plain
     from streams.cli.inputs import content_type
@@ -127,14 +128,14 @@ def _claimed(value: Any) -> Any:
     return to_plain(claim_of(path, content_type(path)))
 
 
-def _run(processor: AnyProcessor, given: Any, kept: Path, scratch: Path) -> dict[str, Any]:
-    """Raises JobError: what a processor never declared is a ProcessorBug."""
+def _run(processor: AnyProcessor, input_: Any, kept: Path, scratch: Path) -> dict[str, Any]:
+    """Run the job. Raises JobError; an error the processor does not declare becomes a ProcessorBug."""
     from processors.local import run_one
     from schemas.plain import to_plain
     from streams.worker.child.text import to_text
 
     try:
-        return to_plain(run_one(processor, given, kept, _context(kept, scratch)))
+        return to_plain(run_one(processor, input_, kept, _context(kept, scratch)))
     except JobError:
         raise
     except Exception as error:
@@ -145,7 +146,7 @@ def _context(kept: Path, scratch: Path) -> Any:
     from processors.local import LocalJobContext, claim_of
 
     class OnceContext(LocalJobContext):
-        """Tells of progress as it comes, and keeps files under the names the job gave them."""
+        """Prints progress at once, and keeps saved files under the names the job gave them."""
 
         def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
             err("  ".join(filter(None, [stage, "" if percent is None else f"{percent:.0f} %", message])))
@@ -165,19 +166,19 @@ def _context(kept: Path, scratch: Path) -> Any:
 
 @contextmanager
 def _folders(output_dir: Path | None) -> Iterator[tuple[Path, Path]]:
-    """Where files are kept, and where the job may write what nobody keeps."""
+    """Make the folders for saved files and for scratch files; the scratch folder is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="sluice-") as temporary:
         scratch, kept = Path(temporary) / "scratch", output_dir or Path(temporary) / "kept"
         for folder in (scratch, kept):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UsageError(f"The folder {str(folder)!r} can't be made: {error.strerror}.") from error
+                raise UsageError(f"The folder {str(folder)!r} can't be created: {error.strerror}.") from error
         yield kept, scratch
 
 
 def _failed(error: JobError) -> int:
-    """The job's error as an outcome would have it."""
+    """Print the job's error as its outcome would have it."""
     from streams.cli.run import debugging
 
     if debugging():
@@ -186,5 +187,5 @@ def _failed(error: JobError) -> int:
     if error.next_step:
         err(f"  {error.next_step}")
     if not debugging():
-        err("  --debug shows where.")
+        err("  --debug shows the traceback.")
     return ExitCode.JOB_FAILED

@@ -1,4 +1,4 @@
-"""The files of a new processor: a package to install beside sluice, with a test that passes. Pure; `sluice new` writes them."""
+"""The files of a new processor: an installable package with a test that passes. Pure; `sluice new` writes them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from string import Template
 from schemas.contract import NAME, known_processors
 from schemas.errors import Conflict, UsageError
 
-RULE = "A name has up to 48 lower-case letters, digits and hyphens, begins with a letter, and is not `bulk`."
+RULE = "Use up to 48 lower-case letters, digits and hyphens, starting with a letter; `bulk` is reserved."
 
 
 def check_name(name: str) -> None:
-    """Raises UsageError for a name that can be no processor's, Conflict for one that is installed."""
+    """Check the name of a new processor. Raises UsageError if it is not allowed, Conflict if it is installed."""
     if not NAME.fullmatch(name) or name == "bulk":
-        raise UsageError(f"{name[:60]!r} can't be a processor's name.", next_step=RULE)
+        raise UsageError(f"{name[:60]!r} is not a valid processor name.", next_step=RULE)
     if name in known_processors():
-        raise Conflict(f"There is a processor {name!r} already.", next_step="Take another name, or uninstall that one.")
+        raise Conflict(
+            f"A processor {name!r} is already installed.", next_step="Use another name, or uninstall that one."
+        )
     if keyword.iskeyword(module := module_of(name)) or module in sys.stdlib_module_names or find_spec(module):
         raise UsageError(
-            f"A package {module!r} would hide another of that name in Python.",
-            next_step=f"Take a longer name, such as {name + '-of-mine'!r}.",
+            f"The package {module!r} would hide a Python module of the same name.",
+            next_step=f"Use a longer name, such as {'my-' + name!r}.",
         )
 
 
@@ -32,7 +34,7 @@ def module_of(name: str) -> str:
 
 
 def files(name: str) -> Mapping[str, str]:
-    """What to write, by path within the new folder. Raises as `check_name`."""
+    """Return the texts of all files by their path in the new folder. Raises as `check_name` does."""
     check_name(name)
     module, camel = module_of(name), "".join(part.capitalize() for part in name.split("-"))
     words = {"name": name, "module": module, "camel": camel, "const": module.upper()}
@@ -59,10 +61,10 @@ build-backend = "hatchling.build"
 name = "$name"
 version = "0.1.0"
 requires-python = ">=3.11"
-# Install it beside sluice, which comes from its repository: what an index has under that name is another project.
+# Install it into the environment of sluice. `sluice` on PyPI is another project, so it must not be named here.
 dependencies = []
 
-# Two entry points under one name: the contract is light and for everyone, the class is what a worker loads.
+# Two entry points with the same name: programs that submit import the contract, workers load the class.
 [project.entry-points."sluice.contracts"]
 $name = "$module.contract:$const"
 
@@ -84,7 +86,7 @@ _INIT = '''
 '''
 
 _CONTRACT = '''
-"""What a job of `$name` takes and gives. Whoever submits imports this, so it imports nothing heavy."""
+"""Input and output of `$name`. Programs that submit jobs import this file, so it must import nothing heavy."""
 
 from __future__ import annotations
 
@@ -96,14 +98,14 @@ from schemas.contract import ProcessorContract
 
 @dataclass(frozen=True, slots=True)
 class ${camel}Input:
-    """As the record `${camel}Input` in avro/${camel}Request.avsc."""
+    """Matches the record `${camel}Input` in avro/${camel}Request.avsc."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ${camel}Output:
-    """As the record `${camel}Output` in avro/${camel}Result.avsc."""
+    """Matches the record `${camel}Output` in avro/${camel}Result.avsc."""
 
     words: int
 
@@ -114,7 +116,7 @@ $const: ProcessorContract[${camel}Input, ${camel}Output] = ProcessorContract(
 '''
 
 _PROCESSOR = '''
-"""The work of `$name`: counts words, until you put your own in its place."""
+"""The processor `$name`: counts words. Replace this with your own work."""
 
 from __future__ import annotations
 
@@ -136,20 +138,20 @@ class $camel:
     model_sha256 = ""
 
     def load(self, ctx: LoadContext) -> None:
-        """Once, before the first job: weights and warm-up. What it raises stops the worker, by name."""
+        """Called once before the first job: load weights, warm up. An error here stops the worker."""
 
     def prepare(self, job: Job[${camel}Input], ctx: JobContext) -> str:
-        """CPU, one job: fetch and decode its input. What it raises is this job's alone."""
+        """Called per job, on the CPU: fetch and decode the input. An error here fails only this job."""
         if not job.input.text.strip():
-            raise InvalidInput("There is no text to count.", next_step="Give a text with a word in it.")
+            raise InvalidInput("The text is empty.", next_step="Give a text with at least one word.")
         return job.input.text
 
     def run(self, items: Sequence[str]) -> Sequence[int]:
-        """Device, a batch: one outcome an item, in the same order."""
+        """Called per batch, on the device: return one result per item, in the same order."""
         return [len(text.split()) for text in items]
 
     def finish(self, job: Job[${camel}Input], raw: int, ctx: JobContext) -> ${camel}Output:
-        """CPU, one job: the typed result."""
+        """Called per job, on the CPU: return the typed output."""
         return ${camel}Output(raw)
 '''
 
@@ -173,7 +175,7 @@ _RESULT = """
   "type": "record",
   "name": "${camel}Result",
   "namespace": "sluice.v1",
-  "doc": "What $name made of a job.",
+  "doc": "The result of a job of $name.",
   "fields": [
     {"name": "header", "type": "sluice.v1.JobHeader"},
     {"name": "result", "type": "sluice.v1.ResultInfo"},
@@ -185,7 +187,7 @@ _RESULT = """
 """
 
 _TEST = '''
-"""`$name` in a test: alone, and in a whole flow without Kafka (docs/testing.md)."""
+"""Tests of `$name`: the processor alone, and a whole job without Kafka (docs/testing.md)."""
 
 from __future__ import annotations
 
@@ -206,7 +208,7 @@ def test_an_empty_text_is_refused() -> None:
         run_processor($camel, ${camel}Input(" "))
 
 
-def test_a_job_goes_all_the_way() -> None:
+def test_a_job_completes() -> None:
     with Flow($camel, contract=$const) as flow:
         job_id = flow.submit("$name", {"text": "one two"})
         flow.settle()

@@ -1,4 +1,4 @@
-"""What the long-running commands share: logs, signals that stop them within a bound, and their health over HTTP."""
+"""What the long-running commands share: log configuration, a bounded stop on a signal, and a health server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streams.settings import Settings, load_settings
 
 class Service(HasHealth, Protocol):
     def run(self, stop: threading.Event) -> object:
-        """Work until `stop` is set, then finish what is held and return."""
+        """Work until `stop` is set, then finish what is in flight and return."""
         ...
 
 
@@ -30,7 +30,7 @@ def serve(
 ) -> int:
     """Run a service until SIGTERM or SIGINT; a second SIGINT ends it at once. `runs`: a worker's processors.
 
-    It ends within SLUICE_DRAIN_S and some seconds, by force if it hangs.
+    The process ends within SLUICE_DRAIN_S plus CLOSE_S seconds of the signal, by force if it hangs.
     """
     settings = settings or load_settings()
     logs.configure(settings.log_level, settings.log_format, service=name, pid=os.getpid())
@@ -42,17 +42,17 @@ def serve(
         with serve_health(name, service, settings, runs):
             service.run(stop)
     finally:
-        watchdog.begin()  # threads that are left over shall not keep it from ending either
+        watchdog.begin()  # also ends the process if threads are left over
     log.info("stopped")
     return ExitCode.OK
 
 
 @contextmanager
 def serve_health(name: str, service: HasHealth, settings: Settings, runs: Sequence[str]) -> Iterator[None]:
-    """Answer for the service over HTTP, and leave a note of where, for as long as this lasts. Raises StartupError."""
+    """Serve the service's health over HTTP and register its address, while the block runs. Raises StartupError."""
     since = time.monotonic()
 
-    def look(ask: bool) -> Health:
+    def check(ask: bool) -> Health:
         health = service.health(ask=ask)
         return Health(
             health.alive,
@@ -62,11 +62,11 @@ def serve_health(name: str, service: HasHealth, settings: Settings, runs: Sequen
         )
 
     facts = {"service": name, "pid": os.getpid()}
-    server = HealthServer(settings.health_address, look, facts) if settings.health_address else None
-    note = RegisteredService(settings.home, name, server.url if server else "", tuple(runs))
+    server = HealthServer(settings.health_address, check, facts) if settings.health_address else None
+    registered = RegisteredService(settings.home, name, server.url if server else "", tuple(runs))
     try:
         yield
     finally:
-        note.remove()
+        registered.remove()
         if server is not None:
             server.close()

@@ -1,4 +1,4 @@
-"""What runs on this machine, gathered: the parts of the local stack, every service that left a note, and the groups' lag."""
+"""Collects what `sluice status` shows: the local stack's components, every registered service, and consumer lag."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from streams.log.lag import Lag, lags
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from streams.stack import PartState, StackState
+    from streams.stack import ComponentState, StackState
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """`by_hand`: not started by `sluice up`. `alive`, `ready`: None when it could not be asked. `told`: what it says of itself
-    at /status."""
+    """One service, as `sluice status --json` prints it.
+
+    `by_hand`: not started by `sluice up`. `alive`, `ready`: None if the service could not be asked. `status`: the service's own
+    answer to GET /status.
+    """
 
     name: str
     running: bool
@@ -35,78 +38,86 @@ class ServiceState:
     started_at: datetime | None = None
     log: Path | None = None
     address: str | None = None
-    told: dict[str, Any] | None = None
+    status: dict[str, Any] | None = None
 
     @property
-    def word(self) -> str:
+    def state(self) -> str:
+        """The service's state in the table: stopped, hung, ready, not ready, or running (could not be asked)."""
         if not self.running:
             return "stopped"
         if self.alive is False:
-            return "hangs"
+            return "hung"
         return {True: "ready", False: "not ready", None: "running"}[self.ready]
 
     @property
     def engines(self) -> list[dict[str, Any]]:
         """A worker's processors."""
-        return list((self.told or {}).get("engines", []))
+        return list((self.status or {}).get("engines", []))
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`lag_fault`: why the lag is not known."""
+    """Everything that `sluice status` shows. `lag_error`: why the lag could not be read."""
 
-    parts: Sequence[PartState]
+    components: Sequence[ComponentState]
     services: Sequence[ServiceState]
     lag: Sequence[Lag] = ()
-    lag_fault: str | None = None
+    lag_error: str | None = None
 
     @property
-    def sound(self) -> bool:
-        """Whether everything runs, and nothing hangs."""
-        return all(part.running for part in self.parts) and all(
+    def healthy(self) -> bool:
+        """True if everything runs and nothing hangs. A service that waits for a dependency counts as healthy."""
+        return all(component.running for component in self.components) and all(
             service.running and service.alive is not False for service in self.services
         )
 
 
 def collect(settings: Settings) -> Overview:
-    """Never raises for what is away: that is what it tells."""
+    """Ask everything at once. Never raises for something unavailable; the overview says so instead."""
     with ThreadPoolExecutor(2) as pool:
         answers = pool.submit(ask_all, settings.home)
-        lag, fault = _lag(settings)
+        lag, error = _lag(settings)
         stack = _stack(settings)
-        parts = () if stack is None else stack.parts
-        begun = () if stack is None else stack.services
-        return Overview(parts, merge(begun, answers.result()), lag, fault)
+        components = () if stack is None else stack.components
+        started = () if stack is None else stack.services
+        return Overview(components, merge(started, answers.result()), lag, error)
 
 
-def stopped(settings: Settings) -> list[PartState]:
-    """Services that `sluice up` had started and that run no more, while its Kafka or Postgres does."""
+def stopped(settings: Settings) -> list[ComponentState]:
+    """Return services that `sluice up` started and that no longer run, although the stack does."""
     state = _stack(settings)
-    if state is None or not any(part.running for part in state.parts):
+    if state is None or not any(component.running for component in state.components):
         return []
     return [service for service in state.services if not service.running]
 
 
-def merge(begun: Sequence[PartState], answers: Sequence[HealthAnswer]) -> list[ServiceState]:
-    """What `sluice up` began, with what those services say; then those that were started by hand. Pure."""
+def merge(started: Sequence[ComponentState], answers: Sequence[HealthAnswer]) -> list[ServiceState]:
+    """Join the services `sluice up` started with the answers of their processes, then add those started by hand. Pure."""
     by_pid = {answer.note.pid: answer for answer in answers if answer.note.here}
-    services = [_begun(part, by_pid.pop(part.pid, None) if part.pid is not None else None) for part in begun]
-    known = {part.pid for part in begun}
+    services = [_started(each, by_pid.pop(each.pid, None) if each.pid is not None else None) for each in started]
+    known = {each.pid for each in started}
     return services + [_by_hand(answer) for answer in answers if answer.note.pid not in known or not answer.note.here]
 
 
-def _begun(part: PartState, answer: HealthAnswer | None) -> ServiceState:
-    state = ServiceState(part.name, part.running, pid=part.pid, rss=part.rss, started_at=part.started_at, log=part.log)
-    return state if answer is None or not part.running else _with(state, answer)
+def _started(process: ComponentState, answer: HealthAnswer | None) -> ServiceState:
+    state = ServiceState(
+        process.name,
+        process.running,
+        pid=process.pid,
+        rss=process.rss,
+        started_at=process.started_at,
+        log=process.log,
+    )
+    return state if answer is None or not process.running else _with_answer(state, answer)
 
 
 def _by_hand(answer: HealthAnswer) -> ServiceState:
     note = answer.note
     name = " ".join([note.service, *note.runs])
-    return _with(ServiceState(name, True, by_hand=True, pid=note.pid, started_at=note.started_at), answer)
+    return _with_answer(ServiceState(name, True, by_hand=True, pid=note.pid, started_at=note.started_at), answer)
 
 
-def _with(state: ServiceState, answer: HealthAnswer) -> ServiceState:
+def _with_answer(state: ServiceState, answer: HealthAnswer) -> ServiceState:
     return replace(
         state,
         alive=answer.alive,
@@ -114,21 +125,19 @@ def _with(state: ServiceState, answer: HealthAnswer) -> ServiceState:
         reasons=tuple(answer.reasons),
         rss=state.rss or (answer.status or {}).get("rss"),
         address=answer.note.url or None,
-        told=answer.status,
+        status=answer.status,
     )
 
 
 def _stack(settings: Settings) -> StackState | None:
-    """None where the local stack's libraries are not installed: then there is none."""
+    """Return the local stack's state; None if it is not installed, or if it was never used and Kafka runs elsewhere."""
     if find_spec("platformdirs") is None:
         return None
     from streams.stack import LocalStack
 
-    stack = LocalStack(settings.home)
-    state = stack.status()
-    begun = any(part.running for part in state.parts) or state.services
-    # With Kafka elsewhere nothing of the local stack is missing.
-    return state if begun or not settings.kafka_bootstrap_servers else None
+    state = LocalStack(settings.home).status()
+    used = any(component.running for component in state.components) or state.services
+    return state if used or not settings.kafka_bootstrap_servers else None
 
 
 def _lag(settings: Settings) -> tuple[Sequence[Lag], str | None]:

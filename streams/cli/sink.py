@@ -1,4 +1,4 @@
-"""`sluice sink`: the arbiter at work."""
+"""`sluice sink`: the arbiter, which decides and stores outcomes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from cyclopts import Parameter
 from streams.cli.service import Service, serve
 from streams.settings import Settings, load_settings
 
-NoNotify = Annotated[bool, Parameter(help="Leave the callbacks to `sluice notify`.")]
+NoNotify = Annotated[
+    bool, Parameter(help="Do not send callbacks: `sluice notify` does. Same as SLUICE_NOTIFY=service.")
+]
 
 
 def sink(*, no_notify: NoNotify = False) -> int:
-    """Decide and store outcomes, and tell backends.
+    """Store each job's outcome and send its callback.
 
-    Reads requests, results and dead letters, lets the first final result of each
-    job and run win, writes it to Postgres and publishes it to outcomes.<processor>.
-    Callbacks go out from a thread of this process unless SLUICE_NOTIFY=service.
+    Consumes requests, results and dead letters. The first final result of a job's
+    run becomes its outcome; it is written to Postgres and published to the topic
+    outcomes.<processor>. Callbacks are sent by a thread of this process, unless
+    SLUICE_NOTIFY=service.
 
     For example:
 

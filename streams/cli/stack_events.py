@@ -1,4 +1,4 @@
-"""Shows what the local stack tells while it starts and stops: a line an event, and a bar for downloads, on stderr."""
+"""Prints the local stack's events on stderr: one line per event, and a progress bar for downloads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _QUIET = frozenset({EventKind.STARTING, EventKind.STOPPING})
 
 
 class EventPrinter:
-    """A context manager; call it with events. `verbose` shows also what is only about to happen."""
+    """Prints each event it is called with; a context manager. With `verbose` also what is about to start or stop."""
 
     def __init__(self, *, verbose: bool = True) -> None:
         self._verbose = verbose
@@ -39,14 +39,16 @@ class EventPrinter:
 
     def _download(self, event: StackEvent) -> None:
         if not sys.stderr.isatty():
-            if event.part not in self._announced:
-                self._announced.add(event.part)
-                err(f"downloading {event.part} ({event.total / 1e6:.0f} MB)")
+            if event.component not in self._announced:
+                self._announced.add(event.component)
+                err(f"downloading {event.component} ({event.total / 1e6:.0f} MB)")
             return
         bar = self._bar or self._open_bar()
-        task = self._tasks.get(event.part)
+        task = self._tasks.get(event.component)
         if task is None:
-            task = self._tasks[event.part] = bar.add_task(f"downloading {event.part}", total=event.total or None)
+            task = self._tasks[event.component] = bar.add_task(
+                f"downloading {event.component}", total=event.total or None
+            )
         bar.update(task, completed=event.done, total=event.total or None)
 
     def _open_bar(self) -> Progress:

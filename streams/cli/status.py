@@ -1,4 +1,4 @@
-"""`sluice status`: what runs, where, and since when; whether it takes work, and how much waits."""
+"""`sluice status`: everything that runs, its health, and the lag of each consumer group."""
 
 from __future__ import annotations
 
@@ -11,85 +11,94 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import ExitCode
 from streams.cli.options import Json
-from streams.cli.output import out, say_json, table
+from streams.cli.output import out, out_json, table
 
 if TYPE_CHECKING:
     from streams.cli.service_status import Overview, ServiceState
     from streams.log.lag import Lag
-    from streams.stack import PartState, StackState
+    from streams.stack import ComponentState, StackState
 
 
 def status(*, json: Json = False) -> int:
-    """Show what runs, where, and since when.
+    """Show what runs, whether it is healthy, and the consumer lag.
 
-    The parts of the local stack, every service of this home (those started by hand
-    too) with whether it is ready, each worker's processors with their device, and
-    how many records each group has still to read. Exit status 6 when something of
-    it does not run, or hangs.
+    Lists the components of the local stack, every service of this SLUICE_HOME
+    (also those started by hand), each worker's processors with their device, and
+    the lag (records not read yet) of each consumer group. Exit status 0 if
+    everything runs, 6 if something has stopped or hangs.
+
+    With --json: `components`, `services`, `lag`, and `lag_error` if the lag could
+    not be read. Each service has `running`, `alive` (false: it hangs), `ready`,
+    `reasons` (why it is not ready), `pid`, `rss` (bytes of memory), `log`,
+    `address` (of its health server), and `status`, the service's own answer to
+    GET /status; a worker's `status.engines` lists its processors.
 
     For example:
 
         sluice status
         sluice status --json | jq -r '.services[] | select(.running | not) | .log'
-        sluice status --json | jq '.services[].told.engines[]?.device'
+        sluice status --json | jq '.services[].status.engines[]?.device'
     """
     from streams.cli.service_status import collect
     from streams.settings import load_settings
 
-    seen = collect(load_settings())
-    seen = replace(seen, parts=[hidden(part) for part in seen.parts])
-    say_json(seen) if json else out("\n\n".join(paragraphs(seen)))
-    return ExitCode.OK if seen.sound else ExitCode.UNREACHABLE
+    overview = collect(load_settings())
+    overview = replace(overview, components=[without_password(each) for each in overview.components])
+    out_json(overview) if json else out("\n\n".join(paragraphs(overview)))
+    return ExitCode.OK if overview.healthy else ExitCode.UNREACHABLE
 
 
-def paragraphs(seen: Overview) -> Iterator[str]:
-    """The tables that have something to tell, and what is wrong in sentences."""
+def paragraphs(overview: Overview) -> Iterator[str]:
+    """Yield the tables that have rows, then one sentence for each problem."""
     now = datetime.now(UTC)
-    rows = [*(_part_row(part, now) for part in seen.parts), *(_service_row(each, now) for each in seen.services)]
-    yield table(rows, _HEAD) if rows else "Nothing runs here."
-    if engines := [row for service in seen.services for row in _engine_rows(service)]:
-        yield table(engines, ("PROCESSOR", "VERSION", "DEVICE", "IN FLIGHT", "DONE", "CHILD", "STATE", "WORKER"))
-    if lag := _lag_rows(seen.lag):
-        yield table(lag, ("GROUP", "LAG", "OF WHICH"))
-    if faults := list(_faults(seen)):
-        yield "\n".join(faults)
+    rows = [
+        *(_component_row(component, now) for component in overview.components),
+        *(_service_row(each, now) for each in overview.services),
+    ]
+    yield table(rows, _HEAD) if rows else "Nothing runs here. `sluice up` starts everything on this machine."
+    if engines := [row for service in overview.services for row in _engine_rows(service)]:
+        yield table(engines, ("PROCESSOR", "VERSION", "DEVICE", "IN FLIGHT", "DONE", "MEMORY", "STATE", "WORKER"))
+    if lag := _lag_rows(overview.lag):
+        yield table(lag, ("CONSUMER GROUP", "LAG", "BY TOPIC"))
+    if problems := list(_problems(overview)):
+        yield "\n".join(problems)
 
 
 _HEAD = ("NAME", "STATE", "PID", "UPTIME", "MEMORY", "ADDRESS OR LOG")
 
 
 def as_table(state: StackState) -> str:
-    """What `sluice up` has started, without asking it how it is."""
+    """Return a table of components and services by their processes alone, without asking them for their health."""
     now = datetime.now(UTC)
-    return table([_part_row(part, now) for part in (*state.parts, *state.services)], _HEAD)
+    return table([_component_row(component, now) for component in (*state.components, *state.services)], _HEAD)
 
 
-def _part_row(part: PartState, now: datetime) -> tuple[str, ...]:
-    if not part.running:
-        return (part.name, "stopped", "-", "-", "-", near(part.log))
-    where = part.address or near(part.log)
-    return (part.name, "running", str(part.pid), _since(part.started_at, now), _memory(part.rss), where)
+def _component_row(component: ComponentState, now: datetime) -> tuple[str, ...]:
+    if not component.running:
+        return (component.name, "stopped", "-", "-", "-", near(component.log))
+    where = component.address or near(component.log)
+    return (
+        component.name,
+        "running",
+        str(component.pid),
+        _since(component.started_at, now),
+        _memory(component.rss),
+        where,
+    )
 
 
 def _service_row(service: ServiceState, now: datetime) -> tuple[str, ...]:
     where = "by hand" if service.log is None else near(service.log)
     if not service.running:
-        return (service.name, service.word, "-", "-", "-", where)
+        return (service.name, service.state, "-", "-", "-", where)
     uptime, memory = _since(service.started_at, now), _memory(service.rss)
-    return (service.name, service.word, str(service.pid), uptime, memory, where)
+    return (service.name, service.state, str(service.pid), uptime, memory, where)
 
 
 def _engine_rows(service: ServiceState) -> Iterator[tuple[str, ...]]:
     for engine in service.engines:
-        words = [
-            word
-            for word, so in (
-                ("paused", engine.get("paused")),
-                ("standby", engine.get("standby")),
-                ("CPU fallback", engine.get("device_fallback")),
-            )
-            if so
-        ]
+        flags = {"paused": "paused", "standby": "standby", "device_fallback": "CPU fallback"}
+        states = [text for flag, text in flags.items() if engine.get(flag)]
         yield (
             str(engine.get("processor")),
             ",".join(map(str, engine.get("versions", []))) or "-",
@@ -97,7 +106,7 @@ def _engine_rows(service: ServiceState) -> Iterator[tuple[str, ...]]:
             str(engine.get("in_flight", "-")),
             str(engine.get("published", "-")),
             _memory(engine.get("child_rss")),
-            ", ".join(words) or ("works" if service.ready else service.word),
+            ", ".join(states) or ("running" if service.ready else service.state),
             service.name,
         )
 
@@ -117,30 +126,30 @@ def _sum(lags: list[Lag]) -> str:
     return str(sum(known)) if known else "-"
 
 
-def _faults(seen: Overview) -> Iterator[str]:
-    for service in seen.services:
+def _problems(overview: Overview) -> Iterator[str]:
+    for service in overview.services:
         if not service.running:
-            yield f"{service.name} does not run any more; its log says why, `sluice up` starts it again"
+            yield f"{service.name} has stopped; see its log. `sluice up` starts it again."
         for reason in service.reasons:
             yield f"{service.name}: {reason}"
         for engine in service.engines:
             if engine.get("device_fallback"):
                 yield f"{service.name}: {engine.get('processor')} is {engine.get('device_reason')}"
-    if seen.lag_fault is not None:
-        yield f"lag: {seen.lag_fault}"
+    if overview.lag_error is not None:
+        yield f"lag: {overview.lag_error}"
 
 
-def hidden(part: PartState) -> PartState:
-    """An address may carry a password before its @: that is for `sluice env` to tell, not for a screen or a report."""
-    return replace(part, address=part.address.rpartition("@")[2] if part.address else None)
+def without_password(component: ComponentState) -> ComponentState:
+    """Drop everything before the @ of the address, where the password is. Only `sluice env` prints passwords."""
+    return replace(component, address=component.address.rpartition("@")[2] if component.address else None)
 
 
 def without_passwords(state: StackState) -> StackState:
-    return replace(state, parts=tuple(map(hidden, state.parts)), services=tuple(map(hidden, state.services)))
+    return replace(state, components=tuple(map(without_password, state.components)))
 
 
 def near(path: Path) -> str:
-    """A path as seen from the working directory where that is shorter."""
+    """Return the path relative to the working directory if that is shorter."""
     try:
         return min(str(path), os.path.relpath(path), key=len)
     except ValueError:  # another drive
@@ -156,7 +165,7 @@ def _memory(rss: int | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`12 s`, `3 min`, `5 h`, `2 d`."""
+    """Format as `12 s`, `3 min`, `5 h` or `2 d`."""
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"

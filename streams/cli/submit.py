@@ -1,4 +1,4 @@
-"""`sluice submit`: one job, or one for each object of the input."""
+"""`sluice submit`: submit one job per object of the input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from schemas.errors import Conflict, ExitCode, UsageError
 from streams.cli.inputs import pairs
 from streams.cli.options import Json
-from streams.cli.output import err, out, say_json
+from streams.cli.output import err, out, out_json
 from streams.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -21,69 +21,82 @@ if TYPE_CHECKING:
     from streams.client.submitter import Submitter
     from streams.settings import Settings
 
-#: How long Kafka may take to confirm: somebody is looking at the terminal.
+#: How long Kafka may take to confirm, in seconds; short, because a person waits at the terminal.
 PATIENCE_S = 15.0
 
-ProcessorName = Annotated[str, Parameter(help="Who shall do it: echo, embed, segmentation, …")]
+ProcessorName = Annotated[str, Parameter(help="Name of the processor: echo, embed, segmentation, …")]
 Input = Annotated[
     str | None,
     Parameter(
         name="--input",
         allow_leading_hyphen=True,
-        help="A file with JSON, - for standard input, or the JSON itself. Several objects: several jobs.",
+        help="A file with JSON, - for standard input, or the JSON itself. Each object is one job. Default: {}.",
     ),
 ]
 Files = Annotated[
     tuple[str, ...],
-    Parameter(name="--file", help="field=path: put the file in the object store and its claim check in that field."),
+    Parameter(
+        name="--file",
+        help="field=path: store the file and put its claim check into that field of the input; repeatable. Default: none.",
+    ),
 ]
 Wait = Annotated[bool, Parameter(help="Wait for the outcome and print it.")]
-Timeout = Annotated[float, Parameter(help="Seconds to wait at most; then exit status 124.", show_default=True)]
+Timeout = Annotated[float, Parameter(help="With --wait: seconds to wait; then exit status 124.")]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class SubmitOptions:
-    """What a job carries besides its input."""
+    """The options of a job, besides its input."""
 
-    callback_url: Annotated[str | None, Parameter(help="Where to tell of the outcome.")] = None
-    idempotency_key: Annotated[str | None, Parameter(help="The same key makes the same job, however often sent.")] = (
-        None
-    )
-    tenant: Annotated[str, Parameter(help="Whose job it is.")] = "default"
-    lane: Annotated[Literal["live", "bulk"], Parameter(help="bulk never delays what is live.", show_default=True)] = (
-        "live"
-    )
-    deadline: Annotated[timedelta | None, Parameter(help="How long it is of use: 30s, 5m, 2h. Then it is EXPIRED.")] = (
-        None
-    )
-    not_before: Annotated[datetime | None, Parameter(help="When it may begin: 2026-03-01T06:00:00+00:00.")] = None
-    delay: Annotated[timedelta | None, Parameter(help="How long it waits before it may begin: 30s, 5m, 2h.")] = None
+    callback_url: Annotated[
+        str | None, Parameter(help="URL that receives the outcome in a signed POST. Default: no callback.")
+    ] = None
+    idempotency_key: Annotated[
+        str | None, Parameter(help="Submitting again with the same key makes no second job. Default: none.")
+    ] = None
+    tenant: Annotated[str, Parameter(help="Tenant that owns the job.")] = "default"
+    lane: Annotated[
+        Literal["live", "bulk"], Parameter(help="live, or bulk for large batches, which never delay live jobs.")
+    ] = "live"
+    deadline: Annotated[
+        timedelta | None,
+        Parameter(help="Time limit from now (30s, 5m, 2h). A job not finished by then ends as EXPIRED. Default: none."),
+    ] = None
+    not_before: Annotated[
+        datetime | None, Parameter(help="Earliest start (2026-03-01T06:00:00+00:00). Default: at once.")
+    ] = None
+    delay: Annotated[
+        timedelta | None, Parameter(help="Time before the job may start (30s, 5m, 2h). Default: none.")
+    ] = None
     order_key: Annotated[
-        str | None, Parameter(help="Jobs with one key share a partition; a processor may run them in order.")
+        str | None,
+        Parameter(
+            help="Jobs with the same key share a partition, so a processor can run them in order. Default: none."
+        ),
     ] = None
     batch_id: Annotated[
-        str | None, Parameter(name="--batch", help="A name that many jobs share, to cancel them by.")
+        str | None, Parameter(name="--batch", help="Name shared by many jobs, to cancel them together. Default: none.")
     ] = None
     model_version: Annotated[
-        str | None, Parameter(help="The version that is to run it; none: whatever is current.")
+        str | None, Parameter(help="Model version that must run the job. Default: the current version.")
     ] = None
-    external_id: Annotated[str | None, Parameter(help="The backend's own id.")] = None
-    case_id: Annotated[str | None, Parameter(help="The case it belongs to.")] = None
-    label: Annotated[tuple[str, ...], Parameter(help="key=value, to find it by; may be given several times.")] = ()
-    max_attempts: Annotated[int, Parameter(help="Tries before a retryable failure is final.", show_default=True)] = 3
+    external_id: Annotated[str | None, Parameter(help="Your own id for the job, stored with it. Default: none.")] = None
+    case_id: Annotated[str | None, Parameter(help="Case the job belongs to. Default: none.")] = None
+    label: Annotated[tuple[str, ...], Parameter(help="key=value, stored with the job; repeatable. Default: none.")] = ()
+    max_attempts: Annotated[int, Parameter(help="Number of attempts before a retryable failure is final.")] = 3
 
     def for_submitter(self) -> dict[str, Any]:
-        """As options of `streams.client.submitter.Submitter`."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        del given["label"], given["deadline"], given["delay"]
+        """Return the options as `streams.client.submitter.Submitter` takes them. Raises UsageError."""
+        options = {field.name: getattr(self, field.name) for field in fields(self)}
+        del options["label"], options["deadline"], options["delay"]
         if self.delay is not None and self.not_before is not None:
-            raise UsageError("--delay and --not-before say the same thing.", next_step="Give one of them.")
+            raise UsageError("--delay and --not-before can't be combined.", next_step="Give one of them.")
         now = datetime.now(UTC)
         deadline = None if self.deadline is None else now + self.deadline
         not_before = self.not_before if self.delay is None else now + self.delay
         labels = pairs(self.label, "--label")
-        return {**given, "labels": labels, "deadline": deadline, "not_before": not_before}
+        return {**options, "labels": labels, "deadline": deadline, "not_before": not_before}
 
 
 def submit(
@@ -99,10 +112,11 @@ def submit(
 ) -> int:
     """Submit one job, or many, to a processor.
 
-    A job is accepted once Kafka has confirmed it: then its id is printed, and it
-    will end in exactly one outcome. With --wait the exit status tells that outcome:
-    0 completed, 3 failed, 4 cancelled or expired, 8 some of many failed, 124 not
-    done in time; 7 when its idempotency key had made a job of another input.
+    A job is accepted once Kafka has confirmed it. Then its id is printed, and the
+    job will end in exactly one outcome. With --wait the exit status is that of the
+    outcome: 0 completed, 3 failed, 4 cancelled or expired, 8 some of several jobs
+    failed, 124 not finished in time; 7 if the idempotency key was used before for
+    a job with another input.
 
     For example:
 
@@ -121,7 +135,10 @@ def submit(
     chosen, settings = contract(processor), load_settings()
     inputs = with_files(settings, chosen, read_inputs(input_), file)
     if options.idempotency_key is not None and len(inputs) > 1:
-        raise UsageError(f"{len(inputs)} jobs can't share one idempotency key.", next_step="Submit them one by one.")
+        raise UsageError(
+            f"{len(inputs)} jobs can't share one idempotency key.",
+            next_step="Submit them one by one, each with its own key.",
+        )
     with Submitter(settings, timeout_s=PATIENCE_S) as submitter:
         if wait:
             return _submit_and_wait(settings, submitter, chosen, inputs, options, timeout, json)
@@ -132,22 +149,22 @@ def submit(
 def _submit(
     submitter: Submitter, processor: str, inputs: Sequence[dict[str, Any]], options: SubmitOptions, as_json: bool
 ) -> None:
-    """Print each id once its job is accepted."""
+    """Submit, and print the ids once the jobs are accepted."""
     if len(inputs) == 1:
         accepted = submitter.submit(processor, inputs[0], **options.for_submitter())
         if as_json:
-            say_json(accepted)
+            out_json(accepted)
             return
         out(accepted.job_id)
         err(f"accepted: {accepted.topic}, partition {accepted.partition}, offset {accepted.offset}")
         return
     for job_id in _queue(submitter, processor, inputs, options):
-        say_json({"job_id": job_id}, indent=None) if as_json else out(job_id)
+        out_json({"job_id": job_id}, indent=None) if as_json else out(job_id)
     err(f"{len(inputs)} jobs accepted")
 
 
 def _queue(submitter: Submitter, processor: str, inputs: Sequence[dict[str, Any]], options: SubmitOptions) -> list[str]:
-    """Submit all and return their ids once all are accepted."""
+    """Submit all; returns their ids once all are accepted."""
     with progress_bar("submitting", len(inputs)) as advance:
         job_ids = []
         for job_id in submitter.submit_many(processor, inputs, **options.for_submitter()):
@@ -171,37 +188,37 @@ def _submit_and_wait(
     with OutcomeWaiter(settings, contract) as waiter:
         job_ids = _queue(submitter, contract.name, inputs, options)
         if options.idempotency_key is not None:
-            ours = submitter.input_sha256(contract.name, inputs[0])
-            if (code := _already_decided(settings, job_ids[0], ours, as_json)) is not None:
+            input_sha256 = submitter.input_sha256(contract.name, inputs[0])
+            if (code := _already_decided(settings, job_ids[0], input_sha256, as_json)) is not None:
                 return code
-        seen = _wait(waiter, job_ids, timeout_s, as_json)
-    if len(inputs) > 1 or len(seen) < len(job_ids):
-        err(outcomes.summary([outcome.state for outcome in seen], len(job_ids)))
-    if open_ids := sorted(set(job_ids) - {outcome.job_id for outcome in seen}):
-        err(f"not done within {timeout_s:g} s; `sluice job {open_ids[0]}` tells its state")
-    return outcomes.exit_code(seen, len(job_ids))
+        received = _wait(waiter, job_ids, timeout_s, as_json)
+    if len(inputs) > 1 or len(received) < len(job_ids):
+        err(outcomes.summary([outcome.state for outcome in received], len(job_ids)))
+    if open_ids := sorted(set(job_ids) - {outcome.job_id for outcome in received}):
+        err(f"not finished within {timeout_s:g} s; `sluice job {open_ids[0]}` shows its state")
+    return outcomes.exit_code(received, len(job_ids))
 
 
 def _wait(waiter: OutcomeWaiter, job_ids: Sequence[str], timeout_s: float, as_json: bool) -> list[Outcome]:
-    """Print outcomes as they come."""
+    """Print outcomes as they arrive; returns those that arrived in time."""
     from streams.cli import outcomes
 
-    seen = []
+    received = []
     with progress_bar("outcomes", len(job_ids)) as advance:
         for outcome in waiter.wait(job_ids, timeout_s):
             if as_json:
-                say_json(outcomes.as_json(outcome), indent=2 if len(job_ids) == 1 else None)
+                out_json(outcomes.as_json(outcome), indent=2 if len(job_ids) == 1 else None)
             else:
                 out(outcomes.as_text(outcome))
-            seen.append(outcome)
+            received.append(outcome)
             advance()
-    return seen
+    return received
 
 
 def _already_decided(settings: Settings, job_id: str, input_sha256: str, as_json: bool) -> int | None:
-    """The exit status of a job that this key had made, and finished, before: its outcome comes no second time.
+    """Return the exit status of a job that was submitted with the same key and has ended; None if it is still open.
 
-    Raises Conflict when that job had another input.
+    Its outcome was published before, so waiting for it would last for ever. Raises Conflict if that job had another input.
     """
     from schemas.states import State
     from streams import wiring
@@ -212,11 +229,11 @@ def _already_decided(settings: Settings, job_id: str, input_sha256: str, as_json
         view = store.job(job_id)
     if view is not None and view.input_sha256 not in ("", input_sha256):
         raise Conflict(
-            f"This idempotency key had made the job {job_id} before, from another input; that job stands.",
-            next_step=f"Use another key, or look at the job: sluice job {job_id}",
+            f"The idempotency key was used before, for job {job_id} with another input; no new job was made.",
+            next_step=f"Use another key, or see the first job: sluice job {job_id}",
         )
     if view is None or not (state := State(view.state)).terminal:
         return None
-    say_json(view) if as_json else out(as_text(view))
-    err("this idempotency key had made the job before")
+    out_json(view) if as_json else out(as_text(view))
+    err("this job was submitted before with the same idempotency key")
     return exit_code_of(state)

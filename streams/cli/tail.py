@@ -1,4 +1,4 @@
-"""`sluice tail`: a topic's records, decoded."""
+"""`sluice tail`: print a topic's records."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import jsonable, out, say_json
+from streams.cli.output import jsonable, out, out_json
 
 if TYPE_CHECKING:
     from streams.log.tail import LogRecord
     from streams.settings import Settings
 
-What = Annotated[str, Parameter(help="A processor's name, or a topic's.")]
-Requests = Annotated[bool, Parameter(help="Of a processor: its requests.")]
-Bulk = Annotated[bool, Parameter(help="Of a processor: its bulk requests.")]
-Results = Annotated[bool, Parameter(help="Of a processor: every attempt's result. The default.")]
-Outcomes = Annotated[bool, Parameter(help="Of a processor: each job's final word, once.")]
-DeadLetters = Annotated[bool, Parameter(help="What could not be worked on, and why.")]
-FromBeginning = Annotated[bool, Parameter(help="Everything that the topic still holds.")]
-Count = Annotated[int, Parameter(name=["-n", "--last"], help="The newest N records.", show_default=True)]
-Follow = Annotated[bool, Parameter(name=["-f", "--follow"], help="Go on with new records until Ctrl-C.")]
+What = Annotated[str, Parameter(help="Name of a processor (shows its results), or of a topic.")]
+Requests = Annotated[bool, Parameter(help="Show the processor's live requests.")]
+Bulk = Annotated[bool, Parameter(help="Show the processor's bulk requests.")]
+Results = Annotated[bool, Parameter(help="Show the processor's results, one per attempt. This is the default.")]
+Outcomes = Annotated[bool, Parameter(help="Show the processor's outcomes, one per run of a job.")]
+DeadLetters = Annotated[
+    bool,
+    Parameter(help="Show the dead letters of all processors: records that could not be processed, with the error."),
+]
+FromBeginning = Annotated[bool, Parameter(help="Print every record that the topic still has, oldest first.")]
+Count = Annotated[int, Parameter(name=["-n", "--last"], help="Number of newest records to print.")]
+Follow = Annotated[bool, Parameter(name=["-f", "--follow"], help="Keep printing new records until Ctrl-C.")]
 
 
 def tail(
@@ -41,15 +44,16 @@ def tail(
     follow: Follow = False,
     json: Json = False,
 ) -> int:
-    """Print the records of a topic, decoded.
+    """Print the decoded records of a topic.
 
-    Each with its partition, offset, time and key. Nothing is committed: look as
-    often as you like. Inputs and outputs are shown as they are.
+    Each record is shown with partition, offset, time and key. No offset is
+    committed, so this disturbs no consumer. Inputs and outputs are printed in
+    full, including any personal data in them.
 
     For example:
 
         sluice tail echo                      # the last ten results
-        sluice tail echo --outcomes -f        # final words as they come
+        sluice tail echo --outcomes -f        # outcomes as they arrive
         sluice tail echo --requests -n 1      # the newest request
         sluice tail dead-letters --from-beginning
         sluice tail progress -f --json | jq .value.stage
@@ -74,13 +78,13 @@ def tail(
 
 
 def topic_of(settings: Settings, what: str, kinds: list[str]) -> str:
-    """The topic that is meant. Raises UsageError, UnknownProcessor."""
+    """Return the full name of the topic. Raises UsageError, UnknownProcessor."""
     from schemas.contract import known_processors, unknown_processor
     from schemas.errors import UsageError
 
     names = settings.topics
     if len(kinds) > 1:
-        raise UsageError(f"--{kinds[0]} and --{kinds[1]} are two topics.", next_step="Ask for one at a time.")
+        raise UsageError(f"--{kinds[0]} and --{kinds[1]} can't be combined.", next_step="Give one of them.")
     kind = kinds[0] if kinds else None
     if kind == "dead-letters":
         return names.dead_letters
@@ -99,25 +103,25 @@ def topic_of(settings: Settings, what: str, kinds: list[str]) -> str:
 
 def _print(records: Iterable[LogRecord], as_json: bool) -> None:
     for record in records:
-        say_json(record, indent=None) if as_json else out(as_text(record))
-        sys.stdout.flush()  # whoever reads a pipe wants each record as it comes
+        out_json(record, indent=None) if as_json else out(as_text(record))
+        sys.stdout.flush()  # so that a pipe gets each record at once
 
 
 def as_text(record: LogRecord) -> str:
-    """A line with where and when, and the value below it."""
+    """Format one record: a line with place and time, then the value."""
     import json as codec
 
     at = f"{record.at:%Y-%m-%d %H:%M:%S.%f}"[:-3] if record.at else "no time"
     head = f"{record.topic}[{record.partition}]@{record.offset}  {at}  key {record.key}"
     if record.undecodable is not None:
-        told = {name: text for name, text in record.headers.items() if name.startswith("sluice-dl-")}
-        why = "".join(f"\n  {name.removeprefix('sluice-dl-')}: {text}" for name, text in told.items())
-        return f"{head}{why}\n  {len(record.value)} bytes that do not decode: {record.undecodable}"
-    return f"{head}\n{codec.dumps(_told(jsonable(record.value)), indent=2, ensure_ascii=False)}"
+        reasons = {name: text for name, text in record.headers.items() if name.startswith("sluice-dl-")}
+        why = "".join(f"\n  {name.removeprefix('sluice-dl-')}: {text}" for name, text in reasons.items())
+        return f"{head}{why}\n  {len(record.value)} bytes that can't be decoded: {record.undecodable}"
+    return f"{head}\n{codec.dumps(_without_empty(jsonable(record.value)), indent=2, ensure_ascii=False)}"
 
 
-def _told(value: Any) -> Any:
-    """Without the fields that say nothing; `--json` has them all."""
+def _without_empty(value: Any) -> Any:
+    """Drop empty fields; `--json` prints them all."""
     if not isinstance(value, dict):
         return value
-    return {name: _told(inner) for name, inner in value.items() if inner is not None and inner != {}}
+    return {name: _without_empty(inner) for name, inner in value.items() if inner is not None and inner != {}}

@@ -1,4 +1,4 @@
-"""`sluice timekeeper`: what waits for a time."""
+"""`sluice timekeeper`: run scheduled work."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from streams.settings import Settings
 
 
 def timekeeper() -> int:
-    """Do what waits for a time: retries and deadlines.
+    """Run scheduled work: retries, deadlines, delayed jobs.
 
-    Everything that waits is a row in the database with a due time, by the
-    database's clock. Ended jobs older than SLUICE_KEEP_DAYS, if set, are removed.
-    Several may run: one leads, the others take over when it is gone.
+    Scheduled work is stored in the database and due by the database's clock. Also
+    deletes jobs that ended more than SLUICE_KEEP_DAYS days ago (default: never).
+    Several may run: one is the leader, and another takes over if it dies.
 
     For example:
 

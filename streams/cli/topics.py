@@ -1,32 +1,32 @@
-"""`sluice topics plan|apply`."""
+"""`sluice topics plan` and `sluice topics apply`."""
 
 from __future__ import annotations
 
 from streams.cli.app import sub_app
 from streams.cli.options import Json
-from streams.cli.output import err, out, say_json, table
+from streams.cli.output import err, out, out_json, table
 from streams.log.changes import Change, ChangeKind
 
 app = sub_app(
     "topics",
-    """Compare topics, schemas and offsets with the broker, and apply.
+    """Create and update topics, schemas and consumer group offsets.
 
-Topics are declared in code, once, for every processor that is installed. `plan`
-says what differs on the broker and in the schema registry, `apply` changes it.
-Nothing is ever removed, and applying twice changes nothing.
+Topics are declared in code for every installed processor. `plan` lists what
+differs on the broker and in the schema registry, `apply` makes the changes.
+Nothing is ever removed. Applying twice changes nothing.
 
 For example:
 
-    sluice topics plan             # what would change; exit status 0 when nothing would
-    sluice topics apply            # change it
-    sluice topics apply --json     # what was changed, for programs
+    sluice topics plan             # list the changes
+    sluice topics apply            # make them
+    sluice topics apply --json     # make them and print them as JSON
 """,
 )
 
 
 @app.command
 def plan(*, json: Json = False) -> int:
-    """Say what `apply` would change; exit status 8 when something would.
+    """List what `apply` would change. Exit status 8 if there are changes.
 
     For example:
 
@@ -40,17 +40,17 @@ def plan(*, json: Json = False) -> int:
 
     settings = load_settings()
     changes = topics.plan(settings, wiring.contracts(settings))
-    _show(changes, json, "Nothing to change: the broker and the registry are as declared.")
+    _show(changes, json, "Nothing to change: the broker and the registry match the declarations.")
     return ExitCode.PARTIAL if any(change.kind is not ChangeKind.WARNING for change in changes) else ExitCode.OK
 
 
 @app.command
 def apply(*, json: Json = False) -> int:
-    """Make the broker and the registry as declared.
+    """Make the broker and the registry match the declarations.
 
-    Creates missing topics, adds partitions, alters configs, registers schemas
-    (FULL_TRANSITIVE), and gives the worker groups their first offsets, so that
-    workers never have to guess where to begin.
+    Creates missing topics, adds partitions, alters topic configs, registers
+    schemas (FULL_TRANSITIVE compatibility), and commits the worker groups' first
+    offsets, so that a new worker never skips or repeats requests.
 
     For example:
 
@@ -68,7 +68,7 @@ def apply(*, json: Json = False) -> int:
 
 def _show(changes: list[Change], as_json: bool, nothing: str) -> None:
     if as_json:
-        say_json(changes)
+        out_json(changes)
         return
     done = [change for change in changes if change.kind is not ChangeKind.WARNING]
     out(table([(c.kind, c.target, c.detail) for c in done], ("CHANGE", "TARGET", "DETAIL")) if done else nothing)

@@ -1,4 +1,4 @@
-"""`sluice up`: everything that runs on this machine."""
+"""`sluice up`: start everything on this machine."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import err, out, say_json
+from streams.cli.output import err, out, out_json
 from streams.cli.stack_events import EventPrinter
 
 if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.stack import LocalStack, ServiceSpec
 
-NoServices = Annotated[bool, Parameter(help="Only Kafka, the registry and Postgres.")]
+NoServices = Annotated[bool, Parameter(help="Start only Kafka, the registry and Postgres.")]
 Only = Annotated[
     tuple[str, ...],
-    Parameter(help="Only these services (sink, timekeeper, worker-echo, …); may be given several times."),
+    Parameter(help="Start only this service (sink, timekeeper, worker-echo, …); repeatable. Default: all."),
 ]
 
 
 def up(*, no_services: NoServices = False, only: Only = (), json: Json = False) -> int:
     """Start Kafka, the registry, Postgres and all services on this machine.
 
-    Needs neither Docker nor Java. Data, logs and state lie under .sluice and are
-    kept. What runs already is left alone, so a second `up` does no harm; what died
-    is started again. Returns once every service takes work.
+    Needs neither Docker nor an installed Java. Data, logs and state are kept in
+    .sluice (SLUICE_HOME). A process that runs already is left alone, one that has
+    died is started again. Returns once every service is ready for jobs.
 
     For example:
 
         sluice up
-        sluice up --no-services          # the stack; run services by hand
+        sluice up --no-services          # then start services by hand
         sluice up --only sink --only worker-echo
         eval "$(sluice env)"             # addresses for other programs
     """
@@ -41,47 +41,50 @@ def up(*, no_services: NoServices = False, only: Only = (), json: Json = False) 
     from streams.settings import load_settings
     from streams.stack import LocalStack
 
-    begun, settings = time.monotonic(), load_settings()
+    started, settings = time.monotonic(), load_settings()
     stack = LocalStack(settings.home)
     with EventPrinter() as events:
         bring_up(settings, stack, events, with_services=not no_services, only=only)
     state = without_passwords(stack.status())
-    say_json(state) if json else out(as_table(state))
-    err(f"up in {time.monotonic() - begun:.1f} s")
+    out_json(state) if json else out(as_table(state))
+    err(f"everything is up after {time.monotonic() - started:.1f} s")
     return 0
 
 
 def bring_up(
     settings: Settings, stack: LocalStack, events: EventPrinter, *, with_services: bool = True, only: Sequence[str] = ()
 ) -> Settings:
-    """Start what does not run; returns the settings, at this stack. Raises StartupError, UsageError, Unreachable."""
+    """Start everything that does not run; returns the settings with the stack's addresses.
+
+    Raises StartupError, UsageError, Unreachable.
+    """
     addresses = stack.up(on_event=events).env()
-    settings = _at(settings, addresses)
+    settings = _with_addresses(settings, addresses)
     if with_services:
         _prepare(settings)
         stack.run(_chosen(settings, stack, addresses, only), on_event=events)
     return settings
 
 
-def _at(settings: Settings, addresses: dict[str, str]) -> Settings:
-    """The settings, at this stack; warns when the environment sends other commands elsewhere."""
+def _with_addresses(settings: Settings, addresses: dict[str, str]) -> Settings:
+    """Return settings that point at this stack. Warns if the environment points other commands elsewhere."""
     from pydantic import SecretStr
 
-    given = {
+    configured = {
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "SCHEMA_REGISTRY_URL": settings.schema_registry_url,
         "DATABASE_URL": settings.database_url.get_secret_value(),
     }
-    for name, value in given.items():
+    for name, value in configured.items():
         if value not in ("", addresses[name]):
-            err(f"warning: {name} is set to another address than this stack's; other commands will use that one")
-    kafka, registry, database = (addresses[name] for name in given)
+            err(f"warning: {name} is set to another address than this stack's; other commands will use the one you set")
+    kafka, registry, database = (addresses[name] for name in configured)
     return settings.model_copy(
         update={
             "kafka_bootstrap_servers": kafka,
             "schema_registry_url": registry,
             "database_url": SecretStr(database),
-            # What was looked up before is replaced too.
+            # Cached properties are copied too, so they are replaced as well.
             "bootstrap": kafka,
             "registry_url": registry,
             "database": database,
@@ -90,19 +93,18 @@ def _at(settings: Settings, addresses: dict[str, str]) -> Settings:
 
 
 def _prepare(settings: Settings) -> None:
-    """Tables and topics, side by side."""
+    """Create tables and topics, at the same time."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from connectors import postgres
     from streams import wiring
     from streams.log import topics
 
     with ThreadPoolExecutor(2) as pool:
-        migrated = pool.submit(postgres.migrate, settings.database)
+        migrated = pool.submit(wiring.migrate, settings)
         changes = topics.apply(settings, wiring.contracts(settings))
         applied = migrated.result()
     if applied:
-        err(f"tables: {len(applied)} migrations applied")
+        err(f"database: {len(applied)} migrations applied")
     if changes:
         err(f"topics: {len(changes)} changes applied")
 
@@ -114,5 +116,5 @@ def _chosen(settings: Settings, stack: LocalStack, addresses: dict[str, str], on
     every = services(settings, stack, addresses)
     names = [service.name for service in every]
     if unknown := [name for name in only if name not in names]:
-        raise UsageError(f"There is no service {unknown[0]!r}.", next_step=f"There are: {', '.join(names)}.")
+        raise UsageError(f"Unknown service {unknown[0]!r}.", next_step=f"Services: {', '.join(names)}.")
     return [service for service in every if not only or service.name in only]

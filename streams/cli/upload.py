@@ -1,4 +1,4 @@
-"""`sluice upload`: a file, handed in."""
+"""`sluice upload`: store a file."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import err, say_json
+from streams.cli.output import err, out_json
 
-File = Annotated[Path, Parameter(help="The file to hand in.")]
-Kind = Annotated[str, Parameter(help="What it is, for rules and people: mr-volume, dicom-series, …")]
-CaseId = Annotated[str | None, Parameter(help="The case it belongs to.")]
-Tenant = Annotated[str, Parameter(help="Whose it is.")]
+File = Annotated[Path, Parameter(help="The file to store.")]
+Kind = Annotated[str, Parameter(help="Type of the content, free text: mr-volume, dicom-series, … Default: none.")]
+CaseId = Annotated[str | None, Parameter(help="Case the file belongs to. Default: none.")]
+Tenant = Annotated[str, Parameter(help="Tenant that owns the file.")]
 
 
 def upload(
     file: File, /, *, kind: Kind = "", case_id: CaseId = None, tenant: Tenant = "default", json: Json = False
 ) -> int:
-    """Hand in a file and print the claim check for it.
+    """Store a file and print its claim check, to use as a job's input.
 
-    The file goes to the object store under the sha256 of its content, and an Upload
-    event to the topic `uploads`. The claim that is printed goes into a job's input.
-    The same file twice is stored once.
+    The file is put in the object store under the sha256 of its content, so the
+    same file is stored only once. An Upload event goes to the topic `uploads`.
+    Put the printed claim check into the field of a job's input.
 
     For example:
 
         sluice upload scan.nii.gz --kind mr-volume --case-id 4711
         CLAIM=$(sluice upload scan.nii.gz)
         sluice submit segmentation --input "{\\"volume\\": $CLAIM}" --wait
-        sluice upload scan.nii.gz --json      # the whole event
+        sluice upload scan.nii.gz --json      # print the whole Upload event
     """
     from streams.cli.inputs import put_file
     from streams.client.uploads import announce
@@ -39,6 +39,6 @@ def upload(
     settings = load_settings()
     claim = put_file(settings, file)
     event = announce(settings, claim, filename=file.name, kind=kind, case_id=case_id, tenant=tenant)
-    say_json(event if json else claim)
+    out_json(event if json else claim)
     err(f"upload {event.upload_id}: {claim.size} bytes")
     return 0

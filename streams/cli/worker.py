@@ -1,4 +1,4 @@
-"""`sluice worker`: processors at work."""
+"""`sluice worker`: run processors."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ from streams.cli.service import Service, serve
 from streams.settings import Settings, load_settings
 
 Processors = Annotated[
-    str, Parameter(help="Processors to run; none means SLUICE_PROCESSORS, else all that are installed.")
+    str, Parameter(help="Processors to run. Default: SLUICE_PROCESSORS, else all that are installed.")
 ]
-Device = Annotated[str | None, Parameter(help="auto, cpu, cuda or cuda:N. auto is CUDA if a kernel really runs there.")]
+Device = Annotated[
+    str | None,
+    Parameter(
+        help="auto, cpu, cuda or cuda:N; auto takes CUDA if a test kernel runs on it. Default: SLUICE_DEVICE, else auto."
+    ),
+]
 
 
 def worker(*processors: Processors, device: Device = None) -> int:
-    """Run processors: take requests, publish results.
+    """Run processors: consume requests, publish results.
 
-    One worker drives one device. Start as many as there are devices, on as many
-    machines as there are; they share the work of a processor through Kafka.
-    SIGTERM finishes what is in flight; SIGKILL loses nothing.
+    One worker uses one device. Start one per device, on any number of machines:
+    workers of a processor share its requests through a Kafka consumer group.
+    On SIGTERM a worker finishes its jobs in flight, for at most SLUICE_DRAIN_S
+    seconds. After SIGKILL its jobs run again elsewhere; none is lost.
 
     For example:
 
         sluice worker echo                        # one processor
-        sluice worker embed segmentation          # two, on one device
+        sluice worker embed segmentation          # two on one device
         sluice worker segmentation --device cpu   # without the GPU
     """
     settings = load_settings()

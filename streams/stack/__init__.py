@@ -6,15 +6,15 @@ May import: schemas and the rest of streams (settings). Start reading at local_s
 from __future__ import annotations
 
 from streams.stack.events import EventKind, StackEvent
-from streams.stack.local_stack import PARTS, LocalStack
-from streams.stack.state import PartState, StackState
+from streams.stack.local_stack import COMPONENTS, LocalStack
+from streams.stack.state import ComponentState, StackState
 from streams.stack.supervise import ProcessSupervisor, ServiceSpec
 
 __all__ = [
-    "PARTS",
+    "COMPONENTS",
+    "ComponentState",
     "EventKind",
     "LocalStack",
-    "PartState",
     "ProcessSupervisor",
     "ServiceSpec",
     "StackEvent",

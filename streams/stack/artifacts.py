@@ -30,9 +30,9 @@ class Artifact:
 
 
 @cache
-def locked(part: str) -> tuple[Artifact, ...]:
-    """The committed artifacts of a part, in class path order."""
-    return tuple(Artifact(**entry) for entry in tomllib.loads(LOCK.read_text())[part])
+def locked(component: str) -> tuple[Artifact, ...]:
+    """The committed artifacts of a component, in class path order."""
+    return tuple(Artifact(**entry) for entry in tomllib.loads(LOCK.read_text())[component])
 
 
 def resolve() -> dict[str, list[Artifact]]:
@@ -46,7 +46,10 @@ def resolve() -> dict[str, list[Artifact]]:
         "kafka": [*jgo.resolve(_KAFKA), jgo.resolve(_LOGGING)[0]],
         "registry": [registry.artifact(classifier="all", packaging="tar.gz")],
     }
-    return {part: [_described(Path(each.resolve()), each.groupId) for each in found] for part, found in wanted.items()}
+    return {
+        component: [_described(Path(each.resolve()), each.groupId) for each in found]
+        for component, found in wanted.items()
+    }
 
 
 def _described(file: Path, group: str) -> Artifact:
@@ -56,11 +59,17 @@ def _described(file: Path, group: str) -> Artifact:
     return Artifact(f"{group.replace('.', '/')}/{artifact}/{version}/{file.name}", digest, file.stat().st_size)
 
 
-def as_toml(parts: dict[str, list[Artifact]]) -> str:
+def as_toml(components: dict[str, list[Artifact]]) -> str:
     lines = ["# Written by `python -m streams.stack.artifacts`; do not edit.", ""]
-    for part, artifacts in parts.items():
+    for component, artifacts in components.items():
         for each in artifacts:
-            lines += [f"[[{part}]]", f'path = "{each.path}"', f'sha256 = "{each.sha256}"', f"size = {each.size}", ""]
+            lines += [
+                f"[[{component}]]",
+                f'path = "{each.path}"',
+                f'sha256 = "{each.sha256}"',
+                f"size = {each.size}",
+                "",
+            ]
     return "\n".join(lines)
 
 

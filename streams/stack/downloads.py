@@ -1,4 +1,4 @@
-"""Fetching the Java parts once per user: from Maven Central, checked against the committed sums, kept in a cache.
+"""Fetching the Java components once per user: from Maven Central, checked against the committed sums, kept in a cache.
 
 Every file is written beside its place, checked and then renamed, so a file in the cache is whole whatever was killed.
 The standard library's client is enough for a few plain files, and honours the usual proxy variables.
@@ -36,8 +36,8 @@ _REPORT_SECONDS = 0.2
 class DownloadProgress:
     """Adds up bytes over threads and reports a few times a second, first and last always."""
 
-    def __init__(self, part: str, total: int, report: Reporter) -> None:
-        self._part = part
+    def __init__(self, component: str, total: int, report: Reporter) -> None:
+        self._component = component
         self._total = total
         self._report = report
         self._done = 0
@@ -51,8 +51,8 @@ class DownloadProgress:
                 return
             self._next = time.monotonic() + _REPORT_SECONDS
             done = self._done
-        message = f"downloading {self._part}: {done / 1e6:.0f} of {self._total / 1e6:.0f} MB"
-        self._report(EventKind.DOWNLOAD, self._part, message, done=done, total=self._total)
+        message = f"downloading {self._component}: {done / 1e6:.0f} of {self._total / 1e6:.0f} MB"
+        self._report(EventKind.DOWNLOAD, self._component, message, done=done, total=self._total)
 
 
 class Cache:
@@ -70,29 +70,31 @@ class Cache:
         return self._folder / "unpacked" / f"{Path(archive.path).name}-{archive.sha256[:16]}"
 
     def jars(
-        self, part: str, artifacts: Sequence[Artifact], report: Reporter, check: Callable[[], None]
+        self, component: str, artifacts: Sequence[Artifact], report: Reporter, check: Callable[[], None]
     ) -> tuple[Path, ...]:
         """Paths of the artifacts, downloaded where they are missing or altered."""
         places = tuple(self.place(artifact) for artifact in artifacts)
         wanted = list(zip(artifacts, places, strict=True))
         if any(not _sound(place, artifact) for artifact, place in wanted):
-            with self._locked(part, report, check):
+            with self._locked(component, report, check):
                 missing = [(artifact, place) for artifact, place in wanted if not _sound(place, artifact)]
-                self._fetch_all(part, missing, report, check)
+                self._fetch_all(component, missing, report, check)
         return places
 
-    def unpacked(self, part: str, artifact: Artifact, report: Reporter, check: Callable[[], None]) -> Path:
+    def unpacked(self, component: str, artifact: Artifact, report: Reporter, check: Callable[[], None]) -> Path:
         """The folder that a .tar.gz was unpacked to, downloaded where it is missing."""
         folder = self.folder_of(artifact)
         if not folder.is_dir():
-            with self._locked(part, report, check):
+            with self._locked(component, report, check):
                 if not folder.is_dir():
-                    self._unpack(part, artifact, folder, report, check)
+                    self._unpack(component, artifact, folder, report, check)
         return folder
 
-    def _unpack(self, part: str, artifact: Artifact, folder: Path, report: Reporter, check: Callable[[], None]) -> None:
+    def _unpack(
+        self, component: str, artifact: Artifact, folder: Path, report: Reporter, check: Callable[[], None]
+    ) -> None:
         archive = self.place(artifact)
-        self._fetch_all(part, [(artifact, archive)], report, check)
+        self._fetch_all(component, [(artifact, archive)], report, check)
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix="new-"))
         try:
@@ -105,16 +107,16 @@ class Cache:
             raise
         archive.unlink()
 
-    def _locked(self, part: str, report: Reporter, check: Callable[[], None]) -> AbstractContextManager[None]:
+    def _locked(self, component: str, report: Reporter, check: Callable[[], None]) -> AbstractContextManager[None]:
         def waiting() -> None:
-            report(EventKind.WAITING, part, "another command is downloading the same files; waiting for it")
+            report(EventKind.WAITING, component, "another command is downloading the same files; waiting for it")
 
-        return exclusive(self._folder / f"{part}.lock", on_wait=waiting, check=check)
+        return exclusive(self._folder / f"{component}.lock", on_wait=waiting, check=check)
 
     def _fetch_all(
-        self, part: str, wanted: Sequence[tuple[Artifact, Path]], report: Reporter, check: Callable[[], None]
+        self, component: str, wanted: Sequence[tuple[Artifact, Path]], report: Reporter, check: Callable[[], None]
     ) -> None:
-        progress = DownloadProgress(part, sum(artifact.size for artifact, _ in wanted), report)
+        progress = DownloadProgress(component, sum(artifact.size for artifact, _ in wanted), report)
         progress.add(0)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for done in [pool.submit(self._fetch, artifact, place, progress, check) for artifact, place in wanted]:

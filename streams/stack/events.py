@@ -24,8 +24,8 @@ class EventKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class StackEvent:
     kind: EventKind
-    part: str
-    """The part or service it is about; empty for the stack as a whole."""
+    component: str
+    """The component or service it is about; empty for the stack as a whole."""
     message: str
     done: int = 0
     total: int = 0
@@ -38,8 +38,8 @@ class Reporter:
         self._on_event = on_event
         self._lock = threading.Lock()
 
-    def __call__(self, kind: EventKind, part: str, message: str, *, done: int = 0, total: int = 0) -> None:
+    def __call__(self, kind: EventKind, component: str, message: str, *, done: int = 0, total: int = 0) -> None:
         if self._on_event is None:
             return
         with self._lock:
-            self._on_event(StackEvent(kind, part, message, done, total))
+            self._on_event(StackEvent(kind, component, message, done, total))

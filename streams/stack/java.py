@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# One collector thread and no performance-data file: both parts are small, and a kill must leave nothing in /tmp.
+# One collector thread and no performance-data file: both components are small, and a kill must leave nothing in /tmp.
 QUIET = (
     "-XX:+UseSerialGC",
     "-XX:-UsePerfData",

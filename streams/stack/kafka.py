@@ -13,9 +13,9 @@ from pathlib import Path
 
 from streams.stack import java
 from streams.stack.artifacts import KAFKA_VERSION, locked
+from streams.stack.component import Home, StartContext
 from streams.stack.downloads import Cache
 from streams.stack.events import EventKind
-from streams.stack.part import Home, StartContext
 from streams.stack.ports import HOST
 from streams.stack.supervise import ServiceSpec
 
@@ -60,13 +60,13 @@ class Kafka:
     version = KAFKA_VERSION
     ports: Mapping[str, int] = {name: 9092, CONTROLLER: 9093}
 
-    def prepare(self, shop: StartContext) -> None:
-        jars = shop.cache.jars(self.name, locked(self.name), shop.report, shop.check)
-        folder = shop.home.data(self.name)
+    def prepare(self, context: StartContext) -> None:
+        jars = context.cache.jars(self.name, locked(self.name), context.report, context.check)
+        folder = context.home.data(self.name)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "data" / "meta.properties").exists():
-            shop.report(EventKind.STARTING, self.name, "formatting the broker's storage")
-            self._format(shop, jars, folder)
+            context.report(EventKind.STARTING, self.name, "formatting the broker's storage")
+            self._format(context, jars, folder)
 
     def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> ServiceSpec:
         folder = home.data(self.name)
@@ -88,7 +88,7 @@ class Kafka:
             facts={"version": self.version, "address": address},
         )
 
-    def _format(self, shop: StartContext, jars: tuple[Path, ...], folder: Path) -> None:
+    def _format(self, context: StartContext, jars: tuple[Path, ...], folder: Path) -> None:
         """Once: the cluster id is drawn here and kept in the data from then on.
 
         In a folder of its own that takes its name when it is whole: the tool of an `up` that was killed may still be writing.
@@ -99,7 +99,7 @@ class Kafka:
         fresh.mkdir()
         settings = fresh / "server.properties"
         settings.write_text(server_properties(fresh / "data", *self.ports.values()))
-        runtime = java.java(heap="256m", scratch=shop.home.scratch, light=True)
+        runtime = java.java(heap="256m", scratch=context.home.scratch, light=True)
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # With "=": an id may begin with a hyphen, and would be taken for an option.
         tool = (
@@ -110,7 +110,7 @@ class Kafka:
             "-c",
             str(settings),
         )
-        shop.run_tool((*runtime, "-cp", _class_path(jars), *tool), env=java.environment(), cwd=fresh)
+        context.run_tool((*runtime, "-cp", _class_path(jars), *tool), env=java.environment(), cwd=fresh)
         if (
             folder / "data"
         ).exists():  # no broker starts on it without meta.properties, but it may hold records: keep it

@@ -1,4 +1,4 @@
-"""The local stack as a whole: parts that start together, stop together and are asked together."""
+"""The local stack as a whole: components that start together, stop together and are asked together."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from platformdirs import user_cache_path
 from schemas.errors import StartupError, UsageError
 from streams.settings import STACK_ENV_FILE
 from streams.stack import logfile, ports, process
+from streams.stack.component import Component, Home, StartContext
 from streams.stack.downloads import MAVEN_CENTRAL, Cache
 from streams.stack.events import EventKind, Reporter, StackEvent
 from streams.stack.kafka import Kafka
 from streams.stack.lock import exclusive
-from streams.stack.part import Home, Part, StartContext
 from streams.stack.postgres import Postgres
 from streams.stack.process_records import ProcessRecord
 from streams.stack.registry import Registry
-from streams.stack.state import PartState, StackState
+from streams.stack.state import ComponentState, StackState
 from streams.stack.supervise import ProcessSupervisor, ServiceSpec
 from streams.stack.task_group import TaskGroup, attempt
 
-PARTS: Mapping[str, Part] = {part.name: part for part in (Kafka(), Registry(), Postgres())}
-# A port can be taken by another between our look and the part's own; then it is tried again with another port.
+COMPONENTS: Mapping[str, Component] = {component.name: component for component in (Kafka(), Registry(), Postgres())}
+# A port can be taken by another between our look and the component's own; then it is tried again with another port.
 _PORT_TRIES = 3
 # How long something that runs may take to answer before it is taken for hung.
 _ANSWER_SECONDS = 15.0
@@ -48,14 +48,16 @@ class LocalStack:
         self._ports = ports.PortAllocations(self._home.root / "ports.json")
         self._supervisor = ProcessSupervisor(self._home.records)
 
-    def up(self, parts: Sequence[str] = tuple(PARTS), on_event: OnEvent | None = None) -> StackState:
+    def up(self, components: Sequence[str] = tuple(COMPONENTS), on_event: OnEvent | None = None) -> StackState:
         """Start what does not run. On failure or Ctrl-C, what this call began is stopped again, nothing else."""
-        wanted = [_part(name) for name in parts]
+        wanted = [_component(name) for name in components]
         report = Reporter(on_event)
         with self._exclusively(report) as work:
             self._home.make()
-            shop = StartContext(self._home, self._cache, report, work.check)
-            self._all_or_nothing(work, {part.name: partial(self._ensure, part, shop) for part in wanted}, report)
+            context = StartContext(self._home, self._cache, report, work.check)
+            self._all_or_nothing(
+                work, {component.name: partial(self._ensure, component, context) for component in wanted}, report
+            )
             self._write_addresses()
         return self.status()
 
@@ -69,24 +71,24 @@ class LocalStack:
         return self.status()
 
     def down(self, on_event: OnEvent | None = None, names: Sequence[str] | None = None) -> list[str]:
-        """Stop everything (services first, then the parts), or only `names`; returns what was running."""
+        """Stop everything (services first, then the components), or only `names`; returns what was running."""
         report = Reporter(on_event)
         with self._exclusively(report) as work:
             known = [name for name in self._supervisor.names() if names is None or name in names]
-            services = [name for name in known if name not in PARTS]
-            parts = [name for name in known if name in PARTS]
-            stopped = [*self._stop(services, report, work), *self._stop(parts, report, work)]
+            services = [name for name in known if name not in COMPONENTS]
+            components = [name for name in known if name in COMPONENTS]
+            stopped = [*self._stop(services, report, work), *self._stop(components, report, work)]
             if names is None:
                 self._supervisor.sweep()
             self._write_addresses()
         return stopped
 
     def status(self) -> StackState:
-        services = tuple(self._state(name) for name in self._supervisor.names() if name not in PARTS)
-        return StackState(parts=tuple(self._state(name) for name in PARTS), services=services)
+        services = tuple(self._state(name) for name in self._supervisor.names() if name not in COMPONENTS)
+        return StackState(components=tuple(self._state(name) for name in COMPONENTS), services=services)
 
     def log(self, name: str) -> Path:
-        """Where the log of a part or service lies."""
+        """Where the log of a component or service lies."""
         return self._home.log(name)
 
     @contextmanager
@@ -111,17 +113,17 @@ class LocalStack:
             self._stop(begun, report, TaskGroup())
             raise
 
-    def _ensure(self, part: Part, shop: StartContext) -> bool:
-        """True when this call started the part."""
-        if self._reused(part, shop):
+    def _ensure(self, component: Component, context: StartContext) -> bool:
+        """True when this call started the component."""
+        if self._reused(component, context):
             return False
-        self._supervisor.clear(part.name)  # first, so that a hung one gives its port back
-        part.prepare(shop)
+        self._supervisor.clear(component.name)  # first, so that a hung one gives its port back
+        component.prepare(context)
         for left in reversed(range(_PORT_TRIES)):
-            given = self._assign(part, shop.report)
-            service = part.service(self._home, given, self._cache)
+            given = self._assign(component, context.report)
+            service = component.service(self._home, given, self._cache)
             try:
-                self._start(service, shop.report, shop.check)
+                self._start(service, context.report, context.check)
                 return True
             except StartupError:
                 if left == 0 or all(ports.free(port) for port in given.values()):
@@ -141,13 +143,13 @@ class LocalStack:
         where = f" at {_shown(record)}" if "address" in record.facts else ""
         report(EventKind.READY, service.name, f"{service.name} is ready{where}")
 
-    def _reused(self, part: Part, shop: StartContext) -> bool:
-        given = {name: port for name, port in self._ports.recorded().items() if name in part.ports}
-        if self._supervisor.running(part.name) is not None and given.keys() == part.ports.keys():
-            service = part.service(self._home, given, self._cache)
-            if self._answers(service, shop.report, shop.check):
+    def _reused(self, component: Component, context: StartContext) -> bool:
+        given = {name: port for name, port in self._ports.recorded().items() if name in component.ports}
+        if self._supervisor.running(component.name) is not None and given.keys() == component.ports.keys():
+            service = component.service(self._home, given, self._cache)
+            if self._answers(service, context.report, context.check):
                 return True
-        self._note_death(part.name, shop.report)
+        self._note_death(component.name, context.report)
         return False
 
     def _answers(self, service: ServiceSpec, report: Reporter, check: Callable[[], None]) -> bool:
@@ -164,13 +166,13 @@ class LocalStack:
         if dead is not None and self._supervisor.running(name) is None:
             report(EventKind.RECOVERED, name, f"{name} had died (pid {dead.process.pid} is gone); starting it again")
 
-    def _assign(self, part: Part, report: Reporter) -> dict[str, int]:
+    def _assign(self, component: Component, report: Reporter) -> dict[str, int]:
         before = self._ports.recorded()
-        given = {name: self._ports.assign(name, usual) for name, usual in part.ports.items()}
+        given = {name: self._ports.assign(name, usual) for name, usual in component.ports.items()}
         for name, port in given.items():
-            expected = before.get(name, part.ports[name])
+            expected = before.get(name, component.ports[name])
             if port != expected:
-                report(EventKind.PORT, part.name, f"port {expected} is in use; {name} gets {port}")
+                report(EventKind.PORT, component.name, f"port {expected} is in use; {name} gets {port}")
         return given
 
     def _stop(self, names: Sequence[str], report: Reporter, work: TaskGroup) -> list[str]:
@@ -185,11 +187,11 @@ class LocalStack:
         work.run([partial(stop, name) for name in names])
         return stopped
 
-    def _state(self, name: str) -> PartState:
+    def _state(self, name: str) -> ComponentState:
         record = self._supervisor.running(name)
         if record is None:
-            return PartState(name, running=False, log=self._home.log(name), port=self._ports.recorded().get(name))
-        return PartState(
+            return ComponentState(name, running=False, log=self._home.log(name), port=self._ports.recorded().get(name))
+        return ComponentState(
             name,
             running=True,
             log=record.log,
@@ -214,11 +216,13 @@ class LocalStack:
         fresh.replace(path)
 
 
-def _part(name: str) -> Part:
+def _component(name: str) -> Component:
     try:
-        return PARTS[name]
+        return COMPONENTS[name]
     except KeyError:
-        raise UsageError(f"The stack has no part {name!r}.", next_step=f"It has {', '.join(PARTS)}.") from None
+        raise UsageError(
+            f"The stack has no component {name!r}.", next_step=f"It has {', '.join(COMPONENTS)}."
+        ) from None
 
 
 def _shown(record: ProcessRecord) -> str:

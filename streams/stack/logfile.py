@@ -1,7 +1,7 @@
-"""Keeping a part's log bounded and readable.
+"""Keeping a component's log bounded and readable.
 
 A child writes its log itself, through a file opened for appending, so no pipe and no helper process stands between
-them. The parts that can rotate their own file (the broker, the registry) do; for the rest `bound` is called whenever
+them. The components that can rotate their own file (the broker, the registry) do; for the rest `bound` is called whenever
 the stack is started, asked or stopped. While a process holds the file its contents are copied away and the file is cut
 to nothing: appending goes on at the new end.
 """

@@ -1,4 +1,4 @@
-"""Which port each part listens on: the usual one where it is free, and the same one again after a restart."""
+"""Which port each component listens on: the usual one where it is free, and the same one again after a restart."""
 
 from __future__ import annotations
 

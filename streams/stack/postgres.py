@@ -23,9 +23,9 @@ from urllib.parse import quote
 
 from schemas.errors import StartupError
 from streams.stack import process
+from streams.stack.component import Home, StartContext
 from streams.stack.downloads import Cache
 from streams.stack.events import EventKind
-from streams.stack.part import Home, StartContext
 from streams.stack.ports import HOST
 from streams.stack.supervise import ServiceSpec
 
@@ -55,22 +55,22 @@ class Postgres:
     version = "18"
     ports: Mapping[str, int] = {name: 5432}
 
-    def prepare(self, shop: StartContext) -> None:
-        folder = shop.home.data(self.name)
+    def prepare(self, context: StartContext) -> None:
+        folder = context.home.data(self.name)
         folder.mkdir(parents=True, exist_ok=True)
         if _service_user() is not None:
-            _let_pass(shop, _binary("postgres"))
+            _let_pass(context, _binary("postgres"))
         if not (folder / "data").exists():
-            shop.report(EventKind.STARTING, self.name, "creating the database cluster")
-            _create_cluster(shop, folder)
-        _wait_for_old_backends(shop, folder / "data")
+            context.report(EventKind.STARTING, self.name, "creating the database cluster")
+            _create_cluster(context, folder)
+        _wait_for_old_backends(context, folder / "data")
 
     def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> ServiceSpec:
         data = home.data(self.name) / "data"
         port = ports[self.name]
         password = (home.data(self.name) / "password").read_text().strip()
         settings = {**SETTINGS, "listen_addresses": HOST, "port": str(port), "unix_socket_directories": ""}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
         return ServiceSpec(
             name=self.name,
             argv=(str(_binary("postgres")), "-D", _as_seen_from_inside(data), *options),
@@ -88,7 +88,7 @@ class Postgres:
         )
 
 
-def _create_cluster(shop: StartContext, folder: Path) -> None:
+def _create_cluster(context: StartContext, folder: Path) -> None:
     """Beside its place, renamed when whole: a start killed half way leaves nothing that looks finished."""
     fresh = folder / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -99,14 +99,14 @@ def _create_cluster(shop: StartContext, folder: Path) -> None:
     locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--encoding=UTF8")
     quiet = ("--no-instructions", "--auth=trust")
     initdb = (str(_binary("initdb")), *inside, "-U", ROLE, *locale, *quiet)
-    shop.run_tool(initdb, env=_environment(), cwd=fresh, user=user)
+    context.run_tool(initdb, env=_environment(), cwd=fresh, user=user)
     password = secrets.token_urlsafe(24)
     _write_private(folder / "password", password)
     (fresh / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n")
     # Each statement stands on one line: in this mode a line's end is a statement's.
     statements = f"ALTER ROLE {ROLE} PASSWORD '{password}'\nCREATE DATABASE {DATABASE}\n"
     alone = (str(_binary("postgres")), "--single", "-c", "exit_on_error=on", *inside, "postgres")
-    shop.run_tool(alone, env=_environment(), cwd=fresh, user=user, stdin=statements)
+    context.run_tool(alone, env=_environment(), cwd=fresh, user=user, stdin=statements)
     fresh.rename(folder / "data")
 
 
@@ -121,11 +121,11 @@ def _accepts(data: Path) -> bool:
     return len(lines) >= 8 and lines[7].strip() == "ready"
 
 
-def _wait_for_old_backends(shop: StartContext, data: Path) -> None:
+def _wait_for_old_backends(context: StartContext, data: Path) -> None:
     """After a kill -9 of the postmaster its backends end by themselves; a new one must not start beside them."""
     patience = time.monotonic() + _BACKENDS_SECONDS
     while left := process.working_in(data):
-        shop.check()
+        context.check()
         if time.monotonic() > patience:
             for each in left:
                 with suppress(ProcessLookupError):
@@ -156,11 +156,11 @@ def _as_seen_from_inside(folder: Path) -> str:
     return str(folder) if _service_user() is None else "/proc/self/cwd"
 
 
-def _let_pass(shop: StartContext, *ends: Path) -> None:
+def _let_pass(context: StartContext, *ends: Path) -> None:
     closed = {above for end in ends for above in end.resolve().parents if not above.stat().st_mode & stat.S_IXOTH}
     for folder in sorted(closed):
         folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-        shop.report(
+        context.report(
             EventKind.PERMISSION,
             Postgres.name,
             f"Postgres can't run as root, so it runs as `nobody`; {folder} was opened for passing through (o+x)",

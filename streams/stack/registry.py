@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from streams.stack import java
 from streams.stack.artifacts import REGISTRY_VERSION, locked
+from streams.stack.component import Home, StartContext
 from streams.stack.downloads import Cache
-from streams.stack.part import Home, StartContext
 from streams.stack.ports import HOST
 from streams.stack.supervise import ServiceSpec
 
@@ -25,9 +25,9 @@ class Registry:
     version = REGISTRY_VERSION
     ports: Mapping[str, int] = {name: 8081}
 
-    def prepare(self, shop: StartContext) -> None:
-        shop.cache.unpacked(self.name, locked(self.name)[0], shop.report, shop.check)
-        shop.home.data(self.name).mkdir(parents=True, exist_ok=True)
+    def prepare(self, context: StartContext) -> None:
+        context.cache.unpacked(self.name, locked(self.name)[0], context.report, context.check)
+        context.home.data(self.name).mkdir(parents=True, exist_ok=True)
 
     def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> ServiceSpec:
         port = ports[self.name]

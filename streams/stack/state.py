@@ -14,8 +14,8 @@ ENVIRONMENT_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class PartState:
-    """One part of the stack (kafka, registry, postgres) or one service of sluice's own (worker, sink, …)."""
+class ComponentState:
+    """One component of the stack (kafka, registry, postgres) or one service of sluice's own (worker, sink, …)."""
 
     name: str
     running: bool
@@ -32,21 +32,21 @@ class PartState:
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    parts: tuple[PartState, ...]
-    services: tuple[PartState, ...] = ()
+    components: tuple[ComponentState, ...]
+    services: tuple[ComponentState, ...] = ()
 
     @property
     def running(self) -> bool:
-        """Whether every part runs."""
-        return all(part.running for part in self.parts)
+        """Whether every component runs."""
+        return all(component.running for component in self.components)
 
-    def part(self, name: str) -> PartState:
-        return next(state for state in (*self.parts, *self.services) if state.name == name)
+    def component(self, name: str) -> ComponentState:
+        return next(state for state in (*self.components, *self.services) if state.name == name)
 
     def env(self) -> dict[str, str]:
-        """The addresses of the parts that run, under the names that other programs know."""
+        """The addresses of the components that run, under the names that other programs know."""
         return {
-            ENVIRONMENT_NAMES[part.name]: part.address
-            for part in self.parts
-            if part.running and part.address is not None and part.name in ENVIRONMENT_NAMES
+            ENVIRONMENT_NAMES[component.name]: component.address
+            for component in self.components
+            if component.running and component.address is not None and component.name in ENVIRONMENT_NAMES
         }

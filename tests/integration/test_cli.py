@@ -191,7 +191,7 @@ def test_the_same_key_twice_is_one_job_and_both_are_told_its_outcome(sluice: Com
     asked = ("submit", "echo", "--input", '{"message": "hi"}', "--idempotency-key", "k", "--wait", "--timeout", "40")
     first, second = sluice(*asked), sluice(*asked)
     assert (first.returncode, second.returncode) == (ExitCode.OK, ExitCode.OK)
-    assert "had made the job before" in second.stderr
+    assert "submitted before with the same idempotency key" in second.stderr
     assert len(sluice.json("jobs")) == 1
 
 
@@ -286,7 +286,7 @@ def test_tail_prints_one_object_a_line(sluice: CommandLine, settings: Settings) 
 
 def test_the_doctor_finds_a_made_installation_in_order(sluice: CommandLine) -> None:
     checks = sluice.json("doctor")
-    assert [check for check in checks if check["finding"] in ("problem", "unreachable")] == []
+    assert [check for check in checks if check["severity"] in ("problem", "unreachable")] == []
     assert {"kafka", "schema registry", "topics", "postgres", "object store", "disk"} <= {c["name"] for c in checks}
 
 
@@ -294,7 +294,7 @@ def test_the_doctor_names_what_is_away(settings: Settings) -> None:
     away = CommandLine(at(settings, schema_registry_url="http://127.0.0.1:1"))
     done = away("doctor", "--json")
     assert done.returncode == ExitCode.UNREACHABLE
-    found = {check["name"]: check["finding"] for check in json.loads(done.stdout)}
+    found = {check["name"]: check["severity"] for check in json.loads(done.stdout)}
     assert (found["schema registry"], found["kafka"], found["postgres"]) == ("unreachable", "ok", "ok")
 
 

@@ -1,4 +1,4 @@
-"""Orders as a person types them: cancel, pause, resume, and where they are seen."""
+"""Commands as a person types them: cancel, pause, resume, and where they are shown."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_a_job_is_cancelled_and_shows_who_asked_and_that_it_took_effect(
     done = sluice("cancel", job_id, "--reason", "wrong series", "--wait", "--json")
     assert done.returncode == ExitCode.OK, done.stderr
     assert json.loads(done.stdout) == [{"job_id": job_id, "run": 0, "state": "CANCELLED", "cancel": "took effect"}]
-    told = sluice("job", job_id).stdout
-    assert "requested at" in told
-    assert "(wrong series); it took effect" in told
+    text = sluice("job", job_id).stdout
+    assert "requested at" in text
+    assert "(wrong series); it took effect" in text
     assert sluice.json("job", job_id)["cancel"]["reason"] == "wrong series"
     again = sluice("cancel", job_id)
     assert again.returncode == ExitCode.CONFLICT
@@ -78,7 +78,7 @@ def test_a_batch_is_cancelled_as_far_as_it_is_open(settings: Settings, sluice: C
         assert store.counts() == {"CANCELLED": 20, "PENDING": 1}
 
 
-def test_what_can_not_be_cancelled_is_said_by_the_exit_status(sluice: CommandLine) -> None:
+def test_the_exit_status_says_why_a_job_can_not_be_cancelled(sluice: CommandLine) -> None:
     assert sluice("cancel", new_id()).returncode == ExitCode.NOT_FOUND
     assert sluice("cancel", "job-1").returncode == ExitCode.USAGE
     assert sluice("cancel").returncode == ExitCode.USAGE
@@ -90,29 +90,29 @@ def test_a_pause_is_shown_as_requested_until_it_ends(settings: Settings, sluice:
     assert done.returncode == ExitCode.OK, done.stderr
     assert "pause of echo requested at" in done.stdout
     with wiring.command_store(settings) as store:
-        wait_until(lambda: store.processors(["echo"])[0].paused, lambda: "it was not heard")
+        wait_until(lambda: store.processors(["echo"])[0].paused, lambda: "the command was not applied")
     line = next(line for line in sluice("processors").stdout.splitlines() if line.startswith("echo "))
     assert "paused" in line
     assert "new weights" in line
-    assert sluice("resume", "echo", "--wait").returncode == ExitCode.OK  # nobody runs it, so nobody is to answer
+    assert sluice("resume", "echo", "--wait").returncode == ExitCode.OK  # no worker runs it, so none has to acknowledge
     with wiring.command_store(settings) as store:
-        wait_until(lambda: not store.processors(["echo"])[0].paused, lambda: "it was not heard")
+        wait_until(lambda: not store.processors(["echo"])[0].paused, lambda: "the command was not applied")
     assert {view["name"]: view["action"] for view in sluice.json("processors")}["echo"] == "resume"
 
 
 @pytest.mark.usefixtures("road")
-def test_a_pause_waits_for_the_answer_of_every_worker(settings: Settings, sluice: CommandLine) -> None:
+def test_a_pause_waits_until_every_worker_has_acknowledged(settings: Settings, sluice: CommandLine) -> None:
     with running(settings, ["worker", "echo"]), Submitter(settings) as submitter:
         submitter.submit("echo", EchoInput("hi"))
         with wiring.job_store(settings) as store:
             wait_until(lambda: store.counts() == {"COMPLETED": 1}, lambda: f"{store.counts()}")
         done = sluice("pause", "echo", "--wait", "--json")
         assert done.returncode == ExitCode.OK, done.stderr
-        told = json.loads(done.stdout)
-        assert (len(told["acknowledged"]), told["silent"]) == (1, [])
+        answer = json.loads(done.stdout)
+        assert (len(answer["acknowledged"]), answer["missing"]) == (1, [])
 
 
-def test_a_processor_that_nobody_knows_is_refused_with_the_nearest_name(sluice: CommandLine) -> None:
+def test_an_unknown_processor_is_refused_with_the_nearest_name(sluice: CommandLine) -> None:
     done = sluice("pause", "ecko")
     assert done.returncode == ExitCode.USAGE
     assert "echo" in done.stderr

@@ -1,4 +1,4 @@
-"""The local stack on its real parts: it comes up, it comes back, and it leaves nothing behind.
+"""The local stack on its real components: it comes up, it comes back, and it leaves nothing behind.
 
 The tests that share `stack` follow one another on one running stack, in the order they stand in; starting three
 programs for each would cost minutes.
@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.errors import StartupError
-from streams.stack import PARTS, EventKind, LocalStack, ServiceSpec, StackEvent, StackState, ports, process
+from streams.stack import COMPONENTS, EventKind, LocalStack, ServiceSpec, StackEvent, StackState, ports, process
 
 ROOT = Path(__file__).parents[2]
 TOPIC, SUBJECT = "kept", "kept-value"
@@ -35,7 +35,7 @@ UP = """
 import sys
 from pathlib import Path
 from streams.stack import LocalStack
-LocalStack(Path(sys.argv[1])).up(sys.argv[2:], on_event=lambda event: print(event.kind, event.part, flush=True))
+LocalStack(Path(sys.argv[1])).up(sys.argv[2:], on_event=lambda event: print(event.kind, event.component, flush=True))
 """
 
 
@@ -47,12 +47,12 @@ class Stack:
         self.local = LocalStack(home)
         self.events: list[StackEvent] = []
 
-    def up(self, *parts: str) -> StackState:
+    def up(self, *components: str) -> StackState:
         self.events.clear()
-        return self.local.up(parts or tuple(PARTS), self.events.append)
+        return self.local.up(components or tuple(COMPONENTS), self.events.append)
 
     def told(self, kind: EventKind) -> set[str]:
-        return {event.part for event in self.events if event.kind is kind}
+        return {event.component for event in self.events if event.kind is kind}
 
     def processes(self) -> list[process.ProcessId]:
         """Everything that a stack in this home began and that still runs."""
@@ -61,7 +61,7 @@ class Stack:
 
 
 def usual_ports() -> list[int]:
-    return [port for part in PARTS.values() for port in part.ports.values()]
+    return [port for component in COMPONENTS.values() for port in component.ports.values()]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,11 @@ def rows(dsn: str) -> list[tuple[str]]:
 
 def moved(before: StackState, after: StackState) -> set[str]:
     """Parts whose address changed: none, unless somebody else took a port while it was free."""
-    return {part.name for part in before.parts if after.part(part.name).address != part.address}
+    return {
+        component.name
+        for component in before.components
+        if after.component(component.name).address != component.address
+    }
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +154,8 @@ def assert_kept(state: StackState, schema_id: int) -> None:
 def test_a_port_in_use_is_replaced_and_it_is_said(stack: Stack) -> None:
     state = stack.local.status()
     assert state.running
-    assert stack.told(EventKind.PORT) == stack.told(EventKind.READY) == set(PARTS)
-    assert {part.port for part in state.parts}.isdisjoint(usual_ports())
+    assert stack.told(EventKind.PORT) == stack.told(EventKind.READY) == set(COMPONENTS)
+    assert {component.port for component in state.components}.isdisjoint(usual_ports())
 
 
 def test_the_settings_of_the_project_find_the_stack_and_strangers_do_not_find_the_password(stack: Stack) -> None:
@@ -181,18 +185,18 @@ def test_a_topic_that_nobody_declared_is_not_made_by_a_typo(stack: Stack) -> Non
 def test_a_second_up_is_harmless(stack: Stack) -> None:
     before = stack.local.status()
     after = stack.up()
-    assert [part.pid for part in after.parts] == [part.pid for part in before.parts]
-    assert stack.told(EventKind.REUSED) == set(PARTS)
+    assert [component.pid for component in after.components] == [component.pid for component in before.components]
+    assert stack.told(EventKind.REUSED) == set(COMPONENTS)
     assert stack.told(EventKind.STARTING) == set()
 
 
 def test_after_a_kill_of_every_part_up_brings_all_of_it_back(stack: Stack, kept: int) -> None:
     before = stack.local.status()
-    for part in before.parts:
-        assert part.pid is not None
-        os.kill(part.pid, signal.SIGKILL)
+    for component in before.components:
+        assert component.pid is not None
+        os.kill(component.pid, signal.SIGKILL)
     after = stack.up()
-    assert sorted(event.part for event in stack.events if event.kind is EventKind.RECOVERED) == sorted(PARTS)
+    assert sorted(event.component for event in stack.events if event.kind is EventKind.RECOVERED) == sorted(COMPONENTS)
     assert moved(before, after) == stack.told(EventKind.PORT)
     assert_kept(after, kept)
 
@@ -208,13 +212,13 @@ def test_a_service_of_our_own_runs_beside_the_parts(stack: Stack, tmp_path: Path
         ready=lambda: "at work" in log.read_text(),
     )
     state = stack.local.run([service])
-    assert state.part("timekeeper").running
-    assert stack.local.run([service]).part("timekeeper").pid == state.part("timekeeper").pid
+    assert state.component("timekeeper").running
+    assert stack.local.run([service]).component("timekeeper").pid == state.component("timekeeper").pid
 
 
 def test_down_stops_services_and_parts_and_up_finds_the_data_again(stack: Stack, kept: int) -> None:
     before = stack.local.status()
-    assert set(stack.local.down()) == {*PARTS, "timekeeper"}
+    assert set(stack.local.down()) == {*COMPONENTS, "timekeeper"}
     assert stack.processes() == []
     assert stack.local.status().env() == {}
     assert not (stack.home / "stack-env.json").exists()
@@ -244,7 +248,7 @@ def test_only_what_the_failed_call_began_is_stopped(fresh: Stack) -> None:
     )
     with pytest.raises(StartupError, match="sink stopped while starting"):
         fresh.local.run([broken])
-    assert fresh.local.status().part("postgres").running
+    assert fresh.local.status().component("postgres").running
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
@@ -272,15 +276,15 @@ def test_up_recovers_from_an_up_that_was_killed(fresh: Stack) -> None:
         wait_for_lines(up, ["ready postgres", "starting kafka"])
         up.kill()
     state = fresh.up("postgres", "kafka")
-    assert state.part("postgres").running
-    assert state.part("kafka").running
+    assert state.component("postgres").running
+    assert state.component("kafka").running
     fresh.local.down()
     assert fresh.processes() == []
 
 
-def started(stack: Stack, *parts: str) -> subprocess.Popen[str]:
+def started(stack: Stack, *components: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", UP, str(stack.home), *parts],
+        [sys.executable, "-c", UP, str(stack.home), *components],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

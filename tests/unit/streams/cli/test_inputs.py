@@ -1,4 +1,4 @@
-"""Inputs as people give them."""
+"""Job inputs from options, files and pipes."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_no_input_is_an_empty_one() -> None:
     assert read_inputs(None) == [{}]
 
 
-def test_an_empty_file_is_no_job(tmp_path: Path) -> None:
+def test_an_empty_file_has_no_job(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
-    with pytest.raises(UsageError, match="no job"):
+    with pytest.raises(UsageError, match="no JSON object"):
         read_inputs(str(tmp_path / "empty"))
 
 
-def test_broken_json_is_told_with_its_line(tmp_path: Path) -> None:
+def test_the_error_for_broken_json_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "jobs.jsonl"
     path.write_text('{"message": "a"}\n{"message": \n')
     with pytest.raises(UsageError, match="line 3"):
@@ -57,17 +57,17 @@ def test_broken_json_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"threshold": NaN}', '{"threshold": -Infinity}'])
-def test_what_is_no_number_in_json_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="not a number that JSON has"):
+def test_a_number_that_json_does_not_have_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a JSON number"):
         read_inputs(text)
 
 
-def test_a_number_is_no_input() -> None:
-    with pytest.raises(UsageError, match="a int where"):
+def test_an_input_must_be_an_object() -> None:
+    with pytest.raises(UsageError, match="has a int"):
         read_inputs("[1]")
 
 
-def test_a_missing_file_is_told_by_name() -> None:
+def test_the_error_for_a_missing_input_names_the_file() -> None:
     with pytest.raises(UsageError, match=r"nowhere\.json"):
         read_inputs("nowhere.json")
 
@@ -86,26 +86,26 @@ def test_a_file_becomes_a_claim_in_its_field(tmp_path: Path) -> None:
     scan = tmp_path / "scan.nii.gz"
     scan.write_bytes(b"voxels")
     settings = Settings(home=tmp_path / "home")
-    (given,) = with_files(settings, SEGMENTATION, [{"threshold": 0.4}], [f"volume={scan}"])
-    assert given["threshold"] == 0.4
-    assert given["volume"]["size"] == 6
-    assert given["volume"]["content_type"] == "application/x-nifti"
-    assert given["volume"]["uri"].startswith((tmp_path / "home").as_uri())
+    (input_,) = with_files(settings, SEGMENTATION, [{"threshold": 0.4}], [f"volume={scan}"])
+    assert input_["threshold"] == 0.4
+    assert input_["volume"]["size"] == 6
+    assert input_["volume"]["content_type"] == "application/x-nifti"
+    assert input_["volume"]["uri"].startswith((tmp_path / "home").as_uri())
 
 
-def test_a_field_that_takes_no_file_is_told_with_those_that_do(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="takes no file in 'threshold'") as caught:
+def test_the_error_for_a_field_that_takes_no_file_names_those_that_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'threshold' .* does not take a file") as caught:
         with_files(Settings(home=tmp_path), SEGMENTATION, [{}], ["threshold=x"])
-    assert caught.value.next_step == "It takes files in: volume."
+    assert caught.value.next_step == "Fields that take a file: volume."
 
 
 def test_a_processor_without_files_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         with_files(Settings(home=tmp_path), ECHO, [{}], ["message=x"])
-    assert caught.value.next_step == "It takes no files at all."
+    assert caught.value.next_step == "No field of it takes a file."
 
 
-def test_a_file_that_is_not_there_is_told_by_name(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"missing\.nii"):
         with_files(Settings(home=tmp_path), SEGMENTATION, [{}], ["volume=missing.nii"])
 
@@ -118,8 +118,8 @@ def test_the_content_type_follows_the_name(name: str, expected: str) -> None:
     assert content_type(Path(name)) == expected
 
 
-def test_what_nests_too_deep_is_told_with_its_line(tmp_path: Path) -> None:
+def test_the_error_for_an_input_nested_too_deeply_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "jobs.jsonl"
     path.write_text('{"message": "a"}\n' + "[" * 100_000)
-    with pytest.raises(UsageError, match="line 2, nests"):
+    with pytest.raises(UsageError, match="line 2, has lists or objects nested too deeply"):
         read_inputs(str(path))

@@ -44,9 +44,9 @@ def test_its_own_test_passes(package: Path) -> None:
 
 def test_it_is_found_and_run(package: Path, tmp_path: Path) -> None:
     path = on_the_path(package, tmp_path / "site")
-    asked = ("streams.cli", "run-once", "word-count", "--input", '{"text": "one two three"}')
-    told = ran(*asked, cwd=tmp_path, PYTHONPATH=path, SLUICE_HOME=str(tmp_path / "home"))
-    assert json.loads(told) == {"words": 3}
+    command = ("streams.cli", "run-once", "word-count", "--input", '{"text": "one two three"}')
+    output = ran(*command, cwd=tmp_path, PYTHONPATH=path, SLUICE_HOME=str(tmp_path / "home"))
+    assert json.loads(output) == {"words": 3}
 
 
 def test_it_is_clean_by_the_linter_and_the_type_checker(package: Path) -> None:
@@ -61,17 +61,17 @@ def test_it_is_clean_by_the_linter_and_the_type_checker(package: Path) -> None:
     [
         ("Words", ExitCode.USAGE, "lower-case letters"),
         ("word_count", ExitCode.USAGE, "hyphens"),
-        ("2words", ExitCode.USAGE, "begins with a letter"),
+        ("2words", ExitCode.USAGE, "starting with a letter"),
         ("words\n", ExitCode.USAGE, "lower-case letters"),
         ("w" * 49, ExitCode.USAGE, "up to 48"),
-        ("bulk", ExitCode.USAGE, "not `bulk`"),
-        ("json", ExitCode.USAGE, "would hide another"),
-        ("class", ExitCode.USAGE, "would hide another"),
-        ("processors", ExitCode.USAGE, "would hide another"),
+        ("bulk", ExitCode.USAGE, "`bulk` is reserved"),
+        ("json", ExitCode.USAGE, "would hide a Python module"),
+        ("class", ExitCode.USAGE, "would hide a Python module"),
+        ("processors", ExitCode.USAGE, "would hide a Python module"),
         ("echo", ExitCode.CONFLICT, "already"),
     ],
 )
-def test_a_name_that_will_not_do_is_refused_with_the_rule(
+def test_an_invalid_name_is_refused_with_the_rule(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, status: int, words: str
 ) -> None:
     target = tmp_path / "made"
@@ -89,8 +89,8 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_it_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["new", "processor", "word-count", "--directory", str(tmp_path / "made")]) == ExitCode.OK
-    told = capsys.readouterr()
-    assert sorted(told.out.splitlines()) == sorted(str(tmp_path / "made" / path) for path in files("word-count"))
+    printed = capsys.readouterr()
+    assert sorted(printed.out.splitlines()) == sorted(str(tmp_path / "made" / path) for path in files("word-count"))
     assert [
-        word for word in ("pip install -e", "pytest", "run-once", "topics apply", "worker") if word not in told.err
+        word for word in ("pip install -e", "pytest", "run-once", "topics apply", "worker") if word not in printed.err
     ] == []

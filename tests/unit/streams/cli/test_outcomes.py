@@ -1,4 +1,4 @@
-"""How outcomes are told, and which exit status they make."""
+"""Outcomes as text and JSON, and the exit status they make."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_many_outcomes_make_one_status(seen: list[Outcome], expected: int, statu
     assert exit_code(seen, expected) == status
 
 
-def test_the_text_tells_the_error() -> None:
+def test_the_text_has_the_error() -> None:
     assert "INVALID_INPUT: said so" in as_text(FAILED)
 
 
@@ -70,12 +70,12 @@ def test_the_text_ends_with_the_output_as_json() -> None:
     assert json.loads(rest) == {"message": "hi", "length": 2}
 
 
-def test_the_json_tells_where_the_outcome_lies() -> None:
-    told = json.loads(json.dumps(as_json(COMPLETED)))
-    assert told["state"] == "COMPLETED"
-    assert told["coordinates"] == {"topic": "outcomes.echo", "partition": 3, "offset": 14, "topic_id": ""}
+def test_the_json_has_the_coordinates_of_the_outcome() -> None:
+    printed = json.loads(json.dumps(as_json(COMPLETED)))
+    assert printed["state"] == "COMPLETED"
+    assert printed["coordinates"] == {"topic": "outcomes.echo", "partition": 3, "offset": 14, "topic_id": ""}
 
 
 def test_the_summary_counts_states_and_what_is_open() -> None:
     states = [State.COMPLETED, State.FAILED, State.COMPLETED]
-    assert summary(states, 4) == "2 COMPLETED, 1 FAILED, 1 without an outcome yet"
+    assert summary(states, 4) == "2 COMPLETED, 1 FAILED, 1 still open"

@@ -1,4 +1,4 @@
-"""What commands print."""
+"""Text and JSON as commands print them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from schemas.states import State
-from streams.cli.output import jsonable, say_json, table
+from streams.cli.output import jsonable, out_json, table
 from streams.cli.status import as_table, duration, without_passwords
 from streams.client.submitter import Submitted
-from streams.stack import PartState, StackState
+from streams.stack import ComponentState, StackState
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def test_everything_we_print_becomes_json() -> None:
 
 
 def test_json_lines_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
-    say_json({"message": "grüße\n"}, indent=None)
+    out_json({"message": "grüße\n"}, indent=None)
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert json.loads(out) == {"message": "grüße\n"}
@@ -54,23 +54,23 @@ def test_times_in_a_table_are_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0, "0 s"), (119, "119 s"), (600, "10 min"), (9000, "2 h"), (400_000, "5 d")]
+    ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (600, "10 min"), (9000, "2 h"), (400_000, "5 d")]
 )
-def test_durations_are_told_in_a_unit_that_fits(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+def test_durations_are_printed_in_a_unit_that_fits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def state_with_password() -> StackState:
     address = "postgresql://sluice:secret@127.0.0.1:5432/sluice"
-    part = PartState("postgres", True, Path("/log"), 7, 5432, address, "18", 5_000_000, datetime.now(UTC))
-    return without_passwords(StackState((part,), (PartState("sink", False, Path("/sink.log")),)))
+    component = ComponentState("postgres", True, Path("/log"), 7, 5432, address, "18", 5_000_000, datetime.now(UTC))
+    return without_passwords(StackState((component,), (ComponentState("sink", False, Path("/sink.log")),)))
 
 
-def test_the_status_tells_addresses_without_their_passwords() -> None:
+def test_the_status_prints_addresses_without_their_passwords() -> None:
     assert "secret" not in json.dumps(jsonable(state_with_password()))
     assert "127.0.0.1:5432/sluice" in as_table(state_with_password())
 
 
-def test_the_status_of_what_is_stopped_names_its_log() -> None:
+def test_the_status_of_a_stopped_service_names_its_log() -> None:
     assert "sink      stopped" in as_table(state_with_password())
     assert "/sink.log" in as_table(state_with_password())

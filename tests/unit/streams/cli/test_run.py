@@ -18,7 +18,7 @@ SLUICE = [sys.executable, "-m", "streams.cli"]
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """Let every command end in this error."""
+    """Make every command fail with this error."""
 
     def fail(tokens: list[str]) -> None:
         raise error
@@ -44,7 +44,9 @@ def test_each_error_has_its_exit_status(monkeypatch: pytest.MonkeyPatch, error: 
     assert run(["status"]) == status
 
 
-def test_an_error_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_printed_with_the_next_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     raising(monkeypatch, Unreachable("Kafka did not answer.", next_step="Run `sluice up`."))
     run(["status"])
     said = capsys.readouterr()
@@ -70,19 +72,21 @@ def test_a_bug_hides_its_traceback_until_asked(
 ) -> None:
     raising(monkeypatch, ZeroDivisionError("a bug"))
     run(["status"])
-    assert capsys.readouterr().err == "error: ZeroDivisionError: a bug\n  This is a bug; `--debug` shows where.\n"
+    assert capsys.readouterr().err == (
+        "error: ZeroDivisionError: a bug\n  This is a bug in sluice; `--debug` shows the traceback.\n"
+    )
     run(["--debug", "status"])
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
-def test_debug_behind_a_double_dash_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_after_a_double_dash_belongs_to_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     monkeypatch.setattr(module, "build", lambda: seen.append)
     run(["--debug", "status", "--", "--debug"])
     assert seen == [["status", "--", "--debug"]]
 
 
-def test_an_unknown_command_is_told_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sumbit"]) == ExitCode.USAGE
     assert "Did you mean `sluice submit`?" in capsys.readouterr().err
 
@@ -93,12 +97,12 @@ def test_wrong_usage_is_status_two_and_points_to_the_help(argv: list[str], capsy
     assert "--help`" in capsys.readouterr().err
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == ExitCode.OK
     assert capsys.readouterr().out.startswith("sluice 0.")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     """As in `sluice status --json | true`: the pipe has no reader when we write."""
     read_end, write_end = os.pipe()
     os.close(read_end)

@@ -1,4 +1,4 @@
-"""What `sluice status` makes of the stack's records and of what services say."""
+"""`sluice status` joins the stack's records with the answers of the services."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.cli.status import paragraphs
 from streams.health.ask import HealthAnswer
 from streams.health.service_files import ServiceFile
 from streams.log.lag import Lag
-from streams.stack import PartState
+from streams.stack import ComponentState
 
 NOW = datetime.now(UTC)
 ENGINE = {
@@ -26,79 +26,79 @@ ENGINE = {
 FALLBACK = {"device_fallback": True, "device_reason": "running on the CPU, because CUDA does not work here: no driver"}
 
 
-def begun(name: str, pid: int | None) -> PartState:
-    return PartState(name, pid is not None, Path(f"/logs/{name}.log"), pid, rss=50_000_000, started_at=NOW)
+def started(name: str, pid: int | None) -> ComponentState:
+    return ComponentState(name, pid is not None, Path(f"/logs/{name}.log"), pid, rss=50_000_000, started_at=NOW)
 
 
-def answer(service: str, pid: int, *, host: str = "", fault: str | None = None, **told: Any) -> HealthAnswer:
+def answer(service: str, pid: int, *, host: str = "", fault: str | None = None, **fields: Any) -> HealthAnswer:
     note = ServiceFile(
         service, host or socket.gethostname(), pid, "http://127.0.0.1:1", NOW, ("embed",) * (service == "worker")
     )
-    status = {"alive": True, "ready": True, "reasons": [], **told}
+    status = {"alive": True, "ready": True, "reasons": [], **fields}
     return HealthAnswer(note, None if fault else status, fault)
 
 
 def printed(*services: Any, lag: tuple[Lag, ...] = ()) -> str:
-    return "\n".join(paragraphs(Overview((begun("kafka", 1),), services, lag)))
+    return "\n".join(paragraphs(Overview((started("kafka", 1),), services, lag)))
 
 
-def test_a_service_that_up_began_is_one_row_with_what_it_says() -> None:
-    (service,) = merge([begun("worker-embed", 7)], [answer("worker", 7, engines=[ENGINE])])
-    assert (service.name, service.word, service.by_hand, service.engines) == ("worker-embed", "ready", False, [ENGINE])
+def test_a_service_that_up_started_is_one_row_with_its_own_answer() -> None:
+    (service,) = merge([started("worker-embed", 7)], [answer("worker", 7, engines=[ENGINE])])
+    assert (service.name, service.state, service.by_hand, service.engines) == ("worker-embed", "ready", False, [ENGINE])
 
 
 def test_a_service_started_by_hand_is_shown_too() -> None:
     first, second = merge(
-        [begun("sink", 7)], [answer("sink", 7), answer("worker", 9, ready=False, reasons=["starting"])]
+        [started("sink", 7)], [answer("sink", 7), answer("worker", 9, ready=False, reasons=["starting"])]
     )
-    assert (first.name, second.name, second.by_hand, second.word) == ("sink", "worker embed", True, "not ready")
+    assert (first.name, second.name, second.by_hand, second.state) == ("sink", "worker embed", True, "not ready")
     assert "worker embed: starting" in printed(first, second)
 
 
-def test_one_that_died_is_shown_as_stopped_with_its_log() -> None:
-    (service,) = merge([begun("sink", None)], [])
-    assert not Overview((), [service]).sound
+def test_a_service_that_died_is_shown_as_stopped_with_its_log() -> None:
+    (service,) = merge([started("sink", None)], [])
+    assert not Overview((), [service]).healthy
     assert "stopped" in printed(service)
     assert "/logs/sink.log" in printed(service)
 
 
-def test_one_that_hangs_is_no_sound_state_and_one_that_waits_is() -> None:
+def test_a_service_that_hangs_is_not_healthy_and_one_that_waits_is() -> None:
     hung = merge([], [answer("sink", 9, alive=False, ready=False, reasons=["the sink's loop has not turned for 75 s"])])
-    assert not Overview((), hung).sound
-    assert "hangs" in printed(*hung)
+    assert not Overview((), hung).healthy
+    assert "hung" in printed(*hung)
     waiting = merge([], [answer("sink", 9, ready=False, reasons=["Postgres did not answer"])])
-    assert Overview((), waiting).sound
+    assert Overview((), waiting).healthy
 
 
-def test_what_can_not_be_asked_runs_and_says_why() -> None:
+def test_a_service_that_can_not_be_asked_counts_as_running_and_the_reason_is_shown() -> None:
     elsewhere = merge(
         [], [answer("sink", 9, host="elsewhere", fault="it runs on elsewhere and can only be asked there")]
     )
-    assert [service.word for service in elsewhere] == ["running"]
+    assert [service.state for service in elsewhere] == ["running"]
     assert "it runs on elsewhere" in printed(*elsewhere)
 
 
 def test_the_same_pid_on_another_machine_is_another_service() -> None:
-    services = merge([begun("sink", 7)], [answer("worker", 7, host="elsewhere", fault="elsewhere")])
+    services = merge([started("sink", 7)], [answer("worker", 7, host="elsewhere", fault="elsewhere")])
     assert [service.name for service in services] == ["sink", "worker embed"]
 
 
-def test_a_processor_is_shown_with_its_device_versions_and_that_it_is_paused() -> None:
-    text = printed(*merge([begun("worker-embed", 7)], [answer("worker", 7, engines=[ENGINE | FALLBACK])]))
+def test_a_processor_is_shown_with_device_versions_and_pause() -> None:
+    text = printed(*merge([started("worker-embed", 7)], [answer("worker", 7, engines=[ENGINE | FALLBACK])]))
     assert "embed      1,2      cpu" in text
     assert "paused, CPU fallback" in text
     assert "embed is running on the CPU, because CUDA does not work here: no driver" in text
 
 
-def test_the_lag_is_told_by_group_and_topic() -> None:
+def test_the_lag_is_shown_by_group_and_topic() -> None:
     lag = (Lag("workers.embed", "requests.embed", 12), Lag("workers.embed", "requests.embed.bulk", 0))
     text = printed(lag=(*lag, Lag("workers.echo", "requests.echo", None)))
-    assert "workers.embed  12   requests.embed 12" in text
-    assert "workers.echo   -    -" in text
+    assert "workers.embed   12   requests.embed 12" in text
+    assert "workers.echo    -    -" in text
 
 
 def test_the_tables_fit_a_hundred_columns() -> None:
-    services = merge([begun("worker-segmentation", 71234)], [answer("worker", 71234, engines=[ENGINE | FALLBACK])])
+    services = merge([started("worker-segmentation", 71234)], [answer("worker", 71234, engines=[ENGINE | FALLBACK])])
     lag = (Lag("workers.segmentation", "requests.segmentation", 1_000_000), Lag("sink", "results.segmentation", 9))
-    tables = list(paragraphs(Overview((begun("kafka", 1),), services, lag)))[:3]
+    tables = list(paragraphs(Overview((started("kafka", 1),), services, lag)))[:3]
     assert max(len(line) for table in tables for line in table.splitlines()) <= 100

@@ -1,4 +1,4 @@
-"""`sluice submit` with a key that had made a job before."""
+"""`sluice submit` with an idempotency key that was used before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.cli.submit import SubmitOptions, submit
 from streams.testing import Flow
 
 
-def test_a_key_that_had_made_a_job_of_another_input_is_a_conflict(
+def test_a_key_used_before_with_another_input_is_a_conflict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = SubmitOptions(idempotency_key="k")
@@ -21,7 +21,7 @@ def test_a_key_that_had_made_a_job_of_another_input_is_a_conflict(
         flow.submit("echo", {"message": "one"}, idempotency_key="k")
         flow.settle()
         assert submit("echo", input_=json.dumps({"message": "one"}), wait=True, options=key) == ExitCode.OK
-        assert "had made the job before" in capsys.readouterr().err
+        assert "submitted before with the same idempotency key" in capsys.readouterr().err
         with pytest.raises(Conflict, match="another input") as raised:
             submit("echo", input_=json.dumps({"message": "two"}), wait=True, options=key)
         assert raised.value.exit_code == ExitCode.CONFLICT

@@ -1,4 +1,4 @@
-"""What the stack needs of each of its parts, and what it lends them while they start."""
+"""What the stack needs of each of its components, and what it lends them while they start."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Home:
         # Whatever repository it stands in, nothing of it is to be committed.
         (self.root / ".gitignore").write_text("*\n")
 
-    def data(self, part: str) -> Path:
-        return self.root / part
+    def data(self, component: str) -> Path:
+        return self.root / component
 
     def log(self, name: str) -> Path:
         return self.root / "logs" / f"{name}.log"
@@ -48,7 +48,7 @@ class Home:
 
 @dataclass(frozen=True)
 class StartContext:
-    """What a part may use while it prepares and starts."""
+    """What a component may use while it prepares and starts."""
 
     home: Home
     cache: Cache
@@ -88,7 +88,7 @@ class StartContext:
             time.sleep(_PAUSE)
 
 
-class Part(Protocol):
+class Component(Protocol):
     """One program of the stack."""
 
     @property
@@ -99,10 +99,10 @@ class Part(Protocol):
 
     @property
     def ports(self) -> Mapping[str, int]:
-        """Usual ports by name; the one named like the part is the one clients use."""
+        """Usual ports by name; the one named like the component is the one clients use."""
         ...
 
-    def prepare(self, shop: StartContext) -> None:
+    def prepare(self, context: StartContext) -> None:
         """Everything that comes before the first start: downloads, formatting. Harmless when already done."""
         ...
 

@@ -1,4 +1,4 @@
-"""What the parts are told to do, and what they say of themselves."""
+"""What the components are told to do, and what they say of themselves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import UsageError
-from streams.stack import PARTS, LocalStack, PartState, StackState
+from streams.stack import COMPONENTS, ComponentState, LocalStack, StackState
 from streams.stack.artifacts import KAFKA_VERSION, LOCK, REGISTRY_VERSION, as_toml, locked
 from streams.stack.kafka import server_properties
 
@@ -23,16 +23,16 @@ def test_the_locked_registry_is_the_version_it_says() -> None:
     assert [each.path.count(REGISTRY_VERSION) for each in locked("registry")] == [2]
 
 
-@pytest.mark.parametrize("part", ["kafka", "registry"])
-def test_every_locked_file_has_its_sum_and_stands_once(part: str) -> None:
-    artifacts = locked(part)
+@pytest.mark.parametrize("component", ["kafka", "registry"])
+def test_every_locked_file_has_its_sum_and_stands_once(component: str) -> None:
+    artifacts = locked(component)
     assert all(re.fullmatch("[0-9a-f]{64}", each.sha256) and each.size > 0 for each in artifacts)
     names = [re.sub(r"-[0-9].*", "", Path(each.path).name) for each in artifacts]
     assert sorted(names) == sorted(set(names))
 
 
 def test_the_lock_is_what_its_writer_writes() -> None:
-    assert as_toml({part: list(locked(part)) for part in ("kafka", "registry")}) == LOCK.read_text()
+    assert as_toml({component: list(locked(component)) for component in ("kafka", "registry")}) == LOCK.read_text()
 
 
 def test_the_broker_listens_on_the_loopback_only() -> None:
@@ -44,27 +44,27 @@ def test_the_broker_listens_on_the_loopback_only() -> None:
 
 
 def test_every_part_has_a_usual_port_under_its_own_name() -> None:
-    assert all(part.name in part.ports for part in PARTS.values())
-    usual = [port for part in PARTS.values() for port in part.ports.values()]
+    assert all(component.name in component.ports for component in COMPONENTS.values())
+    usual = [port for component in COMPONENTS.values() for port in component.ports.values()]
     assert len(usual) == len(set(usual))
 
 
 def test_a_stack_that_never_ran_has_no_addresses(tmp_path: Path) -> None:
     state = LocalStack(tmp_path / ".sluice").status()
-    assert [part.name for part in state.parts] == list(PARTS)
+    assert [component.name for component in state.components] == list(COMPONENTS)
     assert not state.running
     assert state.env() == {}
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_part_is_refused_with_the_names_of_the_known(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no part 'zookeeper'.*It has kafka, registry, postgres"):
+    with pytest.raises(UsageError, match=r"no component 'zookeeper'.*It has kafka, registry, postgres"):
         LocalStack(tmp_path).up(["zookeeper"])
 
 
 def test_only_running_parts_are_offered_to_other_programs() -> None:
-    kafka = PartState("kafka", running=True, log=Path("k"), address="127.0.0.1:9092")
-    postgres = PartState("postgres", running=False, log=Path("p"), address="postgresql://u:secret@h/d")
+    kafka = ComponentState("kafka", running=True, log=Path("k"), address="127.0.0.1:9092")
+    postgres = ComponentState("postgres", running=False, log=Path("p"), address="postgresql://u:secret@h/d")
     state = StackState((kafka, postgres))
     assert state.env() == {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9092"}
     assert "secret" not in repr(state)
