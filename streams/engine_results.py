@@ -1,4 +1,4 @@
-"""Results that no worker made: the engine's own word on a job that can't go on."""
+"""Results that the engine itself makes, without a worker: for a job that can't be run or continued."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class EngineResults:
         self._encoders: dict[str, Encoder] = {}
 
     def failed(self, header: Mapping[str, Any], error: ErrorInfo, request: Coordinates | None = None) -> bytes:
-        """A Result with disposition failed. Raises UnknownProcessor, UnknownSchema, Unreachable."""
+        """Encode a Result with disposition failed. Raises UnknownProcessor, UnknownSchema, Unreachable."""
         return self.ended(header, Disposition.FAILED, error, request)
 
     def ended(
@@ -36,14 +36,14 @@ class EngineResults:
         error: ErrorInfo,
         request: Coordinates | None = None,
     ) -> bytes:
-        """As `failed`, with the disposition as well: failed or cancelled."""
+        """Encode a Result with this disposition: failed or cancelled. Raises as `failed`."""
         now = datetime.now(UTC)
         info = ResultInfo(
             disposition=disposition.value,
             worker_id=self._who,
             device="",
             timings=Timings(now, now, now),
-            execution=0,  # nobody's: no worker's lease or death has a say in it
+            execution=0,  # of no worker, so neither a lease nor a crash can make it stale
             request_coordinates=request,
             error=error,
             input_sha256=header["input_sha256"],
@@ -52,7 +52,7 @@ class EngineResults:
         return encoder.encode({"header": header, "result": to_plain(info), "output": None})
 
     def failed_or_none(self, header: Mapping[str, Any], error: ErrorInfo) -> bytes | None:
-        """As `failed`; None where it can't be encoded, because the processor is not known here."""
+        """Do as `failed`, but return None if the result can't be encoded because the processor is not known here."""
         try:
             return self.failed(header, error)
         except SluiceError:

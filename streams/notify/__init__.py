@@ -1,7 +1,8 @@
-"""Notify: tells backends how their jobs ended, at once where it can and again on a schedule where it must.
+"""Notify: calls backends back when their jobs end, at once if possible, and again on a schedule until it succeeds.
 
-A thread of the sink (`inline.py`) or a service of its own (`service.py`). May import: schemas, connectors, aiohttp's loop only
-through connectors.callbacks. Start reading at `courier.py`, which owns every delivery between claim and record.
+Runs on a thread of the sink (`inline.py`) or as a service of its own (`service.py`). May import: schemas, connectors,
+streams.{logs,settings,wiring,process,health}; never streams.sink. Start reading at `dispatcher.py`, which has every delivery
+from its claim to the record of its try.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Owns every delivery between its claim and the record of its try. Runs on one event loop.
+"""Makes deliveries: holds each from its claim until its try is recorded. Runs on one event loop.
 
-    handed over, or claimed ─▶ queue of its destination ─▶ one try ─▶ delivered | due again | parked | gone | refused
+    submitted, or claimed ─▶ queue of its destination ─▶ one try ─▶ delivered | due again | parked | gone | refused
 
-A courier holds deliveries under an identity that it keeps alive in the store. When the store has not heard of it for a lease,
-others may take what it holds; so it then stops trying, forgets, and goes on under a new identity.
+A dispatcher holds deliveries under a notifier id whose lease it renews in the store. If a lease runs out, other notifiers may
+claim its deliveries; so it stops trying, drops what it holds, and continues under a new id.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ T = TypeVar("T")
 
 LEASE_S = 6.0
 RENEW_S = 1.5
-#: Deliveries claimed at once, and how many are held at most before no more are taken.
+#: Deliveries claimed at once; and held deliveries from which on no more are accepted from the sink.
 CLAIM = 500
 BACKLOG = 20_000
 RECONCILE_S = 10.0
-_ENDS = {TryResult.DELIVERED: "delivered", TryResult.GONE: "gone", TryResult.REFUSED: "refused"}
+_FINAL_STATES = {TryResult.DELIVERED: "delivered", TryResult.GONE: "gone", TryResult.REFUSED: "refused"}
 
 
 class Delivers(Protocol):
-    """Makes one try, and says what came of it: `connectors.callbacks.deliver.Deliverer` over HTTP."""
+    """Makes one try. Over HTTP it is `connectors.callbacks.deliver.Deliverer`."""
 
-    async def deliver(self, delivery: OutgoingCallback) -> DeliveryTry:
-        """Raises InvalidInput for what can't be sent at all."""
+    async def deliver(self, callback: OutgoingCallback) -> DeliveryTry:
+        """Try once, return the result. Raises InvalidInput for a callback that can't be sent at all."""
         ...
 
 
 class DeliveryDispatcher:
-    """`poll_s`: how often the store is asked for what is due."""
+    """`poll_s`: seconds between two polls of the store for due deliveries. `per_destination`: concurrent tries at most."""
 
     def __init__(
         self,
@@ -70,48 +70,48 @@ class DeliveryDispatcher:
         self._has_tried = asyncio.Event()
         self._stopping = False
         self._reconcile_at = 0.0
-        self._identity = uuid.uuid4().bytes
-        self._alive_until = 0.0
+        self._id = uuid.uuid4().bytes
+        self._lease_ends_at = 0.0
 
-    # ── what others ask ──
+    # ── for the sink and the health check ──
 
     @property
-    def taker(self) -> bytes | None:
-        """Under whose name deliveries may be stored that are handed over right after; None: leave them to be claimed.
+    def notifier_id(self) -> bytes | None:
+        """The id to store deliveries under that are submitted right after; None to leave them to be claimed.
 
         Read from other threads."""
-        ready = not self._stopping and len(self._held) < BACKLOG and time.monotonic() < self._alive_until - RENEW_S
-        return self._identity if ready else None
+        ready = not self._stopping and len(self._held) < BACKLOG and time.monotonic() < self._lease_ends_at - RENEW_S
+        return self._id if ready else None
 
     @property
     def held(self) -> int:
-        """Deliveries that wait here or are under way. Read from other threads."""
+        """The number of deliveries that wait here or are in flight. Read from other threads."""
         return len(self._held)
 
     @property
-    def leased(self) -> bool:
-        """Whether what it holds is its own. Read from other threads."""
-        return time.monotonic() < self._alive_until
+    def lease_valid(self) -> bool:
+        """True while no other notifier may claim its deliveries. Read from other threads."""
+        return time.monotonic() < self._lease_ends_at
 
-    def accept(self, owed: Iterable[PendingDelivery]) -> None:
-        """Take these on. What is held already is not taken twice."""
+    def accept(self, deliveries: Iterable[PendingDelivery]) -> None:
+        """Queue these deliveries, but for those that are held already."""
         touched: dict[str, Destination] = {}
-        for one in owed:
-            if one.delivery_id in self._held:
+        for delivery in deliveries:
+            if delivery.delivery_id in self._held:
                 continue
-            self._held[one.delivery_id] = one
-            name = name_of(one.destination)
+            self._held[delivery.delivery_id] = delivery
+            name = name_of(delivery.destination)
             destination = touched.get(name) or touched.setdefault(name, self._destination(name))
-            destination.queue.append(one)
+            destination.queue.append(delivery)
         for destination in touched.values():
             self._start(destination)
 
     def reconcile(self) -> None:
-        """Look soon for deliveries stored under our name that were never handed over."""
+        """Look soon for deliveries that were stored under this notifier's id but never submitted."""
         self._reconcile_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; then what is under way is finished and written down, and the rest is free for others."""
+        """Deliver until `stop` is set; then finish and record the tries in flight, and release the other deliveries."""
         await self._renew()
         loops = [asyncio.create_task(loop()) for loop in (self._keep_alive, self._keep_claiming, self._keep_recording)]
         await stop.wait()
@@ -121,7 +121,7 @@ class DeliveryDispatcher:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
         await self._record()
-        await self._ask(lambda: self._store.retire(self._identity))
+        await self._call(lambda: self._store.retire(self._id))
         self._thread.shutdown()
 
     # ── trying ──
@@ -141,39 +141,40 @@ class DeliveryDispatcher:
 
     async def _work_off(self, destination: Destination) -> None:
         try:
-            while destination.queue and not self._stopping and time.monotonic() < self._alive_until:
+            while destination.queue and not self._stopping and time.monotonic() < self._lease_ends_at:
                 if not destination.breaker.acquire():
-                    self._give_back(destination)
+                    self._release(destination)
                     return
                 await self._try(destination, destination.queue.popleft())
         finally:
             destination.active -= 1
 
-    async def _try(self, destination: Destination, owed: PendingDelivery) -> None:
+    async def _try(self, destination: Destination, delivery: PendingDelivery) -> None:
         try:
-            made = await self._deliverer.deliver(owed.delivery())
+            tried = await self._deliverer.deliver(delivery.callback())
         except InvalidInput as error:
-            made = DeliveryTry(None, 0.0, str(error), TryResult.REFUSED)
-        destination.judge(made)
-        state, due_in_s = self._what_next(owed, made)
-        self._note(TryRow(owed.delivery_id, state, int(due_in_s * 1000), True, made.status, made.ms, made.error))
+            tried = DeliveryTry(None, 0.0, str(error), TryResult.REFUSED)
+        destination.update_breaker(tried)
+        state, due_in_s = self._next_state(delivery, tried)
+        self._add(TryRow(delivery.delivery_id, state, int(due_in_s * 1000), True, tried.status, tried.ms, tried.error))
 
-    def _what_next(self, owed: PendingDelivery, made: DeliveryTry) -> tuple[str, float]:
-        if made.result is not TryResult.RETRY:
-            return _ENDS[made.result], 0.0
-        wait = next_try(owed.tries + 1, self._rng, made.retry_after_s)
+    def _next_state(self, delivery: PendingDelivery, tried: DeliveryTry) -> tuple[str, float]:
+        """Return the delivery's state, and the seconds until it is due again."""
+        if tried.result is not TryResult.RETRY:
+            return _FINAL_STATES[tried.result], 0.0
+        wait = next_try(delivery.tries + 1, self._rng, tried.retry_after_s)
         return ("parked", 0.0) if wait is None else ("pending", wait)
 
-    def _give_back(self, destination: Destination) -> None:
-        """The circuit is open: what waits behind it waits in the store, until the next probe is due."""
+    def _release(self, destination: Destination) -> None:
+        """Return the queue to the store, due when the open circuit may be probed next."""
         wait = max(1.0, destination.breaker.retry_in_s()) * self._rng.uniform(1.0, 1.1)
         while destination.queue:
-            owed = destination.queue.popleft()
-            self._note(TryRow(owed.delivery_id, "pending", int(wait * 1000), False, None, 0.0, None))
+            delivery = destination.queue.popleft()
+            self._add(TryRow(delivery.delivery_id, "pending", int(wait * 1000), False, None, 0.0, None))
 
     # ── the store ──
 
-    def _note(self, row: TryRow) -> None:
+    def _add(self, row: TryRow) -> None:
         self._tried.append(row)
         self._has_tried.set()
 
@@ -184,13 +185,13 @@ class DeliveryDispatcher:
                 await asyncio.sleep(0.5)
 
     async def _record(self) -> bool:
-        """Write down what was tried so far; False if the store did not answer, then it is kept."""
+        """Record the tries made so far. If the store is unreachable, keep them and return False."""
         rows, self._tried = self._tried, []
         self._has_tried.clear()
         if not rows:
             return True
         try:
-            await self._ask(lambda: self._store.record(rows))
+            await self._call(lambda: self._store.record(rows))
         except SluiceError as error:
             log.warning("tries_not_recorded", count=len(rows), reason=str(error))
             self._tried = rows + self._tried
@@ -206,24 +207,24 @@ class DeliveryDispatcher:
             await self._renew()
 
     async def _renew(self) -> None:
-        if self._alive_until and time.monotonic() >= self._alive_until:
-            self._start_afresh()
+        if self._lease_ends_at and time.monotonic() >= self._lease_ends_at:
+            self._change_id()
         asked_at = time.monotonic()
         try:
-            await self._ask(lambda: self._store.renew(self._identity, LEASE_S))
+            await self._call(lambda: self._store.renew(self._id, LEASE_S))
         except SluiceError as error:
             log.warning("lease_not_renewed", reason=str(error))
         else:
-            self._alive_until = asked_at + LEASE_S
+            self._lease_ends_at = asked_at + LEASE_S
 
-    def _start_afresh(self) -> None:
-        """The lease has run out: what waits here belongs to others now, perhaps to us, under a new name."""
+    def _change_id(self) -> None:
+        """Drop the queued deliveries, whose lease has run out: any notifier may claim them, also this one under its new id."""
         log.warning("lease_expired", held=len(self._held))
         for destination in self._destinations.values():
-            for owed in destination.queue:
-                self._held.pop(owed.delivery_id, None)
+            for delivery in destination.queue:
+                self._held.pop(delivery.delivery_id, None)
             destination.queue.clear()
-        self._identity = uuid.uuid4().bytes
+        self._id = uuid.uuid4().bytes
 
     async def _keep_claiming(self) -> None:
         while True:
@@ -232,23 +233,23 @@ class DeliveryDispatcher:
                 await asyncio.sleep(self._poll_s)
 
     async def _claim(self) -> int:
-        if self._stopping or len(self._held) >= CLAIM * 4 or time.monotonic() >= self._alive_until:
+        if self._stopping or len(self._held) >= CLAIM * 4 or time.monotonic() >= self._lease_ends_at:
             return 0
         try:
-            claimed = await self._ask(lambda: self._store.claim(self._identity, CLAIM))
+            claimed = await self._call(lambda: self._store.claim(self._id, CLAIM))
             if time.monotonic() >= self._reconcile_at and len(self._held) < CLAIM:
-                claimed += await self._ask(lambda: self._store.held(self._identity, CLAIM * 2))
+                claimed += await self._call(lambda: self._store.held(self._id, CLAIM * 2))
                 self._reconcile_at = time.monotonic() + RECONCILE_S
         except SluiceError as error:
             log.warning("deliveries_not_claimed", reason=str(error))
             await asyncio.sleep(0.5)
             return 0
-        self.accept(_owed(one) for one in claimed)
+        self.accept(_pending(delivery) for delivery in claimed)
         return len(claimed)
 
-    async def _ask(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+    async def _call(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
 
-def _owed(claimed: ClaimedDelivery) -> PendingDelivery:
+def _pending(claimed: ClaimedDelivery) -> PendingDelivery:
     return PendingDelivery(claimed.delivery_id, claimed.destination, claimed.row, claimed.tries)

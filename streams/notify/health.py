@@ -1,4 +1,4 @@
-"""How a courier is: its event loop turns, and its lease in the database is alive. Read from other threads."""
+"""Health of a notifier: its event loop turns, and its lease in the database is valid. Read from other threads."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ BEAT_S = 1.0
 
 
 class NotifierHealth:
-    """Made before the event loop is; `courier` comes when there is one."""
+    """Created before the event loop; `dispatcher` is set once the loop runs."""
 
     def __init__(self, settings: Settings) -> None:
         self._loop = LoopHealth("callback loop", settings.health_patience_s)
-        #: Of the thread that asks the store, which may wait for long without the loop's doing.
+        #: Tracks the thread that calls the store. It may wait long without the event loop being at fault.
         self.store = LoopHealth("callback loop", math.inf)
-        self.pulses = (self._loop, self.store)
-        self.courier: DeliveryDispatcher | None = None
+        self.loops = (self._loop, self.store)
+        self.dispatcher: DeliveryDispatcher | None = None
 
     async def beat(self) -> None:
-        """A task on the loop: what hangs the loop stops it."""
+        """Mark the event loop as turning, as a task on it: if the loop hangs, the beats stop."""
         while True:
             self._loop.beat()
             await asyncio.sleep(BEAT_S)
 
     @property
     def missing(self) -> str | None:
-        if self.courier is None:
+        if self.dispatcher is None:
             return "callbacks have not started"
-        return None if self.courier.leased else "callbacks wait: their lease in the database has run out"
+        return None if self.dispatcher.lease_valid else "callbacks wait: their lease in the database has run out"
 
     @property
     def details(self) -> dict[str, Any]:
-        return {"held": 0 if self.courier is None else self.courier.held}
+        return {"held": 0 if self.dispatcher is None else self.dispatcher.held}

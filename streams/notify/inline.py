@@ -1,4 +1,4 @@
-"""Notify on a thread of the sink: an outcome's delivery starts right after its commit, with nothing read back."""
+"""Notify on a thread of the sink: an outcome's delivery starts right after its commit, without reading anything back."""
 
 from __future__ import annotations
 
@@ -14,58 +14,61 @@ from streams.notify.pending_delivery import PendingDelivery
 from streams.notify.service import deliver_until, loop_factory
 from streams.settings import Settings
 
-#: What was handed over needs no asking; this finds retries that are due and what others left behind.
+#: Seconds between two polls of the store. They find due retries and what other notifiers left; submitted deliveries need none.
 POLL_S = 0.25
 
 
 class InlineNotifier:
-    """Start it, hand over, stop it. Handing over is done by one thread."""
+    """Start it, submit deliveries from one thread, stop it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stop = threading.Event()
         self._ready = threading.Event()
-        self._courier: DeliveryDispatcher | None = None
+        self._dispatcher: DeliveryDispatcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="notify")
-        self.vitals = NotifierHealth(settings)
+        self.health = NotifierHealth(settings)
 
     def start(self) -> None:
-        """Raises StartupError when the thread could not begin."""
+        """Raises StartupError if the thread could not start its work."""
         self._thread.start()
         self._ready.wait()
-        if self._courier is None:
+        if self._dispatcher is None:
             raise StartupError("The notifier could not start; its error is in the log.")
 
     @property
     def dead(self) -> str | None:
-        """Whether its thread has ended though nobody told it to."""
+        """The reason to report if the thread has ended without `stop`; None otherwise."""
         return thread_died(self._thread, self._stop, "callback loop")
 
     def stop(self) -> None:
-        """Finish what is under way."""
+        """Finish the tries in flight."""
         self._stop.set()
         self._thread.join()
 
     @property
-    def taker(self) -> bytes | None:
-        return self._courier.taker if self._courier is not None and self._thread.is_alive() else None
+    def notifier_id(self) -> bytes | None:
+        """The id to store new deliveries under; None to leave them to be claimed."""
+        return self._dispatcher.notifier_id if self._dispatcher is not None and self._thread.is_alive() else None
 
-    def hand(self, owed: Sequence[PendingDelivery]) -> None:
-        if owed and self._loop is not None and self._courier is not None:
-            self._loop.call_soon_threadsafe(self._courier.accept, owed)
+    def submit(self, deliveries: Sequence[PendingDelivery]) -> None:
+        """Send these deliveries. They were stored under `notifier_id` just now."""
+        if deliveries and self._loop is not None and self._dispatcher is not None:
+            self._loop.call_soon_threadsafe(self._dispatcher.accept, deliveries)
 
     def reconcile(self) -> None:
-        if self._courier is not None:
-            self._courier.reconcile()
+        """Look soon for deliveries that were stored under `notifier_id` but never submitted."""
+        if self._dispatcher is not None:
+            self._dispatcher.reconcile()
 
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                runner.run(deliver_until(self._settings, self._stop, POLL_S, self.vitals, self._started))
+                runner.run(deliver_until(self._settings, self._stop, POLL_S, self.health, self._started))
         finally:
             self._ready.set()
 
-    def _started(self, courier: DeliveryDispatcher) -> None:
-        self._loop, self._courier = asyncio.get_running_loop(), courier
+    def _started(self, dispatcher: DeliveryDispatcher) -> None:
+        self._loop, self._dispatcher = asyncio.get_running_loop(), dispatcher
         self._ready.set()

@@ -1,4 +1,4 @@
-"""Notify as a service of its own: whatever the sinks store is claimed from the store. Several may run side by side."""
+"""Notify as a service of its own: it claims what the sinks have stored. Several may run side by side."""
 
 from __future__ import annotations
 
@@ -14,58 +14,57 @@ from streams.health.loop_health import tracked
 from streams.health.report import Health, evaluate
 from streams.notify.dispatcher import DeliveryDispatcher
 from streams.notify.health import NotifierHealth
+from streams.process import tune_gc
 from streams.settings import Settings
 
 log = logs.get("notify")
 
-#: A quiet store is asked this often; each question is one look at a small index.
+#: Seconds between two polls of an idle store; each reads a small index.
 POLL_S = 0.05
 
 
 class Notifier:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._vitals = NotifierHealth(settings)
+        self._health = NotifierHealth(settings)
         self._database = wiring.database_probe(settings)
 
     def health(self, *, ask: bool = True) -> Health:
-        """Ready while its lease in the database is alive, and the database answers."""
-        vitals = self._vitals
-        missing = [vitals.missing, self._database.fault() if ask else None]
-        return evaluate(vitals.pulses, time.monotonic(), missing=missing, details=vitals.details)
+        """Return ready while its lease in the database is valid and the database answers."""
+        health = self._health
+        missing = [health.missing, self._database.fault() if ask else None]
+        return evaluate(health.loops, time.monotonic(), missing=missing, details=health.details)
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver until `stop` is set; then finish what is under way."""
-        from streams.sink.process import tune_gc
-
+        """Deliver until `stop` is set; then finish the tries in flight."""
         tune_gc()
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(deliver_until(self._settings, stop, POLL_S, self._vitals))
+            runner.run(deliver_until(self._settings, stop, POLL_S, self._health))
 
 
 async def deliver_until(
     settings: Settings,
     stop: threading.Event,
     poll_s: float,
-    vitals: NotifierHealth,
+    health: NotifierHealth,
     started: Callable[[DeliveryDispatcher], None] = lambda _: None,
 ) -> None:
-    """Run a courier on this loop until `stop` is set; `started` is told of it before it takes anything."""
+    """Run a dispatcher on this loop until `stop` is set. `started` gets the dispatcher before it has any delivery."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     watcher = threading.Thread(
         target=lambda: (stop.wait(), loop.call_soon_threadsafe(ended.set)), name="notify-stop", daemon=True
     )
     watcher.start()
-    beat = asyncio.create_task(vitals.beat())
-    store = tracked(wiring.delivery_store(settings), vitals.store, "Postgres")
+    beat = asyncio.create_task(health.beat())
+    store = tracked(wiring.delivery_store(settings), health.store, "Postgres")
     try:
-        async with deliverer(settings) as made:
-            courier = DeliveryDispatcher(made, store, per_destination=settings.callback_connections, poll_s=poll_s)
-            vitals.courier = courier
-            started(courier)
+        async with deliverer(settings) as http:
+            dispatcher = DeliveryDispatcher(http, store, per_destination=settings.callback_connections, poll_s=poll_s)
+            health.dispatcher = dispatcher
+            started(dispatcher)
             log.info("notify_started")
-            await courier.run(ended)
+            await dispatcher.run(ended)
             log.info("notify_stopped")
     finally:
         beat.cancel()
@@ -84,7 +83,7 @@ def deliverer(settings: Settings) -> Deliverer:
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where there is one."""
+    """Return uvloop's factory; None if uvloop is not installed."""
     try:
         import uvloop
     except ImportError:

@@ -1,7 +1,8 @@
-"""The sink: arbiter of results. Folds what the log says into rows, one statement a batch, and publishes what won.
+"""The sink, arbiter of results: stores what the log says, one statement per batch, and publishes the results that won.
 
-May import: schemas, connectors, streams.log, streams.notify. Start reading at `session.py` (the loop), then `fold.py` (what a
-batch of events means) and `connectors/postgres/queries/store_batch.sql` (who wins).
+May import: schemas, connectors, streams.{logs,settings,wiring,process,engine_results,log,health,notify}, and command names from
+streams.client. Start reading at `session.py` (the loop), then `fold.py` (what a batch of events means) and
+`connectors/postgres/queries/store_batch.sql` (which result wins).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What of the records just read is stored now: everything about jobs that move, and requests that were held long enough.
+"""Selects the events to store now: all events of jobs that have more than a request, and requests held long enough.
 
-Most requests are never decoded: by their Kafka headers they are held until the result comes, which brings the same header.
+Most requests are never decoded: their Kafka headers suffice to hold them until the result comes, which has the same job header.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from confluent_kafka import Message
 
-from schemas.errors import UndecodableRecord, Unreachable
+from schemas.errors import UndecodableRecord
 from streams import logs
-from streams.log.retry import Stopped
+from streams.log.retry import until_reachable
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder, is_near
 from streams.sink.event import Event, Phase
@@ -29,31 +29,31 @@ BATCH = 500
 
 
 class EventBatches:
-    """Raises Stopped when told to stop while the registry is away."""
+    """Every method raises Stopped if the service is stopped while the schema registry is unreachable."""
 
-    def __init__(self, reader: EventDecoder, held: RequestBuffer, dead_letters: DeadLetters, stop: Flag) -> None:
-        self._reader = reader
-        self._held = held
+    def __init__(self, decoder: EventDecoder, buffer: RequestBuffer, dead_letters: DeadLetters, stop: Flag) -> None:
+        self._decoder = decoder
+        self._buffer = buffer
         self._dead_letters = dead_letters
         self._stop = stop
 
     def take(self, messages: Sequence[Message]) -> list[Event]:
-        """The events to store now. What can't be read is in the dead letters, confirmed, when this returns."""
-        return list(self._unsealed(self._gather(self._read_all(messages))))
+        """Return the events to store now. Undecodable records are confirmed as dead letters before this returns."""
+        return list(self._with_headers(self._gather(self._decode_all(messages))))
 
     def take_held(self, limit: int) -> list[Event]:
-        """Held requests, however short they have been held."""
-        return list(self._unsealed(self._held.take_due(float("inf"), limit)))
+        """Return the held requests of at most `limit` jobs, even if their time is not over."""
+        return list(self._with_headers(self._buffer.take_due(float("inf"), limit)))
 
-    def read(self, message: Message) -> Event | None:
-        """The event in a record. Raises UndecodableRecord."""
-        return self._patiently(self._reader.read, message)
+    def decode(self, message: Message) -> Event | None:
+        """Return the record's event; None if it has no job and another component handles it. Raises UndecodableRecord."""
+        return self._until_decoded(self._decoder.decode, message)
 
-    def _read_all(self, messages: Sequence[Message]) -> list[Event]:
+    def _decode_all(self, messages: Sequence[Message]) -> list[Event]:
         events = []
         for message in messages:
             try:
-                event = self.read(message)
+                event = self.decode(message)
             except UndecodableRecord as error:
                 self._dead_letters.put(message, error)
             else:
@@ -67,48 +67,43 @@ class EventBatches:
         now = time.monotonic()
         ready: list[Event] = []
         for job_id in moving:
-            ready += self._held.take(job_id)
-        ready += self._held.take_due(now, BATCH)
+            ready += self._buffer.take(job_id)
+        ready += self._buffer.take_due(now, BATCH)
         for event in events:
-            urgent = event.leased or (not event.sealed and is_near(event.header["deadline"]))
+            urgent = event.leased or (not event.undecoded and is_near(event.header["deadline"]))
             if event.job_id in moving or urgent:
                 ready.append(event)
             else:
-                self._held.hold(event, now)
+                self._buffer.hold(event, now)
         return ready
 
-    def _unsealed(self, events: Sequence[Event]) -> Iterator[Event]:
-        """Every request with its header: lent by the result of the same run, or decoded now."""
+    def _with_headers(self, events: Sequence[Event]) -> Iterator[Event]:
+        """Fill in the header of undecoded requests: copied from the result of the same run, else decoded now."""
         headers = {
             (event.job_id, event.run): event.header
             for event in events
             if event.phase > Phase.REQUESTED and event.header["input_sha256"]
         }
         for event in events:
-            if not event.sealed:
+            if not event.undecoded:
                 yield event
-            # Lent only once: a second request under the same id may have another input.
+            # Copied only once: a second request with the same id may have another input.
             elif (header := headers.pop((event.job_id, event.run), None)) is not None:
                 yield event._replace(header=header)
-            elif (opened := self._opened(event)) is not None:
-                yield opened
+            elif (decoded := self._decode_request(event)) is not None:
+                yield decoded
 
-    def _opened(self, event: Event) -> Event | None:
+    def _decode_request(self, event: Event) -> Event | None:
         try:
-            return self._patiently(self._reader.open, event)
+            return self._until_decoded(self._decoder.decode_request, event)
         except UndecodableRecord as error:
             self._dead_letters.put(event.message, error)
             self._dead_letters.settle()
             return None
 
-    def _patiently(self, read: Callable[[T], Event | None], given: T) -> Event | None:
-        """Wait for the registry if a schema is missing: a record is not bad because the registry is down."""
-        while True:
-            try:
-                return read(given)
-            except Unreachable as error:
-                log.warning("registry_unavailable", reason=str(error))
-                if self._stop.wait(1.0):
-                    raise Stopped from error
-            except POISON as error:
-                raise UndecodableRecord(f"The record can't be read: {type(error).__name__}.") from error
+    def _until_decoded(self, decode: Callable[[T], Event | None], record: T) -> Event | None:
+        """Wait for the registry if a schema is missing: a record is not bad because the registry is unreachable."""
+        try:
+            return until_reachable(lambda: decode(record), self._stop, log, "registry_unavailable")
+        except POISON as error:
+            raise UndecodableRecord(f"The record can't be decoded: {type(error).__name__}.") from error

@@ -1,4 +1,4 @@
-"""What the sink reads, whichever topic it came from: one shape for a request, a result and a dead letter."""
+"""The type of every record that the sink reads: a request, a result or a dead letter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.states import State
 
 
 class Phase(IntEnum):
-    """How far an event takes its run within an attempt. (PROCESSING lies at 1; progress is read by a thread of its own.)"""
+    """How far an event takes its run within an attempt. (1 would be PROCESSING, but progress is stored by another thread.)"""
 
     REQUESTED = 0
     RETRYING = 2
@@ -23,7 +23,7 @@ class Phase(IntEnum):
 
 
 class TerminalResult(NamedTuple):
-    """A candidate outcome. `output` and `refs` are encoded for the store, `value` is the Result as `outcomes.*` gets it."""
+    """A candidate outcome. `output` and `refs` are encoded for the store; `value` is the Result to publish to `outcomes.*`."""
 
     state: State
     error: Mapping[str, Any] | None = None
@@ -40,12 +40,12 @@ class TerminalResult(NamedTuple):
     value: bytes | None = None
 
 
-#: The header of a request that was not decoded yet, because its result will most likely bring the same header.
+#: The header of a request that is not decoded yet. Its result will most likely bring the same header.
 UNDECODED: Mapping[str, Any] = {}
 
 
 class Event(NamedTuple):
-    """One record. `header` is the JobHeader as a plain dict; `request_place` is where the request lies, if it is known."""
+    """A decoded record. `header` is the JobHeader as a plain dict; `request_position` locates the request, if it is known."""
 
     job_id: bytes
     run: int
@@ -54,18 +54,18 @@ class Event(NamedTuple):
     sequence: int
     phase: Phase
     kind: str
-    place: LogPosition
+    position: LogPosition
     at: datetime
     header: Mapping[str, Any]
     message: Message
-    request_place: LogPosition | None = None
+    request_position: LogPosition | None = None
     owner: str | None = None
     retry_in_ms: int | None = None
-    ending: TerminalResult | None = None
-    leased: bool = False  # of a request: it is to be claimed by lease
+    terminal: TerminalResult | None = None
+    leased: bool = False  # a request that is to be claimed by lease
 
     @property
-    def sealed(self) -> bool:
+    def undecoded(self) -> bool:
         return self.header is UNDECODED
 
     @property

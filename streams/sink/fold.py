@@ -1,12 +1,12 @@
-"""What a batch of events means. Pure: events in the order in which they were read go in, one fold a job comes out.
+"""Folds a batch of events, in the order in which they were read, into one fold per job. Pure.
 
-What is decided here holds within the batch; the same rules stand in `store_batch.sql` for what is stored already, so that it
-makes no difference where one batch ends and the next begins (a property test says so).
+The rules hold within the batch; `store_batch.sql` applies the same rules to what is stored already. So it makes no difference
+where one batch ends and the next begins (a property test checks this).
 
 - A run only moves forward, by attempt and then by phase: a late event changes nothing.
-- The first end of a run is its candidate; any other end, and a retry after it, is superseded.
-- A job's first input stands, and only the store knows which was first: an event with another input hash than its batch has
-  seen goes into a batch of its own.
+- The first terminal event of a run is its candidate; any other, and a retry after it, is superseded.
+- A job's first input stands, and only the store knows which was first: an event whose input hash differs from the batch's
+  goes into a later batch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SUPERSEDED = "superseded"
 
 
 class Role(IntEnum):
-    """Whether an event's place in history depends on what the store finds (store_batch.sql)."""
+    """How store_batch.sql decides if an event is superseded in history: always stands, or only if it moved its run or won."""
 
     STANDS = 0
     MUST_MOVE = 1
@@ -32,16 +32,16 @@ class Role(IntEnum):
 
 @dataclass(slots=True)
 class RunFold:
-    """`best` took the run furthest. `request_place` is where a retry would find the request."""
+    """A run's events. `best` took the run furthest; a retry reads the request at `request_position`."""
 
     best: Event
     winner: Event | None = None
-    request_place: LogPosition | None = None
+    request_position: LogPosition | None = None
 
 
 @dataclass(slots=True)
 class HistoryEntry:
-    """One line of history. `kind` is the event's own unless the batch itself has superseded it."""
+    """An event in the history of its job. `kind` is the event's own unless another event of the batch superseded it."""
 
     event: Event
     kind: str
@@ -50,16 +50,16 @@ class HistoryEntry:
 
 @dataclass(slots=True)
 class JobFold:
-    """`first` brought the job's own part: tenant, input hash, callback."""
+    """A job's events. The header of `first` supplies the job's own fields: tenant, input hash, callback."""
 
     first: Event
     runs: dict[int, RunFold] = field(default_factory=dict)
-    told: list[HistoryEntry] = field(default_factory=list)
+    history: list[HistoryEntry] = field(default_factory=list)
 
 
 def fold(events: Iterable[Event]) -> tuple[list[JobFold], list[Event]]:
-    """Each job's events, folded, sorted by job id (so that two sinks lock rows in one order); and the events that must wait
-    until these folds are stored, because they came with another input."""
+    """Return one fold per job, sorted by job id so that two sinks lock rows in the same order; and the events that must wait
+    until these folds are stored, because they have another input."""
     jobs: dict[bytes, JobFold] = {}
     later: list[Event] = []
     for event in events:
@@ -75,20 +75,20 @@ def fold(events: Iterable[Event]) -> tuple[list[JobFold], list[Event]]:
 
 def _add(job: JobFold, event: Event) -> None:
     if event.phase is Phase.NOTED:
-        job.told.append(HistoryEntry(event, event.kind, Role.NOTED))
+        job.history.append(HistoryEntry(event, event.kind, Role.NOTED))
     else:
         kind, role = _move(job, event)
-        job.told.append(HistoryEntry(event, kind, role))
+        job.history.append(HistoryEntry(event, kind, role))
 
 
 def _other_input(job: JobFold, event: Event) -> bool:
-    known, given = job.first.header["input_sha256"], event.header["input_sha256"]
+    first_input, event_input = job.first.header["input_sha256"], event.header["input_sha256"]
     if (
-        not known or job.first.phase is Phase.NOTED
-    ):  # that one could not be read, or decides nothing: this one is the first
+        not first_input or job.first.phase is Phase.NOTED
+    ):  # the first could not be decoded, or is only noted: replace it
         job.first = event
         return False
-    return bool(given) and given != known
+    return bool(event_input) and event_input != first_input
 
 
 def _move(job: JobFold, event: Event) -> tuple[str, Role]:
@@ -99,7 +99,7 @@ def _move(job: JobFold, event: Event) -> tuple[str, Role]:
         run.best = event
     else:
         moves = False
-    run.request_place = run.request_place or event.request_place
+    run.request_position = run.request_position or event.request_position
     if event.phase is Phase.REQUESTED:
         return event.kind, Role.STANDS
     if not moves:

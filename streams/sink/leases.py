@@ -1,20 +1,18 @@
-"""What an older execution of a leased job says is not the last word: its lease ran out, and another worker has the job.
+"""Fences off results of an older execution of a leased job: its lease ran out, and another worker has the job now.
 
-A stale failure, retry or cancel is only noted. A stale success stands: the work is done, once is enough, and the arbiter takes
-the first (docs/adr/0014). Asked of the store only for a batch that holds such a word.
+A stale failure, retry or cancel is only noted in history. A stale success counts: the work is done, and the arbiter takes the
+first (docs/adr/0014). The store is asked only if a batch has a failure, retry or cancel of a leased job.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from itertools import chain, repeat
 
 from connectors.store import SinkStore
-from schemas.errors import Unreachable
 from schemas.states import State
 from streams import logs
-from streams.log.retry import Stopped
+from streams.log.retry import until_reachable
 from streams.sink.decode import EventDecoder
 from streams.sink.event import Event, Phase
 from streams.sink.fold import SUPERSEDED
@@ -24,15 +22,15 @@ log = logs.get("sink")
 
 
 class LeaseFence:
-    """Raises Stopped when told to stop while the store does not answer."""
+    """Raises Stopped if the service is stopped while the store is unreachable."""
 
-    def __init__(self, store: SinkStore, reader: EventDecoder, stop: threading.Event) -> None:
+    def __init__(self, store: SinkStore, decoder: EventDecoder, stop: threading.Event) -> None:
         self._store = store
-        self._reader = reader
+        self._decoder = decoder
         self._stop = stop
 
-    def look(self, events: Sequence[Event]) -> Sequence[Event]:
-        """The same events; those that an older execution has no right to say any more move nothing."""
+    def supersede_stale(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return the events, with stale ones turned into superseded notes that move nothing."""
         claims = {(event.job_id, event.run) for event in events if self._needs_the_lease(event)}
         if not claims:
             return events
@@ -40,29 +38,24 @@ class LeaseFence:
         return [_noted(event) if self._is_stale(event, current) else event for event in events]
 
     def _needs_the_lease(self, event: Event) -> bool:
-        # Execution 0 is the engine's own word (a deadline, a cancel), which no lease stands behind.
-        return event.execution > 0 and _is_no_success(event) and self._reader.table.leased(event.header)
+        # Execution 0 is a result of the engine itself (a deadline, a cancel), which needs no lease.
+        return event.execution > 0 and _is_no_success(event) and self._decoder.table.leased(event.header)
 
     def _is_stale(self, event: Event, current: dict[tuple[bytes, int], tuple[int, int]]) -> bool:
         now = current.get((event.job_id, event.run))
         return now is not None and (event.attempt, event.execution) < now and self._needs_the_lease(event)
 
     def _executions(self, claims: set[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
-        for pause in chain(PAUSES, repeat(PAUSES[-1])):
-            try:
-                return self._store.executions(claims)
-            except Unreachable as error:
-                log.warning("store_unavailable", reason=str(error), retry_in_s=pause)
-                if self._stop.wait(pause):
-                    raise Stopped from error
-        raise AssertionError("the pauses never end")
+        return until_reachable(
+            lambda: self._store.executions(claims), self._stop, log, "store_unavailable", pauses=PAUSES
+        )
 
 
 def _is_no_success(event: Event) -> bool:
     if event.phase is Phase.RETRYING:
         return True
-    return event.phase is Phase.ENDED and event.ending is not None and event.ending.state is not State.COMPLETED
+    return event.phase is Phase.ENDED and event.terminal is not None and event.terminal.state is not State.COMPLETED
 
 
 def _noted(event: Event) -> Event:
-    return event._replace(phase=Phase.NOTED, kind=SUPERSEDED, ending=None)
+    return event._replace(phase=Phase.NOTED, kind=SUPERSEDED, terminal=None)

@@ -1,16 +1,16 @@
-"""Publishes what won to `outcomes.<processor>`, and knows up to where every outcome is confirmed."""
+"""Publishes winners to `outcomes.<processor>`, and knows the offsets before which every outcome is confirmed."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, Message
 
 from streams import logs
-from streams.log import kafka
+from streams.log.confirmed_producer import enqueue
 from streams.log.port import LogProducer
 
 log = logs.get("sink")
@@ -19,7 +19,7 @@ Key = tuple[bytes, int]
 
 
 class OutcomeRecord(NamedTuple):
-    """A winner: keyed `job:run`, its value the winning Result's bytes as they came."""
+    """The record of a winner: its key is `job:run`, its value the unchanged bytes of the winning Result."""
 
     topic: str
     key: bytes
@@ -28,38 +28,37 @@ class OutcomeRecord(NamedTuple):
 
 @dataclass(slots=True)
 class _Batch:
-    """Outcomes produced together, and how far the partitions are published once all of them are confirmed."""
+    """Outcomes produced together. Once all of them are confirmed, the partitions are published up to these offsets."""
 
     upto: dict[Key, int]
-    left: int = 0
-    done: Callable[[dict[Key, int]], None] = field(default=lambda _: None)
+    unconfirmed: int = 0
 
 
 class OutcomePublisher:
-    """Used by one thread; delivery reports come in while `poll` or `flush` runs."""
+    """Used by one thread; delivery reports are served while `poll` or `flush` runs."""
 
     def __init__(self, producer: LogProducer) -> None:
         self._producer = producer
         self._batches: deque[_Batch] = deque()
 
     def publish(self, outcomes: Iterable[OutcomeRecord], upto: dict[Key, int]) -> None:
-        """Queue a batch's outcomes. Once they and all before them are confirmed, `poll` tells of `upto`."""
+        """Queue a batch of outcomes. `poll` returns `upto` once these and all earlier ones are confirmed."""
         batch = _Batch(upto)
         self._batches.append(batch)
         for outcome in outcomes:
-            batch.left += 1
+            batch.unconfirmed += 1
             self._produce(batch, outcome)
 
     def poll(self) -> dict[Key, int]:
-        """Let delivery reports in; offsets before which everything is confirmed by now."""
+        """Serve delivery reports; return the offsets before which everything has been confirmed since the last call."""
         self._producer.poll(0)
         confirmed: dict[Key, int] = {}
-        while self._batches and not self._batches[0].left:
+        while self._batches and not self._batches[0].unconfirmed:
             confirmed |= self._batches.popleft().upto
         return confirmed
 
     def flush(self, timeout_s: float) -> dict[Key, int]:
-        """Wait until everything is confirmed, at most so long."""
+        """Wait up to `timeout_s` until everything is confirmed, then do as `poll`."""
         self._producer.flush(timeout_s)
         return self.poll()
 
@@ -70,16 +69,9 @@ class OutcomePublisher:
     def _produce(self, batch: _Batch, outcome: OutcomeRecord) -> None:
         def report(error: KafkaError | None, _: Message) -> None:
             if error is None:
-                batch.left -= 1
-            else:  # never given up: until it is confirmed, a restart would publish it again
+                batch.unconfirmed -= 1
+            else:  # try again without end: until it is confirmed, a restart would publish it again, too
                 log.warning("outcome_not_published", topic=outcome.topic, code=error.name())
                 self._produce(batch, outcome)
 
-        while True:
-            try:
-                self._producer.produce(outcome.topic, outcome.value, outcome.key, on_delivery=report)
-                return
-            except BufferError:
-                self._producer.poll(0.1)
-            except KafkaException as error:
-                raise kafka.translate(error, f"publishing to {outcome.topic}") from error
+        enqueue(self._producer, outcome.topic, outcome.value, outcome.key, None, report)

@@ -1,6 +1,8 @@
-"""How far the sink has come on each partition it owns: read, stored, and confirmed as published.
+"""How far the sink has come on each assigned partition: read, stored, and confirmed as published.
 
-published ≤ stored ≤ read        what lies between published and stored is published again by whoever owns the partition next
+    published ≤ stored ≤ read
+
+The next owner of the partition publishes again what lies between published and stored.
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ Key = tuple[bytes, int]
 
 @dataclass(slots=True)
 class Position:
-    """One partition. `publishes`: whether its events become outcomes. Offsets are those of the next record."""
+    """The position on one partition. Each offset is that of the next record."""
 
     topic: str
     epoch: int
     stored: int
     published: int
-    publishes: bool
+    publishes: bool  #: Its events become outcomes.
     read: int
-    stored_published: int
+    stored_published: int  #: `published` as the store has it.
 
 
 class Positions:
@@ -42,29 +44,31 @@ class Positions:
     def items(self) -> Iterable[tuple[Key, Position]]:
         return self._by_key.items()
 
-    def own(self, key: Key, topic: str, claimed: ClaimedOffsets, publishes: bool) -> Position:
-        """Begin where the last owner left off: at what was published, so that the rest is published again."""
+    def assign(self, key: Key, topic: str, claimed: ClaimedOffsets, publishes: bool) -> Position:
+        """Add a partition. It is read from the last owner's published offset, so that unconfirmed outcomes are sent again."""
         published = claimed.published if publishes else claimed.next_offset
-        made = Position(topic, claimed.epoch, claimed.next_offset, published, publishes, published, claimed.published)
-        self._by_key[key] = made
-        return made
+        position = Position(
+            topic, claimed.epoch, claimed.next_offset, published, publishes, published, claimed.published
+        )
+        self._by_key[key] = position
+        return position
 
-    def disown(self, key: Key) -> None:
+    def revoke(self, key: Key) -> None:
         self._by_key.pop(key, None)
 
-    def clear(self) -> None:
-        self._by_key.clear()
-
-    def saw(self, key: Key, offset: int) -> bool:
-        """Note that a record was read; True if it is new, False if it was stored by an earlier owner or is not ours."""
+    def mark_read(self, key: Key, offset: int) -> bool:
+        """Mark a record as read. True if it is new; False if an earlier owner stored it or the partition is not assigned."""
         position = self._by_key.get(key)
         if position is None:
             return False
         position.read = max(position.read, offset + 1)
         return offset >= position.stored
 
-    def steps(self, lowest_held: Callable[[Key], int | None]) -> list[OffsetRow]:
-        """The offsets to store with the next batch, for the partitions on which something moves."""
+    def offset_rows(self, lowest_held: Callable[[Key], int | None]) -> list[OffsetRow]:
+        """Return the offsets to store with the next batch, of partitions where one has moved.
+
+        `lowest_held` returns the first offset of a partition that must not be passed yet.
+        """
         rows = []
         for key, position in self._by_key.items():
             held = lowest_held(key)
@@ -75,7 +79,7 @@ class Positions:
         return rows
 
     def stored(self, rows: Iterable[OffsetRow]) -> None:
-        """The batch with these rows was stored."""
+        """Take over the offsets of a batch that was stored."""
         for row in rows:
             position = self._by_key[row.topic_id, row.partition]
             position.stored, position.stored_published = row.next_offset, row.published
@@ -83,12 +87,12 @@ class Positions:
                 position.published = row.next_offset
 
     def published(self, upto: dict[Key, int]) -> None:
-        """Everything before these offsets is confirmed."""
+        """Take over the offsets before which every outcome is confirmed."""
         for key, offset in upto.items():
             position = self._by_key.get(key)
             if position is not None:
                 position.published = max(position.published, offset)
 
     def read_offsets(self) -> dict[Key, int]:
-        """Where each partition that publishes has been read to, within what is stored."""
+        """Return how far each partition that publishes has been read, within what is stored."""
         return {key: min(p.read, p.stored) for key, p in self._by_key.items() if p.publishes}

@@ -1,6 +1,6 @@
-"""Requests kept in memory for up to a second: if the result comes meanwhile, the PENDING row is never written.
+"""Holds requests in memory for up to a second: if the result comes in that time, the PENDING row is never written.
 
-Their offsets are kept back as well, so that a sink that dies reads them again.
+Their offsets are not stored while they are held, so a sink that dies reads them again.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ class RequestBuffer:
         if event.job_id not in self._by_job:
             self._queue.append((now + self._hold_s, event.job_id))
         self._by_job.setdefault(event.job_id, []).append(event)
-        self._by_partition.setdefault(event.place[:2], OrderedDict())[event.place.offset] = None
+        self._by_partition.setdefault(event.position[:2], OrderedDict())[event.position.offset] = None
 
     def take(self, job_id: bytes) -> list[Event]:
-        """What is held of one job, in order; it is held no longer."""
+        """Remove and return the events of one job, in the order in which they came."""
         events = self._by_job.pop(job_id, None)
         if events is None:
             return []
         for event in events:
-            self._by_partition[event.place[:2]].pop(event.place.offset, None)
+            self._by_partition[event.position[:2]].pop(event.position.offset, None)
         return events
 
     def take_due(self, now: float, limit: int) -> list[Event]:
-        """What was held long enough, at most `limit` jobs of it."""
+        """Remove and return the events that were held long enough, of at most `limit` jobs."""
         due: list[Event] = []
         jobs = 0
         while self._queue and self._queue[0][0] <= now and jobs < limit:
@@ -50,21 +50,21 @@ class RequestBuffer:
         return due
 
     def wait_s(self, now: float) -> float | None:
-        """Seconds until something is due; None when nothing is held."""
+        """Return the seconds until the next event is due; None if nothing is held."""
         while self._queue and self._queue[0][1] not in self._by_job:
             self._queue.popleft()
         return max(0.0, self._queue[0][0] - now) if self._queue else None
 
     def lowest(self, partition: tuple[bytes, int]) -> int | None:
-        """The first offset of a partition that is held; None when none is."""
+        """Return the first held offset of a partition; None if it has none."""
         held = self._by_partition.get(partition)
         return next(iter(held)) if held else None
 
     def forget(self, partition: tuple[bytes, int]) -> None:
-        """Drop what came from a partition: somebody else reads it now."""
+        """Drop the events of a revoked partition: its next owner reads them again."""
         self._by_partition.pop(partition, None)
         for job_id, events in list(self._by_job.items()):
-            kept = [event for event in events if event.place[:2] != partition]
+            kept = [event for event in events if event.position[:2] != partition]
             if kept:
                 self._by_job[job_id] = kept
             else:

@@ -1,4 +1,4 @@
-"""Folds as rows for the store, and the delivery that an outcome owes."""
+"""Turns folds into rows for the store, and an outcome into its delivery."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _NEEDED = (
     *("job_id", "processor", "created_at", "input_sha256", "run", "attempt", "tenant", "mode", "lane", "custody"),
     *("callback_url", "deadline", "not_before", "source_coordinates"),
 )
-#: What an index has room for, in characters: 2704 bytes.
+#: The longest text, in characters, that fits an index entry of 2704 bytes.
 LONGEST_KEY = 512
 _STATE_OF = {Phase.REQUESTED: State.PENDING, Phase.RETRYING: State.RETRYING}
 
 
 def run_rows(folds: Iterable[JobFold], notifier: bytes | None) -> list[RunRow]:
-    """One row a run; the first of a job carries the job's part. `notifier` is who will be handed the deliveries."""
+    """Return one row per run; the first row of a job also carries the job's fields. `notifier` will get the deliveries."""
     rows = []
     for job in folds:
         current = max((run for run, fold in job.runs.items() if not _is_shadow(fold.best)), default=0)
@@ -39,17 +39,17 @@ def run_rows(folds: Iterable[JobFold], notifier: bytes | None) -> list[RunRow]:
 
 
 def history_rows(folds: Iterable[JobFold]) -> list[HistoryRow]:
-    """One row an event. An event of a job none of whose events moves anything still has its line."""
+    """Return one row per event, also for a job whose events move nothing."""
     return [
-        HistoryRow(e.job_id, *e.place, e.run, e.attempt, told.kind, told.role, e.at, None)
+        HistoryRow(e.job_id, *e.position, e.run, e.attempt, entry.kind, entry.role, e.at, None)
         for job in folds
-        for told in job.told
-        for e in (told.event,)
+        for entry in job.history
+        for e in (entry.event,)
     ]
 
 
 def lease_rows(folds: Iterable[JobFold], table: TopicTable) -> list[LeaseRow]:
-    """One row a run whose job is claimed by lease; none for a request that the timekeeper is to release later."""
+    """Return one row per run whose job is claimed by lease; none for a request that the timekeeper will release later."""
     return [
         _lease_row(job, run.best, table)
         for job in folds
@@ -60,26 +60,26 @@ def lease_rows(folds: Iterable[JobFold], table: TopicTable) -> list[LeaseRow]:
 
 
 def _not_before(event: Event) -> datetime | None:
-    """When the timekeeper is to release a request; None for one that may run, or was released already."""
-    when: datetime | None = event.header["not_before"] if event.header["source_coordinates"] is None else None
-    return when
+    """Return when the timekeeper will release the request; None if it may run or was released already."""
+    release_at: datetime | None = event.header["not_before"] if event.header["source_coordinates"] is None else None
+    return release_at
 
 
 def _lease_row(job: JobFold, best: Event, table: TopicTable) -> LeaseRow:
-    """With the request, where that is what moved the run. It is claimed by the topic's processor, whatever its header says."""
-    told = (best.job_id, best.run, _LEASE_PHASE[best.phase], best.attempt, job.first.header["input_sha256"])
+    """Include the request if it moved the run. Its processor is the topic's; the header's processor is not trusted."""
+    run_part = (best.job_id, best.run, _LEASE_PHASE[best.phase], best.attempt, job.first.header["input_sha256"])
     if not best.leased:
-        return LeaseRow(*told, best.header["processor"])
+        return LeaseRow(*run_part, best.header["processor"])
     message = best.message
     headers: Any = message.headers() or ()
     return LeaseRow(
-        *told,
+        *run_part,
         table.topics[message.topic() or ""].processor,
         best.header["lane"],
         message.key() or best.header["job_id"].encode(),
         message.value() or b"",
         jsonb([[name, _text(value)] for name, value in headers]),
-        *best.place,
+        *best.position,
     )
 
 
@@ -88,18 +88,20 @@ def _text(value: bytes | str | None) -> str:
 
 
 def delivery_id(job_id: bytes, run: int, kind: str = "outcome", sequence: int = 0) -> bytes:
-    """The same for the same message, however often it is made; it begins like its job's id (UUIDv8, RFC 9562), so that new
-    rows lie side by side in the index instead of all over it."""
+    """Return the id of a job's delivery, always the same for the same arguments (UUIDv8, RFC 9562).
+
+    It begins like the job's id, so that new rows are neighbours in the index instead of scattered over it."""
     digest = hashlib.blake2b(b"%b:%d:%b:%d" % (job_id, run, kind.encode(), sequence), digest_size=10).digest()
     return job_id[:6] + bytes((0x80 | digest[0] & 0x0F, digest[1], 0x80 | digest[2] & 0x3F)) + digest[3:]
 
 
-def callback_of(job: JobFold, end: Event) -> str | None:
-    """Whom to tell of this end, as far as the batch knows. A shadow run is told to nobody; an end that could not be read
-    itself (it has no input hash) is told to whom the job's request named."""
-    if _is_shadow(end):
+def callback_of(job: JobFold, event: Event) -> str | None:
+    """Return the callback URL for a terminal event, as far as the batch knows it; None for a shadow run.
+
+    An event that could not be decoded (it has no input hash) uses the URL of the job's request."""
+    if _is_shadow(event):
         return None
-    url: str | None = (end.header if end.header["input_sha256"] else job.first.header)["callback_url"]
+    url: str | None = (event.header if event.header["input_sha256"] else job.first.header)["callback_url"]
     return url
 
 
@@ -109,9 +111,9 @@ def _is_shadow(event: Event) -> bool:
 
 def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier: bytes | None) -> RunRow:
     first, best = job.first.header, run.best
-    topic_id, partition, offset = run.request_place or (None, None, None)
+    topic_id, partition, offset = run.request_position or (None, None, None)
     callback_url = callback_of(job, best)
-    owed = delivery_id(best.job_id, best.run) if best.ending is not None and not _is_shadow(best) else None
+    delivery = delivery_id(best.job_id, best.run) if best.terminal is not None and not _is_shadow(best) else None
     row = (
         best.job_id,
         best.run,
@@ -130,7 +132,7 @@ def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier
         _labels(first["labels"]),
         best.header["mode"],
         best.header["lane"],
-        best.ending.state if best.ending is not None else _STATE_OF[best.phase],
+        best.terminal.state if best.terminal is not None else _STATE_OF[best.phase],
         best.attempt,
         best.execution,
         best.sequence,
@@ -142,47 +144,47 @@ def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier
         partition,
         offset,
         *_candidate(best),
-        owed,
-        notifier if owed is not None and callback_url else None,
+        delivery,
+        notifier if delivery is not None and callback_url else None,
     )
     return RunRow._make(row)
 
 
 def _key(value: str | None) -> str | None:
-    """Of an indexed column. A longer one, which no producer of ours sends, does not fit; cut, it would name another batch."""
+    """Return the value for an indexed column; None if it is too long, which our clients refuse. Cut, it would be another id."""
     return value if value is None or len(value) <= LONGEST_KEY else None
 
 
 def bare(event: Event) -> Event:
-    """The event with nothing but what a job can't do without; an end keeps its code and whom it is told to."""
+    """Return the event with only the fields that a job needs; a terminal event keeps its error code and callback URL."""
     header = {**_NOTHING, **{name: event.header[name] for name in _NEEDED}}
-    ending = event.ending
-    if ending is not None:
-        error = ending.error or {}
-        told = {name: str(error[name])[:LONGEST_KEY] for name in ("code", "message") if error.get(name)}
-        ending = TerminalResult(ending.state, told or None)
-    return event._replace(header=header, ending=ending, owner=None)
+    terminal = event.terminal
+    if terminal is not None:
+        error = terminal.error or {}
+        kept = {name: str(error[name])[:LONGEST_KEY] for name in ("code", "message") if error.get(name)}
+        terminal = TerminalResult(terminal.state, kept or None)
+    return event._replace(header=header, terminal=terminal, owner=None)
 
 
 def _candidate(event: Event) -> tuple[Any, ...]:
-    ending = event.ending
-    if ending is None:
+    terminal = event.terminal
+    if terminal is None:
         return (None,) * 15
-    error = ending.error or {}
+    error = terminal.error or {}
     return (
-        ending.state,
+        terminal.state,
         error.get("code"),
         error.get("message"),
         error.get("fingerprint"),
-        ending.output,
-        ending.refs,
-        ending.device,
-        ending.device_note,
-        ending.model_version,
-        ending.started_at,
-        ending.finished_at,
-        ending.run_ms,
-        *event.place,
+        terminal.output,
+        terminal.refs,
+        terminal.device,
+        terminal.device_note,
+        terminal.model_version,
+        terminal.started_at,
+        terminal.finished_at,
+        terminal.run_ms,
+        *event.position,
     )
 
 
@@ -190,22 +192,23 @@ def _labels(labels: dict[str, str] | None) -> bytes | None:
     return jsonb(labels) if labels else None
 
 
-def owed_by(job: JobFold, end: Event, decided_at: datetime) -> PendingDelivery | None:
-    """What is to be told of an outcome that was just stored; None when it is told to nobody, or when only the store knows
-    to whom (then it is claimed from there)."""
-    destination = callback_of(job, end)
-    if destination is None or end.ending is None:
+def pending_delivery(job: JobFold, winner: Event, decided_at: datetime) -> PendingDelivery | None:
+    """Return the delivery of an outcome that was just stored; None if it has no callback, or only the store knows its URL
+    (then it is claimed from there)."""
+    destination = callback_of(job, winner)
+    if destination is None or winner.terminal is None:
         return None
     row = {
-        **{name: end.header[name] for name in _TOLD},
-        "status": end.ending.state,
-        "model_version": end.ending.model_version,
-        "output": end.ending.plain_output,
-        "error": end.ending.error,
-        "output_refs": end.ending.plain_refs,
+        **{name: winner.header[name] for name in _DELIVERED},
+        "status": winner.terminal.state,
+        "model_version": winner.terminal.model_version,
+        "output": winner.terminal.plain_output,
+        "error": winner.terminal.error,
+        "output_refs": winner.terminal.plain_refs,
         "decided_at": decided_at,
     }
-    return PendingDelivery(delivery_id(end.job_id, end.run), destination, row)
+    return PendingDelivery(delivery_id(winner.job_id, winner.run), destination, row)
 
 
-_TOLD = ("job_id", "run", "attempt", "processor", "tenant", "external_id", "case_id", "upload_id", "batch_id")
+#: Header fields that the callback's body repeats.
+_DELIVERED = ("job_id", "run", "attempt", "processor", "tenant", "external_id", "case_id", "upload_id", "batch_id")

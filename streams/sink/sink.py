@@ -1,4 +1,4 @@
-"""The sink as a service: builds the parts, joins the group, and starts over when it was fenced or Kafka was away."""
+"""The sink as a service: builds the parts, joins the group, and starts a new session when it was fenced or lost Kafka."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from streams.log.port import LogProducer
 from streams.log.probe import kafka_probe
 from streams.log.retry import Stopped
 from streams.notify.inline import InlineNotifier
+from streams.process import tune_gc
 from streams.settings import Settings
 from streams.sink.commands import follow_commands
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder
+from streams.sink.handoff import DeliveryHandoff, NoHandoff
 from streams.sink.outcomes import OutcomePublisher
-from streams.sink.process import tune_gc
 from streams.sink.progress import follow_progress
-from streams.sink.session import DeliveryHandoff, NoHandoff, Session
+from streams.sink.session import Session
 from streams.sink.topic_table import TopicTable, read_topics
 
 log = logs.get("sink")
 
-#: How often the broker is asked for topics that were made meanwhile.
+#: Seconds between two looks for topics that were created or deleted.
 TOPICS_S = 30.0
 
 
 class Sink:
-    """`notify`: deliver callbacks on a thread of this process, too."""
+    """`notify`: also deliver callbacks, on a thread of this process."""
 
     def __init__(self, settings: Settings, *, notify: bool) -> None:
         self._settings = settings
@@ -45,34 +46,38 @@ class Sink:
         self._followers = (follow_progress(settings), follow_commands(settings))
         self._session: Session | None = None
         self._joined_at: float | None = None
-        self._pulse = LoopHealth("sink's loop", settings.health_patience_s)
-        self._needs = (kafka_probe(settings), wiring.database_probe(settings))
+        self._loop_health = LoopHealth("sink's loop", settings.health_patience_s)
+        self._dependencies = (kafka_probe(settings), wiring.database_probe(settings))
 
     def health(self, *, ask: bool = True) -> Health:
-        """Ready when it has its partitions, or stands by for those of others; Kafka and Postgres answer."""
+        """Return ready if it has partitions, or is a standby because others have all; and Kafka and Postgres answer."""
         session, now, joined_at = self._session, time.monotonic(), self._joined_at
         partitions = 0 if session is None else session.partitions
         joined_s = None if session is None or joined_at is None else now - joined_at
         share = without_share("the sink", partitions, joined_s)
-        notifier, vitals = self._notifier, None if self._notifier is None else self._notifier.vitals
+        notifier, notifier_health = self._notifier, None if self._notifier is None else self._notifier.health
         return evaluate(
-            [self._pulse, *(one.loop_health for one in self._followers), *(() if vitals is None else vitals.pulses)],
+            [
+                self._loop_health,
+                *(follower.loop_health for follower in self._followers),
+                *(() if notifier_health is None else notifier_health.loops),
+            ],
             now,
-            dead=[*(one.dead for one in self._followers), None if notifier is None else notifier.dead],
+            dead=[*(follower.dead for follower in self._followers), None if notifier is None else notifier.dead],
             missing=[
                 share,
-                None if vitals is None else vitals.missing,
-                *(faults(self._needs) if ask else []),
+                None if notifier_health is None else notifier_health.missing,
+                *(faults(self._dependencies) if ask else []),
             ],
             details={
                 "partitions": partitions,
                 "standby": share is None and not partitions,
-                "notify": None if vitals is None else vitals.details,
+                "notify": None if notifier_health is None else notifier_health.details,
             },
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; then everything read is stored, published and confirmed."""
+        """Work until `stop` is set; then everything that was read is stored, published and confirmed."""
         tune_gc()
         for follower in self._followers:
             follower.start()
@@ -88,12 +93,12 @@ class Sink:
                 self._notifier.stop()
 
     def _one_session(self, stop: threading.Event) -> None:
-        self._pulse.beat()
-        store = tracked(wiring.sink_store(self._settings), self._pulse, "Postgres")
+        self._loop_health.beat()
+        store = tracked(wiring.sink_store(self._settings), self._loop_health, "Postgres")
         session: Session | None = None
         try:
             self._session = session = self._join(store, stop)
-            self._turn(session, stop)
+            self._loop(session, stop)
             session.settle()
         except Stopped:
             log.warning("stopped_with_unsaved_batch")
@@ -116,13 +121,13 @@ class Sink:
         self._joined_at = time.monotonic()
         return session
 
-    def _turn(self, session: Session, stop: threading.Event) -> None:
-        look_at = time.monotonic() + TOPICS_S
+    def _loop(self, session: Session, stop: threading.Event) -> None:
+        topics_due_at = time.monotonic() + TOPICS_S
         while not stop.is_set():
-            self._pulse.beat()
+            self._loop_health.beat()
             session.step()
-            if time.monotonic() >= look_at:
-                look_at = time.monotonic() + TOPICS_S
+            if time.monotonic() >= topics_due_at:
+                topics_due_at = time.monotonic() + TOPICS_S
                 session.follow(read_topics(self._admin, self._settings.topics))
 
 
@@ -131,20 +136,20 @@ def open_session(
     store: SinkStore,
     producer: LogProducer,
     table: TopicTable,
-    handover: DeliveryHandoff,
+    handoff: DeliveryHandoff,
     stop: threading.Event,
 ) -> Session:
-    """A session with all its parts, which joins the sink's group at its first step."""
-    who = f"sink@{socket.gethostname()}"
+    """Build a session with all its parts. It joins the sink's group at its first step."""
+    worker_id = f"sink@{socket.gethostname()}"
     codec = wiring.codec(settings)
     session = Session(
         settings,
         store,
         EventDecoder(codec, table),
         OutcomePublisher(producer),
-        DeadLetters(producer, settings.topics.dead_letters, who),
-        EngineResults(codec, settings.topics, who),
-        handover,
+        DeadLetters(producer, settings.topics.dead_letters, worker_id),
+        EngineResults(codec, settings.topics, worker_id),
+        handoff,
         stop,
     )
     session.subscribe(table)

@@ -1,4 +1,4 @@
-"""Which topics the sink reads, what each is to it, and their ids, which outlive a topic made again under its name."""
+"""The topics that the sink reads, their roles and their ids. A topic that is deleted and created again has a new id."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ TIMEOUT_S = 15.0
 
 
 class TopicRole(Enum):
-    """What a topic is to the sink."""
+    """The kind of records that the sink reads from a topic."""
 
     REQUESTS = "requests"
     LEASED_REQUESTS = "requests claimed by lease"
-    FOREIGN_REQUESTS = "requests of a processor that is not installed here"  # each says itself how it is kept
-    UNKNOWN_REQUESTS = "unknown requests"  # of a processor that nobody has declared
+    FOREIGN_REQUESTS = "requests of a processor that is not installed here"  # custody is in each request's header
+    UNKNOWN_REQUESTS = "unknown requests"  # of a processor that is not declared anywhere
     RESULTS = "results"
     DEAD_LETTERS = "dead letters"
 
@@ -37,44 +37,44 @@ class TopicRole(Enum):
 @dataclass(frozen=True, slots=True)
 class SinkTopic:
     name: str
-    part: TopicRole
+    role: TopicRole
     topic_id: bytes
     processor: str = ""
 
 
 @dataclass(frozen=True)
 class TopicTable:
-    """The sink's topics as the broker has them, by name."""
+    """The sink's topics by name, as the broker lists them."""
 
     topics: Mapping[str, SinkTopic]
 
     @cached_property
     def may_lease(self) -> bool:
-        """Whether any job may be claimed by lease; if not, nobody need look."""
+        """True if any job may be claimed by lease. If not, leases need not be looked up at all."""
         return bool(self._processors(TopicRole.LEASED_REQUESTS) | self._processors(TopicRole.FOREIGN_REQUESTS))
 
     def leased(self, header: Mapping[str, Any]) -> bool:
-        """Whether this job is claimed by lease: as its processor's contract says, or, if that is unknown here, its header."""
+        """True if this job is claimed by lease, by its processor's contract or, without a contract here, by its header."""
         processor = header["processor"]
         if processor in self._processors(TopicRole.LEASED_REQUESTS):
             return True
         return processor in self._processors(TopicRole.FOREIGN_REQUESTS) and header["custody"] == Custody.LEASE
 
     @cached_property
-    def _by_part(self) -> dict[TopicRole, frozenset[str]]:
-        parts = {topic.part for topic in self.topics.values()}
-        return {p: frozenset(t.processor for t in self.topics.values() if t.part is p) for p in parts}
+    def _by_role(self) -> dict[TopicRole, frozenset[str]]:
+        topics = self.topics.values()
+        return {role: frozenset(t.processor for t in topics if t.role is role) for role in {t.role for t in topics}}
 
-    def _processors(self, part: TopicRole) -> frozenset[str]:
-        return self._by_part.get(part, frozenset())
+    def _processors(self, role: TopicRole) -> frozenset[str]:
+        return self._by_role.get(role, frozenset())
 
-    def id_of(self, topic: str, told: str) -> bytes | None:
-        """A topic's id from coordinates: as they tell it, else by the topic's name."""
+    def id_of(self, topic: str, printed_id: str) -> bytes | None:
+        """Return a topic's id: the printed one, else the one by name; None if the topic is not known either."""
         known = self.topics.get(topic)
-        return (parse_topic_id(told) if told else None) or (known.topic_id if known else None)
+        return (parse_topic_id(printed_id) if printed_id else None) or (known.topic_id if known else None)
 
-    def place(self, coordinates: Mapping[str, object] | None) -> LogPosition | None:
-        """Coordinates (a plain record) as a place; None when the topic is not known."""
+    def position(self, coordinates: Mapping[str, object] | None) -> LogPosition | None:
+        """Turn coordinates (a plain record) into a position; None if the topic is not known."""
         if coordinates is None:
             return None
         topic_id = self.id_of(str(coordinates["topic"]), str(coordinates.get("topic_id") or ""))
@@ -85,23 +85,23 @@ class TopicTable:
 
 
 def read_topics(admin: LogAdmin, names: TopicNames) -> TopicTable:
-    """The broker's topics that concern the sink. Raises Unreachable."""
+    """List the broker's topics that the sink reads. Raises Unreachable."""
     try:
         there = set(admin.list_topics(timeout=TIMEOUT_S).topics)
-        parts = {name: part for name in there if (part := part_of(name, names, there)) is not None}
-        described = admin.describe_topics(TopicCollection(list(parts)), request_timeout=TIMEOUT_S) if parts else {}
+        roles = {name: role for name in there if (role := role_of(name, names, there)) is not None}
+        described = admin.describe_topics(TopicCollection(list(roles)), request_timeout=TIMEOUT_S) if roles else {}
         ids = {name: uuid_bytes(future.result().topic_id) for name, future in described.items()}
     except KafkaException as error:
         raise kafka.translate(error, "listing the topics") from error
     return TopicTable(
-        {name: SinkTopic(name, part, ids[name], names.processor_of(name) or "") for name, part in parts.items()}
+        {name: SinkTopic(name, role, ids[name], names.processor_of(name) or "") for name, role in roles.items()}
     )
 
 
-def part_of(topic: str, names: TopicNames, there: set[str]) -> TopicRole | None:
-    """What `topic` is to the sink, given all topics of the broker; None if it does not concern it.
+def role_of(topic: str, names: TopicNames, there: set[str]) -> TopicRole | None:
+    """Return the role of `topic`; None if the sink does not read it. `there`: all topics of the broker.
 
-    A processor is unknown when neither its contract is installed here nor its results topic was ever declared.
+    A processor is unknown if neither its contract is installed here nor its results topic was ever declared.
     """
     if topic == names.dead_letters:
         return TopicRole.DEAD_LETTERS
@@ -115,17 +115,17 @@ def part_of(topic: str, names: TopicNames, there: set[str]) -> TopicRole | None:
     return TopicRole.FOREIGN_REQUESTS if names.results(processor) in there else TopicRole.UNKNOWN_REQUESTS
 
 
-def uuid_bytes(given: Any) -> bytes:
-    """Of confluent_kafka's Uuid, whose stubs know no methods."""
+def uuid_bytes(topic_id: Any) -> bytes:
+    """Return the 16 bytes of a confluent_kafka Uuid (typed Any because its stubs lack the methods)."""
     high: int
     low: int
-    high, low = given.get_most_significant_bits(), given.get_least_significant_bits()
+    high, low = topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits()
     return high.to_bytes(8, "big", signed=high < 0) + low.to_bytes(8, "big", signed=low < 0)
 
 
 @lru_cache(maxsize=1024)
 def parse_topic_id(text: str) -> bytes | None:
-    """A topic id as Kafka prints it (base64url, 22 characters) or as a UUID; None for anything else."""
+    """Parse a topic id as Kafka prints it (base64url, 22 characters) or as a UUID; None for any other text."""
     try:
         return uuid.UUID(text).bytes if len(text) == 36 else _base64_id(text)
     except (ValueError, binascii.Error):
@@ -138,5 +138,5 @@ def _base64_id(text: str) -> bytes | None:
 
 
 def print_topic_id(topic_id: bytes) -> str:
-    """As Kafka prints it."""
+    """Print a topic id as Kafka does (base64url, 22 characters)."""
     return base64.urlsafe_b64encode(topic_id).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""Whether a decoded record has the types that the sink goes on to rely on. Any schema can be registered, so any can arrive."""
+"""Checks the field types of decoded records: any schema can be registered, so a record may have any types."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from schemas.errors import UndecodableRecord
 
 Kinds = tuple[tuple[str, tuple[type, ...]], ...]
 
-#: What a single record may cause when it is made into rows and stored. Foreseen is only the first, but a record that nobody
-#: foresaw must not end the service, each time anew.
+#: Errors that one bad record may cause while it is turned into rows and stored. Only the first is expected; the others are
+#: caught so that no record can crash the service, which would read it again after each restart.
 POISON = (Unstorable, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, struct.error)
 
-#: What Postgres' integer and bigint hold.
+#: Ranges of Postgres' integer and bigint.
 _INT4 = range(-(2**31), 2**31)
 _INT8 = range(-(2**63), 2**63)
 _NARROW = ("run", "attempt", "execution", "sequence")
 
 
 def kinds_of(record: type) -> Kinds:
-    """The Python types that each field of a record may have once Avro is decoded."""
+    """Return the Python types that each field of a record class may have after Avro decoding."""
     return tuple((name, _kinds(hint)) for name, hint in typing.get_type_hints(record).items())
 
 
 def check(plain: Mapping[str, Any], kinds: Kinds, what: str) -> None:
-    """Raises UndecodableRecord that names the first field of another type, or out of range. Absent fields are not looked at."""
+    """Raise UndecodableRecord for the first field with a wrong type or out of range. Absent fields are not checked."""
     for name, allowed in kinds:
         value = plain.get(name, None)
         if not isinstance(value, allowed) and name in plain:
-            raise UndecodableRecord(f"The field {name!r} of the {what} is a {type(value).__name__}.")
+            raise UndecodableRecord(f"The field {name!r} of the {what} has the type {type(value).__name__}.")
         kind = type(value)
         if kind is int and value not in (_INT4 if name in _NARROW else _INT8):
             raise UndecodableRecord(f"The field {name!r} of the {what} is out of range.")

@@ -1,15 +1,14 @@
-"""Stores a batch of folds; when the store can't hold one of them, finds it and sets it aside."""
+"""Stores a batch of folds. If the store can't hold one of them, finds it by halving and sets it aside."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from itertools import chain, repeat
 
 from connectors.store import OffsetRow, SinkStore, Stored, Unstorable
-from schemas.errors import SluiceError, Unreachable
+from schemas.errors import SluiceError
 from streams import logs
-from streams.log.retry import Stopped
+from streams.log.retry import until_reachable
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold
@@ -19,16 +18,14 @@ from streams.sink.validate import POISON
 
 log = logs.get("sink")
 
-#: Seconds between two tries while the store does not answer.
+#: Seconds between two tries while the store is unreachable; the last one repeats.
 PAUSES = (0.05, 0.2, 0.5, 1.0)
-
-
 #: Kinds of events whose dead letters are read back and fail their job.
 _RESULTS = ("result", "retry")
 
 
 class BatchWriter:
-    """Writes through one store. Raises Fenced as the store does, and Stopped."""
+    """Raises Fenced as the store does, and Stopped if the service is stopped while the store is unreachable."""
 
     def __init__(self, store: SinkStore, dead_letters: DeadLetters, stop: threading.Event) -> None:
         self._store = store
@@ -37,7 +34,7 @@ class BatchWriter:
         self.table = TopicTable({})
 
     def write(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
-        """Store all of it; the offsets move with the last part, so that no record is passed before it is safe."""
+        """Store all folds. The offsets move with the last part, so that no record is passed before it is stored."""
         try:
             return self._try(folds, offsets, notifier)
         except POISON as error:
@@ -49,7 +46,7 @@ class BatchWriter:
 
     def _halves(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
         middle = len(folds) // 2
-        # Offsets that stay where they are: the epoch is compared all the same.
+        # Unchanged offsets, so that the store still compares the epochs.
         still = [row.standing_still() for row in offsets]
         first = self.write(folds[:middle], still, notifier)
         second = self.write(folds[middle:], offsets, notifier)
@@ -58,9 +55,10 @@ class BatchWriter:
     def _set_aside(
         self, bad: JobFold, offsets: Sequence[OffsetRow], notifier: bytes | None, error: SluiceError
     ) -> Stored:
-        """Dead-letter what the job's results said and store the rest of it. The dead letter, once read, fails the job; what
-        can't be stored even then is stored without all that the job does not need, so that no job is lost."""
-        events = [told.event for told in bad.told]
+        """Dead-letter the job's results and store its other events: the dead letters, once read, fail the job.
+
+        If that can't be stored either, only the fields that a job needs are stored, so that no job is lost."""
+        events = [entry.event for entry in bad.history]
         self._dead_letter([event for event in events if event.kind in _RESULTS], error)
         rest = [event for event in events if event.kind not in _RESULTS]
         for kept in (rest, [bare(event) for event in rest]):
@@ -82,22 +80,25 @@ class BatchWriter:
     def _try(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
         runs, history = run_rows(folds, notifier), history_rows(folds)
         leases = lease_rows(folds, self.table) if self.table.may_lease else ()
-        for pause in chain(PAUSES, repeat(PAUSES[-1])):
-            try:
-                return self._store.store(runs, history, offsets, leases)
-            except Unreachable as error:
-                log.warning("store_unavailable", reason=str(error), retry_in_s=pause)
-                if self._stop.wait(pause):
-                    raise Stopped from error
-        raise AssertionError("the pauses never end")
+        return until_reachable(
+            lambda: self._store.store(runs, history, offsets, leases),
+            self._stop,
+            log,
+            "store_unavailable",
+            pauses=PAUSES,
+        )
 
 
 def _ended_by_result(bad: JobFold) -> frozenset[tuple[bytes, int]]:
-    """Runs whose end was just dead-lettered: it did not win."""
-    ends = [(number, run.winner) for number, run in bad.runs.items()]
-    return frozenset((bad.first.job_id, number) for number, end in ends if end is not None and end.kind in _RESULTS)
+    """Return the runs whose candidate was just dead-lettered: it did not win."""
+    candidates = [(number, run.winner) for number, run in bad.runs.items()]
+    return frozenset((bad.first.job_id, number) for number, event in candidates if event and event.kind in _RESULTS)
 
 
 def _as_unstorable(error: BaseException) -> SluiceError:
-    # Only the kind: what Python says of a value may quote it.
-    return error if isinstance(error, SluiceError) else Unstorable(f"It makes no row: {type(error).__name__}.")
+    # Only the type: the text of a Python error may quote the value.
+    return (
+        error
+        if isinstance(error, SluiceError)
+        else Unstorable(f"The record can't be stored as a row: {type(error).__name__}.")
+    )

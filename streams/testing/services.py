@@ -9,7 +9,7 @@ from streams import wiring
 from streams.log import kafka
 from streams.settings import Settings
 from streams.sink.commands import follow_commands
-from streams.sink.session import NoHandoff
+from streams.sink.handoff import NoHandoff
 from streams.sink.sink import open_session
 from streams.sink.topic_table import read_topics
 from streams.timekeeper import Timekeeper

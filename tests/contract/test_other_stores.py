@@ -233,8 +233,8 @@ def listed(stores: Stores) -> list[UUID]:
     heads: list[dict[str, Any]] = [{"created_at": at, "batch_id": "b" if n else None} for n, at in enumerate(times)]
     stores.store(requested(jobs[0], 1, header=heads[0]), ended(jobs[0], 2, header=heads[0]))
     end = ended(jobs[1], 4, header=heads[1], state=State.FAILED)
-    assert end.ending is not None
-    failed = end._replace(ending=end.ending._replace(error={"code": "INVALID_INPUT", "message": "no"}))
+    assert end.terminal is not None
+    failed = end._replace(terminal=end.terminal._replace(error={"code": "INVALID_INPUT", "message": "no"}))
     stores.store(requested(jobs[1], 3, header=heads[1]), failed)
     stores.store(requested(jobs[2], 5, header=heads[2]))
     return jobs

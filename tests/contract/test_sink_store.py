@@ -76,7 +76,7 @@ def test_what_an_outcome_tells_can_be_read_again(stores: Stores) -> None:
         at + timedelta(seconds=1),
         2.5,
     )
-    stored = stores.store(requested(job, header={"labels": {"who": "me"}}), ended(job, 1)._replace(ending=end))
+    stored = stores.store(requested(job, header={"labels": {"who": "me"}}), ended(job, 1)._replace(terminal=end))
     view = stores.view(job)
     assert view.error is not None
     assert (view.error.code, view.error.message) == ("INVALID_INPUT", "no \ufffd good")
@@ -170,7 +170,7 @@ def test_what_the_store_has_no_room_for_leaves_everything_as_it_was(stores: Stor
     good, bad, mine = new_job(), new_job(), stores.claim()
     for wrong in (
         ended(bad, 2, attempt=2**40),
-        ended(bad, 2)._replace(ending=TerminalResult(State.COMPLETED, output=b"not json")),
+        ended(bad, 2)._replace(terminal=TerminalResult(State.COMPLETED, output=b"not json")),
     ):
         with pytest.raises(Unstorable):
             stores.store(requested(good), ended(good, 1), wrong, offsets=[step(mine, 3)])

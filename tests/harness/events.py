@@ -24,10 +24,10 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def event(phase: Phase, offset: int = 0, *, attempt: int = 1, run: int = 0, job: UUID = JOB, **changes: Any) -> Event:
-    told = JobHeader(str(job), "echo", AT, changes.pop("input_sha256", "a"), run=run, attempt=attempt)
+    header = JobHeader(str(job), "echo", AT, changes.pop("input_sha256", "a"), run=run, attempt=attempt)
     state = changes.pop("state", State.COMPLETED)
     topic = REQUESTS if phase is Phase.REQUESTED else RESULTS
-    place = LogPosition(topic, 0, offset)
+    position = LogPosition(topic, 0, offset)
     return Event(
         job_id=job.bytes,
         run=run,
@@ -36,13 +36,13 @@ def event(phase: Phase, offset: int = 0, *, attempt: int = 1, run: int = 0, job:
         sequence=0,
         phase=phase,
         kind={Phase.REQUESTED: "request", Phase.RETRYING: "retry", Phase.ENDED: "result", Phase.NOTED: "note"}[phase],
-        place=place,
+        position=position,
         at=AT,
-        header=to_plain(told) | changes.pop("header", {}),
+        header=to_plain(header) | changes.pop("header", {}),
         message=Message(topic="t", partition=0, offset=offset, value=b""),
-        request_place=place if phase is Phase.REQUESTED else None,
+        request_position=position if phase is Phase.REQUESTED else None,
         retry_in_ms=1000 if phase is Phase.RETRYING else None,
-        ending=TerminalResult(state) if phase is Phase.ENDED else None,
+        terminal=TerminalResult(state) if phase is Phase.ENDED else None,
         **changes,
     )
 
@@ -52,7 +52,7 @@ _ORDER = {"PENDING": 0, "PROCESSING": 1, "RETRYING": 2}
 
 @dataclass
 class Model:
-    """What store_batch.sql does, without a database. `runs` keeps state and attempt, `outcomes` the place that won."""
+    """Does what store_batch.sql does, without a database. `runs` has state and attempt, `outcomes` the position that won."""
 
     inputs: dict[bytes, str] = field(default_factory=dict)
     runs: dict[tuple[bytes, int], tuple[str, int]] = field(default_factory=dict)

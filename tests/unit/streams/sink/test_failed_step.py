@@ -22,8 +22,9 @@ from streams.log.memory import MemoryLog
 from streams.log.retry import Stopped
 from streams.settings import Settings
 from streams.sink.batching import EventBatches
+from streams.sink.handoff import NoHandoff
 from streams.sink.outcomes import OutcomePublisher
-from streams.sink.session import NoHandoff, Session
+from streams.sink.session import Session
 from streams.sink.sink import open_session
 from streams.sink.topic_table import read_topics
 from streams.sink.writer import BatchWriter

@@ -1,4 +1,4 @@
-"""What a batch of events means, and that it does not matter where one batch ends."""
+"""A batch of events is folded into jobs, and it does not matter where one batch ends."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_a_job_that_begins_and_ends_in_one_batch_is_one_row() -> None:
 def test_the_first_end_is_the_candidate_and_later_ones_are_superseded() -> None:
     [job] = fold([event(Phase.ENDED, 1), event(Phase.ENDED, 2, state=State.FAILED)])[0]
     assert job.runs[0].winner is not None
-    assert job.runs[0].winner.place.offset == 1
-    assert [(told.kind, told.role) for told in job.told] == [("result", Role.MUST_WIN), (SUPERSEDED, Role.STANDS)]
+    assert job.runs[0].winner.position.offset == 1
+    assert [(entry.kind, entry.role) for entry in job.history] == [("result", Role.MUST_WIN), (SUPERSEDED, Role.STANDS)]
 
 
 def test_an_end_of_an_earlier_attempt_ends_the_run() -> None:
@@ -53,7 +53,7 @@ def test_the_next_attempt_follows_a_retry() -> None:
 
 def test_a_retry_after_the_end_is_superseded() -> None:
     [job] = fold([event(Phase.ENDED), event(Phase.RETRYING, 1)])[0]
-    assert job.told[1].kind == SUPERSEDED
+    assert job.history[1].kind == SUPERSEDED
 
 
 def test_another_input_under_the_same_id_waits_for_the_store_to_say_which_was_first() -> None:
@@ -72,7 +72,7 @@ def test_an_event_that_could_not_be_read_fits_any_input() -> None:
 def test_a_note_moves_nothing() -> None:
     [job] = fold([event(Phase.NOTED)])[0]
     assert job.runs == {}
-    assert [told.role for told in job.told] == [Role.NOTED]
+    assert [entry.role for entry in job.history] == [Role.NOTED]
 
 
 def test_jobs_are_sorted_so_that_two_sinks_lock_rows_in_one_order() -> None:
@@ -110,7 +110,7 @@ def test_it_makes_no_difference_where_a_batch_ends(events: list[Event], cuts: li
         parts.store(events[begin:end])
     assert (parts.inputs, parts.runs, parts.outcomes) == (whole.inputs, whole.runs, whole.outcomes)
     # Of retries, history may say in one case that they moved their run and in the other that something newer did.
-    ends = {event.place for event in events if event.phase is Phase.ENDED}
+    ends = {event.position for event in events if event.phase is Phase.ENDED}
     assert {place: parts.history[place] for place in ends} == {place: whole.history[place] for place in ends}
 
 

@@ -20,7 +20,7 @@ from schemas.records import JobHeader
 from schemas.topics import TopicNames
 from streams.sink.decode import job_bytes
 from streams.sink.rows import delivery_id
-from streams.sink.topic_table import TopicRole, parse_topic_id, part_of, print_topic_id
+from streams.sink.topic_table import TopicRole, parse_topic_id, print_topic_id, role_of
 from streams.sink.validate import check, kinds_of
 
 
@@ -36,7 +36,7 @@ def test_what_is_no_topic_id_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("topic", "part"),
+    ("topic", "role"),
     [
         ("p.requests.echo", TopicRole.REQUESTS),
         ("p.requests.echo.bulk", TopicRole.REQUESTS),
@@ -49,8 +49,8 @@ def test_what_is_no_topic_id_is_none(text: str) -> None:
         ("requests.echo", None),
     ],
 )
-def test_a_topic_is_to_the_sink_what_its_name_says(topic: str, part: TopicRole | None) -> None:
-    assert part_of(topic, TopicNames("p."), {topic, "p.results.elsewhere"}) is part
+def test_a_topic_is_to_the_sink_what_its_name_says(topic: str, role: TopicRole | None) -> None:
+    assert role_of(topic, TopicNames("p."), {topic, "p.results.elsewhere"}) is role
 
 
 def test_a_delivery_id_is_stable_sorts_with_its_job_and_is_a_uuid_of_version_8() -> None:

@@ -14,46 +14,46 @@ def nothing_held(_: object) -> int | None:
 
 def test_a_new_owner_reads_again_what_was_not_published() -> None:
     positions = Positions("g")
-    assert positions.own(KEY, "results", ClaimedOffsets(10, 7, 3), publishes=True).read == 7
-    assert [positions.saw(KEY, offset) for offset in (7, 9, 10)] == [False, False, True]
-    [row] = positions.steps(nothing_held)
+    assert positions.assign(KEY, "results", ClaimedOffsets(10, 7, 3), publishes=True).read == 7
+    assert [positions.mark_read(KEY, offset) for offset in (7, 9, 10)] == [False, False, True]
+    [row] = positions.offset_rows(nothing_held)
     assert (row.epoch, row.expected, row.next_offset, row.published) == (3, 10, 11, 7)
 
 
 def test_a_partition_that_publishes_nothing_is_read_from_what_was_stored() -> None:
     positions = Positions("g")
-    assert positions.own(KEY, "requests", ClaimedOffsets(10, 7, 3), publishes=False).read == 10
+    assert positions.assign(KEY, "requests", ClaimedOffsets(10, 7, 3), publishes=False).read == 10
 
 
 def test_an_offset_is_stored_only_up_to_what_is_held_back() -> None:
     positions = Positions("g")
-    positions.own(KEY, "requests", ClaimedOffsets(0, 0, 1), publishes=False)
-    positions.saw(KEY, 8)
-    [row] = positions.steps(lambda _: 5)
+    positions.assign(KEY, "requests", ClaimedOffsets(0, 0, 1), publishes=False)
+    positions.mark_read(KEY, 8)
+    [row] = positions.offset_rows(lambda _: 5)
     assert row.next_offset == 5
     positions.stored([row])
-    assert positions.steps(lambda _: 5) == []
-    [row] = positions.steps(nothing_held)
+    assert positions.offset_rows(lambda _: 5) == []
+    [row] = positions.offset_rows(nothing_held)
     assert (row.expected, row.next_offset, row.published) == (5, 9, 9)
 
 
 def test_what_is_confirmed_is_stored_with_the_next_step() -> None:
     positions = Positions("g")
-    positions.own(KEY, "results", ClaimedOffsets(0, 0, 1), publishes=True)
-    positions.saw(KEY, 4)
-    positions.stored(positions.steps(nothing_held))
+    positions.assign(KEY, "results", ClaimedOffsets(0, 0, 1), publishes=True)
+    positions.mark_read(KEY, 4)
+    positions.stored(positions.offset_rows(nothing_held))
     assert positions.read_offsets() == {KEY: 5}
     positions.published({KEY: 5})
-    [row] = positions.steps(nothing_held)
+    [row] = positions.offset_rows(nothing_held)
     assert (row.expected, row.next_offset, row.published) == (5, 5, 5)
     positions.stored([row])
-    assert positions.steps(nothing_held) == []
+    assert positions.offset_rows(nothing_held) == []
 
 
 def test_a_partition_that_was_given_up_is_no_longer_ours() -> None:
     positions = Positions("g")
-    positions.own(KEY, "results", ClaimedOffsets(0, 0, 1), publishes=True)
-    positions.disown(KEY)
+    positions.assign(KEY, "results", ClaimedOffsets(0, 0, 1), publishes=True)
+    positions.revoke(KEY)
     assert KEY not in positions
-    assert positions.saw(KEY, 1) is False
-    assert positions.steps(nothing_held) == []
+    assert positions.mark_read(KEY, 1) is False
+    assert positions.offset_rows(nothing_held) == []

@@ -1,4 +1,4 @@
-"""What the store can't hold is found in its batch, and its job is not lost with it."""
+"""A row that the store can't hold is found in its batch, and its job is not lost with it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_result_that_can_not_be_stored_is_dead_lettered_and_does_not_win() -> 
 def test_its_dead_letter_fails_the_job_with_its_code_and_its_callback() -> None:
     dead = event(Phase.ENDED, 3, header=POISON)._replace(
         kind="dead_letter",
-        ending=TerminalResult(State.FAILED, {"code": "INTERNAL", "message": "m" * 9000, "odd": NAIVE}),
+        terminal=TerminalResult(State.FAILED, {"code": "INTERNAL", "message": "m" * 9000, "odd": NAIVE}),
     )
     store, letters, stored = write(dead)
     [row] = store.rows

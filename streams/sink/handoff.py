@@ -1,0 +1,30 @@
+"""How an outcome's delivery reaches a notifier in the same process, right after its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from streams.notify.pending_delivery import PendingDelivery
+
+
+class DeliveryHandoff(Protocol):
+    """Accepts deliveries without a read from the store. A delivery that is not handed off is claimed from the store later."""
+
+    @property
+    def notifier_id(self) -> bytes | None:
+        """The notifier to store the next batch's deliveries under; None to leave them to be claimed."""
+        ...
+
+    def submit(self, deliveries: Sequence[PendingDelivery]) -> None:
+        """Send these deliveries. They were stored under `notifier_id` just now."""
+        ...
+
+
+class NoHandoff:
+    """Hands nothing off: notify is a service of its own and claims every delivery."""
+
+    notifier_id: bytes | None = None
+
+    def submit(self, deliveries: Sequence[PendingDelivery]) -> None:
+        return None
