@@ -1,11 +1,12 @@
-"""The composition root: the only place that knows which implementation stands behind a port.
+"""The composition root: the only module that chooses the implementation of a port.
 
-An address `memory:NAME` means the twin within this process that has this name (docs/testing.md).
+An address `memory:NAME` selects the in-memory twin of that name within this process (docs/testing.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from schemas.codec import Codec
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
     from connectors.store import SinkStore
     from streams.health.cached_probe import CachedProbe
 
+#: Seconds that Kafka may take to answer a probe.
+PROBE_S = 2.0
+
 
 def registry(settings: Settings) -> SchemaRegistry:
-    """The registry over HTTP, with schemas kept on disk by id: decoding goes on while the registry is down."""
+    """Return the registry over HTTP; it caches schemas on disk by id, so decoding goes on while the registry is down."""
     if (twin := MemoryRegistry.at(settings.registry_url)) is not None:
         return twin
     from connectors.registry import HttpRegistry
@@ -36,8 +40,20 @@ def registry(settings: Settings) -> SchemaRegistry:
     return CachedRegistry(HttpRegistry(settings.registry_url), settings.home / "schemas")
 
 
+@contextmanager
+def open_registry(settings: Settings) -> Iterator[SchemaRegistry]:
+    """Yield the registry for one block; its connections are closed at the end."""
+    opened = registry(settings)
+    try:
+        yield opened
+    finally:
+        close = getattr(opened, "close", None)
+        if close is not None:
+            close()
+
+
 def codec(settings: Settings, schema_ids: Mapping[str, int] | None = None) -> Codec:
-    """`schema_ids`: by subject, ids that the registry need not be asked for."""
+    """Return the codec of this installation. `schema_ids`: schema ids by subject that are known without the registry."""
     found = registry(settings)
     return Codec(found if schema_ids is None else PinnedRegistry(found, schema_ids))
 
@@ -49,7 +65,7 @@ def object_store(settings: Settings) -> ObjectStore:
 
 
 def sink_store(settings: Settings, *, application: str = "sluice sink") -> SinkStore:
-    """`application`: what the database calls its connection."""
+    """Return the sink's store. `application`: the connection's name in the database."""
     if (twin := _memory(settings)) is not None:
         from connectors.memory import MemorySinkStore
 
@@ -134,15 +150,40 @@ def pending_migrations(settings: Settings) -> list[str]:
 
 
 def database_probe(settings: Settings) -> CachedProbe:
-    """Whether the database answers, asked on a connection of its own."""
+    """Ask whether the database answers, on a connection of its own."""
     from connectors.postgres.connection import fault
     from streams.health.cached_probe import CachedProbe
 
     return CachedProbe(lambda: fault(settings.database))
 
 
+def kafka_probe(settings: Settings) -> CachedProbe:
+    """Ask whether Kafka answers, through a client of its own: a consumer that polls can't tell silence from a dead broker.
+
+    The first question opens the client.
+    """
+    from confluent_kafka import KafkaException
+
+    from streams.health.cached_probe import CachedProbe
+    from streams.log import kafka
+    from streams.log.port import LogAdmin
+
+    clients: list[LogAdmin] = []
+
+    def question() -> str | None:
+        if not clients:
+            clients.append(kafka.admin(settings))
+        try:
+            clients[0].list_topics(settings.topics.progress, timeout=PROBE_S)
+        except KafkaException as error:
+            return kafka.translate(error, "its health was asked for").message
+        return None
+
+    return CachedProbe(question)
+
+
 def contracts(settings: Settings) -> list[AnyContract]:
-    """The contracts this installation serves: SLUICE_PROCESSORS, else all that are installed."""
+    """Return the contracts this installation serves: those of SLUICE_PROCESSORS, else all that are installed."""
     return [contract(name) for name in settings.processors or known_processors()]
 
 

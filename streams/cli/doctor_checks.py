@@ -104,7 +104,7 @@ def java(settings: Settings) -> list[Check]:
 
 def kafka(settings: Settings) -> list[Check]:
     """Check that the broker answers and has KIP-848 consumer groups with a short enough session timeout."""
-    from streams.log import broker
+    from streams.admin import broker
 
     description = broker.describe_broker(settings)
     checks = [
@@ -125,17 +125,17 @@ def kafka(settings: Settings) -> list[Check]:
 
 
 def registry(settings: Settings) -> list[Check]:
-    from streams.log.open_registry import open_registry
+    from streams import wiring
 
-    with open_registry(settings) as opened:
+    with wiring.open_registry(settings) as opened:
         count = len(opened.subjects())
     return [Check("schema registry", Severity.OK, f"{settings.registry_url}, {count} subjects")]
 
 
 def topics(settings: Settings) -> list[Check]:
     from streams import wiring
-    from streams.log.changes import ChangeKind
-    from streams.log.topics import plan
+    from streams.admin.changes import ChangeKind
+    from streams.admin.topics import plan
 
     changes = plan(settings, wiring.contracts(settings))
     warnings = [

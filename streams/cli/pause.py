@@ -99,8 +99,8 @@ def _row(view: ProcessorView) -> tuple[object, ...]:
 
 def _follow(settings: Settings, command: Control, wait: bool, timeout_s: float, as_json: bool) -> int:
     """Print the command and the workers that acknowledged it; 124 if some have not in time."""
+    from streams.admin.members import workers_of
     from streams.log import kafka
-    from streams.log.members import workers_of
 
     admin, processor = kafka.admin(settings), command.processor or ""
     give_up = time.monotonic() + (timeout_s if wait else 0.0)

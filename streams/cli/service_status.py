@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import SluiceError
+from streams.admin.lag import Lag, lags
 from streams.health.ask import HealthAnswer, ask_all
-from streams.log.lag import Lag, lags
 from streams.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from streams.cli.options import Json
 from streams.cli.output import out, out_json, table
 
 if TYPE_CHECKING:
+    from streams.admin.lag import Lag
     from streams.cli.service_status import Overview, ServiceState
-    from streams.log.lag import Lag
     from streams.stack import ComponentState, StackState
 
 

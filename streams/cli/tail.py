@@ -13,7 +13,7 @@ from streams.cli.options import Json
 from streams.cli.output import jsonable, out, out_json
 
 if TYPE_CHECKING:
-    from streams.log.tail import LogRecord
+    from streams.admin.tail import LogRecord
     from streams.settings import Settings
 
 What = Annotated[str, Parameter(help="Name of a processor (shows its results), or of a topic.")]
@@ -58,7 +58,7 @@ def tail(
         sluice tail dead-letters --from-beginning
         sluice tail progress -f --json | jq .value.stage
     """
-    from streams.log.tail import TopicReader
+    from streams.admin.tail import TopicReader
     from streams.settings import load_settings
 
     settings = load_settings()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from streams.admin.changes import Change, ChangeKind
 from streams.cli.app import sub_app
 from streams.cli.options import Json
 from streams.cli.output import err, out, out_json, table
-from streams.log.changes import Change, ChangeKind
 
 app = sub_app(
     "topics",
@@ -35,7 +35,7 @@ def plan(*, json: Json = False) -> int:
     """
     from schemas.errors import ExitCode
     from streams import wiring
-    from streams.log import topics
+    from streams.admin import topics
     from streams.settings import load_settings
 
     settings = load_settings()
@@ -58,7 +58,7 @@ def apply(*, json: Json = False) -> int:
         SLUICE_PARTITIONS=24 sluice topics apply    # more partitions
     """
     from streams import wiring
-    from streams.log import topics
+    from streams.admin import topics
     from streams.settings import load_settings
 
     settings = load_settings()

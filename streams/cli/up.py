@@ -97,7 +97,7 @@ def _prepare(settings: Settings) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from streams import wiring
-    from streams.log import topics
+    from streams.admin import topics
 
     with ThreadPoolExecutor(2) as pool:
         migrated = pool.submit(wiring.migrate, settings)

@@ -22,8 +22,8 @@ from schemas.contract import known_processors, unknown_processor
 from schemas.errors import SluiceError, UsageError
 from schemas.ids import is_job_id
 from schemas.records import Control
+from streams import wiring
 from streams.log import kafka
-from streams.log.open_registry import open_registry
 from streams.settings import Settings
 
 CANCEL, PAUSE, RESUME = "cancel", "pause", "resume"
@@ -45,7 +45,7 @@ class CommandClient:
         self._by = default_requester() if by is None else by
         self._timeout_s = timeout_s
         self._open = ExitStack()
-        codec = Codec(self._open.enter_context(open_registry(settings)))
+        codec = Codec(self._open.enter_context(wiring.open_registry(settings)))
         self._codec = codec.typed(
             Control, f"{self._topic}-value", self_contained("Control"), register=settings.auto_register
         )

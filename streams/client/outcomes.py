@@ -9,23 +9,21 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Any
 
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import Message, TopicPartition
 
 from schemas.codec import Codec
 from schemas.contract import AnyContract
 from schemas.envelope import result_of
-from schemas.errors import ErrorCode, ExitCode, NotFound
+from schemas.errors import ErrorCode, ExitCode
 from schemas.headers import JOB
 from schemas.records import Coordinates, Result
 from schemas.states import Disposition, State
+from streams import wiring
 from streams.log import kafka
-from streams.log.open_registry import open_registry
-from streams.log.port import LogConsumer
-from streams.log.retry import TIMEOUT_S, retry_until_ready
+from streams.log.watermarks import watermarks
 from streams.settings import Settings
 
 _BATCH = 500
@@ -57,12 +55,12 @@ class OutcomeWaiter:
     def __init__(self, settings: Settings, contract: AnyContract) -> None:
         self._contract = contract
         self._open = ExitStack()
-        self._codec = Codec(self._open.enter_context(open_registry(settings)))
+        self._codec = Codec(self._open.enter_context(wiring.open_registry(settings)))
         self._topic = settings.topics.outcomes(contract.name)
         self._consumer = kafka.reader(settings, **{"fetch.wait.max.ms": 10})
         self._open.callback(self._consumer.close)
         try:
-            ends = end_offsets(self._consumer, self._topic)
+            ends = watermarks(self._consumer, self._topic)
             self._consumer.assign([TopicPartition(self._topic, number, end) for number, (_, end) in ends.items()])
         except BaseException:
             self._open.close()
@@ -99,24 +97,6 @@ class OutcomeWaiter:
         result = result_of(self._contract, self._codec.decode(value))
         where = Coordinates(self._topic, int(message.partition() or 0), int(message.offset() or 0))
         return Outcome(result, where)
-
-
-def end_offsets(consumer: LogConsumer, topic: str) -> dict[int, tuple[int, int]]:
-    """Per partition, where the topic begins and ends now. Raises NotFound, Unreachable."""
-    try:
-        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-        if found.error is not None or not found.partitions:
-            raise NotFound(
-                f"There is no topic {topic!r}.", next_step="`sluice topics apply` makes the declared topics."
-            )
-        return {
-            number: retry_until_ready(
-                partial(consumer.get_watermark_offsets, TopicPartition(topic, number), timeout=TIMEOUT_S)
-            )
-            for number in sorted(found.partitions)
-        }
-    except KafkaException as error:
-        raise kafka.translate(error, f"finding the ends of {topic}") from error
 
 
 def final_state(result: Result[Any]) -> State:

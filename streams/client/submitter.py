@@ -18,11 +18,11 @@ from schemas.contract import contract, known_processors, unknown_processor
 from schemas.errors import SluiceError, UsageError
 from schemas.headers import request_headers
 from schemas.states import Lane
+from streams import wiring
 from streams.client.job_options import JobOptions
 from streams.client.request_encoder import RequestEncoder
 from streams.log import kafka
 from streams.log.confirmed_producer import ConfirmedProducer
-from streams.log.open_registry import open_registry
 from streams.settings import Settings
 
 #: How many jobs `submit_nowait` queues between two looks at the delivery reports.
@@ -51,7 +51,7 @@ class Submitter:
         self._source = source
         self._wait_s = timeout_s + _REPORT_S
         self._open = ExitStack()
-        self._codec = Codec(self._open.enter_context(open_registry(settings)))
+        self._codec = Codec(self._open.enter_context(wiring.open_registry(settings)))
         self._client = kafka.producer(settings, **{"delivery.timeout.ms": int(timeout_s * 1000)})
         self._queued = ConfirmedProducer(self._client, "job", self._wait_s)
         self._encoders: dict[tuple[str, str], RequestEncoder] = {}

@@ -12,8 +12,8 @@ from schemas.codec import Codec
 from schemas.errors import SluiceError
 from schemas.ids import new_id
 from schemas.records import Claim, Upload
+from streams import wiring
 from streams.log import kafka
-from streams.log.open_registry import open_registry
 from streams.settings import Settings
 
 TIMEOUT_S = 30.0
@@ -26,7 +26,7 @@ def announce(settings: Settings, claim: Claim, **about: Any) -> Upload:
     """
     event = Upload(upload_id=new_id(), claim=claim, created_at=datetime.now(UTC), source="sluice/upload", **about)
     topic = settings.topics.uploads
-    with open_registry(settings) as registry:
+    with wiring.open_registry(settings) as registry:
         codec = Codec(registry).typed(
             Upload, f"{topic}-value", self_contained("Upload"), register=settings.auto_register
         )

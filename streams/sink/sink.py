@@ -15,7 +15,6 @@ from streams.health.loop_health import LoopHealth, tracked
 from streams.health.report import Health, evaluate, without_share
 from streams.log import kafka
 from streams.log.port import LogProducer
-from streams.log.probe import kafka_probe
 from streams.log.retry import Stopped
 from streams.notify.inline import InlineNotifier
 from streams.process import tune_gc
@@ -47,7 +46,7 @@ class Sink:
         self._session: Session | None = None
         self._joined_at: float | None = None
         self._loop_health = LoopHealth("sink's loop", settings.health_patience_s)
-        self._dependencies = (kafka_probe(settings), wiring.database_probe(settings))
+        self._dependencies = (wiring.kafka_probe(settings), wiring.database_probe(settings))
 
     def health(self, *, ask: bool = True) -> Health:
         """Return ready if it has partitions, or is a standby because others have all; and Kafka and Postgres answer."""

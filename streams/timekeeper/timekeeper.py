@@ -18,7 +18,6 @@ from streams import logs, wiring
 from streams.health.cached_probe import faults
 from streams.health.loop_health import LoopHealth, tracked
 from streams.health.report import Health, evaluate
-from streams.log.probe import kafka_probe
 from streams.settings import Settings
 from streams.timekeeper.cancels import Cancels
 from streams.timekeeper.due import DueRuns
@@ -48,7 +47,7 @@ class Timekeeper:
         self._keep = keep
         self._role: str | None = None
         self._pulse = LoopHealth("timekeeper's loop", settings.health_patience_s)
-        self._needs = (kafka_probe(settings), wiring.database_probe(settings))
+        self._needs = (wiring.kafka_probe(settings), wiring.database_probe(settings))
 
     def health(self, *, ask: bool = True) -> Health:
         """Ready when it leads, or follows: then there is another to lead."""

@@ -15,9 +15,9 @@ from schemas.codec import Codec
 from schemas.errors import SluiceError, UndecodableRecord
 from streams import logs
 from streams.client.commands import PAUSE, RESUME
-from streams.client.outcomes import end_offsets
 from streams.log import kafka
 from streams.log.port import LogConsumer
+from streams.log.watermarks import watermarks
 from streams.settings import Settings
 from streams.worker.command_state import CommandState, PauseState
 
@@ -74,7 +74,7 @@ class CommandReader:
     def _follow(self) -> None:
         consumer = kafka.reader(self._settings, **{"enable.partition.eof": True})
         try:
-            ends = end_offsets(consumer, self._topic)
+            ends = watermarks(consumer, self._topic)
             consumer.assign([TopicPartition(self._topic, number, low) for number, (low, _) in ends.items()])
             unread = {number for number, (low, end) in ends.items() if low < end}
             while not self._stop.is_set():

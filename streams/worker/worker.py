@@ -21,7 +21,6 @@ from schemas.ids import new_id
 from streams import logs, wiring
 from streams.health.report import Health, evaluate
 from streams.log import kafka
-from streams.log.probe import kafka_probe
 from streams.settings import Settings
 from streams.worker import health
 from streams.worker.command_state import CommandState
@@ -62,7 +61,7 @@ class Worker:
         self._policy = commit_policy or CommitPolicy()
         self._engines: list[Engine | LeaseEngine] = []
         self._faults: dict[str, BaseException] = {}  # by processor
-        self._kafka = kafka_probe(settings)
+        self._kafka = wiring.kafka_probe(settings)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
 
     def status(self) -> dict[str, Any]:

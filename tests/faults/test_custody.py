@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from schemas.records import EchoInput
+from streams.admin import topics
 from streams.client.submitter import Submitter
-from streams.log import topics
 from streams.settings import Settings
 from tests.harness.group_times import shorten
 from tests.harness.processors.killer import KILLER, installed

@@ -10,7 +10,8 @@ from confluent_kafka import TopicPartition
 
 from schemas import headers
 from schemas.records import EchoInput
-from streams.log import kafka, topics
+from streams.admin import topics
+from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.kafka_source.offset_metadata import CommitMetadata, decode
 from tests.harness.group_times import shorten

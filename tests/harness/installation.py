@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streams import wiring
-from streams.log import topics
+from streams.admin import topics
 from streams.settings import Settings
 from tests.harness.databases import create_database, drop_database
 

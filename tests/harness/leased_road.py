@@ -17,9 +17,9 @@ from schemas.avsc import result_schema
 from schemas.plain import to_plain
 from schemas.records import EchoInput, EchoOutput, ErrorInfo, JobHeader, Result, ResultInfo, Timings
 from streams import wiring
+from streams.admin import topics
 from streams.client.commands import CommandClient
 from streams.client.submitter import Submitter
-from streams.log import topics
 from streams.settings import Settings
 from streams.sink import Sink
 from streams.timekeeper import Timekeeper

@@ -15,7 +15,8 @@ from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import EchoInput, JobHeader, Request
 from streams import wiring
-from streams.log import kafka, topics
+from streams.admin import topics
+from streams.log import kafka
 from streams.settings import Settings
 from tests.harness.processors.performer import PERFORMER
 

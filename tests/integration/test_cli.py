@@ -16,11 +16,12 @@ from schemas.errors import ExitCode, NotFound, Unreachable
 from schemas.records import ECHO, EchoInput
 from schemas.states import State
 from streams import wiring
+from streams.admin import tail, topics
+from streams.admin.changes import ChangeKind
+from streams.admin.group_offsets import worker_groups
 from streams.client.outcomes import OutcomeWaiter
 from streams.client.submitter import Submitter
-from streams.log import kafka, tail, topics
-from streams.log.changes import ChangeKind
-from streams.log.group_offsets import worker_groups
+from streams.log import kafka
 from streams.settings import Settings
 from tests.harness.services import SLUICE, environment, running
 

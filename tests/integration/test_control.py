@@ -10,8 +10,8 @@ from schemas.errors import UnknownProcessor, UsageError
 from schemas.ids import new_id
 from schemas.records import Control
 from streams import wiring
+from streams.admin.tail import last
 from streams.client.commands import CommandClient
-from streams.log.tail import last
 from streams.settings import Settings
 from streams.sink import Sink
 from streams.timekeeper import Timekeeper

@@ -10,7 +10,7 @@ import pytest
 from schemas import headers
 from schemas.errors import ExitCode
 from streams import wiring
-from streams.log import topics
+from streams.admin import topics
 from tests.harness.leased_road import COMMANDS, Road, leased_road
 from tests.harness.processors.leased import LEASED, installed
 from tests.harness.services import Service, running

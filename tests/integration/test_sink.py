@@ -22,8 +22,8 @@ from schemas import headers
 from schemas.avsc import result_schema
 from schemas.ids import new_id
 from schemas.records import ECHO, JobHeader, Timings
+from streams import wiring
 from streams.log import kafka
-from streams.log.open_registry import open_registry
 from streams.settings import Settings
 from streams.sink import Sink
 from tests.harness.scribe import Scribe, header
@@ -221,7 +221,7 @@ class TestWhatCanNotBeUsed:
         job, neighbour = header(), header()
         scribe.request(job)
         value = scribe.result_bytes(job)
-        with open_registry(scribe.settings) as registry:
+        with wiring.open_registry(scribe.settings) as registry:
             text = result_schema(ECHO).replace("timestamp-micros", "local-timestamp-micros")
             naive = registry.register("naive-value", text)
         told = headers.result_headers(job, "succeeded", 1, source="test")

@@ -16,8 +16,8 @@ from schemas import headers
 from schemas.errors import ExitCode
 from schemas.ids import new_id
 from schemas.records import EchoInput
+from streams.admin import topics
 from streams.client.submitter import Submitter
-from streams.log import topics
 from streams.settings import Settings
 from tests.harness.processors.killer import KILLER, installed
 from tests.harness.services import Service, running

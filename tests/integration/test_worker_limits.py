@@ -13,8 +13,8 @@ from schemas import headers
 from schemas.errors import ExitCode
 from schemas.headers import request_headers
 from schemas.records import EchoInput, JobHeader
+from streams.admin import topics
 from streams.client.commands import CommandClient
-from streams.log import topics
 from streams.settings import Settings
 from tests.harness.processors.killer import KILLER, installed
 from tests.harness.services import Service, running

@@ -12,8 +12,8 @@ import pytest
 from processors.rollout import place_of
 from schemas.errors import ExitCode
 from schemas.records import EchoInput
+from streams.admin import topics
 from streams.client.submitter import Submitter
-from streams.log import topics
 from streams.settings import Settings
 from tests.harness.processors.killer import KILLER, installed
 from tests.harness.services import Service, running

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from streams.admin.lag import Lag
 from streams.cli.service_status import Overview, merge
 from streams.cli.status import paragraphs
 from streams.health.ask import HealthAnswer
 from streams.health.service_files import ServiceFile
-from streams.log.lag import Lag
 from streams.stack import ComponentState
 
 NOW = datetime.now(UTC)

@@ -16,8 +16,9 @@ from schemas.errors import Unreachable
 from schemas.records import ECHO, EchoInput
 from schemas.registry import MemoryRegistry
 from streams import wiring
+from streams.admin import topics
 from streams.client.submitter import Submitter
-from streams.log import kafka, topics
+from streams.log import kafka
 from streams.log.memory import MemoryLog
 from streams.log.retry import Stopped
 from streams.settings import Settings

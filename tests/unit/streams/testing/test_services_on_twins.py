@@ -14,9 +14,9 @@ from connectors.memory import MemoryDatabase
 from schemas.records import ECHO, EchoInput
 from schemas.registry import MemoryRegistry
 from streams import wiring
+from streams.admin import lag, topics
 from streams.client.commands import CommandClient
 from streams.client.submitter import Submitter
-from streams.log import lag, topics
 from streams.log.memory import MemoryLog
 from streams.settings import Settings
 from streams.sink import Sink

@@ -12,7 +12,8 @@ from schemas.avsc import self_contained
 from schemas.headers import JOB
 from schemas.ids import new_id
 from streams import wiring
-from streams.log import kafka, tail
+from streams.admin import tail
+from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.in_flight import Assignment, InFlightJobs
 from streams.worker.progress import ProgressPublisher

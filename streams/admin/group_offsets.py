@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.contract import AnyContract
+from streams.admin.changes import Change, ChangeKind
 from streams.log import kafka
-from streams.log.changes import Change, ChangeKind
 from streams.log.port import LogConsumer
 from streams.log.retry import TIMEOUT_S, retry_until_ready
 from streams.settings import Settings

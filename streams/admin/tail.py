@@ -16,10 +16,10 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message, TopicP
 
 from schemas.codec import Codec
 from schemas.errors import UndecodableRecord
-from streams.client.outcomes import end_offsets
+from streams import wiring
 from streams.log import kafka
-from streams.log.open_registry import open_registry
 from streams.log.port import LogConsumer
+from streams.log.watermarks import watermarks
 from streams.settings import Settings
 
 Headers: TypeAlias = list[tuple[str, bytes | str | None]]
@@ -50,12 +50,12 @@ class TopicReader:
     def __init__(self, settings: Settings, topic: str) -> None:
         self._topic = topic
         self._resources = ExitStack()
-        self._codec = Codec(self._resources.enter_context(open_registry(settings)))
+        self._codec = Codec(self._resources.enter_context(wiring.open_registry(settings)))
         self._consumer: LogConsumer = kafka.reader(settings, **{"enable.partition.eof": True, "fetch.wait.max.ms": 50})
         self._resources.callback(self._consumer.close)
         self._unread: set[int] = set()
         try:
-            self._ends = end_offsets(self._consumer, topic)
+            self._ends = watermarks(self._consumer, topic)
         except BaseException:
             self._resources.close()
             raise

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from schemas.errors import Conflict
 from schemas.registry import SchemaRegistry
-from streams.log.changes import Change, ChangeKind
+from streams.admin.changes import Change, ChangeKind
 
 T = TypeVar("T")
 

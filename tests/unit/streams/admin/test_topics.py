@@ -10,10 +10,10 @@ from schemas.errors import Conflict
 from schemas.records import ECHO
 from schemas.registry import MemoryRegistry
 from schemas.topics import Topic, TopicNames, declared
-from streams.log import subjects
-from streams.log.changes import Change, ChangeKind
-from streams.log.group_offsets import worker_groups
-from streams.log.topics import BrokerTopic, of_topics
+from streams.admin import subjects
+from streams.admin.changes import Change, ChangeKind
+from streams.admin.group_offsets import worker_groups
+from streams.admin.topics import BrokerTopic, of_topics
 from streams.settings import Settings
 
 TOPIC = Topic("outcomes.echo", 12, 1000, None, compacted=True)

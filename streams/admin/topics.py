@@ -17,9 +17,10 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from schemas.contract import AnyContract
 from schemas.topics import DAY_MS, Topic, declared
-from streams.log import group_offsets, kafka, subjects
-from streams.log.changes import Change, ChangeKind
-from streams.log.open_registry import open_registry
+from streams import wiring
+from streams.admin import group_offsets, subjects
+from streams.admin.changes import Change, ChangeKind
+from streams.log import kafka
 from streams.log.port import LogAdmin
 from streams.settings import Settings
 
@@ -38,7 +39,7 @@ class BrokerTopic:
 def plan(settings: Settings, contracts: Sequence[AnyContract]) -> list[Change]:
     """What differs, in the order in which `apply` would change it. Raises Unreachable."""
     admin, topics = kafka.admin(settings), _topics(settings, contracts)
-    with open_registry(settings) as registry, ThreadPoolExecutor(1) as pool:
+    with wiring.open_registry(settings) as registry, ThreadPoolExecutor(1) as pool:
         of_subjects = pool.submit(subjects.plan, registry, _subjects(topics))
         there = broker_topics(admin, topics)
         changes = [*of_topics(topics, there), *_retention_warning(admin, topics)]
@@ -54,7 +55,7 @@ def apply(settings: Settings, contracts: Sequence[AnyContract], on_change: OnCha
     admin, topics = kafka.admin(settings), _topics(settings, contracts)
     there = broker_topics(admin, topics)
     partitions = _partitions(topics, there)
-    with open_registry(settings) as registry, ThreadPoolExecutor(2) as pool:
+    with wiring.open_registry(settings) as registry, ThreadPoolExecutor(2) as pool:
         registered = pool.submit(subjects.apply, registry, _subjects(topics))
         # Asked while the topics are being made: a new broker takes a second before it can answer.
         unseeded = pool.submit(group_offsets.plan, settings, contracts, partitions)

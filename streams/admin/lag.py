@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.contract import AnyContract
+from streams.admin.group_offsets import worker_groups
 from streams.log import kafka
-from streams.log.group_offsets import worker_groups
 from streams.log.port import LogConsumer
 from streams.settings import Settings
 
