@@ -1,4 +1,4 @@
-"""The log: Kafka clients as this project configures them, topics and offsets on the broker.
+"""The log: Kafka clients as this project configures them, and what every reader and writer of a topic shares.
 
-May import: confluent_kafka, schemas. Start reading at `kafka.py`.
+May import: confluent_kafka, schemas, the settings and logs. Start reading at `kafka.py` (clients), then `port.py` (promises).
 """

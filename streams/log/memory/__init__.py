@@ -1,9 +1,9 @@
-"""The log within this process: the public twin of Kafka for tests, with the same clients (`streams.log.port`) and promises.
+"""The in-memory twin of Kafka, for tests: the same clients (`streams.log.port`) with the same promises, within this process.
 
-`KAFKA_BOOTSTRAP_SERVERS=memory:NAME` chooses it for everything that asks `streams.log.kafka` for a client; the log called NAME
-lives as long as the process, or until `MemoryLog.forget(NAME)`. Start reading at `log.py`.
+`KAFKA_BOOTSTRAP_SERVERS=memory:NAME` selects it for every client of `streams.log.kafka`. The log called NAME lives as long as
+the process, or until `MemoryLog.forget(NAME)`. Start reading at `log.py`, then `shared.py`.
 
-May import: confluent_kafka (its data types), nothing of the engine.
+May import: confluent_kafka (its data types) and the port, nothing of the engine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Makes, changes and describes the topics of a memory log, in the words of confluent_kafka's AdminClient."""
+"""Creates, changes and describes the topics of a memory log, with the methods of confluent_kafka's AdminClient."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from confluent_kafka.admin._records import DeletedRecords
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.admin._topic import TopicDescription
 
-from streams.log.memory.group import Group, Place
-from streams.log.memory.log import MemoryLog
+from streams.log.memory.group import Group, PartitionKey
+from streams.log.memory.shared import SharedLog
 from streams.log.memory.topic import LARGEST_RECORD, MemoryTopic
 
-#: What a broker of ours says of itself (streams/stack/kafka.py), as far as anybody asks.
+#: The part of the local stack's broker config (streams/stack/kafka.py) that is read anywhere.
 BROKER_CONFIG = {
     "offsets.retention.minutes": str(30 * 24 * 60),
     "group.consumer.session.timeout.ms": "10000",
@@ -27,25 +27,25 @@ BROKER_CONFIG = {
     "group.consumer.min.heartbeat.interval.ms": "1000",
     "message.max.bytes": str(LARGEST_RECORD),
 }
-_ME = 1
+_BROKER_ID = 1
 
 
 class MemoryAdmin:
     """See `streams.log.port.LogAdmin`. Every future is done when it is returned."""
 
-    def __init__(self, log: MemoryLog) -> None:
+    def __init__(self, log: SharedLog) -> None:
         self._log = log
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
         with self._log.changed:
             names = list(self._log.topics) if topic is None else [topic]
-            made = ClusterMetadata()
-            made.controller_id, made.orig_broker_id = _ME, _ME
+            cluster = ClusterMetadata()
+            cluster.controller_id, cluster.orig_broker_id = _BROKER_ID, _BROKER_ID
             broker = BrokerMetadata()
-            broker.id = _ME
-            made.brokers = {_ME: broker}
-            made.topics = {name: _metadata(name, self._log.topics.get(name)) for name in names}
-            return made
+            broker.id = _BROKER_ID
+            cluster.brokers = {_BROKER_ID: broker}
+            cluster.topics = {name: _metadata(name, self._log.topics.get(name)) for name in names}
+            return cluster
 
     def create_topics(self, new_topics: list[Any], **more: Any) -> dict[str, Future[Any]]:
         return {
@@ -61,7 +61,7 @@ class MemoryAdmin:
     def delete_records(
         self, topic_partition_offsets: list[TopicPartition], **more: Any
     ) -> dict[TopicPartition, Future[Any]]:
-        return {given: _done(self._delete, given) for given in topic_partition_offsets}
+        return {partition: _done(self._delete, partition) for partition in topic_partition_offsets}
 
     def describe_topics(self, topics: Any, **more: Any) -> dict[str, Future[Any]]:
         return {name: _done(self._describe, name) for name in topics.topic_names}
@@ -79,22 +79,24 @@ class MemoryAdmin:
         with self._log.changed:
             group = self._log.groups.get(group_id, Group())
             members = [
-                MemberDescription(one.member_id, one.client_id, "", MemberAssignment(_places(group.owned_by(one))))
-                for one in group.members
+                MemberDescription(
+                    member.member_id, member.client_id, "", MemberAssignment(_topic_partitions(group.owned_by(member)))
+                )
+                for member in group.members
             ]
             state = ConsumerGroupState.STABLE if members else ConsumerGroupState.EMPTY
-            return ConsumerGroupDescription(group_id, False, members, "range", state, Node(_ME, "", -1))
+            return ConsumerGroupDescription(group_id, False, members, "range", state, Node(_BROKER_ID, "", -1))
 
     def _describe(self, name: str) -> TopicDescription:
         with self._log.changed:
             return _description(self._log.topic(name))
 
-    def _delete(self, given: TopicPartition) -> DeletedRecords:
+    def _delete(self, before: TopicPartition) -> DeletedRecords:
         with self._log.changed:
-            partition = self._log.partition(given.topic, given.partition)
-            if given.offset > partition.end:
+            partition = self._log.partition(before.topic, before.partition)
+            if before.offset > partition.end:
                 raise KafkaException(KafkaError(KafkaError.OFFSET_OUT_OF_RANGE))
-            partition.delete_before(partition.end if given.offset < 0 else given.offset)
+            partition.delete_before(partition.end if before.offset < 0 else before.offset)
             return DeletedRecords(partition.begin)
 
     def _config(self, resource: Any) -> dict[str, ConfigEntry]:
@@ -109,8 +111,8 @@ class MemoryAdmin:
             _change(self._log.topic(resource.name).config, resource.incremental_configs)
 
 
-def _places(places: Iterable[Place]) -> list[TopicPartition]:
-    return [TopicPartition(*place) for place in sorted(places)]
+def _topic_partitions(keys: Iterable[PartitionKey]) -> list[TopicPartition]:
+    return [TopicPartition(*key) for key in sorted(keys)]
 
 
 def _change(config: dict[str, str], entries: Iterable[ConfigEntry]) -> None:
@@ -122,16 +124,16 @@ def _change(config: dict[str, str], entries: Iterable[ConfigEntry]) -> None:
 
 
 def _metadata(name: str, topic: MemoryTopic | None) -> TopicMetadata:
-    made = TopicMetadata()
-    made.topic = name
+    metadata = TopicMetadata()
+    metadata.topic = name
     if topic is None:
-        made.error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
-        return made
+        metadata.error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        return metadata
     for number in range(len(topic.partitions)):
-        partition = made.partitions[number] = PartitionMetadata()
-        partition.id, partition.leader = number, _ME
-        partition.replicas, partition.isrs = [_ME], [_ME]
-    return made
+        partition = metadata.partitions[number] = PartitionMetadata()
+        partition.id, partition.leader = number, _BROKER_ID
+        partition.replicas, partition.isrs = [_BROKER_ID], [_BROKER_ID]
+    return metadata
 
 
 def _description(topic: MemoryTopic) -> TopicDescription:
@@ -143,10 +145,10 @@ def _signed(number: int) -> int:
     return number - 2**64 if number >= 2**63 else number
 
 
-def _done(do: Callable[..., Any], *given: Any) -> Future[Any]:
+def _done(call: Callable[..., Any], *args: Any) -> Future[Any]:
     future: Future[Any] = Future()
     try:
-        future.set_result(do(*given))
+        future.set_result(call(*args))
     except KafkaException as error:
         future.set_exception(error)
     return future

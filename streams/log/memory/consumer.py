@@ -1,7 +1,6 @@
 """Reads a memory log, as a member of a group or by assignment.
 
-Nothing happens behind the caller's back: rebalances and answers to commits are served inside `poll` and `consume`, as with the
-real client, and there is no thread.
+Rebalances and commit callbacks are served inside `poll` and `consume`, as with the real client; there is no thread.
 """
 
 from __future__ import annotations
@@ -14,26 +13,30 @@ from typing import Any
 
 from confluent_kafka import OFFSET_END, OFFSET_INVALID, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.log.memory.group import Committed, Group, Place
-from streams.log.memory.log import MemoryLog
+from streams.log.memory.admin import MemoryAdmin
+from streams.log.memory.group import Committed, Group, PartitionKey
 from streams.log.memory.membership import Membership
 from streams.log.memory.reading import Reading
+from streams.log.memory.shared import SharedLog
 from streams.log.port import OnCommit, Rebalance
 
 
 class MemoryConsumer:
     """See `streams.log.port.LogConsumer`."""
 
-    def __init__(self, log: MemoryLog, config: Mapping[str, Any]) -> None:
+    def __init__(self, log: SharedLog, config: Mapping[str, Any]) -> None:
         self._log = log
         self._group_id = str(config["group.id"])
         self._on_commit: OnCommit | None = config.get("on_commit")
         self._reading = Reading(
-            log, str(config.get("auto.offset.reset", "latest")), bool(config.get("enable.partition.eof")), self._begin
+            log,
+            str(config.get("auto.offset.reset", "latest")),
+            bool(config.get("enable.partition.eof")),
+            self._committed_offset,
         )
         client = str(config.get("client.id", "memory"))
         self._membership = Membership(log, self._group_id, client, self)
-        self._answers: deque[Callable[[], None]] = deque()  # of commits
+        self._commit_callbacks: deque[Callable[[], None]] = deque()
         self._closed = False
 
     # ── membership ──
@@ -59,12 +62,12 @@ class MemoryConsumer:
         if self._closed:
             return
         self._membership.leave()
-        self._serve_answers()
+        self._serve_commit_callbacks()
         self._reading.fetches.clear()
         self._closed = True
 
     def die(self) -> None:
-        """As a process that is killed: nothing is given back, and the group finds out by itself."""
+        """Act like a killed process: nothing is revoked; the group evicts the member."""
         self._closed = True
         self._log.evict(self._group_id, self._membership.member)
 
@@ -89,11 +92,11 @@ class MemoryConsumer:
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
         with self._log.changed:
             self._membership.handled = True
-            self._reading.remove([(given.topic, given.partition) for given in partitions])
+            self._reading.remove([(p.topic, p.partition) for p in partitions])
 
     def assignment(self) -> list[TopicPartition]:
         with self._log.changed:
-            return [TopicPartition(*place) for place in sorted(self._reading.fetches)]
+            return [TopicPartition(*key) for key in sorted(self._reading.fetches)]
 
     def seek(self, partition: TopicPartition) -> None:
         self._check_open()
@@ -111,15 +114,11 @@ class MemoryConsumer:
 
     def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         with self._log.changed:
-            found = [(given, self._reading.fetches.get((given.topic, given.partition))) for given in partitions]
-            return [
-                TopicPartition(
-                    given.topic,
-                    given.partition,
-                    OFFSET_INVALID if fetch is None or not fetch.read or fetch.position is None else fetch.position,
-                )
-                for given, fetch in found
-            ]
+            return [TopicPartition(p.topic, p.partition, self._position(p)) for p in partitions]
+
+    def _position(self, partition: TopicPartition) -> int:
+        fetch = self._reading.fetches.get((partition.topic, partition.partition))
+        return OFFSET_INVALID if fetch is None or not fetch.read or fetch.position is None else fetch.position
 
     # ── reading ──
 
@@ -133,14 +132,14 @@ class MemoryConsumer:
         found: list[Message] = []
         while True:
             self._membership.serve()
-            self._serve_answers()
+            self._serve_commit_callbacks()
             with self._log.changed:
                 while len(found) < num_messages and (message := self._reading.next()) is not None:
                     found.append(message)
                 left = None if until is None else until - time.monotonic()
                 if len(found) >= num_messages or (left is not None and left <= 0) or not self._log.waits:
                     return found
-                if not self._answers and not self._membership.has_news():
+                if not self._commit_callbacks and not self._membership.must_serve():
                     self._log.changed.wait(left)
 
     # ── offsets ──
@@ -148,7 +147,7 @@ class MemoryConsumer:
     def committed(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
         self._check_open()
         with self._log.changed:
-            return [self._committed(given) for given in partitions]
+            return [self._committed(partition) for partition in partitions]
 
     def commit(
         self,
@@ -166,7 +165,7 @@ class MemoryConsumer:
         error = self._store(offsets)
         if asynchronous:
             if self._on_commit is not None:
-                self._answers.append(partial(self._on_commit, error, offsets))
+                self._commit_callbacks.append(partial(self._on_commit, error, offsets))
             return None
         if error is not None:
             raise KafkaException(error)
@@ -174,30 +173,31 @@ class MemoryConsumer:
 
     def _store(self, offsets: list[TopicPartition]) -> KafkaError | None:
         with self._log.changed:
-            refusal = self._membership.refusal()
-            if refusal is not None:
-                return refusal
-            for given in offsets:
-                self._group.committed[given.topic, given.partition] = Committed(given.offset, given.metadata)
+            error = self._membership.commit_error()
+            if error is not None:
+                return error
+            for p in offsets:
+                self._group.committed[p.topic, p.partition] = Committed(p.offset, p.metadata)
             return None
 
-    def _committed(self, given: TopicPartition) -> TopicPartition:
-        found = self._group.committed.get((given.topic, given.partition))
+    def _committed(self, partition: TopicPartition) -> TopicPartition:
+        topic, number = partition.topic, partition.partition
+        found = self._group.committed.get((topic, number))
         if found is None:
-            return TopicPartition(given.topic, given.partition, OFFSET_INVALID)
+            return TopicPartition(topic, number, OFFSET_INVALID)
         if found.metadata is None:
-            return TopicPartition(given.topic, given.partition, found.offset)
-        return TopicPartition(given.topic, given.partition, found.offset, found.metadata)
+            return TopicPartition(topic, number, found.offset)
+        return TopicPartition(topic, number, found.offset, found.metadata)
 
-    def _begin(self, place: Place) -> int | None:
-        found = self._group.committed.get(place)
+    def _committed_offset(self, key: PartitionKey) -> int | None:
+        found = self._group.committed.get(key)
         return None if found is None else found.offset
 
-    def _serve_answers(self) -> None:
-        while self._answers:
-            self._answers.popleft()()
+    def _serve_commit_callbacks(self) -> None:
+        while self._commit_callbacks:
+            self._commit_callbacks.popleft()()
 
-    # ── questions ──
+    # ── metadata ──
 
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout: float = -1, cached: bool = False
@@ -208,13 +208,11 @@ class MemoryConsumer:
 
     def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
         with self._log.changed:
-            times = [
-                (given, self._log.partition(given.topic, given.partition).since(given.offset)) for given in partitions
-            ]
-            return [TopicPartition(p.topic, p.partition, OFFSET_END if at is None else at) for p, at in times]
+            found = [(p, self._log.partition(p.topic, p.partition).since(p.offset)) for p in partitions]
+            return [TopicPartition(p.topic, p.partition, OFFSET_END if at is None else at) for p, at in found]
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
-        return self._log.admin().list_topics(topic, timeout)
+        return MemoryAdmin(self._log).list_topics(topic, timeout)
 
     @property
     def _group(self) -> Group:

@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: librdkafka's `murmur2_random`, which agrees with Java's default for keys."""
+"""The partition of a key: librdkafka's `murmur2_random`, which agrees with the Java client's default for keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 def murmur2(data: bytes) -> int:
-    """MurmurHash2, 32 bits, as org.apache.kafka.common.utils.Utils.murmur2 seeds it. Unsigned."""
+    """Return the 32-bit MurmurHash2, seeded as org.apache.kafka.common.utils.Utils.murmur2 does, unsigned."""
     length = len(data)
     hashed = (_SEED ^ length) & _MASK
     whole = length & ~3

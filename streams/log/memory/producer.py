@@ -1,4 +1,4 @@
-"""Writes at once and reports later: the record lies in the log when `produce` returns, its report waits for `poll`."""
+"""Writes at once and reports later: a record is in the log when `produce` returns, its delivery report waits for `poll`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from streams.log.memory.log import MemoryLog
+from streams.log.memory.admin import MemoryAdmin
 from streams.log.memory.partitioner import partition_of
+from streams.log.memory.shared import SharedLog
 from streams.log.memory.topic import PlainHeaders, StoredRecord, message_of, plain_headers
 from streams.log.port import DeliveryReport
 
@@ -20,9 +21,9 @@ _LARGEST = 1_000_000
 
 
 class MemoryProducer:
-    """See `streams.log.port.LogProducer`. May be shared between threads; a report is given to whoever polls."""
+    """See `streams.log.port.LogProducer`. May be shared between threads; the thread that polls serves the reports."""
 
-    def __init__(self, log: MemoryLog, config: Mapping[str, Any]) -> None:
+    def __init__(self, log: SharedLog, config: Mapping[str, Any]) -> None:
         self._log = log
         self._largest = int(config.get("message.max.bytes", _LARGEST))
         self._reported = threading.Condition()
@@ -42,11 +43,11 @@ class MemoryProducer:
         timestamp: int = 0,
         headers: Any = None,
     ) -> None:
-        key, value, told = _encoded(key), _encoded(value), plain_headers(headers)
+        key, value, plain = _encoded(key), _encoded(value), plain_headers(headers)
         if len(key or b"") + len(value or b"") > self._largest:
             raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
         error, message = self._write(
-            topic, partition, StoredRecord(-1, key, value, told, timestamp or self._log.now_ms())
+            topic, partition, StoredRecord(-1, key, value, plain, timestamp or self._log.now_ms())
         )
         with self._reported:
             self._reports.append((on_delivery or callback, error, message))
@@ -73,30 +74,30 @@ class MemoryProducer:
         return 0
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
-        """Nothing is ever on its way."""
+        """Do nothing: every record is in the log already."""
 
     def close(self, timeout: float = -1) -> bool:
         self.flush(timeout)
         return True
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
-        return self._log.admin().list_topics(topic, timeout)
+        return MemoryAdmin(self._log).list_topics(topic, timeout)
 
     def _write(self, topic: str, partition: int, record: StoredRecord) -> tuple[KafkaError | None, Message]:
         try:
-            number = self._place(topic, partition, record.key, record.value, record.headers)
+            number = self._partition(topic, partition, record.key, record.value, record.headers)
             offset = self._log.append(topic, number, *record[1:])
         except KafkaException as error:
             failed: KafkaError = error.args[0]
-            told: Any = {"key": record.key, "value": record.value, "headers": record.headers, "error": failed}
-            return failed, Message(topic=topic, partition=max(0, partition), **told)
+            fields: Any = {"key": record.key, "value": record.value, "headers": record.headers, "error": failed}
+            return failed, Message(topic=topic, partition=max(0, partition), **fields)
         return None, message_of(topic, number, record._replace(offset=offset))
 
-    def _place(
+    def _partition(
         self, name: str, partition: int, key: bytes | None, value: bytes | None, headers: PlainHeaders | None
     ) -> int:
         topic = self._log.topic(name)
-        if not topic.takes(key, value, headers):
+        if not topic.accepts(key, value, headers):
             raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
         if partition >= 0:
             return partition
@@ -104,5 +105,5 @@ class MemoryProducer:
         return random.randrange(count) if key is None else partition_of(key, count)  # noqa: S311
 
 
-def _encoded(given: bytes | str | None) -> bytes | None:
-    return given.encode() if isinstance(given, str) else given
+def _encoded(text: bytes | str | None) -> bytes | None:
+    return text.encode() if isinstance(text, str) else text

@@ -1,4 +1,4 @@
-"""What one consumer reads: its partitions, where it stands on each, and what comes next. Not thread-safe; the log locks."""
+"""A consumer's partitions, its position on each, and its next message. Not thread-safe; the log locks."""
 
 from __future__ import annotations
 
@@ -16,108 +16,113 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from streams.log.memory.group import Place
-from streams.log.memory.log import MemoryLog
+from streams.log.memory.group import PartitionKey
+from streams.log.memory.shared import SharedLog
 from streams.log.memory.topic import Partition, message_of
 
 
 @dataclass(slots=True)
 class Fetch:
-    """`position` is the next offset; None until the first look, which asks the group where to begin."""
+    """`position` is the next offset; None until the first read, which starts from the group's committed offset."""
 
     position: int | None
-    read: bool = False  # whether a record was handed out since
+    read: bool = False  # True once a record was handed out
     paused: bool = False
-    stopped: bool = False  # an error was told: nothing comes until somebody seeks
-    ended_at: int | None = None  # the end that was told of
+    stopped: bool = False  # after an error: no messages until a seek
+    ended_at: int | None = None  # the end that was reported last
 
 
 class Reading:
-    """`reset`: earliest, latest or error, for a position that the log does not have. `committed` asks the group."""
+    """`reset`: earliest, latest or error, for a position that the log does not have. `report_ends`: report partition ends.
 
-    def __init__(self, log: MemoryLog, reset: str, tell_ends: bool, committed: Callable[[Place], int | None]) -> None:
+    `committed` returns the group's offset of a partition.
+    """
+
+    def __init__(
+        self, log: SharedLog, reset: str, report_ends: bool, committed: Callable[[PartitionKey], int | None]
+    ) -> None:
         self._log = log
         self._reset = reset
-        self._tell_ends = tell_ends
+        self._report_ends = report_ends
         self._committed = committed
-        self.fetches: dict[Place, Fetch] = {}
+        self.fetches: dict[PartitionKey, Fetch] = {}
 
     def add(self, partitions: Iterable[TopicPartition]) -> None:
-        """Begin at the given offsets, where they are; else where the group stands."""
-        for given in partitions:
-            place = (given.topic, given.partition)
-            self.fetches[place] = Fetch(self._begin(place, given.offset))
+        """Start at the given offsets; without one, at the group's."""
+        for partition in partitions:
+            key = (partition.topic, partition.partition)
+            self.fetches[key] = Fetch(self._start(key, partition.offset))
 
-    def remove(self, places: Iterable[Place]) -> None:
-        for place in places:
-            self.fetches.pop(place, None)
+    def remove(self, keys: Iterable[PartitionKey]) -> None:
+        for key in keys:
+            self.fetches.pop(key, None)
 
-    def seek(self, given: TopicPartition) -> None:
+    def seek(self, partition: TopicPartition) -> None:
         """Raises KafkaException for a partition that is not assigned."""
-        place = (given.topic, given.partition)
-        old = self.fetches.get(place)
+        key = (partition.topic, partition.partition)
+        old = self.fetches.get(key)
         if old is None:
             raise KafkaException(KafkaError(KafkaError._STATE, "Local: Erroneous state"))
-        self.fetches[place] = Fetch(self._begin(place, given.offset), paused=old.paused)
+        self.fetches[key] = Fetch(self._start(key, partition.offset), paused=old.paused)
 
     def pause(self, partitions: Iterable[TopicPartition], paused: bool) -> None:
-        for given in partitions:
-            fetch = self.fetches.get((given.topic, given.partition))
+        for partition in partitions:
+            fetch = self.fetches.get((partition.topic, partition.partition))
             if fetch is not None:
                 fetch.paused = paused
 
     def next(self) -> Message | None:
-        """From the partition that waited longest."""
-        for place, fetch in list(self.fetches.items()):
+        """Return the next message, from the partition that waited longest."""
+        for key, fetch in list(self.fetches.items()):
             if fetch.paused or fetch.stopped:
                 continue
-            message = self._next_of(place, fetch)
+            message = self._next_of(key, fetch)
             if message is not None:
-                self.fetches[place] = self.fetches.pop(place)  # behind the others
+                self.fetches[key] = self.fetches.pop(key)  # behind the others
                 return message
         return None
 
-    def _next_of(self, place: Place, fetch: Fetch) -> Message | None:
+    def _next_of(self, key: PartitionKey, fetch: Fetch) -> Message | None:
         try:
-            partition = self._log.partition(*place)
+            partition = self._log.partition(*key)
         except KafkaException as error:
             fetch.stopped = True
-            unknown = KafkaError.UNKNOWN_TOPIC_OR_PART if place[0] not in self._log.topics else error.args[0].code()
-            return _told(place, unknown)
+            unknown = KafkaError.UNKNOWN_TOPIC_OR_PART if key[0] not in self._log.topics else error.args[0].code()
+            return _error_message(key, unknown)
         if fetch.position is None or not partition.begin <= fetch.position <= partition.end:
-            fetch.position = self._lost(partition)
+            fetch.position = self._reset_offset(partition)
             if fetch.position is None:
                 fetch.stopped = True
-                return _told(place, KafkaError._AUTO_OFFSET_RESET)
+                return _error_message(key, KafkaError._AUTO_OFFSET_RESET)
         record = partition.at(fetch.position)
         if record is not None:
             fetch.position, fetch.read = record.offset + 1, True
-            return message_of(*place, record)
+            return message_of(*key, record)
         fetch.position = max(fetch.position, partition.end)
-        return self._end_of(place, fetch)
+        return self._end_of(key, fetch)
 
-    def _end_of(self, place: Place, fetch: Fetch) -> Message | None:
-        if not self._tell_ends or fetch.ended_at == fetch.position or fetch.position is None:
+    def _end_of(self, key: PartitionKey, fetch: Fetch) -> Message | None:
+        if not self._report_ends or fetch.ended_at == fetch.position or fetch.position is None:
             return None
         fetch.ended_at = fetch.position
-        return _told(place, KafkaError._PARTITION_EOF, fetch.position)
+        return _error_message(key, KafkaError._PARTITION_EOF, fetch.position)
 
-    def _lost(self, partition: Partition) -> int | None:
+    def _reset_offset(self, partition: Partition) -> int | None:
         if self._reset in ("earliest", "smallest", "beginning"):
             return partition.begin
         return partition.end if self._reset in ("latest", "largest", "end") else None
 
-    def _begin(self, place: Place, offset: int) -> int | None:
+    def _start(self, key: PartitionKey, offset: int) -> int | None:
         if offset in (OFFSET_INVALID, OFFSET_STORED):
-            return self._committed(place)
+            return self._committed(key)
         if offset not in (OFFSET_BEGINNING, OFFSET_END):
             return offset
         try:
-            partition = self._log.partition(*place)
+            partition = self._log.partition(*key)
         except KafkaException:
             return 0
         return partition.begin if offset == OFFSET_BEGINNING else partition.end
 
 
-def _told(place: Place, code: int, offset: int = OFFSET_INVALID) -> Message:
-    return Message(topic=place[0], partition=place[1], offset=offset, error=KafkaError(code))
+def _error_message(key: PartitionKey, code: int, offset: int = OFFSET_INVALID) -> Message:
+    return Message(topic=key[0], partition=key[1], offset=offset, error=KafkaError(code))
