@@ -5,7 +5,6 @@ Each test makes a topic of its own under a new name, and goes through `streams.l
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -29,6 +28,7 @@ from streams.log.memory import MemoryLog
 from streams.log.port import LogAdmin, LogConsumer, LogProducer
 from streams.log.retry import retry_until_ready
 from streams.settings import Settings
+from tests.harness.waiting import wait_until
 
 PATIENCE_S = 20.0
 PARTITIONS = 2
@@ -49,7 +49,7 @@ class Log:
         made = self.admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=config)])
         made[topic].result(PATIENCE_S)
         # Kafka answers once the controller has made it; brokers list it a moment later.
-        until(lambda: topic in self.admin.list_topics(timeout=PATIENCE_S).topics, lambda: time.sleep(0.02))
+        until(lambda: topic in self.admin.list_topics(timeout=PATIENCE_S).topics)
 
     def write(self, *values: str, **more: Any) -> list[int]:
         """Their offsets."""
@@ -95,12 +95,9 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
     MemoryLog.forget(address.removeprefix("memory:"))
 
 
-def until(enough: Callable[[], bool], do: Callable[[], Any]) -> None:
-    """`do` again and again until it is enough."""
-    end = time.monotonic() + PATIENCE_S
-    while not enough():
-        assert time.monotonic() < end, "it did not come"
-        do()
+def until(enough: Callable[[], bool], step: Callable[[], Any] | None = None) -> None:
+    """Wait until it is enough, with `step` (or a short pause) between two checks."""
+    wait_until(enough, lambda: "it did not come", PATIENCE_S, *([step] if step else []))
 
 
 def read(consumer: LogConsumer, count: int) -> list[Any]:
@@ -273,7 +270,7 @@ def test_topics_are_listed_described_and_told_apart_by_their_ids(log: Log) -> No
     first_id = describe(log).topic_id
     assert len(str(first_id)) == 22
     log.admin.delete_topics([log.topic])[log.topic].result(PATIENCE_S)
-    until(lambda: log.topic not in log.admin.list_topics(timeout=PATIENCE_S).topics, lambda: time.sleep(0.02))
+    until(lambda: log.topic not in log.admin.list_topics(timeout=PATIENCE_S).topics)
     log.make(log.topic)
     assert str(describe(log).topic_id) != str(first_id)
 
@@ -294,7 +291,7 @@ def test_making_a_topic_twice_is_refused_and_adding_partitions_is_not(log: Log) 
     assert refused.value.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS
     log.admin.create_partitions([NewPartitions(log.topic, 3)])[log.topic].result(PATIENCE_S)
     listed = log.admin.list_topics
-    until(lambda: len(listed(timeout=PATIENCE_S).topics[log.topic].partitions) == 3, lambda: time.sleep(0.02))
+    until(lambda: len(listed(timeout=PATIENCE_S).topics[log.topic].partitions) == 3)
 
 
 def describe(log: Log) -> Any:
@@ -429,7 +426,7 @@ def test_a_group_is_described_with_its_members_and_what_they_own(log: Log, group
     [one] = told().members
     assert (one.client_id, {place.partition for place in one.assignment.topic_partitions}) == ("worker-7", {0, 1})
     member.consumer.close()
-    until(lambda: told().members == [], lambda: time.sleep(0.02))
+    until(lambda: told().members == [])
 
 
 def test_the_twins_have_every_part_of_the_port() -> None:
@@ -443,7 +440,7 @@ def test_the_twins_have_every_part_of_the_port() -> None:
 
 def test_a_member_waits_for_a_topic_that_nobody_has_made_yet(log: Log, group: str) -> None:
     log.admin.delete_topics([log.topic])[log.topic].result(PATIENCE_S)
-    until(lambda: log.topic not in log.admin.list_topics(timeout=PATIENCE_S).topics, lambda: time.sleep(0.02))
+    until(lambda: log.topic not in log.admin.list_topics(timeout=PATIENCE_S).topics)
     member = Heard(log, group, **{"topic.metadata.refresh.interval.ms": 500})
     assert member.consumer.poll(0.1) is None
     log.make(log.topic)

@@ -11,8 +11,10 @@ import psycopg
 
 from bench.receiver import Receiver
 from schemas.records import EchoInput
+from streams import wiring
 from streams.client.submitter import Submitter
 from streams.settings import Settings
+from tests.harness.topic_reader import read_topic
 
 JOBS = 500
 #: How long each batch of ten pretends to work, in milliseconds: half a second of work is ahead at the start.
@@ -74,35 +76,12 @@ def aftermath(settings: Settings, submitted: set[str], receiver: Receiver, unfin
 
 def candidates(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """Every result that any worker published, by job: what the arbiter had to choose from."""
-    from streams import wiring
-    from streams.log import kafka
-
     codec = wiring.codec(settings)
     found: dict[str, list[dict[str, Any]]] = {}
-    for message in read_messages(kafka.reader(settings), settings.topics.results("echo")):
-        plain = codec.decode(message.value())
+    for message in read_topic(settings, settings.topics.results("echo")):
+        plain = codec.decode(message.value() or b"")
         found.setdefault(plain["header"]["job_id"], []).append(plain)
     return found
-
-
-def read_messages(consumer: Any, topic: str) -> list[Any]:
-    """Every record that the topic holds now."""
-    from confluent_kafka import TopicPartition
-
-    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
-    ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in partitions}
-    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
-    messages: list[Any] = []
-    left = {p: end for p, end in ends.items() if end > 0}
-    while left:
-        message = consumer.poll(10)
-        assert message is not None, f"nothing more of {topic} came, {left} was expected"
-        assert message.error() is None, message.error()
-        messages.append(message)
-        if message.offset() + 1 >= left.get(message.partition(), 0):
-            left.pop(message.partition(), None)
-    consumer.close()
-    return messages
 
 
 def meaning(result: dict[str, Any]) -> str:

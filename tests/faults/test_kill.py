@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
@@ -71,16 +71,10 @@ def run(road: Road, receiver: Receiver, victim: str, patience_s: float = PATIENC
 
 
 def settle(settings: Settings) -> None:
-    """Wait until the deliveries that were made are written down as made, at most ten seconds."""
-    import time
-
-    until = time.monotonic() + 10
-    with psycopg.connect(settings.database, autocommit=True) as database:
-        while time.monotonic() < until:
-            row = database.execute("SELECT count(*) FROM deliveries WHERE state = 'delivered'").fetchone()
-            if row == (JOBS,):
-                return
-            time.sleep(0.1)
+    """Wait until the deliveries that were made are recorded as made, at most ten seconds."""
+    query = "SELECT count(*) FROM deliveries WHERE state = 'delivered'"
+    with psycopg.connect(settings.database, autocommit=True) as database, suppress(AssertionError):
+        wait_until(lambda: database.execute(query).fetchone() == (JOBS,), lambda: "", 10)
 
 
 @pytest.mark.parametrize("victim", ["child", "worker", "sink", "notify"])

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from confluent_kafka import TopicPartition
 
 from connectors.payload_store import Payload
 from schemas import headers
@@ -31,6 +30,7 @@ from schemas.records import (
 from streams import wiring
 from streams.log import kafka
 from streams.settings import Settings
+from tests.harness.topic_reader import read_records, read_topic
 from tests.harness.waiting import wait_until
 
 
@@ -148,25 +148,9 @@ class Scribe:
         return [message.value() for message in self.all_of(self.names.dead_letters)]
 
     def all_of(self, topic: str) -> list[Any]:
-        """The records that a topic has now, whole."""
-        consumer = kafka.reader(self.settings)
-        places = [TopicPartition(topic, number, 0) for number in range(self.settings.partitions)]
-        ends = [consumer.get_watermark_offsets(place, 10)[1] for place in places]
-        consumer.close()
-        return self.messages(topic, sum(ends))
+        """Return the records that a topic has now."""
+        return read_topic(self.settings, topic)
 
     def messages(self, topic: str, count: int) -> list[Any]:
-        """The first `count` records of a topic, whole."""
-        consumer = kafka.reader(self.settings)
-        consumer.assign([TopicPartition(topic, number, 0) for number in range(self.settings.partitions)])
-        found: list[Any] = []
-
-        def read() -> bool:
-            message = consumer.poll(0.1)
-            if message is not None and message.error() is None:
-                found.append(message)
-            return len(found) >= count
-
-        wait_until(read, lambda: f"{len(found)} records in {topic}, not {count}")
-        consumer.close()
-        return found
+        """Wait for `count` records of a topic and return them."""
+        return read_records(self.settings, topic, count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -17,8 +16,10 @@ from schemas.records import EchoInput, JobHeader, Request
 from streams import wiring
 from streams.admin import topics
 from streams.log import kafka
+from streams.log.polling import poll_batch
 from streams.settings import Settings
 from tests.harness.processors.performer import PERFORMER
+from tests.harness.waiting import wait_until
 
 PATIENCE_S = 60.0
 
@@ -55,15 +56,16 @@ class Stage:
         return [header.job_id for header in made]
 
     def read_until(self, enough: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE_S
-        while not enough():
-            assert time.monotonic() < until, f"{len(self.results)} results, {len(self.control)} words of control"
-            self.read(0.2)
+        wait_until(
+            enough,
+            lambda: f"{len(self.results)} results, {len(self.control)} control records",
+            PATIENCE_S,
+            lambda: self.read(0.2),
+        )
 
     def read(self, timeout: float) -> None:
         """What there is, waiting a little for the first of it."""
-        first = self._consumer.poll(timeout)
-        for message in [first, *self._consumer.consume(500, 0)] if first is not None else []:
+        for message in poll_batch(self._consumer, 500, timeout):
             assert message.error() is None, message.error()
             plain = self._codec.decode(cast(bytes, message.value()))
             if message.topic() == self._names.control:

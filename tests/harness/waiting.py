@@ -6,25 +6,30 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 PATIENCE_S = 30.0
 
 
+Found = TypeVar("Found")
+
+
 def wait_until(
-    condition: Callable[[], object],
+    condition: Callable[[], Found | None],
     otherwise: Callable[[], str],
     patience_s: float = PATIENCE_S,
     step: Callable[[], object] = lambda: time.sleep(0.02),
-) -> None:
-    """Check `condition` until it is true, with `step` between two checks.
+) -> Found:
+    """Check `condition` until it is true, with `step` between two checks; return its value.
 
-    For what sends no event that a test could await: a database, a log file, another process.
+    For sources that send no event a test could await: a database, a log file, another process.
     Raises AssertionError with the text of `otherwise` when it is not true within `patience_s` seconds.
     """
     deadline = time.monotonic() + patience_s
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, otherwise()
         step()
+    return found
 
 
 @contextmanager

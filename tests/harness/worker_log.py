@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +17,10 @@ from schemas.records import ECHO, EchoInput, JobHeader, Request
 from streams import wiring
 from streams.client.submitter import Submitter
 from streams.log import kafka
+from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
 from streams.settings import Settings
+from tests.harness.waiting import wait_until
 
 PATIENCE_S = 60.0
 #: Jobs in a batch of the workers that these tests start.
@@ -46,13 +47,9 @@ class WorkerLog:
         self.progress: list[dict[str, Any]] = []
 
     def read_until(self, enough: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE_S
-        while not enough():
-            assert time.monotonic() < until, f"{len(self.results)} results, {len(self.dead)} dead letters"
-            message = self._consumer.poll(0.2)
-            if message is not None:
-                assert message.error() is None, message.error()
-                self._sort(message)
+        wait_until(
+            enough, lambda: f"{len(self.results)} results, {len(self.dead)} dead letters", PATIENCE_S, self._read
+        )
 
     def read_results_of(self, jobs: set[str]) -> None:
         self.read_until(lambda: jobs <= self.results.keys())
@@ -72,6 +69,11 @@ class WorkerLog:
 
     def close(self) -> None:
         self._consumer.close()
+
+    def _read(self) -> None:
+        for message in poll_batch(self._consumer, 500, 0.2):
+            assert message.error() is None, message.error()
+            self._sort(message)
 
     def _sort(self, message: Any) -> None:
         told = dict(message.headers() or ())

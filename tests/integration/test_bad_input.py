@@ -26,8 +26,9 @@ from streams import wiring
 from streams.client.submitter import Submitter
 from streams.log import kafka
 from streams.settings import Settings
-from tests.faults.scenario import read_messages
 from tests.harness.services import Service, running
+from tests.harness.topic_reader import read_topic
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -62,7 +63,9 @@ class Road:
         """Wait for the job's outcome: status, error code, error message."""
         with psycopg.connect(self.settings.database, autocommit=True) as database:
             query = "SELECT status, error_code, error_message FROM outcomes WHERE job_id = %s"
-            found = wait_until(lambda: database.execute(query, (job_id,)).fetchone())
+            found = wait_until(
+                lambda: database.execute(query, (job_id,)).fetchone(), lambda: f"{job_id} has no outcome", PATIENCE_S
+            )
         return found[0], found[1], found[2]
 
     def reasons(self) -> dict[bytes, str]:
@@ -70,22 +73,10 @@ class Road:
         return {value: told[headers.DL_REASON] for value, told in self.dead_letters()}
 
     def dead_letters(self) -> list[tuple[bytes, dict[str, str]]]:
-        messages = read_messages(kafka.reader(self.settings), self.settings.topics.dead_letters)
+        messages = read_topic(self.settings, self.settings.topics.dead_letters)
         return [
             (message.value(), {name: value.decode() for name, value in message.headers() or []}) for message in messages
         ]
-
-
-def wait_until(ask: Any) -> Any:
-    """Ask until the answer is not None. The database tells nobody, so a test has to ask again."""
-    import time
-
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        if (answer := ask()) is not None:
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(f"no answer within {PATIENCE_S} s")
 
 
 @pytest.fixture
@@ -122,7 +113,8 @@ def test_bad_records_end_as_dead_letters_or_failed_outcomes_and_good_jobs_go_thr
     assert "'echo'" in str(message)
     assert [road.outcome(job)[0] for job in good] == ["COMPLETED"] * GOOD
     # A record of an unknown schema waits for the registry's word, and names no job whose end could be awaited.
-    reasons = wait_until(lambda: found if len(found := road.reasons()) == 4 else None)
+    wait_until(lambda: len(road.reasons()) == 4, lambda: f"dead letters: {road.reasons()}", PATIENCE_S)
+    reasons = road.reasons()
     assert reasons[b"not avro at all"] == "UNDECODABLE"
     assert reasons[garbled] == "UNDECODABLE"
     assert reasons[struct.pack(">bI", 0, 2_000_000_000) + b"x"] == "UNKNOWN_SCHEMA"
@@ -149,7 +141,8 @@ def test_a_callback_that_refuses_is_tried_again_until_it_is_taken(settings: Sett
         assert receiver.wait_for(1, PATIENCE_S)
         with psycopg.connect(settings.database, autocommit=True) as database:
             query = "SELECT state, tries FROM deliveries WHERE job_id = %s AND state <> 'pending'"
-            assert wait_until(lambda: database.execute(query, (job,)).fetchone()) == ("delivered", 3)
+            row = wait_until(lambda: database.execute(query, (job,)).fetchone(), lambda: "not delivered", PATIENCE_S)
+            assert row == ("delivered", 3)
             tries = database.execute(
                 "SELECT status FROM delivery_tries JOIN deliveries USING (delivery_id) WHERE job_id = %s ORDER BY n",
                 (job,),

@@ -79,9 +79,9 @@ class TestWhatWins:
         after = finished(scribe)
         assert scribe.state(job) == "COMPLETED"
         assert scribe.rows('SELECT partition, "offset" FROM outcomes WHERE job_id = %s', job.job_id) == first
-        scribe.messages(scribe.names.outcomes("echo"), 2)
-        assert len(scribe.outcomes()) == 2
-        assert after != job
+        published = scribe.messages(scribe.names.outcomes("echo"), 2)
+        assert {outcome.key() for outcome in published} == {f"{each.job_id}:0".encode() for each in (job, after)}
+        assert len(scribe.outcomes()) == 2, "the superseded result has no outcome of its own"
 
     def test_a_result_may_come_before_its_request(self, scribe: Scribe) -> None:
         job = header()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from streams.settings import Settings
 from tests.harness.processors.performer import Small, installed
 from tests.harness.services import Service, running
 from tests.harness.stage import Stage
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -55,12 +56,12 @@ def test_live_jobs_overtake_two_thousand_bulk_ones_which_go_on_meanwhile(stage: 
 def test_a_worker_that_stops_gives_back_at_once_what_it_has_not_begun(stage: Stage, settings: Settings) -> None:
     first = Service(settings, WORKER)
     with running(settings.model_copy(update={"home": settings.home.with_name("second")}), WORKER) as (second,):
-        wait_until(lambda: owned(first) == owned(second) == [1, 1])
+        wait_until(lambda: owned(first) == owned(second) == [1, 1], lambda: f"{owned(first)}, {owned(second)}", 60)
         jobs = set(stage.ask(*[EchoInput(f"{n}", delay_ms=100) for n in range(600)]))
         stage.read_until(lambda: len(by(first, stage)) >= 20)
         assert first.stop() == 0
         stopped, before = time.monotonic(), len(by(first, stage))
-        wait_until(lambda: owned(second) == [2, 2])
+        wait_until(lambda: owned(second) == [2, 2], lambda: str(owned(second)), 60)
         assert time.monotonic() - stopped < 9, "the group waited for the session of a worker that had said goodbye"
         stage.read_results_of(jobs)
     # It had two hundred in hand, batches of twenty: it finished the one that ran.
@@ -96,11 +97,3 @@ def owned(service: Service) -> list[int]:
         if "owned" in told:
             found[".bulk-" in told["partitions"]] = told["owned"]
     return found
-
-
-def wait_until(so: Callable[[], bool]) -> None:
-    """A log file tells nobody when it grows; a test can only look."""
-    until = time.monotonic() + 60
-    while not so():
-        assert time.monotonic() < until
-        time.sleep(0.05)

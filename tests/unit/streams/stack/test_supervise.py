@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from streams.stack import process
 from streams.stack.process import ProcessId
 from streams.stack.process_records import ProcessRecord, ProcessRecords
 from streams.stack.supervise import ProcessSupervisor, ServiceSpec
+from tests.harness.waiting import wait_until
 
 READY = "open('ready', 'w').close()"
 PAUSE = "import signal; signal.pause()"
@@ -65,16 +65,6 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen([sys.executable, "-c", PAUSE]) as child:
         yield child
         child.kill()
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Dying takes the kernel a moment, and nobody but a parent is told."""
-    give_up = time.monotonic() + 10
-    while not condition():
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_a_service_runs_once_it_is_ready_and_until_it_is_stopped(room: Room) -> None:
@@ -145,7 +135,7 @@ def test_a_service_that_ignores_sigterm_is_killed(room: Room) -> None:
 
 def test_the_children_of_a_stopped_service_are_ended_too(room: Room) -> None:
     room.supervisor.start(room.service(WITH_CHILD, READY, PAUSE))
-    assert eventually(lambda: len(room.ours()) == 2)
+    wait_until(lambda: len(room.ours()) == 2, lambda: "it did not happen", 10)
     room.supervisor.stop("worker")
     assert room.ours() == []
 
@@ -153,14 +143,14 @@ def test_the_children_of_a_stopped_service_are_ended_too(room: Room) -> None:
 def test_a_killed_service_is_known_to_be_gone(room: Room) -> None:
     started = room.supervisor.start(room.service(READY, PAUSE))
     os.kill(started.process.pid, signal.SIGKILL)
-    assert eventually(lambda: room.supervisor.running("worker") is None)
+    wait_until(lambda: room.supervisor.running("worker") is None, lambda: "it did not happen", 10)
     assert not room.supervisor.stop("worker")
 
 
 def test_what_a_killed_service_left_behind_is_ended_before_it_starts_again(room: Room) -> None:
     started = room.supervisor.start(room.service(WITH_CHILD, READY, PAUSE))
     os.kill(started.process.pid, signal.SIGKILL)
-    assert eventually(lambda: started.process not in room.ours())
+    wait_until(lambda: started.process not in room.ours(), lambda: "it did not happen", 10)
     orphans = room.ours()
     assert orphans
     again = room.supervisor.start(room.service(READY, PAUSE))
