@@ -20,9 +20,8 @@ from schemas.errors import ErrorCode, SluiceError
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.child.executor import Inbox
-from streams.worker.child.executors import bench_for
 from streams.worker.child.loader import Loaded
-from streams.worker.child.main import build_workshop
+from streams.worker.child.main import build_job_runner, choose_executor
 from streams.worker.in_flight import Assignment, InFlightJob, InFlightJobs
 from streams.worker.kafka_source.offsets import OffsetTracker
 from streams.worker.protocol import Answer, ChildConfig, Flag, MessageKind, pack_job
@@ -62,7 +61,7 @@ class InProcessChannel:
     def prepared(self, slots: list[int]) -> None:
         """Nobody is watched here."""
 
-    def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
+    def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None:
         """Nobody starts this child again."""
 
     def failed(self, error: BaseException) -> None:
@@ -104,13 +103,13 @@ class InProcessWorker:
         self._is_cancelled = is_cancelled
         self._tell = tell
         self._running: dict[int, InFlightJob] = {}
-        self._outbox = InProcessChannel()
+        self._channel = InProcessChannel()
         self._inbox: Inbox = SimpleQueue()
         lanes = [[lane, topic_ids[lane]] for lane in self._lanes]
         config = ChildConfig(processor, WORKER_ID, "", str(settings.home), {}, lanes, {})
-        shop = build_workshop(config, settings, loaded, self._progress, now)
-        self._bench = bench_for(shop, self._outbox)
-        self._one_by_one = shop.models.default.policy.order is not Order.NONE
+        runner = build_job_runner(config, settings, loaded, self._progress, now)
+        self._executor = choose_executor(runner, self._channel)
+        self._one_by_one = runner.models.default.policy.order is not Order.NONE
         self._thread = threading.Thread(target=self._work, name=f"flow-{processor}", daemon=True)
         self._thread.start()
         self._join()
@@ -154,7 +153,7 @@ class InProcessWorker:
                 one.flags |= Flag.REJECTED
                 one.error_code = ErrorCode.CANCELLED.encode()
         self._inbox.put((MessageKind.JOBS, b"".join(pack_job(one.frame()) for one in held)))
-        return self._outbox.take(len(held))
+        return self._channel.take(len(held))
 
     def _commit(self) -> None:
         found = self._ledger.positions(self._owned.values(), OffsetTracker.position)
@@ -172,9 +171,9 @@ class InProcessWorker:
 
     def _work(self) -> None:
         try:
-            self._bench.work(self._inbox)
+            self._executor.work(self._inbox)
         except BaseException as error:  # noqa: BLE001 - raised again where the batch is waited for
-            self._outbox.failed(error)
+            self._channel.failed(error)
 
     # ── the log ──
 

@@ -10,9 +10,8 @@ from schemas.errors import SluiceError
 from schemas.records import JobHeader, Progress
 from streams import logs, wiring
 from streams.settings import Settings
-from streams.worker.child.results import header_from_told
 from streams.worker.in_flight import InFlightJob, InFlightJobs
-from streams.worker.protocol import ChildConfig
+from streams.worker.protocol import ChildConfig, header_from_kafka
 from streams.worker.publisher import Publisher
 from streams.worker.supervision import deadlines
 from streams.worker.supervision.limits import ProgressUpdate
@@ -68,7 +67,7 @@ class ProgressPublisher:
     def _header(self, held: InFlightJob) -> JobHeader | None:
         """By Kafka's headers; a producer without them costs one decode."""
         frame = held.frame()
-        told = header_from_told(frame, self._config.processor)
+        told = header_from_kafka(frame, self._config.processor)
         if told is not None:
             return told
         try:

@@ -9,10 +9,13 @@ import json
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from schemas.ids import is_job_id
+from schemas.records import JobHeader
 from schemas.states import Disposition
 from streams.settings import Settings
 
@@ -147,6 +150,29 @@ class Answer(NamedTuple):
     dead_reason: str = ""
     dead_message: str = ""
     retry_in_ms: int = -1
+
+
+def header_from_kafka(frame: JobFrame, processor: str) -> JobHeader | None:
+    """Build a header from Kafka's headers, for a record whose value can't be read; None if they have no job id."""
+    fields = frame.headers
+    job_id = (fields.job_id or b"").decode(errors="replace")
+    if not is_job_id(job_id):
+        return None
+    return JobHeader(
+        job_id=job_id,
+        processor=(fields.processor or processor.encode()).decode(errors="replace"),
+        created_at=datetime.fromtimestamp(max(0, frame.timestamp_ms) / 1000, UTC),
+        input_sha256="",
+        run=_number(fields.run, 0),
+        attempt=_number(fields.attempt, 1),
+    )
+
+
+def _number(text: bytes | None, default: int) -> int:
+    try:
+        return default if text is None else max(0, min(int(text), 2**31 - 1))
+    except ValueError:
+        return default
 
 
 def write_frame(kind: MessageKind, parts: Iterable[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""A bench with real parts in one process: the codec, the in-memory registry and object store, and an outbox that listens."""
+"""An executor with real parts in one process: the codec, the in-memory registry and object store, and a recording channel."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from schemas.registry import MemoryRegistry
 from schemas.splice import HeaderSplice
 from streams.worker import protocol
 from streams.worker.child.decode import RequestDecoder
-from streams.worker.child.executors import bench_for
 from streams.worker.child.job_runner import JobRunner
-from streams.worker.child.results import ResultSource, ResultWriter, RetryDecider
+from streams.worker.child.main import choose_executor
+from streams.worker.child.results import ResultWriter
+from streams.worker.child.retry import RetryDecider
 from streams.worker.child.versions import Model, ModelVersions
 from streams.worker.protocol import Answer, HeaderFields, JobFrame, MessageKind
 
@@ -87,44 +88,44 @@ class Switchable(MemoryRegistry):
         return super().schema_by_id(schema_id)
 
 
-class Outbox:
-    """Hears what the bench says, and tells when it has heard enough."""
+class RecordingChannel:
+    """Records the messages of an executor, and waits for a number of answers."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[list[int], int | None]] = []
-        self.given: dict[int, Answer] = {}
-        self.rested: set[int] = set()  # prepared, and told so
+        self.answered: dict[int, Answer] = {}
+        self.waiting: set[int] = set()  # prepared, and reported as such
         self.dropped_slots: list[int] = []
-        self.ceilings: list[tuple[str, int, float | None]] = []
-        self._heard = threading.Condition()
+        self.batch_limits: list[tuple[str, int, float | None]] = []
+        self._changed = threading.Condition()
 
     def started(self, slots: list[int], hard_ms: int | None) -> None:
         self.begun.append((slots, hard_ms))
 
     def prepared(self, slots: list[int]) -> None:
-        self.rested.update(slots)
+        self.waiting.update(slots)
 
     def dropped(self, slots: list[int]) -> None:
         self.dropped_slots += slots
 
     def answers(self, answers: list[Answer]) -> None:
-        with self._heard:
+        with self._changed:
             for answer in answers:
-                assert answer.slot not in self.given, "one execution, one answer"
-                self.given[answer.slot] = answer
-            self._heard.notify_all()
+                assert answer.slot not in self.answered, "an execution has one answer"
+                self.answered[answer.slot] = answer
+            self._changed.notify_all()
 
-    def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
-        self.ceilings.append((bucket, max_size, max_cost))
+    def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None:
+        self.batch_limits.append((bucket, max_size, max_cost))
 
     def wait_for(self, count: int, timeout: float = 20) -> bool:
-        with self._heard:
-            return self._heard.wait_for(lambda: len(self.given) >= count, timeout)
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.answered) >= count, timeout)
 
 
 @dataclass
 class Kit:
-    """Send it frames, then `work`, then look at the answers."""
+    """Send frames, then `work`, then look at the answers."""
 
     processor: Upper
     scratch: Path
@@ -140,15 +141,15 @@ class Kit:
         topics = (("requests.echo", "tid"), ("requests.echo.bulk", "tid2"))
 
         def model(processor: AnyProcessor) -> Model:
-            origin = ResultSource("w1", "cpu", None, processor.version, processor.model_sha256 or None, "0.0", topics)
-            judge = RetryDecider(processor.policy, jitter=lambda: 0.5)
-            return Model(processor, processor.policy, ResultWriter(results, splice, origin, judge))
+            retries, sha256 = RetryDecider(processor.policy, jitter=lambda: 0.5), processor.model_sha256 or None
+            facts = ("w1", "cpu", None, processor.version, sha256, "0.0", topics)
+            return Model(processor, processor.policy, ResultWriter(results, splice, retries, *facts))
 
         models = ModelVersions([model(one) for one in (self.processor, *self.others)], self.rollout)
-        self.intake = RequestDecoder(self.codec, ECHO, self.requests, splice, models.default.writer)
-        shop = JobRunner(models, self.intake, ObjectStore("memory://"), self.scratch, lambda *told: None)
-        self.outbox = Outbox()
-        self.bench = bench_for(shop, self.outbox)
+        self.decoder = RequestDecoder(self.codec, ECHO, self.requests, splice, models.default.writer)
+        runner = JobRunner(models, self.decoder, ObjectStore("memory://"), self.scratch, lambda *_: None)
+        self.channel = RecordingChannel()
+        self.executor = choose_executor(runner, self.channel)
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self._sent = 0
 
@@ -161,22 +162,22 @@ class Kit:
             self._sent += 1
         self.inbox.put((MessageKind.JOBS, b"".join(map(protocol.pack_job, jobs))))
 
-    def say(self, message: str, **changed: Any) -> bytes:
+    def request(self, message: str, **changed: Any) -> bytes:
         """A request's bytes."""
         fields = {"job_id": new_id(), "processor": "echo", "created_at": datetime.now(UTC), "input_sha256": "00"}
         return self.requests.encode(to_plain(Request(JobHeader(**{**fields, **changed}), EchoInput(message))))
 
     def work(self) -> None:
-        """Until everything sent is answered, on a thread like the child's own."""
-        worker = threading.Thread(target=self.bench.work, args=(self.inbox,))
+        """Run until everything sent is answered, on a thread like the child's own."""
+        worker = threading.Thread(target=self.executor.work, args=(self.inbox,))
         worker.start()
-        enough = self.outbox.wait_for(self._sent)
+        enough = self.channel.wait_for(self._sent)
         self.inbox.put(None)
         worker.join(10)
-        assert enough, f"{len(self.outbox.given)} of {self._sent} were answered"
+        assert enough, f"{len(self.channel.answered)} of {self._sent} were answered"
 
     def result(self, slot: int) -> dict[str, Any]:
-        return self.codec.decode(self.outbox.given[slot].value)
+        return self.codec.decode(self.channel.answered[slot].value)
 
     def code(self, slot: int) -> str | None:
         error = self.result(slot)["result"]["error"]

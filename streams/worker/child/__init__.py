@@ -1,4 +1,5 @@
 """The process that holds the model: decodes, prepares, runs and encodes jobs.
 
-Imports neither confluent_kafka nor the parent's modules. Start reading at `main.py`, then `job_runner.py`.
+May import schemas, processors, connectors, streams.wiring and worker/protocol.py; never confluent_kafka or the parent.
+Start reading at `main.py`, then `job_runner.py`.
 """

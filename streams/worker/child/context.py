@@ -1,70 +1,58 @@
-"""What a processor is given: the outside world of one job, and the weights while it loads."""
+"""The context that a job's `prepare` and `finish` get: files, progress, its checkpoint, and whether it should stop."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 from connectors.objects import ClaimStore
-from processors import devices, weights
 from schemas.errors import ConnectionFailed, DeadlineExceeded, JobCancelled, JobError, JobTimeout, PayloadTooLarge
 from schemas.records import Claim, JobHeader
-from streams import logs
-from streams.worker.child.cancelled_slots import CancelledSlots
 
-log = logs.get("worker")
+#: Called with slot, stage, percent, message.
+OnProgress = Callable[[int, str, float | None, str], None]
 
-#: slot, stage, percent, message
-Tell = Callable[[int, str, float | None, str], None]
-
-
-@cache
-def _pick(wanted: str) -> devices.Device:
-    """Once for all versions in a process: a kernel is run for it, and an operator is told once."""
-    picked = devices.pick_device(wanted)
-    say = log.warning if picked.warning else log.info
-    say("device", device=picked.name, reason=picked.reason)
-    return picked
-
-
-class WorkerLoadContext:
-    """`device` is looked for when first asked: a processor that never asks does not pay for importing torch."""
-
-    def __init__(self, processor: type[Any], device: str, weights_dir: Path | None) -> None:
-        self._processor = processor
-        self._wanted = device
-        self._weights_dir = weights_dir
-        #: What was found when the processor asked.
-        self.picked = devices.Device("cpu", "the processor asks for no device")
-
-    @cached_property
-    def device(self) -> str:
-        self.picked = _pick(self._wanted)
-        return self.picked.name
-
-    @property
-    def used_device(self) -> str:
-        """The device the processor asked for; "cpu" when it never did."""
-        return self.picked.name
-
-    def weights(self, name: str, sha256: str) -> Path:
-        beside = weights.weights_beside(self._processor)
-        return weights.find_weights(name, sha256, beside=beside, directory=self._weights_dir)
-
-
-#: A checkpoint is a place to go on from, not a place for results.
+#: Bytes. A checkpoint is a place to continue from, not a place for results.
 LARGEST_CHECKPOINT = 1 << 20
+#: Upper bound on remembered slots, far above what a worker runs at a time. A cancel that arrives after the job's answer was
+#: sent is never discarded, so the oldest are evicted.
+MAX_CANCELLED = 16_384
+
+
+class CancelledSlots:
+    """Slots of jobs that are cancelled. The thread that reads the pipe adds, those that run jobs look.
+
+    Needs no lock: each step is one operation on a dict.
+    """
+
+    def __init__(self, max_slots: int = MAX_CANCELLED) -> None:
+        self._max_slots = max_slots
+        self._slots: dict[int, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._slots)
+
+    def __contains__(self, slot: int) -> bool:
+        return slot in self._slots
+
+    def add(self, slots: Iterable[int]) -> None:
+        for slot in slots:
+            self._slots[slot] = None
+        while len(self._slots) > self._max_slots:
+            del self._slots[next(iter(self._slots))]
+
+    def discard(self, slot: int) -> None:
+        """Forget a slot whose job has stopped."""
+        self._slots.pop(slot, None)
 
 
 class WorkerCheckpoint:
-    """Kept in the object store under the job's id and run, so that the next execution finds it on any machine."""
+    """Stored in the object store by job id and run, so that the next execution finds it on any machine."""
 
     __slots__ = ("_name", "_store", "used")
 
@@ -87,24 +75,24 @@ class WorkerCheckpoint:
         self._store.put_named(self._name, data)
         self.used = True
 
-    def done(self) -> None:
-        """The job has succeeded. Left-overs do no harm, so a store that is away does not matter."""
+    def delete(self) -> None:
+        """Delete it, as its job has succeeded. A checkpoint that stays does no harm, so an unreachable store is ignored."""
         with suppress(ConnectionFailed):
             self._store.delete_named(self._name)
 
 
 class WorkerJobContext:
-    """One job's doors to the outside. Costs nothing until a file is touched."""
+    """The context of one job. Creating it costs nothing: its folder and checkpoint are made at their first use."""
 
     __slots__ = (
+        "_cancelled",
         "_checkpoint",
         "_folder",
         "_header",
+        "_on_progress",
         "_root",
         "_slot",
-        "_stops",
         "_store",
-        "_tell",
         "saved",
         "soft_deadline",
     )
@@ -113,23 +101,23 @@ class WorkerJobContext:
         self,
         store: ClaimStore,
         root: Path,
-        tell: Tell,
+        on_progress: OnProgress,
         soft_deadline: float | None,
         *,
         slot: int,
-        stops: CancelledSlots,
+        cancelled: CancelledSlots,
         header: JobHeader,
     ) -> None:
         self._store = store
         self._root = root
-        self._tell = tell
+        self._on_progress = on_progress
         self._slot = slot
-        self._stops = stops
+        self._cancelled = cancelled
         self._header = header
         self._checkpoint: WorkerCheckpoint | None = None
         self._folder: Path | None = None
         self.soft_deadline = soft_deadline
-        #: Claims of everything the job stored; they travel in the result as `output_refs`.
+        #: Claims of the files that the job saved; the result carries them as `output_refs`.
         self.saved: list[Claim] = []
 
     def open(self, claim: Claim) -> Path:
@@ -146,7 +134,7 @@ class WorkerJobContext:
         return self._folder
 
     def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
-        self._tell(self._slot, stage, percent, message)
+        self._on_progress(self._slot, stage, percent, message)
 
     @property
     def checkpoint(self) -> WorkerCheckpoint:
@@ -154,17 +142,17 @@ class WorkerJobContext:
             self._checkpoint = WorkerCheckpoint(self._store, self._header.job_id, self._header.run)
         return self._checkpoint
 
-    def succeeded(self) -> None:
-        """Nobody goes on from here any more."""
+    def delete_checkpoint(self) -> None:
+        """Delete the job's checkpoint if there is one: no execution will continue from it."""
         if self._checkpoint is not None and self._checkpoint.used:
-            self._checkpoint.done()
+            self._checkpoint.delete()
 
     def cancelled(self) -> bool:
-        return self.told_to_stop() is not None
+        return self.stop_reason() is not None
 
-    def told_to_stop(self) -> JobError | None:
-        """Why the job is to stop, as the error that it ends with if it does; None while it may go on."""
-        if self._stops.asked(self._slot):
+    def stop_reason(self) -> JobError | None:
+        """Return the error with which the job ends if it stops now; None while it may go on."""
+        if self._slot in self._cancelled:
             return JobCancelled("The job was cancelled.")
         deadline = self._header.deadline
         if deadline is not None and datetime.now(UTC) >= deadline:
@@ -174,7 +162,7 @@ class WorkerJobContext:
         return None
 
     def close(self) -> None:
-        """Remove what the job left on disk."""
+        """Remove the job's folder."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

@@ -1,13 +1,13 @@
-"""From a frame to a job that may run, or to the answer that says why it may not."""
+"""Decodes and checks a request: the result is a job that may run, or the answer of one that must not."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from processors.protocol import Job
 from schemas import headers
@@ -29,21 +29,17 @@ from schemas.errors import (
     Unreachable,
     WorkerLost,
 )
-from schemas.records import JobHeader, Request
+from schemas.records import JobHeader
 from schemas.splice import HeaderSplice
 from schemas.states import Disposition
-from streams.worker.child.context import WorkerJobContext
-from streams.worker.child.results import JobTimings, ResultWriter, header_from_told, told_headers
-from streams.worker.protocol import Answer, Flag, JobFrame
+from streams.worker.child.results import ResultWriter, answer
+from streams.worker.protocol import Answer, Flag, JobFrame, header_from_kafka
 
-if TYPE_CHECKING:
-    from streams.worker.child.versions import Model
-
-#: As schemas.ids.is_job_id; every job passes here, and making a UUID of it costs ten times as much.
+#: Accepts what schemas.ids.is_job_id accepts. Every job passes here, and making a UUID costs ten times as much.
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-#: What the parent may have judged, by the code it sends. None of them runs.
-VERDICTS: dict[str, JobError] = {
+#: The errors of jobs that the parent has rejected (Flag.REJECTED), by the code it sends.
+REJECTIONS: dict[str, JobError] = {
     ErrorCode.TIMEOUT_ERROR: JobTimeout("The job's hard limit passed, so its process was killed."),
     ErrorCode.WORKER_LOST: WorkerLost(
         "The job's process died each time it was run.",
@@ -55,30 +51,8 @@ VERDICTS: dict[str, JobError] = {
 }
 
 
-@dataclass(slots=True)
-class Task:
-    """A job on its way through the child."""
-
-    frame: JobFrame
-    job: Job[Any]
-    context: WorkerJobContext
-    model: Model
-    clock: JobTimings = field(default_factory=JobTimings)
-    item: Any = None
-    header: bytes | None = None
-    bucket: Hashable = None
-    cost: float = 0.0
-
-
-class DecodedRequest(NamedTuple):
-    """A request that may run. `header` is the header as it came, where the result can carry it on unchanged."""
-
-    request: Request[Any]
-    header: bytes | None
-
-
 class RequestDecoder:
-    """Decodes and checks. Raises Unreachable from `read` when a schema can't be fetched now; everything else is answered."""
+    """Decodes and checks requests. `ordered`: the processor's jobs have an order. `now` is compared with deadlines."""
 
     def __init__(
         self,
@@ -101,108 +75,97 @@ class RequestDecoder:
         self._writer = writer
 
     def can_read(self, frame: JobFrame) -> bool:
-        """Whether `read` will answer at once: asking a registry that hangs would hold up every other job."""
+        """True if `read` does not ask the registry, which may hang: that would hold up every other job."""
         try:
             return bool(frame.flags & Flag.SKIP_DECODING) or schema_id_of(frame.value) in self._known
         except UndecodableRecord:
             return True
 
-    def read(self, frame: JobFrame) -> DecodedRequest | Answer:
-        """The request, checked, or the answer of a job that must not run."""
+    def read(self, frame: JobFrame) -> tuple[Job[Any], bytes | None] | Answer:
+        """Return the job and its header's bytes (None if another schema wrote them), or the answer of a job that must not run.
+
+        Raises Unreachable if a schema can't be fetched now.
+        """
         if frame.flags & Flag.SKIP_DECODING:
-            killer = UndecodableRecord("Reading the record ended the process that read it.")
-            return self._dead(frame, header_from_told(frame, self._contract.name), killer)
+            error = UndecodableRecord("Reading the record ended the process that read it.")
+            return self._dead(frame, header_from_kafka(frame, self._contract.name), error)
         try:
-            opened = self._decode(frame)
+            job, header_bytes = self._decode(frame)
         except Unreachable:
             raise
         except (SluiceError, UndecodableRecord) as error:
-            return self._refuse_unreadable(frame, error)
-        refusal = self._refusal(frame, opened.request.header)
-        if refusal is not None:
-            return refusal
-        return _tried_again(opened, frame.attempt) if frame.attempt else opened
+            return self._undecodable(frame, error)
+        refused = self._check(frame, job.header)
+        if refused is not None:
+            return refused
+        if frame.attempt:  # an ordered job that is retried in place: its record still says the first attempt
+            return Job(replace(job.header, attempt=frame.attempt), job.input), None
+        return job, header_bytes
 
-    def _decode(self, frame: JobFrame) -> DecodedRequest:
+    def _decode(self, frame: JobFrame) -> tuple[Job[Any], bytes | None]:
+        header_bytes: bytes | None = None
         try:
             split = self._splice.split(frame.value)
             if split is not None:
-                header, as_it_came, given = split
-                return DecodedRequest(request_of(self._contract, {"header": header, "input": given}), as_it_came)
-            plain = self._codec.decode(frame.value, self._reader_schema)
-            self._known.add(schema_id_of(frame.value))
-            return DecodedRequest(request_of(self._contract, plain), None)
+                header, header_bytes, input_ = split
+                plain = {"header": header, "input": input_}
+            else:
+                plain = self._codec.decode(frame.value, self._reader_schema)
+                self._known.add(schema_id_of(frame.value))
+            request = request_of(self._contract, plain)
+            return Job(request.header, request.input), header_bytes
         except (Unreachable, UndecodableRecord):
             raise
         except Exception as error:
             raise UndecodableRecord(f"The record is no request of {self._contract.name!r}: {error}."[:300]) from error
 
-    def _refusal(self, frame: JobFrame, header: JobHeader) -> Answer | None:
+    def _check(self, frame: JobFrame, header: JobHeader) -> Answer | None:
+        """Return the answer of a job that must not run; None for one that may."""
         if not JOB_ID.fullmatch(header.job_id):
             return self._dead(frame, None, UndecodableRecord("The record's job_id is no UUID in its canonical form."))
-        if frame.headers != (
-            header.job_id.encode(),
-            b"%d" % header.run,
-            b"%d" % header.attempt,
-            header.processor.encode(),
-        ):
-            wrong = headers.contradictions(told_headers(frame), header)
+        expected = (header.job_id.encode(), b"%d" % header.run, b"%d" % header.attempt, header.processor.encode())
+        if frame.headers != expected:
+            wrong = headers.contradictions(kafka_headers(frame), header)
             if wrong:
-                return self._contradicted(frame, header, wrong)
+                error = HeaderMismatch(f"The Kafka headers {', '.join(wrong)} contradict the record.")
+                return self._dead(frame, header, error)
         if frame.attempt:
             header = replace(header, attempt=frame.attempt)
         if header.processor != self._contract.name:
-            return self._writer.failed(
-                frame, header, wrong_processor(header.processor, self._contract.name), _no_time()
-            )
+            return self._writer.failed(frame, header, wrong_processor(header.processor, self._contract.name))
         if frame.flags & Flag.REJECTED:
-            return self._verdict(frame, header)
+            return self._rejected(frame, header)
         if header.not_before is not None and header.source_coordinates is None:
             return self._too_early(frame, header)
         if header.deadline is not None and header.deadline <= self._now():
             late = DeadlineExceeded("The deadline had passed before the job was started.")
-            return self._writer.failed(frame, header, late, _no_time())
+            return self._writer.failed(frame, header, late)
         return None
 
     def _too_early(self, frame: JobFrame, header: JobHeader) -> Answer:
-        """Done without a word: only the timekeeper releases it, by publishing it again at its time (docs/adr/0013)."""
+        """Answer a job that waits for its time, without a result: the timekeeper publishes it again then (docs/adr/0013)."""
         if self.ordered:
             error = InvalidInput(f"{self._contract.name!r} works in order, so none of its jobs can wait for a time.")
-            return self._writer.failed(frame, header, error, _no_time())
-        return Answer(
-            frame.slot,
-            frame.execution,
-            Disposition.RETRY,
-            header.job_id,
-            header.run,
-            header.attempt,
-            b"",
-            header.processor,
-        )
+            return self._writer.failed(frame, header, error)
+        return answer(frame, header, Disposition.RETRY, b"")
 
-    def _contradicted(self, frame: JobFrame, header: JobHeader, wrong: list[str]) -> Answer:
-        error = HeaderMismatch(f"The Kafka headers {', '.join(wrong)} contradict the record.")
-        return self._dead(frame, header, error)
-
-    def _verdict(self, frame: JobFrame, header: JobHeader) -> Answer:
+    def _rejected(self, frame: JobFrame, header: JobHeader) -> Answer:
+        """Answer a job that the parent has rejected."""
         code = frame.error_code.decode()
-        error = VERDICTS[code]
+        error = REJECTIONS[code]
         lost = code == ErrorCode.WORKER_LOST
-        dead = (code, error.message) if lost else ("", "")
-        return self._writer.failed(frame, header, error, _no_time(), final=lost, dead=dead)
+        return self._writer.failed(frame, header, error, final=lost, dead=(code, error.message) if lost else ("", ""))
 
-    def _refuse_unreadable(self, frame: JobFrame, error: SluiceError) -> Answer:
-        """A dead letter, and a failed result if anything names the job: its value without our types, else Kafka's headers."""
-        header = self._header_anyhow(frame)
+    def _undecodable(self, frame: JobFrame, error: SluiceError) -> Answer:
+        """Answer with a dead letter, and a failed result if anything names the job: its value read by its own schema, else
+        Kafka's headers."""
+        header = self._header_by_own_schema(frame)
         if header is not None and header.processor != self._contract.name:
-            return self._writer.failed(
-                frame, header, wrong_processor(header.processor, self._contract.name), _no_time()
-            )
-        header = header or header_from_told(frame, self._contract.name)
-        return self._dead(frame, header, error)
+            return self._writer.failed(frame, header, wrong_processor(header.processor, self._contract.name))
+        return self._dead(frame, header or header_from_kafka(frame, self._contract.name), error)
 
-    def _header_anyhow(self, frame: JobFrame) -> JobHeader | None:
-        """The header of a record that is readable by its own schema but is none of this processor's requests."""
+    def _header_by_own_schema(self, frame: JobFrame) -> JobHeader | None:
+        """Return the header of a record that its own schema can read, although it is no request of this processor."""
         try:
             header = header_of(self._codec.decode(frame.value))
             return header if JOB_ID.fullmatch(header.job_id) else None
@@ -210,20 +173,15 @@ class RequestDecoder:
             return None
 
     def _dead(self, frame: JobFrame, header: JobHeader | None, error: SluiceError) -> Answer:
+        """Answer with a dead letter, and a failed result unless the job is unknown."""
         dead = (str(error.code), error.message)
         if header is None:
             return Answer(frame.slot, frame.execution, Disposition.FAILED, "", 0, 0, b"", "", *dead)
-        return self._writer.failed(frame, header, error, _no_time(), final=True, dead=dead)
-
-
-def _tried_again(opened: DecodedRequest, attempt: int) -> DecodedRequest:
-    """An ordered job that is tried again in place: its record still says the first attempt."""
-    request = opened.request
-    return DecodedRequest(Request(replace(request.header, attempt=attempt), request.input), None)
+        return self._writer.failed(frame, header, error, final=True, dead=dead)
 
 
 def wrong_processor(named: str, ours: str) -> JobError:
-    """A request that came through our topic for a processor that is another, or none at all."""
+    """Return the error of a request in our topic that names another processor, or one that does not exist."""
     if named in known_processors():
         return UnknownProcessor(
             f"The request names processor {named!r} but came through the topic of {ours!r}.",
@@ -233,10 +191,12 @@ def wrong_processor(named: str, ours: str) -> JobError:
 
 
 def soft_deadline(header: JobHeader, policy_ms: int | None) -> float | None:
-    """When, by the monotonic clock, the job is to be told that it takes too long."""
-    limit = header.soft_limit_ms if header.soft_limit_ms is not None else policy_ms
-    return None if limit is None else time.monotonic() + limit / 1000
+    """Return the time, by the monotonic clock, at which the job is asked to stop: its own soft limit, else the policy's."""
+    limit_ms = header.soft_limit_ms if header.soft_limit_ms is not None else policy_ms
+    return None if limit_ms is None else time.monotonic() + limit_ms / 1000
 
 
-def _no_time() -> JobTimings:
-    return JobTimings()
+def kafka_headers(frame: JobFrame) -> dict[str, bytes]:
+    """Return the Kafka headers that came with the job, by name."""
+    names = (headers.JOB, headers.RUN, headers.ATTEMPT, headers.PROCESSOR)
+    return {name: value for name, value in zip(names, frame.headers, strict=True) if value is not None}

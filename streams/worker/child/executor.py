@@ -1,9 +1,9 @@
-"""The child's workbench: what waits, what comes in, and the steps that every way of working shares.
+"""Executes batches: keeps the jobs that wait, takes in what the parent sends, and has the steps that all executors share.
 
-Everything that happens reaches it through one inbox: frames from the parent, and what the CPU threads have finished. Only a
-cancel does not wait its turn: what waits is answered by the thread that hears it, while the device works on.
+Everything reaches an executor through one inbox: frames from the parent, and what its CPU threads have finished. A cancel alone
+does not wait its turn: the thread that reads the pipe answers waiting jobs while the device works on.
 
-`inline.py` does all steps in the device's own thread; `overlap.py` prepares and finishes beside it.
+`inline.py` does all steps in the device's own thread; `pipelined.py` prepares and finishes beside it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -22,70 +22,71 @@ from schemas.errors import ErrorCode, Unreachable
 from schemas.states import Disposition
 from streams import logs
 from streams.worker.child.batcher import Batcher
-from streams.worker.child.decode import Task
 from streams.worker.child.fair_queue import FairQueue
 from streams.worker.child.job_runner import JobRunner, hard_limit
+from streams.worker.child.task import Task
+from streams.worker.child.versions import key_name
 from streams.worker.protocol import Answer, Flag, JobFrame, MessageKind, unpack_jobs, unpack_slots
 
 log = logs.get("worker")
 
 RETRY_S = 1.0
-#: Answers of one batch go together as long as that keeps none of them longer than this.
-HELD_S = 0.02
+#: The answers of one batch are sent together as long as that delays none of them longer than this.
+MAX_ANSWER_DELAY_S = 0.02
 
 
 class ParentChannel(Protocol):
-    """Where the bench says what it does. Thread-safe."""
+    """Sends messages to the parent. Thread-safe."""
 
     def started(self, slots: list[int], hard_ms: int | None) -> None: ...
 
     def prepared(self, slots: list[int]) -> None:
-        """These wait for the device now: until they are started again their process is not killed for them."""
-        ...
+        """These jobs wait for the device: until they are started again, the process is not killed for them."""
 
     def answers(self, answers: list[Answer]) -> None: ...
 
     def dropped(self, slots: list[int]) -> None: ...
 
-    def ceiling(self, bucket: str, max_size: int, max_cost: float | None) -> None:
-        """The device ran out of memory: from now on no batch of this bucket is larger or dearer."""
-        ...
+    def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None:
+        """The device ran out of memory: from now on batches of this bucket have at most this size and cost."""
 
 
-#: Frames from the parent, a JobFrame that comes back after waiting for its schema, a Task that is prepared, the number of
-#: jobs that the CPU threads are through with, an exception that ends the process; None when the parent's pipe is closed.
+#: Frames from the parent, a JobFrame that comes back after its schema was fetched, a Task that is prepared, the number of jobs
+#: that the CPU threads have finished, an exception that ends the process; None when the parent closes its pipe.
 Inbox = SimpleQueue[Any]
 
 
 class BatchExecutor(ABC):
-    """What waits is touched by the threads that work and by `cancel`, each with the lock."""
+    """The queues are touched by the threads that work and by `cancel`, each with the lock."""
 
-    def __init__(self, shop: JobRunner, outbox: ParentChannel) -> None:
-        self._shop = shop
-        self._outbox = outbox
-        self._policy = shop.models.default.policy
-        self._lock = threading.Lock()  # guards the queues; taken once a batch
-        self._alone: deque[JobFrame] = deque()
+    def __init__(self, runner: JobRunner, channel: ParentChannel) -> None:
+        self._runner = runner
+        self._channel = channel
+        self._policy = runner.models.default.policy
+        self._lock = threading.Lock()  # guards the queues; taken once per batch
+        self._isolated: deque[JobFrame] = deque()
         self._waiting: FairQueue[JobFrame] = FairQueue(self._policy.lanes)  # to be prepared
-        self._ready: Batcher[Any] = Batcher(self._policy.batch, self._policy.lanes, shop.models.batch_of)
-        self._room = 2 * shop.models.largest_batch  # prepared jobs cost memory: the batch that runs, and the next one
-        self._busy = 0  # jobs between the start of `prepare` and the end of `finish`
+        self._ready: Batcher[Any] = Batcher(self._policy.batch, self._policy.lanes, runner.models.batch_policy)
+        self._max_ready = (
+            2 * runner.models.largest_batch
+        )  # prepared jobs cost memory: the batch that runs, and the next one
+        self._unfinished = 0  # jobs between the start of `prepare` and the end of `finish`
         self._inbox: Inbox = SimpleQueue()
         self._fetcher = ThreadPoolExecutor(1, "fetch")
 
     @abstractmethod
     def work(self, inbox: Inbox) -> None:
-        """Until the parent closes its pipe. Raises what must end the process."""
+        """Run jobs until the parent closes its pipe. Raises an error that must end the process."""
 
-    # ── what comes in (with the lock) ──
+    # ── incoming events (with the lock) ──
 
-    def _take_in(self, event: Any) -> None:
+    def _handle(self, event: Any) -> None:
         if isinstance(event, JobFrame):
             self._enqueue(event)
         elif isinstance(event, Task):
             self._add_prepared(event)
         elif isinstance(event, int):
-            self._busy -= event
+            self._unfinished -= event
         elif isinstance(event, BaseException):
             raise event
         elif event[0] is MessageKind.JOBS:
@@ -95,10 +96,10 @@ class BatchExecutor(ABC):
             self._drop(frozenset(unpack_slots(event[1])))
 
     def _enqueue(self, frame: JobFrame) -> None:
-        if self._shop.stops and self._shop.stops.asked(frame.slot):
-            frame = _called_off(frame)
+        if self._runner.cancelled and frame.slot in self._runner.cancelled:
+            frame = _as_cancelled(frame)
         if frame.flags & Flag.ISOLATED:
-            self._alone.append(frame)
+            self._isolated.append(frame)
         else:
             self._queue(frame)
 
@@ -106,173 +107,168 @@ class BatchExecutor(ABC):
         self._waiting.add(frame, frame.lane)
 
     def _add_prepared(self, task: Task) -> None:
-        self._ready.add(task, time.monotonic(), task.frame.lane, task.bucket, task.cost)
+        self._ready.add(task, time.monotonic(), task.frame.lane, task.batch_key, task.cost)
 
     def _drop(self, slots: frozenset[int]) -> None:
-        """Take out what the device has not begun, and say which: a worker that stops must know what another is to run."""
-        frames, tasks = self._take_out(slots)
+        """Discard jobs that the device has not begun, and report which: another worker is to run those."""
+        frames, tasks = self._remove(slots)
         for task in tasks:
-            self._busy -= 1
-            self._shop.forget(task)
-        self._outbox.dropped([frame.slot for frame in frames] + [task.frame.slot for task in tasks])
+            self._unfinished -= 1
+            self._runner.discard(task)
+        self._channel.dropped([frame.slot for frame in frames] + [task.frame.slot for task in tasks])
 
-    def _take_out(self, slots: Iterable[int]) -> tuple[list[JobFrame], list[Task]]:
-        """Take the jobs in these slots from the queues."""
-        frames = [frame for frame in self._alone if frame.slot in slots]
-        self._alone = deque(frame for frame in self._alone if frame.slot not in slots)
-        frames += self._waiting.drop(lambda frame: frame.slot in slots)
+    def _remove(self, slots: Iterable[int]) -> tuple[list[JobFrame], list[Task]]:
+        """Remove the jobs in these slots from the queues."""
+        frames = [frame for frame in self._isolated if frame.slot in slots]
+        self._isolated = deque(frame for frame in self._isolated if frame.slot not in slots)
+        frames += self._waiting.remove(lambda frame: frame.slot in slots)
         tasks: list[Task] = []
-        for found in self._ready.drop(lambda item: _slot(item) in slots):
+        for found in self._ready.remove(lambda item: _slot(item) in slots):
             tasks.append(found) if isinstance(found, Task) else frames.append(found)
         return frames, tasks
 
-    # ── cancel (the thread that hears the parent) ──
+    # ── cancel (from the thread that reads the pipe) ──
 
     def cancel(self, inbox: Inbox, slots: Iterable[int]) -> None:
-        """These are to stop: those that wait are answered now, those that run are told. Work that has begun goes on."""
-        asked = set(slots)
+        """Cancel jobs: those that wait are answered now, those that run find out by their context. The device works on."""
+        running = set(slots)
         self._inbox = inbox
         with self._lock:
-            self._take_in_early()
-            frames, tasks = self._take_out(asked)
-            asked -= {frame.slot for frame in frames} | {task.frame.slot for task in tasks}
-            self._shop.stops.ask(asked)
-        answers = [self._shop.cancelled(task) for task in tasks]
-        for frame in frames:
-            self._answer_called_off(_called_off(frame), answers)
-        self._outbox.answers(answers)
-        inbox.put(len(tasks))  # this also wakes a thread that waits for work, though we have filled its queues
+            self._handle_inbox()
+            frames, tasks = self._remove(running)
+            running -= {frame.slot for frame in frames} | {task.frame.slot for task in tasks}
+            self._runner.cancelled.add(running)
+        answers = [self._runner.cancel_waiting(task) for task in tasks]
+        readable = [frame for frame in map(_as_cancelled, frames) if self._readable(frame)]
+        answers += [answer for frame in readable if isinstance(answer := self._runner.open(frame), Answer)]
+        self._channel.answers(answers)
+        inbox.put(len(tasks))  # also wakes a thread that waits for work, although this one has filled its queues
 
-    def _answer_called_off(self, frame: JobFrame, answers: list[Answer]) -> None:
-        if self._readable(frame) and isinstance(answer := self._shop.open(frame), Answer):
-            answers.append(answer)
-
-    def _take_in_early(self) -> None:
-        """A job may still be in the inbox."""
-        faults = []
+    def _handle_inbox(self) -> None:
+        """Handle the inbox, since a cancelled job may be in it. Events that end the process are left to the device's thread."""
+        ends = []
         with suppress(Empty):
             while True:
                 event = self._inbox.get_nowait()
                 if event is None or isinstance(event, BaseException):
-                    faults.append(event)  # ends the process, from the device's thread
+                    ends.append(event)
                 else:
-                    self._take_in(event)
-        for fault in faults:
-            self._inbox.put(fault)
+                    self._handle(event)
+        for event in ends:
+            self._inbox.put(event)
 
     # ── the steps ──
 
     def _run_inline(self, frames: list[JobFrame]) -> None:
-        """All steps in this thread: light work, or a job that must be alone in the process.
+        """Do all steps in this thread: for light work, or for a job that must be alone in the process.
 
-        What is not to run is answered before anything runs: a job whose end is known must not seem to run for as long as
-        its neighbours do, else the process would be killed for it, and again for it in the next one.
+        Jobs that must not run are answered before anything runs: else they would seem to run as long as their neighbours, and
+        the process would be killed for them, again and again.
         """
         frames = [frame for frame in frames if self._readable(frame)]
         if not frames:
             return
-        self._outbox.started([frame.slot for frame in frames], self._policy.limits.hard_ms)
-        refusals: list[Answer] = []
-        opened = [task for frame in frames if (task := self._opened(frame, refusals)) is not None]
-        self._outbox.answers(refusals)
-        tasks = self._in_time([task for task in opened if not self._refused(task)])
+        self._channel.started([frame.slot for frame in frames], self._policy.limits.hard_ms)
+        refused: list[Answer] = []
+        opened = [task for frame in frames if (task := self._open(frame, refused)) is not None]
+        self._channel.answers(refused)
+        tasks = self._not_expired([task for task in opened if self._prepare_task(task)])
         if tasks:
             self._finish_all(tasks, self._run(tasks))
 
-    def _prepared(self, frame: JobFrame) -> Task | None:
-        """A task that may go to the device; None for a job that was answered, or that waits for its schema."""
+    def _open_and_prepare(self, frame: JobFrame) -> Task | None:
+        """Return a task for the device; None for a job that was answered, or that waits for its schema."""
         if not self._readable(frame):
             return None
-        self._outbox.started([frame.slot], None)
-        task = self._shop.open(frame)
+        self._channel.started([frame.slot], None)
+        task = self._runner.open(frame)
         if isinstance(task, Answer):
-            self._outbox.answers([task])
+            self._channel.answers([task])
             return None
-        self._limit_anew([task])
-        answer = self._shop.prepare(task)
-        if answer is not None:
-            self._outbox.answers([answer])
+        self._restart_limits([task])
+        if not self._prepare_task(task):
             return None
         if hard_limit(task) is not None:
-            self._outbox.started([frame.slot], None)  # while it waits for the device its time does not pass
+            self._channel.started([frame.slot], None)  # its hard limit rests while it waits for the device
         if task.job.header.deadline is not None:
-            self._outbox.prepared([frame.slot])
+            self._channel.prepared([frame.slot])
         return task
 
-    def _opened(self, frame: JobFrame, answers: list[Answer]) -> Task | None:
-        opened = self._shop.open(frame)
+    def _open(self, frame: JobFrame, answers: list[Answer]) -> Task | None:
+        opened = self._runner.open(frame)
         if isinstance(opened, Answer):
             answers.append(opened)
             return None
-        limit = opened.job.header.hard_limit_ms
-        if limit is not None:
-            self._outbox.started([frame.slot], limit)
+        limit_ms = opened.job.header.hard_limit_ms
+        if limit_ms is not None:
+            self._channel.started([frame.slot], limit_ms)
         return opened
 
-    def _refused(self, task: Task) -> bool:
-        answer = self._shop.prepare(task)
+    def _prepare_task(self, task: Task) -> bool:
+        """Prepare a task. If that fails, answer it and return False."""
+        answer = self._runner.prepare(task)
         if answer is not None:
-            self._outbox.answers([answer])
-        return answer is not None
+            self._channel.answers([answer])
+        return answer is None
 
-    def _in_time(self, tasks: list[Task]) -> list[Task]:
-        """Those that the device may begin; the others, whose deadline passed while they waited for it, are answered."""
-        late = self._shop.overtaken(tasks)
-        if not late:
+    def _not_expired(self, tasks: list[Task]) -> list[Task]:
+        """Return the tasks that the device may begin. Those whose deadline passed while they waited for it are answered."""
+        expired = self._runner.expired(tasks)
+        if not expired:
             return tasks
-        self._outbox.answers(list(late.values()))
-        return [task for task in tasks if task.frame.slot not in late]
+        self._channel.answers(list(expired.values()))
+        return [task for task in tasks if task.frame.slot not in expired]
 
     def _finish_all(self, tasks: Sequence[Task], outcomes: Sequence[Any]) -> None:
-        """One after the other. The answer of a job that is watched for its time does not wait for the next one's."""
-        made: list[Answer] = []
-        sent = time.monotonic()
+        """Finish tasks one after the other. The answer of a job with a deadline does not wait for the next one's."""
+        answers: list[Answer] = []
+        sent_at = time.monotonic()
         for task, outcome in zip(tasks, outcomes, strict=True):
-            answer = self._shop.finish(task, outcome)
-            made.append(answer)
-            watched = task.job.header.deadline is not None or answer.disposition is Disposition.CANCELLED
-            if watched or time.monotonic() - sent >= HELD_S:
-                self._outbox.answers(made)
-                made, sent = [], time.monotonic()
-        self._outbox.answers(made)
+            answer = self._runner.finish(task, outcome)
+            answers.append(answer)
+            urgent = task.job.header.deadline is not None or answer.disposition is Disposition.CANCELLED
+            if urgent or time.monotonic() - sent_at >= MAX_ANSWER_DELAY_S:
+                self._channel.answers(answers)
+                answers, sent_at = [], time.monotonic()
+        self._channel.answers(answers)
 
     def _run(self, tasks: Sequence[Task]) -> list[Any]:
-        return self._shop.run(tasks, self._did_not_fit, self._limit_anew)
+        return self._runner.run(tasks, self._on_out_of_memory, self._restart_limits)
 
-    def _limit_anew(self, tasks: Sequence[Task]) -> None:
-        """Hard limits are on one run of the device, not on the wait for it, nor on the runs that find a bad neighbour.
-        A job with a deadline is watched again, too."""
+    def _restart_limits(self, tasks: Sequence[Task]) -> None:
+        """Start hard limits again, and the watch on deadlines. A hard limit is for one run on the device: the wait for the
+        device does not count, nor do the runs that look for a bad neighbour."""
         by_limit: dict[int | None, list[int]] = {}
         for task in tasks:
-            limit = hard_limit(task)
-            if limit is not None or task.job.header.deadline is not None:
-                by_limit.setdefault(limit, []).append(task.frame.slot)
-        for limit, slots in by_limit.items():
-            self._outbox.started(slots, limit)
+            limit_ms = hard_limit(task)
+            if limit_ms is not None or task.job.header.deadline is not None:
+                by_limit.setdefault(limit_ms, []).append(task.frame.slot)
+        for limit_ms, slots in by_limit.items():
+            self._channel.started(slots, limit_ms)
 
-    def _did_not_fit(self, tasks: Sequence[Task]) -> None:
-        """The device could not hold these together: remember it, for jobs like them."""
-        bucket, cost = tasks[0].bucket, sum(task.cost for task in tasks)
+    def _on_out_of_memory(self, tasks: Sequence[Task]) -> None:
+        """Reduce the batch limit of this batch key: the device could not hold these tasks together."""
+        key, cost = tasks[0].batch_key, sum(task.cost for task in tasks)
         with self._lock:
-            self._ready.lower((len(tasks) + 1) // 2, bucket, cost / 2)
-            max_size, max_cost = self._ready.ceiling(bucket), self._ready.dearest(bucket)
-        told = bucket_name(bucket)
-        log.warning("out_of_memory", batch_size=len(tasks), bucket=told, max_size=max_size, max_cost=max_cost)
-        self._outbox.ceiling(told, max_size, max_cost)
+            self._ready.reduce_limit((len(tasks) + 1) // 2, key, cost / 2)
+            max_size, max_cost = self._ready.max_size(key), self._ready.max_cost(key)
+        bucket = key_name(key)
+        log.warning("out_of_memory", batch_size=len(tasks), bucket=bucket, max_size=max_size, max_cost=max_cost)
+        self._channel.batch_limit(bucket, max_size, max_cost)
 
     # ── unseen schemas ──
 
     def _readable(self, frame: JobFrame) -> bool:
-        """Whether the job can be read without asking the registry; else it waits aside and the others go on."""
-        if self._shop.can_read(frame):
+        """True if the job can be decoded without asking the registry; else it waits aside and the others go on."""
+        if self._runner.can_read(frame):
             return True
-        self._submit(self._fetcher, self._fetch, frame)
+        self._submit(self._fetcher, self._fetch_schema, frame)
         return False
 
-    def _fetch(self, frame: JobFrame) -> None:
-        """Reads it with the registry's help. Then it runs like any other, or its answer says what is wrong with it."""
+    def _fetch_schema(self, frame: JobFrame) -> None:
+        """Decode a job with the registry's help. Then it runs like any other, unless its answer is known already."""
         try:
-            opened = self._shop.open(frame)
+            opened = self._runner.open(frame)
         except Unreachable as error:
             log.warning("waiting_for_registry", reason=error.message)
             timer = threading.Timer(RETRY_S, self._inbox.put, [frame])
@@ -280,31 +276,25 @@ class BatchExecutor(ABC):
             timer.start()
         else:
             if isinstance(opened, Answer):
-                self._outbox.answers([opened])
+                self._channel.answers([opened])
             else:
                 self._inbox.put(frame)
 
     def _submit(self, pool: ThreadPoolExecutor, step: Callable[..., None], *args: Any) -> None:
-        """A fault of the engine's own in a thread must end the process, not vanish in a future."""
-        pool.submit(step, *args).add_done_callback(self._surface)
+        """Run a step in a thread. An error of the engine's own there must end the process, not vanish in a future."""
+        pool.submit(step, *args).add_done_callback(self._report_error)
 
-    def _surface(self, future: Future[None]) -> None:
+    def _report_error(self, future: Future[None]) -> None:
         if (error := future.exception()) is not None:
             self._inbox.put(error)
-
-
-def bucket_name(bucket: Hashable) -> str:
-    """For people: the version, and what the processor's `bucket` said, where it did."""
-    parts = bucket if isinstance(bucket, tuple) else ()
-    return "/".join(str(part) for part in parts if part is not None)[:100]
 
 
 def _slot(item: JobFrame | Task) -> int:
     return item.frame.slot if isinstance(item, Task) else item.slot
 
 
-def _called_off(frame: JobFrame) -> JobFrame:
-    """The same job, to be answered as cancelled and not to be run."""
+def _as_cancelled(frame: JobFrame) -> JobFrame:
+    """Return the frame of a job that is answered as cancelled and does not run."""
     if frame.flags & Flag.REJECTED:
-        return frame  # its end is known already
+        return frame  # its error is known already
     return frame._replace(flags=frame.flags | Flag.REJECTED, error_code=ErrorCode.CANCELLED.encode())

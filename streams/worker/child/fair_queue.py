@@ -1,4 +1,7 @@
-"""Two lanes share one worker: live before bulk by weight, a lane alone takes all. Pure."""
+"""A queue that two lanes share by weight: live before bulk, and a lane alone takes everything. Pure.
+
+A lane is an int here: its position in `schemas.states.Lane`.
+"""
 
 from __future__ import annotations
 
@@ -10,43 +13,41 @@ from processors.policy import LaneWeights
 
 T = TypeVar("T")
 
-LIVE, BULK = 0, 1
-
 
 class FairClock:
-    """Whose turn it is: the lane that has had less for its weight (start-time fair queuing), live when both are even.
+    """Picks the lane that has had less for its weight (start-time fair queuing), live if both are even.
 
-    A lane that had nothing to do saves nothing up: it starts where the other one stands.
+    An idle lane saves nothing up: when it has work again, it starts where the other one stands.
     """
 
     def __init__(self, weights: LaneWeights) -> None:
         self._step = (1 / weights.live, 1 / weights.bulk)
         self._had = [0.0, 0.0]
 
-    def turn(self, live: int, bulk: int) -> int:
-        """LIVE or BULK, given how many wait in each (one of them must not be 0)."""
+    def next_lane(self, live: int, bulk: int) -> int:
+        """Return the lane to take from, given how many items wait in each (not 0 in both)."""
         if live and bulk:
-            return LIVE if self._had[LIVE] <= self._had[BULK] else BULK
-        return LIVE if live else BULK
+            return 0 if self._had[0] <= self._had[1] else 1
+        return 0 if live else 1
 
     def took(self, lane: int, count: int = 1) -> None:
         self._had[lane] += self._step[lane] * count
 
     def woke(self, lane: int) -> None:
-        """Something came into a lane that was empty."""
+        """Note that an item was added to a lane that was empty."""
         if self._had[lane] < self._had[1 - lane]:
             self._had[lane] = self._had[1 - lane]
 
 
 class FairQueue(Generic[T]):
-    """A queue with two lanes: first in, first out within each."""
+    """First in, first out within each lane; the lanes take turns by weight."""
 
     def __init__(self, weights: LaneWeights) -> None:
         self._clock = FairClock(weights)
         self._lanes: tuple[deque[T], deque[T]] = (deque(), deque())
 
     def __len__(self) -> int:
-        return len(self._lanes[LIVE]) + len(self._lanes[BULK])
+        return len(self._lanes[0]) + len(self._lanes[1])
 
     def add(self, item: T, lane: int) -> None:
         if not self._lanes[lane]:
@@ -54,16 +55,16 @@ class FairQueue(Generic[T]):
         self._lanes[lane].append(item)
 
     def pop(self) -> T:
-        """The next one. Raises IndexError when there is none."""
-        lane = self._clock.turn(len(self._lanes[LIVE]), len(self._lanes[BULK]))
+        """Remove and return the next item. Raises IndexError if there is none."""
+        lane = self._clock.next_lane(len(self._lanes[0]), len(self._lanes[1]))
         item = self._lanes[lane].popleft()
         self._clock.took(lane)
         return item
 
-    def drop(self, unwanted: Callable[[T], bool]) -> list[T]:
-        """Take out those that nobody wants any more."""
-        dropped: list[T] = []
+    def remove(self, unwanted: Callable[[T], bool]) -> list[T]:
+        """Remove and return the items for which `unwanted` is true."""
+        removed: list[T] = []
         for lane in self._lanes:
             for item in [lane.popleft() for _ in range(len(lane))]:
-                (dropped if unwanted(item) else lane).append(item)
-        return dropped
+                (removed if unwanted(item) else lane).append(item)
+        return removed

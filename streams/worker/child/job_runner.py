@@ -1,6 +1,6 @@
-"""The steps of a job inside the child: read, prepare, run, finish. Each step's failure is that job's alone.
+"""The four steps of a job in the child: open, prepare, run, finish. An error in a step fails that job alone.
 
-Nothing here knows of pipes or threads; `child.py` decides who calls what when.
+Knows nothing of pipes or threads: an executor decides which thread calls which step when.
 """
 
 from __future__ import annotations
@@ -13,73 +13,88 @@ from typing import Any
 
 from connectors.objects import ClaimStore
 from processors import devices
-from processors.protocol import Job
 from schemas.errors import DeadlineExceeded, JobCancelled, JobError, ModelNotFound
 from schemas.states import Disposition
 from streams import logs
 from streams.worker.child.bisect import as_out_of_memory, is_out_of_memory, run_all
-from streams.worker.child.cancelled_slots import CancelledSlots
-from streams.worker.child.context import Tell, WorkerJobContext
-from streams.worker.child.decode import DecodedRequest, RequestDecoder, Task, soft_deadline
-from streams.worker.child.results import JobTimings, now_us
+from streams.worker.child.context import CancelledSlots, OnProgress, WorkerJobContext
+from streams.worker.child.decode import RequestDecoder, soft_deadline
+from streams.worker.child.results import now_us
+from streams.worker.child.task import Task
 from streams.worker.child.versions import ModelVersions
 from streams.worker.protocol import Answer, JobFrame
 
 log = logs.get("worker")
 
-#: Hears of the jobs of a batch.
-Hear = Callable[[Sequence[Task]], None]
+OnTasks = Callable[[Sequence[Task]], None]
 
 
 class JobRunner:
-    """One processor, loaded in each of its versions, with everything its jobs need."""
+    """One processor, loaded in each of its versions, with everything that its jobs need."""
 
     def __init__(
-        self, models: ModelVersions, intake: RequestDecoder, store: ClaimStore, scratch: Path, tell: Tell
+        self,
+        models: ModelVersions,
+        decoder: RequestDecoder,
+        store: ClaimStore,
+        scratch: Path,
+        on_progress: OnProgress,
     ) -> None:
         self.models = models
-        self._intake = intake
+        self._decoder = decoder
         self._store = store
         self._scratch = scratch
-        self._tell = tell
-        #: Jobs that are to stop, where they have begun.
-        self.stops = CancelledSlots()
+        self._on_progress = on_progress
+        #: Jobs that are cancelled, and have not been answered as such.
+        self.cancelled = CancelledSlots()
 
     def can_read(self, frame: JobFrame) -> bool:
-        return self._intake.can_read(frame)
+        return self._decoder.can_read(frame)
 
     def open(self, frame: JobFrame) -> Task | Answer:
-        """A task that may run, or the answer of one that may not. Raises Unreachable: try again later."""
-        opened = self._intake.read(frame)
+        """Decode a job: return its task, or the answer of a job that must not run. Raises Unreachable: try again later."""
+        opened = self._decoder.read(frame)
         if isinstance(opened, Answer):
             return opened
+        job, header_bytes = opened
         try:
-            return self._task(frame, opened)
+            model = self.models.select(job.header)
         except ModelNotFound as error:
-            return self.models.default.writer.failed(frame, opened.request.header, error, JobTimings())
+            return self.models.default.writer.failed(frame, job.header, error)
+        context = WorkerJobContext(
+            self._store,
+            self._scratch,
+            self._on_progress,
+            soft_deadline(job.header, model.policy.limits.soft_ms),
+            slot=frame.slot,
+            cancelled=self.cancelled,
+            header=job.header,
+        )
+        return Task(frame, job, header_bytes, context, model)
 
     def prepare(self, task: Task) -> Answer | None:
-        """The CPU work before the device; an answer when it failed."""
+        """Do the CPU work before the device; returns an answer if it failed."""
         began = time.perf_counter()
-        task.clock.started_us = now_us()
+        task.started_us = now_us()
         try:
-            self._stop_if_asked(task)
+            self._raise_if_cancelled(task)
             task.item = task.model.processor.prepare(task.job, task.context)
-            if self.models.sort:
-                task.bucket, task.cost = task.model.place(task.item)
-        except Exception as error:  # noqa: BLE001 - a processor may raise anything; it is this job's outcome
+            if self.models.prepares_first:
+                task.batch_key, task.cost = task.model.batch_key(task.item)
+        except Exception as error:  # noqa: BLE001 - a processor may raise anything; only this job fails
             return self._failed(task, error)
-        task.clock.prepare_ms = _ms_since(began)
+        task.prepare_ms = _ms_since(began)
         return None
 
-    def overtaken(self, tasks: Sequence[Task]) -> dict[int, Answer]:
-        """By slot, the answers of jobs whose deadline passed while they waited, prepared: they are not begun on the device."""
-        return {task.frame.slot: self._failed(task, error) for task in tasks if (error := _overtaken(task)) is not None}
+    def expired(self, tasks: Sequence[Task]) -> dict[int, Answer]:
+        """Return, by slot, the answers of prepared tasks whose deadline passed: the device does not begin them."""
+        late = DeadlineExceeded("The deadline passed while the job waited for the device.")
+        return {task.frame.slot: self._failed(task, late) for task in tasks if _is_past_deadline(task)}
 
-    def run(self, tasks: Sequence[Task], did_not_fit: Hear, again: Hear) -> list[Any]:
-        """The device's outcomes, one a task: a raw output or an exception. All tasks are of one version.
+    def run(self, tasks: Sequence[Task], on_out_of_memory: OnTasks, on_rerun: OnTasks) -> list[Any]:
+        """Run tasks of one version on the device; returns one outcome per task: the raw output or an exception.
 
-        `did_not_fit` hears of tasks for which, together, there was no memory; `again` before each further run.
+        `on_out_of_memory` is called with tasks that did not fit into memory together, `on_rerun` before each further run.
         """
         began = time.perf_counter()
         processor, runs = tasks[0].model.processor, 0
@@ -88,88 +103,69 @@ class JobRunner:
             nonlocal runs
             runs += 1
             if runs > 1:
-                again(tasks)
+                on_rerun(tasks)
             return processor.run(items)
 
-        def too_many(start: int, stop: int) -> None:
+        def out_of_memory(start: int, stop: int) -> None:
             devices.release_memory()
-            did_not_fit(tasks[start:stop])
+            on_out_of_memory(tasks[start:stop])
 
-        outcomes = run_all(run, [task.item for task in tasks], too_many)
-        took, size = _ms_since(began), len(tasks)
+        outcomes = run_all(run, [task.item for task in tasks], out_of_memory)
+        run_ms, batch_size = _ms_since(began), len(tasks)
         for task in tasks:
-            task.clock.run_ms, task.clock.batch_size = took, size
+            task.run_ms, task.batch_size = run_ms, batch_size
             task.item = None
         return outcomes
 
     def finish(self, task: Task, outcome: Any) -> Answer:
-        """The CPU work after the device, and the answer."""
+        """Do the CPU work after the device, and write the answer."""
         if isinstance(outcome, Exception):
             return self._failed(task, outcome)
         began = time.perf_counter()
         try:
-            self._stop_if_asked(task)
+            self._raise_if_cancelled(task)
             output = task.model.processor.finish(task.job, outcome, task.context)
         except Exception as error:  # noqa: BLE001 - see prepare
             return self._failed(task, error)
-        task.clock.finish_ms = _ms_since(began)
-        answer = task.model.writer.succeeded(
-            task.frame, task.job.header, task.header, output, task.clock, task.context.saved
-        )
+        task.finish_ms = _ms_since(began)
+        answer = task.model.writer.succeeded(task, output)
         if answer.disposition is Disposition.SUCCEEDED:
-            task.context.succeeded()
+            task.context.delete_checkpoint()
         task.context.close()
         return answer
 
-    def forget(self, task: Task) -> None:
-        """Somebody else has this job now."""
+    def discard(self, task: Task) -> None:
+        """Drop a task that another worker runs."""
         task.context.close()
 
-    def _task(self, frame: JobFrame, opened: DecodedRequest) -> Task:
-        request = opened.request
-        model = self.models.of(request.header)
-        context = WorkerJobContext(
-            self._store,
-            self._scratch,
-            self._tell,
-            soft_deadline(request.header, model.policy.limits.soft_ms),
-            slot=frame.slot,
-            stops=self.stops,
-            header=request.header,
-        )
-        return Task(frame, Job(request.header, request.input), context, model, header=opened.header)
-
-    def cancelled(self, task: Task) -> Answer:
-        """The answer of a job that waited, prepared, when somebody cancelled it."""
+    def cancel_waiting(self, task: Task) -> Answer:
+        """Answer a prepared task that was cancelled while it waited for the device."""
         return self._failed(task, JobCancelled("The job was cancelled before it reached the device."))
 
-    def _stop_if_asked(self, task: Task) -> None:
-        """Between two steps of a job: nothing is begun that nobody wants any more."""
-        if self.stops and self.stops.asked(task.frame.slot):
+    def _raise_if_cancelled(self, task: Task) -> None:
+        """Called between the steps of a job, so that none begins for a job that is cancelled."""
+        if self.cancelled and task.frame.slot in self.cancelled:
             raise JobCancelled("The job was cancelled.")
 
     def _failed(self, task: Task, error: Exception) -> Answer:
-        if isinstance(error, JobCancelled):  # the processor saw that it is to stop; we know why
-            error = task.context.told_to_stop() or error
-            self.stops.heeded(task.frame.slot)
+        if isinstance(error, JobCancelled):  # the processor saw that it should stop; the context knows why
+            error = task.context.stop_reason() or error
+            self.cancelled.discard(task.frame.slot)
         task.context.close()
         if is_out_of_memory(error):
             error = as_out_of_memory(error)
         if not isinstance(error, JobError):
             _log_bug(task, error)
-        return task.model.writer.failed(task.frame, task.job.header, error, task.clock)
+        return task.model.writer.failed(task.frame, task.job.header, error, task)
 
 
-def _overtaken(task: Task) -> JobError | None:
-    """Why a job that waited, prepared, is not begun on the device; None if it is."""
+def _is_past_deadline(task: Task) -> bool:
     deadline = task.job.header.deadline
-    if deadline is None or deadline > datetime.now(UTC):
-        return None
-    return DeadlineExceeded("The deadline passed while the job waited for the device.")
+    return deadline is not None and deadline <= datetime.now(UTC)
 
 
 def _log_bug(task: Task, error: Exception) -> None:
-    """Where a surprise came from, without the message and without locals: both may quote the input."""
+    """Log where an unexpected error came from, without its message and local variables: both may quote the input."""
     header, frames = task.job.header, []
     trace = error.__traceback__
     while trace is not None:
@@ -183,6 +179,6 @@ def _ms_since(began: float) -> float:
 
 
 def hard_limit(task: Task) -> int | None:
-    """Milliseconds that the device may take: the job's own limit, else its version's."""
-    limit = task.job.header.hard_limit_ms
-    return limit if limit is not None else task.model.policy.limits.hard_ms
+    """Return the milliseconds that the device may take: the job's own limit, else its version's."""
+    limit_ms = task.job.header.hard_limit_ms
+    return limit_ms if limit_ms is not None else task.model.policy.limits.hard_ms

@@ -1,7 +1,7 @@
-"""Finds and loads a processor by its entry points, loudly. Only the child calls this: it imports torch and the like.
+"""Finds a processor by its entry points and loads it. Only the child does this, because it imports torch and the like.
 
-The entry point `<processor>` is its default version; `<processor>@<label>` are others, for rolling out. Which version one is,
-its class says (`version`); the label only tells entry points apart.
+The entry point `<processor>` is the default version; `<processor>@<label>` are others, for a rollout. A version's name comes
+from its class (`version`); the label only tells entry points apart.
 """
 
 from __future__ import annotations
@@ -10,20 +10,46 @@ import inspect
 import time
 import traceback
 from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
+from processors import devices, weights
 from processors.protocol import AnyProcessor, LoadContext, Processor
 from processors.rollout import Rollout
 from schemas.contract import unknown_processor
 from schemas.errors import SluiceError, StartupError
 from streams import logs
-from streams.worker.child.context import WorkerLoadContext
 
 log = logs.get("worker")
 
 GROUP = "sluice.processors"
+
+
+class WorkerLoadContext:
+    """The context of `load`. The device is chosen at the first access: a processor that never asks does not import torch."""
+
+    def __init__(self, processor: type[Any], device: str, weights_dir: Path | None) -> None:
+        self._processor = processor
+        self._wanted = device
+        self._weights_dir = weights_dir
+        #: The device that was chosen when the processor asked.
+        self.picked = devices.Device("cpu", "the processor asks for no device")
+
+    @cached_property
+    def device(self) -> str:
+        self.picked = _pick(self._wanted)
+        return self.picked.name
+
+    @property
+    def used_device(self) -> str:
+        """The device that the processor asked for; "cpu" if it never did."""
+        return self.picked.name
+
+    def weights(self, name: str, sha256: str) -> Path:
+        beside = weights.weights_beside(self._processor)
+        return weights.find_weights(name, sha256, beside=beside, directory=self._weights_dir)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +61,34 @@ class Loaded:
 
 
 def load_processor(name: str, device: str, weights_dir: Path | None) -> tuple[AnyProcessor, WorkerLoadContext]:
-    """The processor called `name`, in its default version. Raises as `load_versions`."""
+    """Load the default version of the processor called `name`. Raises like `load_versions`."""
     (loaded,) = load_versions(name, None, device, weights_dir)
     return loaded.processor, loaded.context
 
 
 def load_versions(name: str, rollout: Rollout | None, device: str, weights_dir: Path | None) -> list[Loaded]:
-    """Each version that the rollout names, the default first, after its `load` and its `warm_up`.
+    """Load each version that the rollout names, the default first: call its `load` and its `warm_up`.
 
-    Raises StartupError with the real traceback, or for a version that is not installed; UnknownProcessor.
+    Raises StartupError with the processor's traceback, or if a version is not installed; UnknownProcessor.
     """
     points = {point.name: point for point in entry_points(group=GROUP) if point.name.partition("@")[0] == name}
     if name not in points:
         raise unknown_processor(name)
     versions = () if rollout is None else rollout.shares
-    made = [_version(points, name, version) for version in versions] or [_made(points[name])]
-    return [load(processor, device, weights_dir) for processor in made]
+    found = [_find_version(points, name, version) for version in versions] or [_instance(points[name])]
+    return [load(processor, device, weights_dir) for processor in found]
 
 
-def _version(points: dict[str, EntryPoint], name: str, version: str) -> AnyProcessor:
-    """The one that says it is `version`. Others are imported only while they may be it: to roll back must not depend on the
-    version that is rolled back."""
+def _find_version(points: dict[str, EntryPoint], name: str, version: str) -> AnyProcessor:
+    """Return an instance of the processor whose class says that it is `version`.
+
+    Entry points are imported until it is found: a rollback must not depend on the version that is rolled back.
+    """
     seen = []
-    first = f"{name}@{version}"  # most call it so
-    for point in sorted(points.values(), key=lambda point: (point.name != first, point.name)):
+    likely = f"{name}@{version}"  # the usual name for it
+    for point in sorted(points.values(), key=lambda point: (point.name != likely, point.name)):
         try:
-            processor = _made(point)
+            processor = _instance(point)
         except StartupError as error:
             seen.append(f"one that can't be imported ({point.name}): {error.message}")
             continue
@@ -69,24 +97,24 @@ def _version(points: dict[str, EntryPoint], name: str, version: str) -> AnyProce
         seen.append(f"{processor.version} ({point.name})")
     raise StartupError(
         f"Processor {name!r} has no version {version!r}. Installed: {', '.join(seen)}.",
-        next_step=f"Change SLUICE_ROLLOUT, or install what has the entry point '{first}'.",
+        next_step=f"Change SLUICE_ROLLOUT, or install a package with the entry point '{likely}'.",
     )
 
 
-def _made(point: EntryPoint) -> AnyProcessor:
-    """An instance, not loaded: the entry point names a class, or a package that hands one out."""
+def _instance(point: EntryPoint) -> AnyProcessor:
+    """Return a processor that is not loaded yet. The entry point names a class, or an attribute that is an instance."""
     try:
         found: Any = point.load()
-        made = found() if inspect.isclass(found) else found
+        processor = found() if inspect.isclass(found) else found
     except (Exception, SystemExit) as error:
         raise _broken(point.name, point.value, error) from error
-    if not isinstance(made, Processor):
+    if not isinstance(processor, Processor):
         raise StartupError(f"{found!r} is no processor: it lacks a part of processors.protocol.Processor.")
-    return made
+    return processor
 
 
 def load(processor: AnyProcessor, device: str, weights_dir: Path | None) -> Loaded:
-    """A processor after its `load` and its `warm_up`. Raises StartupError with the real traceback."""
+    """Call a processor's `load` and `warm_up`. Raises StartupError with the processor's traceback."""
     context, began = WorkerLoadContext(type(processor), device, weights_dir), time.perf_counter()
     name, version = processor.name, processor.version
     try:
@@ -100,7 +128,8 @@ def load(processor: AnyProcessor, device: str, weights_dir: Path | None) -> Load
         ) from error
     except (Exception, SystemExit) as error:
         raise _broken(name, f"version {version}", error) from error
-    log.info("loaded", processor=name, version=version, device=context.used_device, seconds=_seconds_since(began))
+    seconds = round(time.perf_counter() - began, 3)
+    log.info("loaded", processor=name, version=version, device=context.used_device, seconds=seconds)
     return Loaded(processor, context)
 
 
@@ -110,5 +139,10 @@ def _broken(name: str, which: str, error: BaseException) -> StartupError:
     )
 
 
-def _seconds_since(began: float) -> float:
-    return round(time.perf_counter() - began, 3)
+@cache
+def _pick(wanted: str) -> devices.Device:
+    """Pick a device once per process, for all versions: it runs a kernel, and warns the operator."""
+    picked = devices.pick_device(wanted)
+    say = log.warning if picked.warning else log.info
+    say("device", device=picked.name, reason=picked.reason)
+    return picked

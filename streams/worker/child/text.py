@@ -1,4 +1,4 @@
-"""What a processor says, of its progress or of its failure, made fit to travel. Words never fail the job that says them."""
+"""Cleans up text and numbers that come from a processor: its progress, and the messages of its errors. Never raises."""
 
 from __future__ import annotations
 
@@ -7,40 +7,36 @@ from typing import Any
 
 LONGEST_STAGE = 100
 LONGEST_MESSAGE = 500
-#: In place of a NUL, which Postgres' text can't hold.
+#: Replaces NUL, which a Postgres text can't hold.
 REPLACEMENT = "\ufffd"
 
 
-def to_text(said: Any, longest: int = LONGEST_MESSAGE) -> str:
-    """Anything as a text that Avro, JSON and Postgres all take, cut to `longest` characters.
+def to_text(value: Any, longest: int = LONGEST_MESSAGE) -> str:
+    """Convert anything to text that Avro, JSON and Postgres accept, cut to `longest` characters.
 
-    A lone surrogate, as in a file name that is not UTF-8, becomes its escape, a NUL U+FFFD. Raises nothing: of what has no
-    text at all (its `__str__` raises) the type is told.
+    A lone surrogate (as in a file name that is not UTF-8) becomes its escape, and NUL becomes U+FFFD. Never raises: if
+    `__str__` raises, the text names the value's type instead.
     """
     try:
-        text = str(said)[:longest]
-    except Exception as error:  # noqa: BLE001 - it is the processor's own code
-        text = f"({type(said).__name__}, whose text can't be had: {type(error).__name__})"
+        text = str(value)[:longest]
+    except Exception as error:  # noqa: BLE001 - this is the processor's own code
+        text = f"({type(value).__name__} without a text: {type(error).__name__})"
     if "\0" in text:
         text = text.replace("\0", REPLACEMENT)
     return text.encode("utf-8", "backslashreplace").decode()[:longest]
 
 
 def clean_progress(stage: Any, percent: Any, message: Any) -> tuple[str, float | None, str]:
-    """Stage, percent and message within their bounds: a percent outside 0 to 100 is moved to the nearer end, what is no
-    number becomes None, longer texts are cut and all are made readable."""
-    return to_text(stage, LONGEST_STAGE), _percent(percent), to_text(message, LONGEST_MESSAGE)
-
-
-def _percent(percent: Any) -> float | None:
+    """Bring a progress report within its bounds: texts are cut, a percentage is limited to 0..100 (None if it is no number)."""
     number = number_or_none(percent)
-    return None if number is None else min(100.0, max(0.0, number))
+    limited = None if number is None else min(100.0, max(0.0, number))
+    return to_text(stage, LONGEST_STAGE), limited, to_text(message, LONGEST_MESSAGE)
 
 
-def number_or_none(said: Any) -> float | None:
-    """A number, infinite or not; None for what is none, which NaN is too. Raises nothing."""
+def number_or_none(value: Any) -> float | None:
+    """Convert to a number, which may be infinite; None for NaN and for anything that is no number. Never raises."""
     try:
-        number = float(said)
-    except Exception:  # noqa: BLE001 - it may be an object of the processor's own
+        number = float(value)
+    except Exception:  # noqa: BLE001 - the value may be an object of the processor's own
         return None
     return None if math.isnan(number) else number

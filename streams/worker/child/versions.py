@@ -1,4 +1,4 @@
-"""The versions of a processor that one child has loaded, and which of them a job runs with."""
+"""The versions of a processor that the child has loaded, and which of them runs a job."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from streams.worker.child.results import ResultWriter
 
 @dataclass(slots=True)
 class Model:
-    """One version, loaded. `policy` is the processor's, with batches no larger than SLUICE_MAX_BATCH; `writer` says in each
-    result that it was this version."""
+    """One loaded version. `policy` is the processor's, with batches limited to SLUICE_MAX_BATCH; `writer` names this version in
+    each result."""
 
     processor: AnyProcessor
     policy: Policy
     writer: ResultWriter
-    #: The processor's `cost` and `bucket`, where it has them.
+    #: The processor's optional methods `cost` and `bucket`.
     cost: Callable[[Any], float] | None = field(init=False)
     bucket: Callable[[Any], Hashable] | None = field(init=False)
 
@@ -36,38 +36,41 @@ class Model:
         return self.processor.version
 
     @property
-    def sorts(self) -> bool:
-        """Whether it must be known what a job was prepared to before it is known with which others it runs."""
+    def prepares_first(self) -> bool:
+        """True if a job must be prepared before it can be put into a batch: its cost or bucket depends on the prepared item."""
         return self.cost is not None or self.bucket is not None
 
-    def place(self, item: Any) -> tuple[tuple[str, Hashable], float]:
-        """The bucket and the cost of a prepared item. Raises what the processor raises; ProcessorBug for what can't be used."""
+    def batch_key(self, item: Any) -> tuple[tuple[str, Hashable], float]:
+        """Return the batch key and the cost of a prepared item: tasks run together only if their keys are equal.
+
+        Raises what the processor raises, and ProcessorBug for a cost that is not a finite number.
+        """
         bucket = None if self.bucket is None else self.bucket(item)
         hash(bucket)
         cost = 0.0 if self.cost is None else float(self.cost(item))
         if not 0 <= cost < inf:
-            raise ProcessorBug(f"cost() gave {cost}; it owes a finite number, 0 or more.")
+            raise ProcessorBug(f"cost() returned {cost}. Return a finite number, 0 or more.")
         return (self.version, bucket), cost
 
 
 class ModelVersions:
-    """`rollout` None: the one version there is, for every job."""
+    """`rollout` is None if there is one version, for every job."""
 
     def __init__(self, models: Sequence[Model], rollout: Rollout | None = None) -> None:
         self._by_version = {model.version: model for model in models}
         self.default = models[0] if rollout is None else self._by_version[rollout.default]
         self._rollout = rollout if rollout is not None and rollout.canaries else None
         self.largest_batch = max(model.policy.batch.max_size for model in models)
-        #: Whether jobs are prepared before they are put together.
-        self.sort = len(self._by_version) > 1 or any(model.sorts for model in models)
+        #: True if jobs are prepared before they are put into batches.
+        self.prepares_first = len(self._by_version) > 1 or any(model.prepares_first for model in models)
 
     @property
     def shares(self) -> dict[str, float]:
-        """The per cent of jobs that each version gets, the default first."""
+        """The percentage of jobs that each version gets, the default first."""
         return self._rollout.shares if self._rollout else {self.default.version: 100.0}
 
-    def of(self, header: JobHeader) -> Model:
-        """The version that this job is pinned to, else its share of the rollout. Raises ModelNotFound."""
+    def select(self, header: JobHeader) -> Model:
+        """Return the version that the job asks for, else the one that the rollout chooses. Raises ModelNotFound."""
         wanted = header.model_version
         if wanted is None:
             if self._rollout is None:
@@ -81,14 +84,20 @@ class ModelVersions:
             )
         return found
 
-    def batch_of(self, bucket: Hashable) -> Batch:
-        """The batching policy of a bucket that `Model.place` named; the default's for None."""
-        model = self._by_version[bucket[0]] if isinstance(bucket, tuple) else self.default
+    def batch_policy(self, key: Hashable) -> Batch:
+        """Return the batching policy for a key that `Model.batch_key` made; the default version's for None."""
+        model = self._by_version[key[0]] if isinstance(key, tuple) else self.default
         return model.policy.batch
 
 
+def key_name(key: Hashable) -> str:
+    """Format a batch key for people: the version, and the processor's bucket if there is one."""
+    parts = key if isinstance(key, tuple) else ()
+    return "/".join(str(part) for part in parts if part is not None)[:100]
+
+
 def capped(policy: Policy, max_batch: int | None) -> Policy:
-    """`policy` with batches no larger than `max_batch`."""
+    """Return `policy` with batches no larger than `max_batch`."""
     if max_batch is None or max_batch >= policy.batch.max_size:
         return policy
     return replace(policy, batch=replace(policy.batch, max_size=max_batch))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from processors.policy import Batch, Policy
 from processors.protocol import Job, JobContext
 from schemas.errors import JobCancelled
 from schemas.records import EchoInput
-from streams.worker.child.cancelled_slots import CancelledSlots
+from streams.worker.child.context import CancelledSlots
 from streams.worker.protocol import Flag
 from tests.harness.executor_kit import Kit, Upper
 
@@ -47,7 +47,7 @@ def processor(request: pytest.FixtureRequest) -> Steady:
 @pytest.fixture
 def kit(processor: Steady, tmp_path: Path) -> Iterator[Kit]:
     made = Kit(processor, tmp_path)
-    worker = threading.Thread(target=made.bench.work, args=(made.inbox,))
+    worker = threading.Thread(target=made.executor.work, args=(made.inbox,))
     worker.start()
     yield made
     processor.go.set()
@@ -61,82 +61,79 @@ def disposition(kit: Kit, slot: int) -> str:
 
 
 def test_jobs_that_wait_are_answered_while_the_device_works(kit: Kit, processor: Steady) -> None:
-    kit.send(kit.say("hold"))
+    kit.send(kit.request("hold"))
     assert processor.busy.wait(10)
-    kit.send(kit.say("a"), kit.say("b"), kit.say("c"))
-    kit.send(kit.say("alone"), flags=Flag.ISOLATED)
-    kit.bench.cancel(kit.inbox, [1, 3, 4])
-    assert kit.outbox.wait_for(3), "the device is still busy"
+    kit.send(kit.request("a"), kit.request("b"), kit.request("c"))
+    kit.send(kit.request("alone"), flags=Flag.ISOLATED)
+    kit.executor.cancel(kit.inbox, [1, 3, 4])
+    assert kit.channel.wait_for(3), "the device is still busy"
     assert [disposition(kit, slot) for slot in (1, 3, 4)] == ["cancelled"] * 3
     assert kit.code(1) == "CANCELLED"
     processor.go.set()
-    assert kit.outbox.wait_for(5)
+    assert kit.channel.wait_for(5)
     assert [disposition(kit, slot) for slot in (0, 2)] == ["succeeded"] * 2
     assert [item for batch in processor.batches for item in batch] == ["hold", "b"]
 
 
 def test_a_running_job_is_told_and_may_stop(kit: Kit, processor: Steady) -> None:
-    kit.send(kit.say("heed"))
+    kit.send(kit.request("heed"))
     assert processor.busy.wait(10)
     assert not processor.contexts["heed"].cancelled()
-    kit.bench.cancel(kit.inbox, [0])
+    kit.executor.cancel(kit.inbox, [0])
     assert processor.contexts["heed"].cancelled()
     processor.go.set()
-    assert kit.outbox.wait_for(1)
+    assert kit.channel.wait_for(1)
     assert (disposition(kit, 0), kit.code(0)) == ("cancelled", "CANCELLED")
 
 
 def test_a_job_that_is_told_before_its_last_step_does_not_begin_it(kit: Kit, processor: Steady) -> None:
-    kit.send(kit.say("hold"))
+    kit.send(kit.request("hold"))
     assert processor.busy.wait(10)
-    kit.bench.cancel(kit.inbox, [0])
+    kit.executor.cancel(kit.inbox, [0])
     processor.go.set()
-    assert kit.outbox.wait_for(1)
+    assert kit.channel.wait_for(1)
     assert disposition(kit, 0) == "cancelled"
 
 
 def test_a_job_that_was_cancelled_before_it_came_is_not_run(kit: Kit, processor: Steady) -> None:
-    kit.bench.cancel(kit.inbox, [0])
-    kit.send(kit.say("a"))
-    kit.send(kit.say("b"), flags=Flag.REJECTED, error_code=b"CANCELLED")
-    assert kit.outbox.wait_for(2)
+    kit.executor.cancel(kit.inbox, [0])
+    kit.send(kit.request("a"))
+    kit.send(kit.request("b"), flags=Flag.REJECTED, error_code=b"CANCELLED")
+    assert kit.channel.wait_for(2)
     assert [disposition(kit, slot) for slot in (0, 1)] == ["cancelled"] * 2
     assert processor.batches == []
 
 
 def test_a_job_that_stops_for_its_soft_limit_was_not_cancelled(kit: Kit, processor: Steady) -> None:
-    kit.send(kit.say("heed", soft_limit_ms=0, max_attempts=1))
+    kit.send(kit.request("heed", soft_limit_ms=0, max_attempts=1))
     processor.go.set()
-    assert kit.outbox.wait_for(1)
+    assert kit.channel.wait_for(1)
     assert (disposition(kit, 0), kit.code(0)) == ("failed", "TIMEOUT_ERROR")
 
 
 def test_a_job_whose_deadline_passes_while_it_waits_is_not_begun(kit: Kit, processor: Steady) -> None:
-    kit.send(kit.say("hold"))
+    kit.send(kit.request("hold"))
     assert processor.busy.wait(10)
     soon = datetime.now(UTC) + timedelta(milliseconds=100)
-    kit.send(kit.say("a", deadline=soon), kit.say("b"))
+    kit.send(kit.request("a", deadline=soon), kit.request("b"))
     while datetime.now(UTC) < soon:
-        assert not kit.outbox.wait_for(1, 0.05)
+        assert not kit.channel.wait_for(1, 0.05)
     processor.go.set()
-    assert kit.outbox.wait_for(3)
+    assert kit.channel.wait_for(3)
     assert [kit.code(slot) for slot in (0, 1, 2)] == [None, "DEADLINE_EXCEEDED", None]
     assert ["a"] not in processor.batches
 
 
 def test_cancelling_what_is_over_does_nothing(kit: Kit) -> None:
-    kit.send(kit.say("a"))
-    assert kit.outbox.wait_for(1)
-    kit.bench.cancel(kit.inbox, [0, 99])
-    kit.send(kit.say("b"))
-    assert kit.outbox.wait_for(2)
+    kit.send(kit.request("a"))
+    assert kit.channel.wait_for(1)
+    kit.executor.cancel(kit.inbox, [0, 99])
+    kit.send(kit.request("b"))
+    assert kit.channel.wait_for(2)
     assert disposition(kit, 0) == "succeeded"
 
 
-@pytest.mark.parametrize("look", [lambda stops: stops.asked(0), lambda stops: stops.asked(1)])
-def test_only_so_many_are_remembered(look: Callable[[CancelledSlots], bool]) -> None:
-    stops = CancelledSlots(kept=2)
-    stops.ask([0, 1, 2, 3])
-    assert not look(stops)
-    assert stops.asked(2)
-    assert stops.asked(3)
+def test_only_the_newest_cancelled_slots_are_remembered() -> None:
+    cancelled = CancelledSlots(max_slots=2)
+    cancelled.add([0, 1, 2, 3])
+    assert [slot in cancelled for slot in range(4)] == [False, False, True, True]

@@ -21,22 +21,22 @@ def kit(tmp_path: Path) -> Kit:
 
 @pytest.mark.parametrize("when", [PAST, FUTURE], ids=["past", "future"])
 def test_it_is_done_without_a_word_whatever_the_workers_clock_says(kit: Kit, when: datetime) -> None:
-    kit.send(kit.say("wait", not_before=when), kit.say("hi"))
+    kit.send(kit.request("wait", not_before=when), kit.request("hi"))
     kit.work()
-    assert (kit.outbox.given[0].value, kit.outbox.given[0].dead_reason) == (b"", "")
+    assert (kit.channel.answered[0].value, kit.channel.answered[0].dead_reason) == (b"", "")
     assert kit.processor.batches == [["hi"]]
     assert kit.code(1) is None
 
 
 @pytest.mark.parametrize("when", [PAST, FUTURE], ids=["past", "future"])
 def test_it_runs_once_it_was_released(kit: Kit, when: datetime) -> None:
-    kit.send(kit.say("hi", not_before=when, source_coordinates=Coordinates("requests.echo", 0, 7)))
+    kit.send(kit.request("hi", not_before=when, source_coordinates=Coordinates("requests.echo", 0, 7)))
     kit.work()
     assert kit.processor.batches == [["hi"]]
 
 
 def test_a_processor_that_works_in_order_refuses_it(kit: Kit) -> None:
-    kit.intake.ordered = True
-    kit.send(kit.say("wait", not_before=FUTURE))
+    kit.decoder.ordered = True
+    kit.send(kit.request("wait", not_before=FUTURE))
     kit.work()
     assert kit.code(0) == "INVALID_INPUT"

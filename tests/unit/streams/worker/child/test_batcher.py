@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.policy import Batch, LaneWeights
+from schemas.states import Lane
 from streams.worker.child.batcher import Batcher
-from streams.worker.child.fair_queue import BULK, LIVE, FairQueue
+from streams.worker.child.fair_queue import FairQueue
+
+LIVE, BULK = range(len(Lane))
 
 
 def batcher(count: int, *, max_size: int = 4, max_wait_ms: float = 100, at: float = 0.0) -> Batcher[int]:
@@ -44,17 +47,17 @@ def test_nothing_waiting_makes_no_batch() -> None:
 
 def test_after_running_out_of_memory_batches_stay_small() -> None:
     made = batcher(4)
-    made.lower(2)
-    made.lower(3)
+    made.reduce_limit(2)
+    made.reduce_limit(3)
     assert made.take(0.0, idle=True) == [0, 1]
-    made.lower(0)
-    assert made.ceiling() == 1
+    made.reduce_limit(0)
+    assert made.max_size() == 1
     assert made.take(0.0, idle=True) == [2]
 
 
 def test_unwanted_items_are_forgotten() -> None:
     made = batcher(4)
-    assert made.drop(lambda item: item % 2 == 0) == [0, 2]
+    assert made.remove(lambda item: item % 2 == 0) == [0, 2]
     assert made.take(0.0, idle=True) == [1, 3]
     assert len(made) == 0
 
@@ -87,8 +90,8 @@ def test_a_batch_that_costs_enough_need_not_wait_for_more() -> None:
 
 def test_what_did_not_fit_is_remembered_by_its_cost_where_there_is_one() -> None:
     made = costly(8, 1, 1, 1, 1, 1, max_cost=None, max_size=9)
-    made.lower(1, cost=5.0)
-    assert (made.ceiling(), made.dearest()) == (9, 5.0)
+    made.reduce_limit(1, cost=5.0)
+    assert (made.max_size(), made.max_cost()) == (9, 5.0)
     assert [made.take(0.0, idle=True) for _ in range(2)] == [[8], [1, 1, 1, 1, 1]]
 
 
@@ -98,34 +101,34 @@ def test_what_did_not_fit_is_remembered_by_its_cost_where_there_is_one() -> None
 def test_only_items_of_one_bucket_run_together_and_the_oldest_decides_which() -> None:
     made: Batcher[str] = Batcher(Batch(4))
     for item, bucket in [("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b"), ("a3", "a")]:
-        made.add(item, 0.0, bucket=bucket)
+        made.add(item, 0.0, key=bucket)
     assert [made.take(0.0, idle=True) for _ in range(2)] == [["a1", "a2", "a3"], ["b1", "b2"]]
 
 
 def test_a_full_bucket_goes_first_until_the_older_one_has_waited_long_enough() -> None:
     made: Batcher[str] = Batcher(Batch(2, max_wait_ms=100))
-    made.add("old", 0.0, bucket="a")
+    made.add("old", 0.0, key="a")
     for n in range(4):
-        made.add(f"b{n}", 0.01, bucket="b")
+        made.add(f"b{n}", 0.01, key="b")
     assert made.take(0.05, idle=True) == ["b0", "b1"]
     assert made.take(0.1, idle=True) == ["old"]
 
 
 def test_a_large_shape_that_did_not_fit_says_nothing_of_the_small_ones() -> None:
     made: Batcher[str] = Batcher(Batch(4))
-    made.lower(1, bucket="large")
+    made.reduce_limit(1, key="large")
     for n in range(2):
-        made.add(f"l{n}", 0.0, bucket="large")
-        made.add(f"s{n}", 0.0, bucket="small")
+        made.add(f"l{n}", 0.0, key="large")
+        made.add(f"s{n}", 0.0, key="small")
     assert [made.take(0.0, idle=True) for _ in range(3)] == [["l0"], ["s0", "s1"], ["l1"]]
-    assert (made.ceiling("large"), made.ceiling("small")) == (1, 4)
+    assert (made.max_size("large"), made.max_size("small")) == (1, 4)
 
 
 def test_each_bucket_may_have_a_policy_of_its_own() -> None:
     policies: dict[Hashable, Batch] = {"v1": Batch(1), "v2": Batch(3)}
     made: Batcher[int] = Batcher(Batch(), policy_of=policies.__getitem__)
     for n in range(6):
-        made.add(n, 0.0, bucket="v1" if n < 3 else "v2")
+        made.add(n, 0.0, key="v1" if n < 3 else "v2")
     assert [made.take(0.0, idle=True) for _ in range(4)] == [[0], [1], [2], [3, 4, 5]]
 
 
@@ -166,7 +169,7 @@ def test_what_is_dropped_from_a_queue_leaves_the_others_in_order() -> None:
     queue: FairQueue[int] = FairQueue(LaneWeights())
     for n in range(6):
         queue.add(n, n % 2)
-    assert queue.drop(lambda n: n in (1, 4)) == [4, 1]
+    assert queue.remove(lambda n: n in (1, 4)) == [4, 1]
     assert sorted(queue.pop() for _ in range(len(queue))) == [0, 2, 3, 5]
 
 
@@ -226,10 +229,10 @@ def test_whatever_happens_nothing_is_lost_and_every_batch_is_as_the_policy_says(
             waiting.append(Item(now, *step))
             made.add(waiting[-1], now / 100, *step)
         elif step == "lower":
-            made.lower(2, "a")
+            made.reduce_limit(2, "a")
             ceilings["a"] = min(2, ceilings["a"])
         elif step == "drop":
-            gone = made.drop(lambda item: item.number % 5 == 0)
+            gone = made.remove(lambda item: item.number % 5 == 0)
             assert sorted(gone) == [item for item in waiting if item.number % 5 == 0]
             waiting = [item for item in waiting if item.number % 5]
         else:
@@ -261,12 +264,12 @@ def test_no_bucket_starves_however_fast_the_others_fill(max_size: int, crowd: li
     """A lone item is taken after no more batches than older items, though each batch taken is refilled at once."""
     made: Batcher[str] = Batcher(Batch(max_size))
     for bucket in crowd:
-        made.add(bucket, 0.0, bucket=bucket)
-    made.add("lone", 0.0, bucket="lone")
+        made.add(bucket, 0.0, key=bucket)
+    made.add("lone", 0.0, key="lone")
     for _ in range(len(crowd) + 1):
         batch = made.take(0.0, idle=True)
         if batch == ["lone"]:
             return
         for bucket in batch:
-            made.add(bucket, 0.0, bucket=bucket)
+            made.add(bucket, 0.0, key=bucket)
     raise AssertionError("it was never its turn")

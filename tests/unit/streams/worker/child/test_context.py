@@ -28,7 +28,7 @@ class Counting(Upper):
 def test_a_job_goes_on_from_its_checkpoint_until_it_has_succeeded(tmp_path: Path) -> None:
     kit = Kit(Counting(Policy(batch=Batch(1))), tmp_path)
     job, other = new_id(), new_id()
-    kit.send(*[kit.say("a", job_id=job) for _ in range(4)], kit.say("a", job_id=other))
+    kit.send(*[kit.request("a", job_id=job) for _ in range(4)], kit.request("a", job_id=other))
     kit.work()
     assert [kit.code(slot) for slot in range(5)] == ["PROCESSOR_ERROR"] * 2 + [None] + ["PROCESSOR_ERROR"] * 2
     assert kit.result(2)["output"]["message"] == "3"

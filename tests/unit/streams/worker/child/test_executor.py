@@ -29,7 +29,7 @@ def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Kit:
 
 def test_good_jobs_are_done_though_others_fail_in_every_step(kit: Kit) -> None:
     said = ["a", "bad in prepare", "b", "bad in run", "c", "bad in finish", "d"]
-    kit.send(*[kit.say(message) for message in said])
+    kit.send(*[kit.request(message) for message in said])
     kit.work()
     codes = [kit.code(slot) for slot in range(len(said))]
     assert codes == [None if len(message) == 1 else "PROCESSOR_ERROR" for message in said]
@@ -54,7 +54,7 @@ def test_each_of_several_bad_jobs_in_a_batch_fails_and_is_logged_with_its_own_tr
 
     kit = Kit(Picky(Policy(batch=Batch(32))), tmp_path)
     said = [{3: "bad a", 20: "bad b"}.get(n, str(n)) for n in range(32)]
-    kit.send(*[kit.say(message) for message in said])
+    kit.send(*[kit.request(message) for message in said])
     with structlog.testing.capture_logs() as lines:
         kit.work()
     errors = {slot: kit.result(slot)["result"]["error"] for slot in range(32)}
@@ -68,41 +68,41 @@ def test_each_of_several_bad_jobs_in_a_batch_fails_and_is_logged_with_its_own_tr
 
 def test_jobs_that_wait_together_run_together(tmp_path: Path) -> None:
     kit = Kit(Upper(Policy(batch=Batch(4))), tmp_path)
-    kit.send(*[kit.say(str(n)) for n in range(6)])
+    kit.send(*[kit.request(str(n)) for n in range(6)])
     kit.work()
     assert kit.processor.batches == [["0", "1", "2", "3"], ["4", "5"]]
-    assert kit.outbox.begun == [([0, 1, 2, 3], None), ([4, 5], None)]
+    assert kit.channel.begun == [([0, 1, 2, 3], None), ([4, 5], None)]
 
 
 def test_a_suspect_runs_alone(kit: Kit) -> None:
-    kit.send(*[kit.say(f"s{n}") for n in range(3)], flags=Flag.ISOLATED)
-    kit.send(*[kit.say(str(n)) for n in range(3)])
+    kit.send(*[kit.request(f"s{n}") for n in range(3)], flags=Flag.ISOLATED)
+    kit.send(*[kit.request(str(n)) for n in range(3)])
     kit.work()
     alone = [batch for batch in kit.processor.batches if batch[0].startswith("s")]
     assert alone == [["s0"], ["s1"], ["s2"]]
 
 
 def test_each_job_is_said_to_have_started_before_it_is_answered(kit: Kit) -> None:
-    kit.send(*[kit.say(str(n)) for n in range(9)])
+    kit.send(*[kit.request(str(n)) for n in range(9)])
     kit.work()
-    assert {slot for slots, _ in kit.outbox.begun for slot in slots} == set(range(9))
+    assert {slot for slots, _ in kit.channel.begun for slot in slots} == set(range(9))
 
 
 def test_the_hard_limit_of_a_job_goes_before_that_of_its_processor(tmp_path: Path) -> None:
     kit = Kit(Upper(Policy(batch=Batch(4), limits=Limits(hard_ms=9000))), tmp_path)
-    kit.send(kit.say("a"), kit.say("b", hard_limit_ms=50))
+    kit.send(kit.request("a"), kit.request("b", hard_limit_ms=50))
     kit.work()
-    assert kit.outbox.begun == [([0, 1], 9000), ([1], 50)]
+    assert kit.channel.begun == [([0, 1], 9000), ([1], 50)]
 
 
 def test_a_verdict_is_written_and_not_run(kit: Kit) -> None:
-    kit.send(kit.say("a"), flags=Flag.REJECTED, error_code=b"TIMEOUT_ERROR")
-    kit.send(kit.say("b"), flags=Flag.REJECTED, error_code=b"WORKER_LOST")
+    kit.send(kit.request("a"), flags=Flag.REJECTED, error_code=b"TIMEOUT_ERROR")
+    kit.send(kit.request("b"), flags=Flag.REJECTED, error_code=b"WORKER_LOST")
     kit.work()
     assert (kit.code(0), kit.result(0)["result"]["disposition"]) == ("TIMEOUT_ERROR", "retry")
     assert (kit.code(1), kit.result(1)["result"]["disposition"]) == ("WORKER_LOST", "failed")
-    assert kit.outbox.given[0].dead_reason == ""
-    assert kit.outbox.given[1].dead_reason == "WORKER_LOST"
+    assert kit.channel.answered[0].dead_reason == ""
+    assert kit.channel.answered[1].dead_reason == "WORKER_LOST"
     assert kit.processor.batches == []
 
 
@@ -123,7 +123,7 @@ class Witness(Upper):
     def run(self, items: Sequence[str]) -> Sequence[str]:
         assert self.kit is not None
         # With threads the device does not wait for what is being prepared.
-        self.heard_first.append(self.kit.outbox.wait_for(3 if self.policy.threads else 4, 5))
+        self.heard_first.append(self.kit.channel.wait_for(3 if self.policy.threads else 4, 5))
         return super().run(items)
 
 
@@ -138,10 +138,10 @@ def test_what_does_not_run_is_answered_before_its_neighbours_run(
 ) -> None:
     processor = kind(Policy(batch=Batch(8), threads=threads))
     kit = processor.kit = Kit(processor, tmp_path)
-    kit.send(kit.say("bad in prepare"), kit.say("a", deadline=datetime.now(UTC) - timedelta(seconds=1)))
-    kit.send(kit.say("too late", deadline=datetime.now(UTC) + timedelta(milliseconds=150)))
-    kit.send(kit.say("v"), flags=Flag.REJECTED, error_code=b"DEADLINE_EXCEEDED")
-    kit.send(kit.say("b"))
+    kit.send(kit.request("bad in prepare"), kit.request("a", deadline=datetime.now(UTC) - timedelta(seconds=1)))
+    kit.send(kit.request("too late", deadline=datetime.now(UTC) + timedelta(milliseconds=150)))
+    kit.send(kit.request("v"), flags=Flag.REJECTED, error_code=b"DEADLINE_EXCEEDED")
+    kit.send(kit.request("b"))
     kit.work()
     assert [kit.code(slot) for slot in range(5)] == ["PROCESSOR_ERROR", *["DEADLINE_EXCEEDED"] * 3, None]
     assert processor.heard_first == [True]
@@ -152,27 +152,27 @@ def test_the_answer_of_a_job_with_a_deadline_does_not_wait_for_the_next_ones(tmp
     class Slow(Upper):
         def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
             if raw == "B":
-                assert outbox.wait_for(1, 5)
+                assert channel.wait_for(1, 5)
             return super().finish(job, raw, ctx)
 
     kit = Kit(Slow(Policy(batch=Batch(2))), tmp_path)
-    outbox = kit.outbox
-    kit.send(kit.say("a", deadline=datetime.now(UTC) + timedelta(seconds=60)), kit.say("b"))
+    channel = kit.channel
+    kit.send(kit.request("a", deadline=datetime.now(UTC) + timedelta(seconds=60)), kit.request("b"))
     kit.work()
     assert [kit.code(slot) for slot in range(2)] == [None, None]
-    assert list(kit.outbox.given) == [0, 1]
+    assert list(kit.channel.answered) == [0, 1]
 
 
 def test_what_kills_whoever_reads_it_is_put_aside_unread(kit: Kit) -> None:
     job = new_id()
-    kit.send(kit.say("a"), flags=Flag.REJECTED | Flag.SKIP_DECODING, error_code=b"WORKER_LOST", headers=named(job))
+    kit.send(kit.request("a"), flags=Flag.REJECTED | Flag.SKIP_DECODING, error_code=b"WORKER_LOST", headers=named(job))
     kit.work()
-    assert kit.outbox.given[0].dead_reason == "UNDECODABLE"
+    assert kit.channel.answered[0].dead_reason == "UNDECODABLE"
     assert kit.result(0)["header"]["job_id"] == job
 
 
 def test_a_job_past_its_deadline_is_not_run(kit: Kit) -> None:
-    kit.send(kit.say("a", deadline=datetime.now(UTC) - timedelta(milliseconds=1)))
+    kit.send(kit.request("a", deadline=datetime.now(UTC) - timedelta(milliseconds=1)))
     kit.work()
     assert kit.code(0) == "DEADLINE_EXCEEDED"
     assert kit.processor.batches == []
@@ -180,25 +180,25 @@ def test_a_job_past_its_deadline_is_not_run(kit: Kit) -> None:
 
 def test_bytes_that_are_no_record_become_a_dead_letter_and_fail_the_job_that_the_headers_name(kit: Kit) -> None:
     job = new_id()
-    kit.send(b"", b"nonsense", kit.say("x") + b"trailing")
+    kit.send(b"", b"nonsense", kit.request("x") + b"trailing")
     kit.send(b"nonsense", headers=HeaderFields(job.encode(), b"2", b"5", None))
     kit.send(b"nonsense", headers=named("not a job id"))
     kit.work()
-    assert [kit.outbox.given[slot].dead_reason for slot in range(5)] == ["UNDECODABLE"] * 5
-    assert [bool(kit.outbox.given[slot].value) for slot in range(5)] == [False, False, False, True, False]
+    assert [kit.channel.answered[slot].dead_reason for slot in range(5)] == ["UNDECODABLE"] * 5
+    assert [bool(kit.channel.answered[slot].value) for slot in range(5)] == [False, False, False, True, False]
     assert [kit.result(3)["header"][name] for name in ("job_id", "run", "attempt")] == [job, 2, 5]
 
 
 def test_a_record_whose_job_id_is_none_is_a_dead_letter(kit: Kit) -> None:
-    kit.send(kit.say("x", job_id="j" * 100_000))
+    kit.send(kit.request("x", job_id="j" * 100_000))
     kit.work()
-    assert (kit.outbox.given[0].dead_reason, kit.outbox.given[0].value) == ("UNDECODABLE", b"")
+    assert (kit.channel.answered[0].dead_reason, kit.channel.answered[0].value) == ("UNDECODABLE", b"")
 
 
 def test_an_unknown_schema_is_told_from_bad_bytes(kit: Kit) -> None:
     kit.send(b"\0\0\0\x27\x0fxyz")
     kit.work()
-    assert kit.outbox.given[0].dead_reason == "UNKNOWN_SCHEMA"
+    assert kit.channel.answered[0].dead_reason == "UNKNOWN_SCHEMA"
 
 
 def test_while_the_registry_is_away_only_jobs_of_unseen_schemas_wait(kit: Kit) -> None:
@@ -207,40 +207,40 @@ def test_while_the_registry_is_away_only_jobs_of_unseen_schemas_wait(kit: Kit) -
         request_schema(ECHO).replace("A job for echo.", "As an older writer had it."),
         register=True,
     )
-    unseen = kit.say("unseen")
+    unseen = kit.request("unseen")
     kit.registry.away.set()
-    kit.send(other.encode(kit.codec.decode(unseen)), kit.say("a"))
+    kit.send(other.encode(kit.codec.decode(unseen)), kit.request("a"))
     back = threading.Timer(0.3, kit.registry.away.clear)
     back.start()
     kit.work()
     back.join()
     assert [kit.result(slot)["output"]["message"] for slot in (0, 1)] == ["UNSEEN", "A"]
-    assert list(kit.outbox.given) == [1, 0]
+    assert list(kit.channel.answered) == [1, 0]
 
 
 def test_headers_that_contradict_the_record_fail_the_job_in_the_record(kit: Kit) -> None:
-    kit.send(kit.say("x"), headers=named(new_id()))
+    kit.send(kit.request("x"), headers=named(new_id()))
     kit.work()
     assert kit.code(0) == "HEADER_MISMATCH"
-    assert kit.outbox.given[0].dead_reason == "HEADER_MISMATCH"
+    assert kit.channel.answered[0].dead_reason == "HEADER_MISMATCH"
 
 
 @pytest.mark.parametrize(("name", "hint"), [("ehco", "Did you mean 'echo'"), ("embed", "the topic of its processor")])
 def test_a_request_for_another_processor_fails_with_a_hint(kit: Kit, name: str, hint: str) -> None:
-    kit.send(kit.say("x", processor=name))
+    kit.send(kit.request("x", processor=name))
     kit.work()
     assert kit.code(0) == "UNKNOWN_PROCESSOR"
     assert hint in kit.result(0)["result"]["error"]["message"]
 
 
 def test_a_result_too_large_for_the_log_fails_its_job(kit: Kit) -> None:
-    kit.send(kit.say("huge"), kit.say("a"))
+    kit.send(kit.request("huge"), kit.request("a"))
     kit.work()
     assert (kit.code(0), kit.code(1)) == ("PAYLOAD_TOO_LARGE", None)
 
 
 def test_files_that_a_job_saved_travel_as_claims_and_its_folder_is_gone(kit: Kit) -> None:
-    kit.send(kit.say("save"))
+    kit.send(kit.request("save"))
     kit.work()
     (claim,) = kit.result(0)["result"]["output_refs"]
     assert (claim["size"], claim["content_type"]) == (4, "text/plain")
@@ -249,16 +249,16 @@ def test_files_that_a_job_saved_travel_as_claims_and_its_folder_is_gone(kit: Kit
 
 def test_jobs_that_were_given_back_are_not_begun(tmp_path: Path) -> None:
     kit = Kit(Upper(), tmp_path)
-    kit.send(kit.say("a"), kit.say("b"))
+    kit.send(kit.request("a"), kit.request("b"))
     kit.inbox.put((MessageKind.DROP, pack_slots([1])))
-    kit.send(kit.say("c"))
+    kit.send(kit.request("c"))
     kit._sent -= 1  # one of the three is nobody's any more
     kit.work()
     assert kit.processor.batches == [["a", "c"]]
 
 
 def test_a_result_says_what_ran_where_and_for_how_long(kit: Kit) -> None:
-    kit.send(kit.say("a"))
+    kit.send(kit.request("a"))
     kit.work()
     told = kit.result(0)["result"]
     assert told["request_coordinates"] == {"topic": "requests.echo", "partition": 3, "offset": 100, "topic_id": "tid"}

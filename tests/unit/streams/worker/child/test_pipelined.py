@@ -59,7 +59,7 @@ def at_work(tmp_path: Path) -> Iterator[Callable[[Policy], Kit]]:
 
     def start(policy: Policy) -> Kit:
         kit = Kit(Watched(policy), tmp_path)
-        thread = threading.Thread(target=kit.bench.work, args=(kit.inbox,))
+        thread = threading.Thread(target=kit.executor.work, args=(kit.inbox,))
         thread.start()
         made.append((kit, thread))
         return kit
@@ -82,8 +82,8 @@ def test_three_jobs_are_prepared_run_and_finished_at_the_same_time(at_work: Call
     steps.hold("finish a", steps.event("run b"))
     steps.hold("run b", steps.event("prepare c"))
     steps.hold("prepare c", steps.event("finish a"))  # none of the three ends before the others have begun
-    kit.send(*[kit.say(message) for message in "abc"])
-    assert kit.outbox.wait_for(3)
+    kit.send(*[kit.request(message) for message in "abc"])
+    assert kit.channel.wait_for(3)
     assert [kit.code(slot) for slot in range(3)] == [None] * 3
 
 
@@ -91,10 +91,10 @@ def test_a_job_that_comes_while_the_device_works_is_prepared_meanwhile(at_work: 
     kit = at_work(Policy(batch=Batch(1), threads=1))
     steps = watched(kit)
     steps.hold("run a", steps.event("prepare b"))
-    kit.send(kit.say("a"))
+    kit.send(kit.request("a"))
     assert steps.event("run a").wait(PATIENCE_S)
-    kit.send(kit.say("b"))
-    assert kit.outbox.wait_for(2)
+    kit.send(kit.request("b"))
+    assert kit.channel.wait_for(2)
 
 
 def test_what_is_run_is_finished_before_more_is_prepared(at_work: Callable[[Policy], Kit]) -> None:
@@ -102,8 +102,8 @@ def test_what_is_run_is_finished_before_more_is_prepared(at_work: Callable[[Poli
     steps = watched(kit)
     steps.hold("run a", steps.event("prepare c"))
     steps.hold("prepare c", steps.event("run b"))  # so that it ends after "a" was handed on to be finished
-    kit.send(*[kit.say(message) for message in "abcde"])
-    assert kit.outbox.wait_for(5)
+    kit.send(*[kit.request(message) for message in "abcde"])
+    assert kit.channel.wait_for(5)
     assert steps.order.index("finish a") < steps.order.index("prepare d")
 
 
@@ -111,52 +111,52 @@ def test_the_next_batch_is_filled_while_the_device_works(at_work: Callable[[Poli
     kit = at_work(Policy(batch=Batch(4), threads=2))
     steps, go = watched(kit), threading.Event()
     steps.hold("run a", go)
-    kit.send(kit.say("a"))
+    kit.send(kit.request("a"))
     assert steps.event("run a").wait(PATIENCE_S)
-    kit.send(*[kit.say(message) for message in "bcdef"])
+    kit.send(*[kit.request(message) for message in "bcdef"])
     for message in "bcdef":
         assert steps.event(f"prepare {message}").wait(PATIENCE_S)
     go.set()
-    assert kit.outbox.wait_for(6)
+    assert kit.channel.wait_for(6)
     assert [len(batch) for batch in steps.batches] == [1, 4, 1]
 
 
 def test_an_idle_device_does_not_wait_for_more(at_work: Callable[[Policy], Kit]) -> None:
     for threads in (0, 1):
         kit = at_work(Policy(batch=Batch(8, max_wait_ms=3_600_000), threads=threads))
-        kit.send(kit.say("a"))
-        assert kit.outbox.wait_for(1)
+        kit.send(kit.request("a"))
+        assert kit.channel.wait_for(1)
 
 
 def test_no_more_is_prepared_than_the_running_batch_and_the_next(at_work: Callable[[Policy], Kit]) -> None:
     kit = at_work(Policy(batch=Batch(2), threads=1))
     steps, go = watched(kit), threading.Event()
     steps.hold("run 0", go)
-    kit.send(*[kit.say(str(n)) for n in range(9)])
+    kit.send(*[kit.request(str(n)) for n in range(9)])
     assert steps.event("prepare 4").wait(PATIENCE_S)
     assert len([step for step in steps.order if step.startswith("prepare")]) == 5
     go.set()
-    assert kit.outbox.wait_for(9)
+    assert kit.channel.wait_for(9)
 
 
 def test_nothing_is_prepared_beside_a_suspect(at_work: Callable[[Policy], Kit]) -> None:
     kit = at_work(Policy(batch=Batch(1), threads=2))
     steps, go = watched(kit), threading.Event()
     steps.hold("run s", go)
-    kit.send(kit.say("s"), flags=Flag.ISOLATED)
-    kit.send(kit.say("a"))
+    kit.send(kit.request("s"), flags=Flag.ISOLATED)
+    kit.send(kit.request("a"))
     assert steps.event("run s").wait(PATIENCE_S)
     assert not steps.event("prepare a").wait(0.1)
     go.set()
-    assert kit.outbox.wait_for(2)
+    assert kit.channel.wait_for(2)
 
 
 def test_each_run_of_a_bisected_batch_has_the_whole_hard_limit(at_work: Callable[[Policy], Kit]) -> None:
     kit = at_work(Policy(batch=Batch(4), limits=Limits(hard_ms=9000)))
-    kit.send(*[kit.say(message) for message in ("a", "b", "bad in run", "c")])
-    assert kit.outbox.wait_for(4)
+    kit.send(*[kit.request(message) for message in ("a", "b", "bad in run", "c")])
+    assert kit.channel.wait_for(4)
     assert [len(batch) for batch in kit.processor.batches] == [4, 2, 2, 1, 1]
-    assert kit.outbox.begun == [([0, 1, 2, 3], 9000)] * 5
+    assert kit.channel.begun == [([0, 1, 2, 3], 9000)] * 5
 
 
 def test_a_fault_of_the_engines_own_ends_the_work(tmp_path: Path) -> None:
@@ -164,11 +164,11 @@ def test_a_fault_of_the_engines_own_ends_the_work(tmp_path: Path) -> None:
         kit = Kit(Watched(Policy(threads=threads)), tmp_path)
         kit.inbox.put(RuntimeError("ours"))
         with pytest.raises(RuntimeError, match="ours"):
-            kit.bench.work(kit.inbox)
+            kit.executor.work(kit.inbox)
 
 
 def test_the_hard_limit_of_a_prepared_job_rests_while_it_waits_for_the_device(tmp_path: Path) -> None:
     kit = Kit(Upper(Policy(batch=Batch(4), threads=1)), tmp_path)
-    kit.send(kit.say("a", hard_limit_ms=50))
+    kit.send(kit.request("a", hard_limit_ms=50))
     kit.work()
-    assert kit.outbox.begun == [([0], None), ([0], 50), ([0], None), ([0], 50)]
+    assert kit.channel.begun == [([0], None), ([0], 50), ([0], None), ([0], 50)]

@@ -51,7 +51,7 @@ def threads(request: pytest.FixtureRequest) -> int:
 def test_only_items_of_one_bucket_run_together(tmp_path: Path, threads: int) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(4), threads=threads)), tmp_path)
     said = ["a", "bb", "c", "dd", "e", "ff", "ggg"]
-    kit.send(*[kit.say(message) for message in said])
+    kit.send(*[kit.request(message) for message in said])
     kit.work()
     assert [kit.code(slot) for slot in range(len(said))] == [None] * len(said)
     assert sorted(kit.processor.ran) == sorted(said)
@@ -59,14 +59,14 @@ def test_only_items_of_one_bucket_run_together(tmp_path: Path, threads: int) -> 
 
 def test_in_one_thread_batches_are_full_before_the_device_gets_them(tmp_path: Path) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(3))), tmp_path)
-    kit.send(*[kit.say(message) for message in ["a", "bb", "c", "dd", "e", "ff"]])
+    kit.send(*[kit.request(message) for message in ["a", "bb", "c", "dd", "e", "ff"]])
     kit.work()
     assert kit.processor.batches == [["a", "c", "e"], ["bb", "dd", "ff"]]
 
 
 def test_a_batch_costs_no_more_than_allowed_and_what_is_dearer_runs_alone(tmp_path: Path, threads: int) -> None:
     kit = Kit(Priced(Policy(batch=Batch(8, max_cost=6), threads=threads)), tmp_path)
-    kit.send(*[kit.say("x" * length) for length in (3, 3, 3, 9, 1, 1)])
+    kit.send(*[kit.request("x" * length) for length in (3, 3, 3, 9, 1, 1)])
     kit.work()
     assert all(sum(map(len, batch)) <= 6 or len(batch) == 1 for batch in kit.processor.batches)
     assert sorted(map(len, kit.processor.ran)) == [1, 1, 3, 3, 3, 9]
@@ -74,20 +74,20 @@ def test_a_batch_costs_no_more_than_allowed_and_what_is_dearer_runs_alone(tmp_pa
 
 def test_a_fault_in_cost_or_bucket_is_that_jobs_alone(tmp_path: Path, threads: int) -> None:
     priced = Kit(Priced(Policy(batch=Batch(4), threads=threads)), tmp_path)
-    priced.send(*[priced.say(message) for message in ("a", "priceless", "nan", "b")])
+    priced.send(*[priced.request(message) for message in ("a", "priceless", "nan", "b")])
     priced.work()
     assert [priced.code(slot) for slot in range(4)] == [None, "PROCESSOR_ERROR", "PROCESSOR_ERROR", None]
-    assert "cost() gave nan" in priced.result(2)["result"]["error"]["message"]
+    assert "cost() returned nan" in priced.result(2)["result"]["error"]["message"]
     shaped = Kit(Shaped(Policy(batch=Batch(4), threads=threads)), tmp_path)
-    shaped.send(shaped.say("unhashable"), shaped.say("a"))
+    shaped.send(shaped.request("unhashable"), shaped.request("a"))
     shaped.work()
     assert [shaped.code(slot) for slot in range(2)] == ["PROCESSOR_ERROR", None]
 
 
 def test_a_suspect_of_a_sorted_processor_runs_alone(tmp_path: Path, threads: int) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(4), threads=threads)), tmp_path)
-    kit.send(kit.say("s1"), kit.say("s2"), flags=Flag.ISOLATED)
-    kit.send(kit.say("a1"), kit.say("a2"))
+    kit.send(kit.request("s1"), kit.request("s2"), flags=Flag.ISOLATED)
+    kit.send(kit.request("a1"), kit.request("a2"))
     kit.work()
     assert ["s1"] in kit.processor.batches
     assert ["s2"] in kit.processor.batches
@@ -95,8 +95,8 @@ def test_a_suspect_of_a_sorted_processor_runs_alone(tmp_path: Path, threads: int
 
 def test_live_jobs_are_prepared_and_run_before_a_bulk_backlog(tmp_path: Path) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(2))), tmp_path)
-    kit.send(*[kit.say(f"b{n}") for n in range(8)], lane=1)
-    kit.send(kit.say("l0"), kit.say("l1"))
+    kit.send(*[kit.request(f"b{n}") for n in range(8)], lane=1)
+    kit.send(kit.request("l0"), kit.request("l1"))
     kit.work()
     assert {"l0", "l1"} <= set(kit.processor.ran[:4])
 
@@ -106,17 +106,17 @@ def test_live_jobs_are_prepared_and_run_before_a_bulk_backlog(tmp_path: Path) ->
 
 def test_what_ran_out_of_memory_is_done_in_halves_and_the_next_batches_are_small(tmp_path: Path) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(8)), room=10), tmp_path)
-    kit.send(*[kit.say(f"lar{n}") for n in range(8)])  # four letters each: two fit
+    kit.send(*[kit.request(f"lar{n}") for n in range(8)])  # four letters each: two fit
     kit.work()
     assert [kit.code(slot) for slot in range(8)] == [None] * 8
     assert [len(batch) for batch in kit.processor.batches] == [8, 4, 2, 2, 2, 2]
-    assert kit.outbox.ceilings == [("7/4", 4, None), ("7/4", 2, None)]
+    assert kit.channel.batch_limits == [("7/4", 4, None), ("7/4", 2, None)]
 
 
 def test_a_large_shape_does_not_lower_what_small_ones_may(tmp_path: Path) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(4)), room=8), tmp_path)
-    kit.send(*[kit.say(f"lar{n}") for n in range(4)], *[kit.say(f"s{n}") for n in range(4)])
-    kit.send(*[kit.say(f"LAR{n}") for n in range(4)])
+    kit.send(*[kit.request(f"lar{n}") for n in range(4)], *[kit.request(f"s{n}") for n in range(4)])
+    kit.send(*[kit.request(f"LAR{n}") for n in range(4)])
     kit.work()
     assert [len(batch) for batch in kit.processor.batches] == [4, 2, 2, 4, 2, 2]
 
@@ -129,15 +129,15 @@ def test_what_did_not_fit_is_remembered_by_cost(tmp_path: Path) -> None:
             return super().run(items)
 
     kit = Kit(Narrow(Policy(batch=Batch(4))), tmp_path)
-    kit.send(*[kit.say("x" * 5) for _ in range(4)], *[kit.say("y") for _ in range(8)])
+    kit.send(*[kit.request("x" * 5) for _ in range(4)], *[kit.request("y") for _ in range(8)])
     kit.work()
-    assert kit.outbox.ceilings == [("7", 4, 10.0)]
+    assert kit.channel.batch_limits == [("7", 4, 10.0)]
     assert [len(batch) for batch in kit.processor.batches] == [2, 2, 4, 4]
 
 
 def test_one_job_that_does_not_fit_is_told_so_and_tried_again_later(tmp_path: Path, threads: int) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(4), threads=threads), room=8), tmp_path)
-    kit.send(kit.say("far too large"), kit.say("ok"))
+    kit.send(kit.request("far too large"), kit.request("ok"))
     kit.work()
     told = kit.result(0)["result"]
     assert (told["error"]["code"], told["disposition"]) == ("OUT_OF_MEMORY", "retry")
@@ -151,6 +151,6 @@ def test_running_out_of_memory_while_preparing_is_called_by_its_name(tmp_path: P
             return ""
 
     kit = Kit(Greedy(Policy(batch=Batch(4), threads=threads)), tmp_path)
-    kit.send(kit.say("a"))
+    kit.send(kit.request("a"))
     kit.work()
     assert kit.code(0) == "OUT_OF_MEMORY"

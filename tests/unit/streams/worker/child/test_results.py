@@ -10,7 +10,8 @@ from processors.policy import Backoff, Policy, Retry
 from schemas.errors import ConnectionFailed, ErrorCode, InvalidInput, JobError, JobTimeout, ProcessorBug, Unreachable
 from schemas.records import JobHeader
 from schemas.states import Disposition
-from streams.worker.child.results import RetryDecider, as_job_error, error_info
+from streams.worker.child.results import as_job_error, error_info
+from streams.worker.child.retry import RetryDecider
 
 FAILED = (Disposition.FAILED, None)
 
@@ -19,7 +20,7 @@ def judged(
     error: JobError, attempt: int, *, jitter: float = 1.0, retry: Retry | None = None
 ) -> tuple[Disposition, int | None]:
     header = JobHeader("id", "echo", datetime.now(UTC), "", attempt=attempt, max_attempts=3)
-    return RetryDecider(Policy(retry=retry or Retry()), jitter=lambda: jitter).disposition(error, header)
+    return RetryDecider(Policy(retry=retry or Retry()), jitter=lambda: jitter).decide(error, header)
 
 
 def test_what_may_work_again_is_tried_again_until_its_attempts_are_used_up() -> None:
@@ -69,7 +70,7 @@ def test_the_wait_has_full_jitter_and_a_ceiling() -> None:
 
 def test_an_attempt_of_any_number_can_be_judged() -> None:
     header = JobHeader("id", "echo", datetime.now(UTC), "", attempt=2**30, max_attempts=2**31 - 1)
-    assert RetryDecider(Policy(), jitter=lambda: 1.0).disposition(JobTimeout("x"), header) == (
+    assert RetryDecider(Policy(), jitter=lambda: 1.0).decide(JobTimeout("x"), header) == (
         Disposition.RETRY,
         300_000,
     )

@@ -50,7 +50,7 @@ def test_what_is_no_text_for_avro_json_or_postgres_becomes_one() -> None:
     assert (stage, percent) == ("\\udcff.dcm", None)
     assert message.startswith("a\ufffd\\udcff")
     assert len(message.encode()) <= 3 * LONGEST_MESSAGE
-    assert clean_progress(Mute(), None, "") == ("(Mute, whose text can't be had: RuntimeError)", None, "")
+    assert clean_progress(Mute(), None, "") == ("(Mute without a text: RuntimeError)", None, "")
 
 
 @given(st.text(st.characters()), st.integers(0, 50))

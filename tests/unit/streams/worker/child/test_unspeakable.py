@@ -40,11 +40,11 @@ ERRORS: dict[str, tuple[Exception, str, str]] = {
     "surrogate": (ValueError("can't read \udcff.dcm"), "PROCESSOR_ERROR", "ValueError: can't read \\udcff.dcm"),
     "surrogate of ours": (InvalidInput("\udcff"), "INVALID_INPUT", "\\udcff"),
     "nul": (InvalidInput("a\0b", next_step="\0"), "INVALID_INPUT", "a\ufffdb \ufffd"),
-    "no text": (InvalidInput(None), "INVALID_INPUT", "(InvalidInput, whose text can't be had: TypeError)"),  # type: ignore[arg-type]
-    "mute": (Mute(), "PROCESSOR_ERROR", "Mute: (Mute, whose text can't be had: RuntimeError)"),
-    "mute, run": (MuteRuntimeError(), "PROCESSOR_ERROR", "can't be had"),
-    "unmade": (Unmade(), "INVALID_INPUT", "(Unmade, whose text can't be had: AttributeError)"),
-    "odd code": (OddCode("x"), "PROCESSOR_ERROR", "OddCode, which can't be told: TypeError"),
+    "no text": (InvalidInput(None), "INVALID_INPUT", "(InvalidInput without a text: TypeError)"),  # type: ignore[arg-type]
+    "mute": (Mute(), "PROCESSOR_ERROR", "Mute: (Mute without a text: RuntimeError)"),
+    "mute, run": (MuteRuntimeError(), "PROCESSOR_ERROR", "without a text"),
+    "unmade": (Unmade(), "INVALID_INPUT", "(Unmade without a text: AttributeError)"),
+    "odd code": (OddCode("x"), "PROCESSOR_ERROR", "OddCode, which can't be described: TypeError"),
     "group": (ExceptionGroup("\udcff", [ValueError("\0")]), "PROCESSOR_ERROR", "\\udcff"),
 }
 OUTPUTS: dict[str, Any] = {
@@ -83,7 +83,7 @@ class Unspeakable(Upper):
 @pytest.mark.parametrize("step", ["prepare", "run", "finish"])
 def test_an_error_that_can_not_be_written_down_ends_its_own_job(tmp_path: Path, step: str, what: str) -> None:
     kit = Kit(Unspeakable(), tmp_path)
-    kit.send(kit.say("before"), kit.say(f"{step}:{what}"), kit.say("after"))
+    kit.send(kit.request("before"), kit.request(f"{step}:{what}"), kit.request("after"))
     kit.work()
     told = kit.result(1)["result"]
     assert told["disposition"] == "failed"
@@ -97,7 +97,7 @@ def test_an_error_that_can_not_be_written_down_ends_its_own_job(tmp_path: Path, 
 @pytest.mark.parametrize("what", OUTPUTS)
 def test_an_output_that_can_not_be_written_down_ends_its_own_job(tmp_path: Path, what: str) -> None:
     kit = Kit(Unspeakable(), tmp_path)
-    kit.send(kit.say("before"), kit.say(f"output:{what}"), kit.say("after"))
+    kit.send(kit.request("before"), kit.request(f"output:{what}"), kit.request("after"))
     kit.work()
     assert [kit.code(slot) for slot in range(3)] == [None, "PROCESSOR_ERROR", None]
 
@@ -118,7 +118,7 @@ def retry_in_ms(tmp_path: Path, after: Any) -> Any:
             raise ConnectionFailed("x", retry_after_s=after)
 
     kit = Kit(Busy(), tmp_path)
-    kit.send(kit.say("busy"))
+    kit.send(kit.request("busy"))
     kit.work()
     assert (kit.code(0), kit.result(0)["result"]["disposition"]) == ("CONNECTION_ERROR", "retry")
     return kit.result(0)["result"]["retry_in_ms"]
@@ -130,6 +130,6 @@ def test_memory_that_ran_out_is_known_by_its_type_whatever_it_says(tmp_path: Pat
             raise OutOfMemory("\udcff")
 
     kit = Kit(Full(), tmp_path)
-    kit.send(kit.say("full"))
+    kit.send(kit.request("full"))
     kit.work()
     assert kit.code(0) == "OUT_OF_MEMORY"

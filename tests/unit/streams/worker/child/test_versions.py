@@ -33,7 +33,7 @@ def version(kit: Kit, slot: int) -> str:
 
 
 def test_a_pinned_job_runs_with_exactly_that_version(kit: Kit) -> None:
-    kit.send(*[kit.say(str(n), model_version="8" if n % 2 else "7") for n in range(6)])
+    kit.send(*[kit.request(str(n), model_version="8" if n % 2 else "7") for n in range(6)])
     kit.work()
     assert [version(kit, slot) for slot in range(6)] == ["7", "8"] * 3
     assert sorted(kit.processor.ran) == ["0", "2", "4"]
@@ -41,20 +41,20 @@ def test_a_pinned_job_runs_with_exactly_that_version(kit: Kit) -> None:
 
 
 def test_the_result_names_the_weights_of_the_version_that_ran(kit: Kit) -> None:
-    kit.send(kit.say("a", model_version="7"), kit.say("b", model_version="8"))
+    kit.send(kit.request("a", model_version="7"), kit.request("b", model_version="8"))
     kit.work()
     assert [kit.result(slot)["result"]["model_sha256"] for slot in (0, 1)] == [None, "ab" * 32]
 
 
 def test_other_jobs_are_shared_by_their_ids(kit: Kit) -> None:
     jobs = [new_id() for _ in range(20)]
-    kit.send(*[kit.say("x", job_id=job) for job in jobs])
+    kit.send(*[kit.request("x", job_id=job) for job in jobs])
     kit.work()
     assert [version(kit, slot) for slot in range(20)] == ["8" if place_of(job) < 50 else "7" for job in jobs]
 
 
 def test_a_version_that_is_not_there_fails_its_job_at_once_and_names_those_that_are(kit: Kit) -> None:
-    kit.send(kit.say("a", model_version="9"), kit.say("b", model_version="8"))
+    kit.send(kit.request("a", model_version="9"), kit.request("b", model_version="8"))
     kit.work()
     told = kit.result(0)["result"]
     assert (told["disposition"], told["error"]["code"]) == ("failed", "MODEL_NOT_FOUND")
@@ -64,14 +64,14 @@ def test_a_version_that_is_not_there_fails_its_job_at_once_and_names_those_that_
 
 def test_a_lone_version_is_pinned_too(tmp_path: Path) -> None:
     kit = Kit(Upper(), tmp_path)
-    kit.send(kit.say("a", model_version="7"), kit.say("b", model_version="8"))
+    kit.send(kit.request("a", model_version="7"), kit.request("b", model_version="8"))
     kit.work()
     assert [kit.code(slot) for slot in (0, 1)] == [None, "MODEL_NOT_FOUND"]
 
 
 def test_a_version_without_a_share_serves_who_asks_for_it(tmp_path: Path) -> None:
     kit = kit_with(tmp_path, percent=0.0)
-    kit.send(*[kit.say(str(n)) for n in range(10)], kit.say("pinned", model_version="8"))
+    kit.send(*[kit.request(str(n)) for n in range(10)], kit.request("pinned", model_version="8"))
     kit.work()
     assert [version(kit, slot) for slot in range(11)] == ["7"] * 10 + ["8"]
 
@@ -83,9 +83,9 @@ def test_each_version_has_batches_limits_and_retries_of_its_own(tmp_path: Path) 
 
     policy = Policy(batch=Batch(2), limits=Limits(hard_ms=50), retry=Retry(never=frozenset({ConnectionFailed.code})))
     kit = kit_with(tmp_path, second=Flaky(policy))
-    kit.send(*[kit.say(str(n), model_version="8") for n in range(3)], kit.say("a", model_version="7"))
+    kit.send(*[kit.request(str(n), model_version="8") for n in range(3)], kit.request("a", model_version="7"))
     kit.work()
     assert {kit.result(slot)["result"]["disposition"] for slot in range(3)} == {"failed"}
     assert sorted(kit.result(slot)["result"]["timings"]["batch_size"] for slot in range(4)) == [1, 1, 2, 2]
-    assert {limit for slots, limit in kit.outbox.begun if 3 in slots} == {None}
-    assert {limit for slots, limit in kit.outbox.begun if 0 in slots} == {None, 50}
+    assert {limit for slots, limit in kit.channel.begun if 3 in slots} == {None}
+    assert {limit for slots, limit in kit.channel.begun if 0 in slots} == {None, 50}
