@@ -1,5 +1,5 @@
-"""The outside: Postgres, callbacks, object storage, the schema registry over HTTP.
+"""Adapters to outside systems: Postgres, callbacks, object storage, the schema registry over HTTP; and the stores' ports.
 
-May import: schemas, psycopg, aiohttp, httpx2, obstore. Never processors.
-Start reading at `postgres/` (where outcomes are kept) and `callbacks/` (how a backend is told).
+May import: schemas, psycopg, aiohttp, httpx2, obstore. Never processors or streams.
+Start reading at `store.py` (the sink's port), then `postgres/` (its tables) and `callbacks/` (how a backend is notified).
 """

@@ -1,5 +1,8 @@
-"""Where a claim may point. A uri comes from whoever submits a job, so it is matched against the allowed roots, never opened
-as it stands: `file:///etc/passwd`, `..` or a cloud's metadata address are refused before anything is touched."""
+"""Checks where a claim points.
+
+The submitter of a job chooses the uri, so it is matched against the allowed roots and never opened directly:
+`file:///etc/passwd`, `..` or a cloud's metadata address are refused before any access.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from schemas.errors import InvalidInput, UsageError
 
 SCHEMES = ("file", "s3", "gs", "az", "memory")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_NOTE = re.compile(r"[A-Za-z0-9-]+(/[A-Za-z0-9-]+)*")
+_NAME = re.compile(r"[A-Za-z0-9-]+(/[A-Za-z0-9-]+)*")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\?#]")
 
 
@@ -26,21 +29,21 @@ class Location:
 
 
 def content_key(sha256: str) -> str:
-    """`sha256/ab/abcd…`: fanned out, because some file systems are slow with a million files in a folder."""
+    """Return the key `sha256/ab/abcd…`. The fan-out is for file systems that are slow with a million files in a folder."""
     if not _SHA256.fullmatch(sha256):
         raise InvalidInput("A claim's sha256 is 64 lower-case hex digits.")
     return f"sha256/{sha256[:2]}/{sha256}"
 
 
 def named_key(name: str) -> str:
-    """`notes/…`: what is kept under a name and not under its content's hash."""
-    if not _NOTE.fullmatch(name):
-        raise InvalidInput("The name of a note is letters, digits, `-` and `/` between them.")
+    """Return the key (`notes/…`) of an object that is stored under a name instead of its content's hash."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("The name of a stored object consists of letters, digits and `-`, with `/` between parts.")
     return f"notes/{name}"
 
 
 def root_uri(url: str) -> str:
-    """The absolute form of a configured store url, without a slash at its end. Raises UsageError."""
+    """Return a configured store url in absolute form, without a trailing slash. Raises UsageError."""
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -62,13 +65,13 @@ def root_uri(url: str) -> str:
 
 
 def locate(uri: str, roots: Sequence[str]) -> Location:
-    """The place in one of `roots` that `uri` names. Raises InvalidInput for every other place."""
+    """Return the object inside one of `roots` that `uri` names. Raises InvalidInput for any other uri."""
     for root in roots:
         if uri.startswith(root + "/"):
             return Location(root, _safe_key(uri[len(root) + 1 :]))
     raise InvalidInput(
         f"A claim may not point to {_shown(uri)}.",
-        next_step=f"Allowed: {', '.join(roots)}. Upload the file with `sluice upload`, or let the operator allow its place.",
+        next_step=f"Allowed: {', '.join(roots)}. Upload the file with `sluice upload`, or ask the operator to allow its root.",
     )
 
 
@@ -80,7 +83,7 @@ def _safe_key(text: str) -> str:
 
 
 def _shown(uri: str) -> str:
-    """As much of a uri as an error message should repeat: scheme and host, no path (it may name a patient)."""
+    """Return what may repeat of a uri: scheme and host, not the path (it may name a patient)."""
     scheme, mark, rest = uri.partition("://")
     host = rest.split("/", 1)[0].rpartition("@")[2]
     return repr((scheme + mark + host)[:80]) + (" (path not shown)" if "/" in rest else "")

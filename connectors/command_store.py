@@ -1,4 +1,4 @@
-"""Orders as they are stored: what was asked of a job or a processor, and what the workers answered."""
+"""Port for stored commands: cancels of jobs, pause and resume of processors, and the workers' acknowledgements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from connectors.views import ProcessorView, RunState
 
 
 class CancelRow(NamedTuple):
-    """Somebody asked for a run to stop. The order is that of `c` in queries/store_cancels.sql."""
+    """A request to cancel a run. Fields are in the order of `c` in queries/store_cancels.sql."""
 
     job_id: bytes
     run: int
@@ -20,7 +20,7 @@ class CancelRow(NamedTuple):
 
 
 class CommandRow(NamedTuple):
-    """The last order to a processor; `action`: pause or resume."""
+    """The last command to a processor. `action`: pause or resume."""
 
     processor: str
     action: str
@@ -30,7 +30,7 @@ class CommandRow(NamedTuple):
 
 
 class AcknowledgementRow(NamedTuple):
-    """A worker's last answer; `action`: paused or resumed."""
+    """A worker's last acknowledgement; `action`: paused or resumed."""
 
     processor: str
     worker_id: str
@@ -39,8 +39,10 @@ class AcknowledgementRow(NamedTuple):
 
 
 class CommandStore(Protocol):
-    """Used by one thread; a context manager that disconnects. Every call raises Unreachable, and UsageError where
-    `sluice migrate` was never run."""
+    """Used by one thread; a context manager that disconnects on exit.
+
+    Every call raises Unreachable while the store does not answer, and UsageError if `sluice migrate` was never run.
+    """
 
     def __enter__(self) -> Self: ...
 
@@ -52,19 +54,20 @@ class CommandStore(Protocol):
         commands: Sequence[CommandRow],
         acknowledgements: Sequence[AcknowledgementRow],
     ) -> None:
-        """All of it or nothing. The first cancel of a run stands; of orders and answers, the last. No key comes twice."""
+        """Store everything or nothing. The first cancel of a run is kept; a later command or acknowledgement replaces an
+        earlier one. No key may occur twice."""
         ...
 
     def run_states(self, job_ids: Sequence[str], run: int | None = None) -> list[RunState]:
-        """Where these jobs stand by their current runs, or by the given one; a job that is not known is left out."""
+        """Return the states of these jobs' current runs, or of the given run. Unknown jobs are left out."""
         ...
 
     def open_jobs(self, batch_id: str) -> list[RunState]:
-        """The jobs of a batch that have not ended."""
+        """Return the jobs of a batch that have not ended."""
         ...
 
     def processors(self, names: Sequence[str]) -> list[ProcessorView]:
-        """What was asked of these processors, who answered, and how their jobs stand; in the order of the names."""
+        """Return the processors' last commands, their acknowledgements and job counts, in the order of the names."""
         ...
 
     def close(self) -> None: ...

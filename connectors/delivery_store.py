@@ -1,5 +1,7 @@
-"""What the notifier needs of a store: claims, and a place to write down what came of them. The one on Postgres is
-`postgres/delivery_store.py`."""
+"""Port of the notifier's store: it claims deliveries and records their tries.
+
+Implementations: `postgres/delivery_store.py`, `memory/delivery_store.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,11 @@ from typing import Any, NamedTuple, Protocol
 
 
 class TryRow(NamedTuple):
-    """What came of one try, or (`counts` false) of a claim that is given back untried. `state` is the delivery's from now
-    on; `due_in_ms` when it may be claimed again. The order is that of `t` in queries/record_tries.sql."""
+    """The result of one try, or (`counts` is false) a claim that is released without a try.
+
+    `state`: the delivery's new state. `due_in_ms`: time until it may be claimed again. Fields are in the order of `t` in
+    queries/record_tries.sql.
+    """
 
     delivery_id: bytes
     state: str
@@ -23,7 +28,7 @@ class TryRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """`row` is what the callback's body is made of."""
+    """A delivery that this notifier holds. `row`: the columns that its callback body is made from."""
 
     delivery_id: bytes
     destination: str
@@ -35,23 +40,23 @@ class DeliveryStore(Protocol):
     """Used by one thread. Every call raises Unreachable while the store does not answer."""
 
     def renew(self, notifier: bytes, lease_s: float) -> None:
-        """Be alive for that long from now, by the store's clock."""
+        """Extend this notifier's lease by `lease_s` seconds from now, on the store's clock."""
         ...
 
     def retire(self, notifier: bytes) -> None:
-        """Be gone: whatever is still held may be claimed at once."""
+        """End the lease. Its deliveries can be claimed by other notifiers immediately."""
         ...
 
     def claim(self, notifier: bytes, limit: int) -> list[ClaimedDelivery]:
-        """Take pending deliveries that are due and nobody's, or whose notifier is dead."""
+        """Claim due deliveries that no notifier holds, and deliveries of dead notifiers. At most `limit` of each kind."""
         ...
 
     def held(self, notifier: bytes, limit: int) -> list[ClaimedDelivery]:
-        """Pending deliveries that are this notifier's already: what it was given and may not know of."""
+        """Return pending deliveries that this notifier holds already; the sink assigns some that it may not know of."""
         ...
 
     def record(self, rows: Sequence[TryRow]) -> None:
-        """Write down what came of them. A delivery that was delivered stays so."""
+        """Store the results of tries. A delivery that was delivered stays delivered."""
         ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""What the timekeeper needs of a store: leadership, what is due, and a place to write down that it was done."""
+"""Port of the timekeeper's store: leadership, the work that is due, and marking it as done."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from connectors.payload_store import Payload
 
 @dataclass(frozen=True, slots=True)
 class DueRun:
-    """A run whose time has come. `kind`: retry, not_before, deadline or cancel. The place is its request's; None if it was
-    never told. `reason`: why it is cancelled, as far as it was said."""
+    """A run whose due time has passed. `kind`: retry, not_before, deadline or cancel. Topic, partition and offset are those of
+    its request, None if unknown. `reason`: why it is cancelled, if a reason was given."""
 
     job_id: str
     run: int
@@ -29,8 +29,8 @@ class DueRun:
 
 
 class DoneRow(NamedTuple):
-    """What was due. `done`: it is under way again; else it could not be done, and is due again in a minute. The order is
-    that of `p` in queries/mark_done.sql."""
+    """A due run that was handled. `done`: the record was published; else that failed and the run is due again in a minute.
+    Fields are in the order of `p` in queries/mark_done.sql."""
 
     job_id: bytes
     run: int
@@ -40,37 +40,37 @@ class DoneRow(NamedTuple):
 
 
 class DueStore(Protocol):
-    """Used by one thread. Every call raises Unreachable while the store does not answer; leadership is lost then."""
+    """Used by one thread. Every call raises Unreachable while the store does not answer, and leadership is then lost."""
 
     def lead(self) -> bool:
-        """Become the one leader, or stay it. False while somebody else is. A leader that says nothing for six seconds has
-        lost it: then it is stopped, hangs, or is cut off."""
+        """Become the only leader or stay it; False while another instance leads. A leader that makes no call for six seconds
+        (because it is stopped, hangs or is cut off) loses leadership."""
         ...
 
     def keep_leading(self) -> None:
-        """A sign of life, for a leader that has something to wait for elsewhere."""
+        """Keep leadership while waiting for something else."""
         ...
 
     def due(self, limit: int) -> list[DueRun]:
-        """What is due by the store's clock, the oldest first."""
+        """Return the runs that are due on the store's clock, oldest first."""
         ...
 
     def mark_done(self, rows: Sequence[DoneRow]) -> None:
-        """What is done is safely in the log. A run that moved on meanwhile is left as it is."""
+        """Mark runs as handled, after their records are confirmed in the log. A run that changed meanwhile stays unchanged."""
         ...
 
     def open_cancels(self, grace: timedelta, limit: int) -> list[DueRun]:
-        """Runs that somebody asked to stop and that are to be ended now: waiting ones, and those that run `grace` after
-        the order was heard. At most `limit` orders are looked at; each returned one is not looked at again for ten seconds."""
+        """Return cancelled runs that are to be ended now: waiting ones, and those that still run `grace` after the cancel was
+        read. Checks at most `limit` cancels; a returned one is not checked again for ten seconds."""
         ...
 
     def unsent(self, limit: int) -> list[Payload]:
-        """Accepted requests that should have been read from the log by now, and were not. At most `limit` are looked at;
-        how long until one is looked at again doubles."""
+        """Return accepted requests that should have been read from the log by now, and were not. Checks at most `limit`; the
+        time until a request is checked again doubles."""
         ...
 
     def prune(self, older_than: timedelta, limit: int) -> int:
-        """Forget at most `limit` runs that were decided longer ago; how many were forgotten."""
+        """Delete at most `limit` runs that were decided longer than `older_than` ago; return how many were deleted."""
         ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""What people and programs ask of the stored jobs. The one on Postgres is `postgres/job_store.py`, its twin in `memory/`."""
+"""Port for reads of stored jobs, for people and programs. Implementations: `postgres/job_store.py`, `memory/job_store.py`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from connectors.views import JobRow, JobView
 
 
 class JobStore(Protocol):
-    """Used by one thread; a context manager that disconnects. Every call raises Unreachable, and UsageError where
-    `sluice migrate` was never run."""
+    """Used by one thread; a context manager that disconnects on exit.
+
+    Every call raises Unreachable while the store does not answer, and UsageError if `sluice migrate` was never run.
+    """
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def job(self, job_id: str, run: int | None = None) -> JobView | None:
-        """A job by its current run, or by the given one; None when it was never heard of."""
+        """Return a job with its current run, or with the given run; None if it is unknown."""
         ...
 
     def find(
@@ -28,11 +30,11 @@ class JobStore(Protocol):
         limit: int = 50,
         after: tuple[datetime, str] | None = None,
     ) -> list[JobRow]:
-        """Jobs, the newest first. `after` is `(requested_at, job_id)` of the last row of the page before."""
+        """Return jobs, newest first. `after`: `(requested_at, job_id)` of the last row of the previous page."""
         ...
 
     def counts(self, *, batch_id: str | None = None) -> dict[str, int]:
-        """How many jobs stand in each state, by their current runs: all of them, or those of one batch."""
+        """Count jobs by the state of their current runs: all jobs, or those of one batch."""
         ...
 
     def close(self) -> None: ...

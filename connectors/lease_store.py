@@ -1,14 +1,14 @@
-"""Custody by lease: who may work on a job now, until when, and by which fence. For jobs of minutes to hours.
+"""Port of custody by lease: which worker may run a job, until when, and with which fence. For jobs of minutes to hours.
 
     waiting ──claim──▶ held ──settle──▶ settled ──(the sink ends the run)──▶ gone
        ▲                │ │
        └──── release ───┘ └── expire: waiting again, one execution further; after too many, given up
 
-The sink makes a run claimable when it stores its request, and forgets it when the run has ended. Each grant has a fence, a
-number that only rises: whatever a worker says with a fence that is not the current one is refused, so one that was asleep
-while its lease ran out can do no harm. All times are the store's.
+The sink makes a run claimable when it stores its request, and deletes the lease when the run has ended. Each grant has a
+fence, a number that only rises: calls with an old fence are refused, so a worker that was suspended while its lease expired
+can do no harm. All times are on the store's clock.
 
-Nothing of a database here; the one on Postgres is `postgres/lease_store.py`, and the gateway shows the port over HTTP.
+Implementations: `postgres/lease_store.py`, `memory/lease_store.py`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import NamedTuple, Protocol
 
 from schemas.records import Coordinates
 
-#: How often an attempt's lease may run out, or its process die, before the job is taken for the killer.
+#: Crashes (expired leases or dead processes) of one attempt after which the job itself is considered the cause.
 EXECUTIONS = 3
 
 
 class RunKey(NamedTuple):
-    """A run: job id (a UUID in canonical form) and number."""
+    """A run: the job's id (a UUID in canonical form) and the run's number."""
 
     job_id: str
     run: int
@@ -48,11 +48,11 @@ class Hold(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A job that is this worker's until `expires_at`, if it sends no heartbeat.
+    """A job that this worker holds until `expires_at`, or longer if it sends heartbeats.
 
-    `value` is the request as it came (Avro, Confluent framing), `headers` are its Kafka headers, `coordinates` where it lies
-    in the log, if it does. `execution` counts the starts of this attempt; `crashes` are those that ended by a lease running out
-    or the death of a process.
+    `value`: the request as it came (Avro in Confluent framing). `headers`: its Kafka headers. `coordinates`: its position in
+    the log, None if it is not there. `execution` counts the starts of this attempt; `crashes` counts those that ended because a
+    lease expired or a process died.
     """
 
     job_id: str
@@ -77,8 +77,8 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatAnswer:
-    """`renewed`: held for another lease. `lost`: not this worker's any more; what it made of them counts no more. `cancelled`:
-    renewed as well, but somebody asked for them to stop."""
+    """`renewed`: still held, for another lease period. `lost`: no longer held; their results do not count. `cancelled`: those
+    of the renewed runs that were requested to be cancelled."""
 
     renewed: frozenset[RunKey] = field(default_factory=frozenset)
     lost: frozenset[RunKey] = field(default_factory=frozenset)
@@ -87,10 +87,10 @@ class HeartbeatAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A lease that ran out. `execution` is the one that was lost, `worker` its holder.
+    """A lease that expired. `execution`: the one that was lost. `worker`: its holder.
 
-    `given_up`: it was the last one; the caller ends the job as WORKER_LOST, and until that has happened it comes again every
-    minute. Else it is claimable again. `key`, `value` and `headers` are the request's.
+    `given_up`: it was the last execution; the caller ends the job as WORKER_LOST, and until then the lease is returned again
+    every minute. Otherwise the job is claimable again. `key`, `value` and `headers` are those of the request.
     """
 
     job_id: str
@@ -107,7 +107,7 @@ class Expired:
 
 
 class LeaseStore(Protocol):
-    """Used by one thread. Every call raises Unreachable while the store does not answer; what was asked may have happened."""
+    """Used by one thread. Every call raises Unreachable while the store does not answer; it may still have taken effect."""
 
     def claim(
         self,
@@ -119,33 +119,32 @@ class LeaseStore(Protocol):
         executions: int = EXECUTIONS,
         wait_s: float = 0.0,
     ) -> list[Grant]:
-        """Take up to `count` jobs for `lease_s` seconds; [] if there are none within `wait_s`.
+        """Claim up to `count` jobs for `lease_s` seconds; [] if there are none within `wait_s` seconds.
 
-        No job is granted twice, however many claim at once. The live lane goes first; a bulk job that has waited for ten
-        minutes goes as a live one that came then; the oldest first. Left out: runs that have ended, that somebody asked to
-        cancel or whose deadline has passed, and all of a paused processor. `executions`: after so many crashes of one attempt
-        the job is given up.
+        No job is granted twice, however many workers claim at once. The live lane goes first, oldest job first; a bulk job
+        ranks like a live job that came ten minutes later. Runs that have ended, were cancelled or missed their deadline are
+        left out, as are all jobs of a paused processor. `executions`: crashes of one attempt after which the job is given up.
         """
         ...
 
     def heartbeat(self, worker_id: str, holds: Sequence[Hold], lease_s: float) -> HeartbeatAnswer:
-        """Renew all of these for `lease_s` seconds from now. Each is in `renewed` or in `lost`.
+        """Renew these leases for `lease_s` seconds from now. Each run is in `renewed` or in `lost` of the answer.
 
-        A lease that has run out is renewed as well if nobody has noticed yet: it still is nobody else's.
+        An expired lease is renewed too if `expire` has not returned it yet: no other worker has it.
         """
         ...
 
     def release(self, job_id: str, run: int, fence: int, *, started: bool) -> bool:
-        """Give back an unfinished job: claimable at once, ahead of younger ones. `started`: the next start is another
-        execution, but no lost one. False if the fence is stale."""
+        """Release an unfinished job: claimable at once, ahead of younger ones. `started`: its next start counts as another
+        execution, but not as a crash. False if the fence is stale."""
         ...
 
     def settle(self, job_id: str, run: int, fence: int) -> bool:
-        """The delivery of its result is confirmed: the lease neither runs out nor is claimable. False if the fence is stale."""
+        """Record that the result is confirmed in the log: the lease no longer expires. False if the fence is stale."""
         ...
 
     def expire(self, limit: int) -> list[Expired]:
-        """Leases that have run out, the oldest first: claimable again, or to be given up. For the one timekeeper."""
+        """Process expired leases, oldest first: each is claimable again or given up. Called by the leading timekeeper."""
         ...
 
     def close(self) -> None: ...

@@ -1,7 +1,7 @@
-"""Claim checks: payloads kept outside the log, under the sha256 of their content.
+"""Claim checks: payloads stored outside the log, under the sha256 of their content.
 
-`ClaimStore` is the port; `ObjectStore` keeps it over a local folder, S3, Google Cloud Storage, Azure, or (`memory://`, the
-public twin) inside the process. Content addressing makes `put` idempotent and lets `fetch` prove what it read.
+`ClaimStore` is the port. `ObjectStore` implements it on a local folder, S3, Google Cloud Storage, Azure, or (`memory://`, for
+tests) inside the process. Content addressing makes `put` idempotent and lets `fetch` verify what it read.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     import obstore.store
     from obstore.store import AzureStore, GCSStore, S3Store
 
-#: A stream's step. Small enough for a worker's memory, large enough that hashing is what takes the time.
+#: Bytes per step of a stream: small enough for a worker's memory, large enough that hashing dominates the time.
 CHUNK = 1 << 20
 DEFAULT_LIMIT = 4 << 30
 
 
 class ClaimStore(Protocol):
-    """Where claims are kept. Synchronous and thread-safe; every method raises ConnectionFailed when the store is away."""
+    """Stores payloads of claims. Synchronous and thread-safe. Every method raises ConnectionFailed if the store is away."""
 
     def put_file(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
-        """Store a file. Idempotent and atomic: a reader sees all of it or nothing. Raises PayloadTooLarge."""
+        """Store a file. Idempotent and atomic: readers see all of it or nothing. Raises PayloadTooLarge, InvalidInput."""
         ...
 
     def put_bytes(self, data: bytes, content_type: str = "application/octet-stream") -> Claim:
@@ -44,31 +44,31 @@ class ClaimStore(Protocol):
     def fetch(self, claim: Claim, into: Path) -> Path:
         """Write the claim's bytes to the file `into` (or into that folder, named by hash) and return the file.
 
-        The file appears only when size and sha256 are right. Raises ClaimMismatch when they are not, InvalidInput for a
-        uri outside the allowed places or an object that is not there, PayloadTooLarge.
+        The file appears only if size and sha256 match. Raises ClaimMismatch if they do not, InvalidInput for a uri outside
+        the allowed roots or a missing object, PayloadTooLarge.
         """
         ...
 
     def put_named(self, name: str, data: bytes) -> None:
-        """Store bytes under a name, in the place of those that are there; the last writer wins. `name` is
-        letters, digits, `-` and `/`. Raises PayloadTooLarge."""
+        """Store bytes under a name, replacing existing ones; the last writer wins. `name`: letters, digits, `-` and `/`.
+        Raises PayloadTooLarge."""
         ...
 
     def get_named(self, name: str) -> bytes | None:
-        """What was kept under the name; None if nothing was."""
+        """Return the bytes stored under a name; None if there are none."""
         ...
 
     def delete_named(self, name: str) -> None:
-        """Forget it; nothing happens if there is none."""
+        """Delete the bytes stored under a name, if there are any."""
         ...
 
 
 class ObjectStore:
     """`url`: file:///folder, s3://bucket/prefix, gs://…, az://container/prefix or memory://.
 
-    `also_from`: further url prefixes that claims may be fetched from (a backend's own bucket), never written to.
-    `options`: what the store itself needs, in obstore's words: endpoint, region, access_key_id, … An endpoint that
-    begins with http:// is used without TLS.
+    `also_from`: further url prefixes (a backend's own bucket) that claims may be fetched from; never written to.
+    `options`: obstore's options for the store: endpoint, region, access_key_id, … An endpoint that begins with http:// is
+    used without TLS.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ObjectStore:
 
     def fetch(self, claim: Claim, into: Path) -> Path:
         self._check_size(claim.size)
-        content_key(claim.sha256)  # it may become a file's name
+        content_key(claim.sha256)  # validates it: it may become a file name
         location = locate(claim.uri, self._roots)
         target = into / claim.sha256 if into.is_dir() else into
         with _written_whole(target) as write:
@@ -131,7 +131,7 @@ class ObjectStore:
         key = content_key(digest)
         with _translated("store"):
             store = self._open(self.root)
-            # A size that differs is the rest of a crash: writing again heals it, and is atomic.
+            # Another size is left over from a crash: writing again repairs it, and is atomic.
             if _stored_size(store, key) != size:
                 store.put(key, source)
         return Claim(f"{self.root}/{key}", digest, size, content_type)
@@ -151,7 +151,7 @@ class ObjectStore:
             )
 
     def _chunks(self, store: obstore.store.ObjectStore, key: str, size: int) -> Iterator[bytes]:
-        """At most `size` bytes, whatever became of the object since its size was asked."""
+        """Yield at most `size` bytes, even if the object has grown since its size was checked."""
         if size == 0:
             return
         with _translated("fetch"):
@@ -172,7 +172,7 @@ class ObjectStore:
 
 
 def _open_store(root: str, timeout: timedelta, options: Mapping[str, Any], *, make: bool) -> obstore.store.ObjectStore:
-    """`make`: create a local folder that is not there."""
+    """Open a store. `make`: create a missing local folder."""
     from obstore.exceptions import BaseError
     from obstore.store import LocalStore, MemoryStore, from_url
 
@@ -181,7 +181,7 @@ def _open_store(root: str, timeout: timedelta, options: Mapping[str, Any], *, ma
     try:
         if root.startswith("file:"):
             return LocalStore(_folder(root), mkdir=make)
-        # One signature for every cloud: which options are known is the cloud's own check.
+        # One signature for every cloud; each cloud checks its own options.
         open_cloud = cast("Callable[..., S3Store | GCSStore | AzureStore]", from_url)
         return open_cloud(
             root,
@@ -220,7 +220,7 @@ def _check_stored_size(claim: Claim, size: int) -> None:
 
 @contextmanager
 def _written_whole(target: Path) -> Iterator[Callable[[bytes], object]]:
-    """A file that appears under its name only when all went well."""
+    """Write a file that appears under its name only after everything succeeded."""
     part = target.with_name(f".{target.name[:80]}.{uuid.uuid4().hex}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -234,22 +234,22 @@ def _written_whole(target: Path) -> Iterator[Callable[[bytes], object]]:
 
 
 @contextmanager
-def _translated(verb: str) -> Iterator[None]:
-    """obstore's errors in our words."""
+def _translated(action: str) -> Iterator[None]:
+    """Raise errors of our tree instead of obstore's."""
     from obstore.exceptions import BaseError, InvalidPathError
 
     try:
         yield
     except FileNotFoundError as error:
         raise InvalidInput(
-            "There is no object where the claim points.",
+            "The object that the claim points to does not exist.",
             next_step="Upload the file again, and submit with its new claim.",
         ) from error
     except InvalidPathError as error:
         raise InvalidInput(f"The claim's uri can't be read: {_first_line(error)}") from error
     except (BaseError, OSError) as error:
         raise ConnectionFailed(
-            f"The object store did not {verb} the object: {_first_line(error)}", next_step="Check SLUICE_OBJECTS_URL."
+            f"The object store did not {action} the object: {_first_line(error)}", next_step="Check SLUICE_OBJECTS_URL."
         ) from error
 
 

@@ -1,6 +1,7 @@
-"""Requests that are accepted by a committed row, before the log has them (docs/adr/0013).
+"""Port for requests that are accepted by a committed row, before the log has them (docs/adr/0013).
 
-Whoever accepts one publishes it as well, right after the commit; what gets lost in between is sent again by the timekeeper.
+The program that accepts a request also publishes it right after the commit. If it dies in between, the timekeeper publishes
+the request again.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-#: How long a request may take from its acceptance to its row, before it is sent again.
+#: Seconds from a request's acceptance until the timekeeper checks whether the sink has read it from the log.
 CHECK_IN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A request as it travels. `headers`: Kafka's, as text."""
+    """A request as it is published. `headers`: its Kafka headers, as text."""
 
     job_id: str
     run: int
@@ -26,15 +27,17 @@ class Payload:
 
 
 class PayloadStore(Protocol):
-    """Used by one thread; a context manager that disconnects. Every call raises Unreachable, and UsageError where
-    `sluice migrate` was never run."""
+    """Used by one thread; a context manager that disconnects on exit.
+
+    Every call raises Unreachable while the store does not answer, and UsageError if `sluice migrate` was never run.
+    """
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def accept(self, payload: Payload, check_in_s: float = CHECK_IN_S) -> bool:
-        """From now on the promise holds for this run. False if its run was accepted before; that one stands."""
+        """Accept this run. False if it was accepted before; the first payload is kept."""
         ...
 
     def close(self) -> None: ...

@@ -1,4 +1,4 @@
-"""The schema registry over HTTP: Confluent's API, as Confluent's own registry and Apicurio (`/apis/ccompat/v7`) speak it."""
+"""Schema registry over HTTP: the Confluent API, as served by Confluent's registry and by Apicurio (`/apis/ccompat/v7`)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from schemas.errors import Conflict, UnknownSchema, Unreachable, UsageError
 if TYPE_CHECKING:
     import httpx2
 
-#: Waits between the tries of one call. Short: whoever calls has retries of their own.
+#: Seconds between the tries of one call. Short, because callers retry too.
 _PAUSES_S = (0.1, 0.4)
-#: Apicurio says no and nothing more.
-_NO_REASON = "It is not compatible with the registered versions; the registry does not say where."
-#: No such subject, version, schema.
+#: Apicurio gives no reason.
+_NO_REASON = "It is not compatible with the registered versions; the registry gives no reason."
+#: Error codes of the API: no such subject, version, schema.
 _MISSING = (40401, 40402, 40403)
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
 
 class HttpRegistry:
-    """Implements schemas.registry.SchemaRegistry. Credentials may be in `url`; they never show in `self.url`."""
+    """Implements schemas.registry.SchemaRegistry. `url` may contain credentials; `self.url` never does."""
 
     def __init__(self, url: str, *, timeout_s: float = 5.0, sleep: Callable[[float], None] = time.sleep) -> None:
         parts = urlsplit(url)
@@ -61,11 +61,13 @@ class HttpRegistry:
         path = "/config" if subject is None else f"/config/{_name(subject)}"
         try:
             self._call("PUT", path, {"compatibility": level})
-        except Conflict:  # Apicurio, when somebody else sets the first one at the same time: now there is one to change
+        except (
+            Conflict
+        ):  # Apicurio, if another client sets the first level at the same time: now there is one to change
             self._call("PUT", path, {"compatibility": level})
 
     def versions(self, subject: str) -> list[int]:
-        """The subject's version numbers, ascending; empty when there is no such subject."""
+        """Return the subject's version numbers, ascending; empty if there is no such subject."""
         answer = self._call("GET", f"/subjects/{_name(subject)}/versions", missing_ok=True)
         return sorted(int(version) for version in answer or [])
 
@@ -80,9 +82,9 @@ class HttpRegistry:
     def _client(self) -> httpx2.Client:
         import httpx2
 
-        # No proxy from the environment: the registry is a part of the installation, beside the broker.
+        # No proxy from the environment: the registry is part of the installation, next to the broker.
         headers = {"Accept": f"{_MEDIA_TYPE}, application/json", "Content-Type": _MEDIA_TYPE}
-        # A connection a call: calls are rare (schemas are kept), and so nobody who holds a codec must close anything.
+        # One connection per call: calls are rare (schemas are cached), and owners of a codec need not close anything.
         return httpx2.Client(
             timeout=self._timeout_s,
             auth=self._credentials,
@@ -92,7 +94,7 @@ class HttpRegistry:
         )
 
     def _call(self, method: str, path: str, body: dict[str, str] | None = None, *, missing_ok: bool = False) -> Any:
-        """The decoded answer; None where "no such schema, subject or version" is an answer."""
+        """Return the decoded response; None for "no such schema, subject or version" if `missing_ok`."""
         response = self._send(method, path, body)
         if missing_ok and _says_missing(response):
             return None
@@ -101,7 +103,7 @@ class HttpRegistry:
         raise self._refusal(response)
 
     def _send(self, method: str, path: str, body: dict[str, str] | None) -> httpx2.Response:
-        """Every call of this API may be repeated: registering the same schema again finds it."""
+        """Send with retries. Every call of this API is idempotent: registering the same schema again finds it."""
         import httpx2
 
         reason = ""
@@ -144,7 +146,7 @@ class HttpRegistry:
                 next_step="Change it so that old and new readers understand each other, or use a new name.",
             )
         if response.status_code in (400, 422):
-            return UsageError(f"The registry can't use the request: {reason}")
+            return UsageError(f"The registry rejected the request: {reason}")
         return self._unreachable(f"it answered {response.status_code}: {reason}")
 
     def _unreachable(self, reason: str) -> Unreachable:
@@ -159,7 +161,7 @@ def _name(subject: str) -> str:
 
 
 def _says_missing(response: httpx2.Response) -> bool:
-    """A registry's own 404 carries a code; one from a wrong address does not, and must not read as "unknown schema"."""
+    """True for a 404 of the registry itself, which has an error code. A wrong address must not mean "unknown schema"."""
     if response.status_code != 404:
         return False
     try:

@@ -1,7 +1,7 @@
-"""Schemas by id, kept on disk, so that decoding goes on while the registry is down. An id's schema never changes.
+"""Caches schemas by id on disk, so that decoding works while the registry is down. The schema of an id never changes.
 
-One folder per registry (ids of two registries mean different things), one file per id: its own sha256, a newline, the
-schema. A file that does not match its hash is as good as none.
+One folder per registry (ids of different registries are unrelated), one file per id: the sha256 of the schema, a newline, the
+schema. A file that does not match its hash is ignored.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from connectors.registry import HttpRegistry
 from schemas.errors import UnknownSchema
 
-#: How long "no such id" is believed. A producer may register it in the next second.
+#: Seconds for which "no such id" is cached. A producer may register the schema at any moment.
 UNKNOWN_TTL_S = 5.0
-#: Unknown ids come from garbage in topics, so there may be any number of them.
+#: Limit of cached unknown ids. They come from garbage in topics, so there may be any number of them.
 UNKNOWN_LIMIT = 1024
 
 
 class CachedRegistry:
-    """Implements schemas.registry.SchemaRegistry over another one. Reads of known ids never touch the network."""
+    """Implements schemas.registry.SchemaRegistry over another registry. Reads of cached ids need no network."""
 
     def __init__(self, registry: HttpRegistry, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
@@ -38,7 +38,7 @@ class CachedRegistry:
         return self._registry.url
 
     def schema_by_id(self, schema_id: int) -> str:
-        schema = self._schemas.get(schema_id) or self._read(schema_id) or self._ask(schema_id)
+        schema = self._schemas.get(schema_id) or self._read(schema_id) or self._request(schema_id)
         self._schemas[schema_id] = schema
         return schema
 
@@ -63,9 +63,9 @@ class CachedRegistry:
     def close(self) -> None:
         self._registry.close()
 
-    def _ask(self, schema_id: int) -> str:
-        asked_at = self._unknown.get(schema_id)
-        if asked_at is not None and self._clock() - asked_at < UNKNOWN_TTL_S:
+    def _request(self, schema_id: int) -> str:
+        unknown_since = self._unknown.get(schema_id)
+        if unknown_since is not None and self._clock() - unknown_since < UNKNOWN_TTL_S:
             raise UnknownSchema(f"The registry at {self.url} has no schema with id {schema_id}.")
         try:
             schema = self._registry.schema_by_id(schema_id)
@@ -88,7 +88,7 @@ class CachedRegistry:
         return schema.decode() if digest == _digest(schema) else None
 
     def _write(self, schema_id: int, schema: str) -> None:
-        """Best effort: a full disk costs the cache, not the job."""
+        """Write the file if possible. Without it (on a full disk) only the cache is lost, not the job."""
         file = self._file(schema_id)
         part = file.with_suffix(f".{uuid.uuid4().hex}.part")
         data = schema.encode()

@@ -1,7 +1,7 @@
-"""What a job store takes, gives and promises: the rows and the port that the sink writes through.
+"""Port of the sink's store: the rows it takes and what it guarantees.
 
-Nothing of a database here; the one on Postgres is `postgres/sink_store.py`. Ids are 16 bytes, JSON is encoded, so that an
-implementation hands them on as they are: these rows are made thousands of times a second.
+Implementations: `postgres/sink_store.py`, `memory/sink_store.py`. Ids are 16 bytes and JSON is encoded already, so that an
+implementation passes them on unchanged: these rows are made thousands of times a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REPLACEMENT = "\ufffd"
 
 
 class LogPosition(NamedTuple):
-    """Where a record lies, by topic id."""
+    """Position of a record in the log, by topic id."""
 
     topic_id: bytes
     partition: int
@@ -26,11 +26,11 @@ class LogPosition(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """What a batch says of one run, its job's part included. The order is that of `r` in queries/store_batch.sql."""
+    """A run in a batch, with the columns of its job. Fields are in the order of `r` in queries/store_batch.sql."""
 
     job_id: bytes
     run: int
-    carries_job: bool  # one row a job carries the job's part
+    carries_job: bool  # true in one row per job: only that row stores the columns of the job
     current_run: int
     created_at: datetime
     tenant: str
@@ -52,11 +52,11 @@ class RunRow(NamedTuple):
     owner: str | None
     due_in_ms: int | None
     deadline: datetime | None
-    not_before: datetime | None  # only of a request that the timekeeper has not released yet
-    topic_id: bytes | None  # of the request; with partition and place
+    not_before: datetime | None  # only while the timekeeper has not released the request
+    topic_id: bytes | None  # of the request, as are partition and offset
     partition: int | None
     offset: int | None
-    status: str | None  # from here: the candidate outcome, if there is one
+    status: str | None  # from here on: the candidate outcome, None if there is none
     error_code: str | None
     error_message: str | None
     fingerprint: str | None
@@ -76,7 +76,8 @@ class RunRow(NamedTuple):
 
 
 class HistoryRow(NamedTuple):
-    """One event. `role`: 0 stands by itself; 1, a retry, stands if it moved its run; 2, an end, if it won."""
+    """An event of a job. `role`: 0 counts if its job is known; 1 (a retry) if it moved its run; 2 (an end) if it won; 3 always.
+    An event that does not count is stored as superseded."""
 
     job_id: bytes
     topic_id: bytes
@@ -91,8 +92,8 @@ class HistoryRow(NamedTuple):
 
 
 class LeaseRow(NamedTuple):
-    """What a batch says of a run whose job is claimed by lease. `phase`: requested, retrying or ended; from `lane` on it is
-    the request's. `headers`: [[name, text], …] as JSON. The order is that of `l` in queries/store_leases.sql."""
+    """A run in a batch whose job is claimed by lease. `phase`: requested, retrying or ended. Fields from `lane` on are those of
+    the request. `headers`: [[name, text], …] as JSON. Fields are in the order of `l` in queries/store_leases.sql."""
 
     job_id: bytes
     run: int
@@ -110,7 +111,7 @@ class LeaseRow(NamedTuple):
 
 
 class OffsetRow(NamedTuple):
-    """One partition's step from `expected` to `next_offset`. Outcomes before `published` are confirmed in Kafka."""
+    """The step of one partition from `expected` to `next_offset`. Outcomes before `published` are confirmed in Kafka."""
 
     group_id: str
     topic_id: bytes
@@ -121,12 +122,12 @@ class OffsetRow(NamedTuple):
     published: int
 
     def standing_still(self) -> OffsetRow:
-        """The same without a step: only the epoch is compared."""
+        """Return the same row without a step: storing it only compares the epoch."""
         return self._replace(next_offset=self.expected)
 
 
 class ProgressRow(NamedTuple):
-    """A sign of life."""
+    """Progress of a run."""
 
     job_id: bytes
     run: int
@@ -140,7 +141,7 @@ class ProgressRow(NamedTuple):
 
 
 class ClaimedOffsets(NamedTuple):
-    """A partition as its new owner finds it."""
+    """Stored offsets of a partition, as its new owner finds them."""
 
     next_offset: int
     published: int
@@ -149,30 +150,30 @@ class ClaimedOffsets(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """`losers`: runs whose candidate did not win. `decided_at`: the database's time."""
+    """Result of a stored batch. `losers`: runs whose candidate did not win. `decided_at`: time of the database."""
 
     losers: frozenset[tuple[bytes, int]]
     decided_at: datetime
 
 
 class Fenced(SluiceError):
-    """Somebody else has claimed a partition since: nothing was stored."""
+    """Another sink has claimed a partition meanwhile. Nothing was stored."""
 
 
 class Unstorable(SluiceError):
-    """The store can't hold some row of the batch: nothing was stored. Never helped by trying again."""
+    """The store can't hold some row of the batch. Nothing was stored, and trying again does not help."""
 
 
 class SinkStore(Protocol):
-    """Used by one thread. Every call raises Unreachable while the store does not answer; nothing is stored then, or (when
-    the answer was lost) everything: the offsets tell which."""
+    """Used by one thread. Every call raises Unreachable while the store does not answer; then nothing was stored, or (if only
+    the answer was lost) everything. The stored offsets show which."""
 
     def learn_topics(self, names: Mapping[bytes, str]) -> None:
-        """Remember what the topics' ids are called."""
+        """Store the names of topic ids."""
         ...
 
     def claim(self, group: str, begins: Mapping[tuple[bytes, int], int]) -> dict[tuple[bytes, int], ClaimedOffsets]:
-        """Own these partitions from now on, whoever did before; a partition never seen starts at the given offset."""
+        """Take these partitions from any previous owner. A partition without a stored offset starts at the given one."""
         ...
 
     def store(
@@ -182,19 +183,19 @@ class SinkStore(Protocol):
         offsets: Sequence[OffsetRow],
         leases: Sequence[LeaseRow] = (),
     ) -> Stored:
-        """All of it or nothing. Runs are sorted by job. Raises Fenced, Unstorable."""
+        """Store everything or nothing. Runs must be sorted by job. Raises Fenced, Unstorable."""
         ...
 
     def executions(self, runs: Iterable[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
-        """Attempt and execution of those of these runs that somebody may claim, holds, or has just finished by lease."""
+        """Return attempt and execution of those of these runs that have a lease (claimable, held or just settled)."""
         ...
 
     def winners(self, candidates: Mapping[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:
-        """Those of the candidates (place to job and run) that are the stored outcome of their run."""
+        """Return the candidates (log position to job and run) that are the stored outcome of their run."""
         ...
 
     def mark_progress(self, rows: Sequence[ProgressRow]) -> set[tuple[bytes, int]]:
-        """Move runs to PROCESSING, only ever forward; returns the runs that are known, moved or not."""
+        """Move runs to PROCESSING, only forward. Returns the known runs, moved or not."""
         ...
 
     def close(self) -> None: ...

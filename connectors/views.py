@@ -1,4 +1,4 @@
-"""Jobs as people look at them: what the command line and the console show."""
+"""Views of jobs for the command line and the console."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.records import Claim, Coordinates, ErrorInfo
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One line of a list: a job and its current run."""
+    """A row of a job list: a job and its current run."""
 
     job_id: str
     run: int
@@ -26,7 +26,7 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class TryView:
-    """One try of a delivery. `error` is None when it was delivered."""
+    """A try of a delivery. `error`: None if it was delivered."""
 
     n: int
     at: datetime
@@ -37,7 +37,7 @@ class TryView:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryView:
-    """A callback that is or was owed. `due_at`: when it is tried again, while its state is pending."""
+    """A callback, pending or ended. `due_at`: time of its next try while its state is pending."""
 
     delivery_id: str
     kind: str
@@ -50,7 +50,7 @@ class DeliveryView:
 
 @dataclass(frozen=True, slots=True)
 class HistoryLine:
-    """One record that was read of a job. `reason` says why it was superseded, where that is not plain."""
+    """An event of a job, with the position of its record. `reason`: why it was superseded, if that is not obvious."""
 
     at: datetime
     kind: str
@@ -62,7 +62,7 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True)
 class CancelView:
-    """That somebody asked for a run to stop. `requested_at` is the asker's clock."""
+    """A request to cancel a run. `requested_at` is on the clock of the requester."""
 
     requested_at: datetime
     requested_by: str
@@ -71,7 +71,7 @@ class CancelView:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Where one run of a job stands, and nothing else of it."""
+    """State of one run of a job."""
 
     job_id: str
     run: int
@@ -81,7 +81,7 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class AcknowledgementView:
-    """A worker's last answer to a processor's orders: it has `action` (paused or resumed)."""
+    """A worker's last acknowledgement of a processor's command. `action`: paused or resumed."""
 
     worker_id: str
     action: str
@@ -90,8 +90,8 @@ class AcknowledgementView:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorView:
-    """A processor as it was ordered to be. `action` is the last order: pause, resume, or None when there never was one.
-    `acknowledgements`: the workers that said they obey it. `jobs`: how many stand in each state, ended ones left out."""
+    """A processor with its last command. `action`: pause, resume, or None if there never was a command. `acknowledgements`: of
+    the workers that follow it. `jobs`: number of jobs in each state, without ended ones."""
 
     name: str
     action: str | None
@@ -108,7 +108,7 @@ class ProcessorView:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job in full, by its current run. `due_at` and `due_kind`: what it waits for, while it waits."""
+    """All of a job, with one run (by default the current one). `due_at`, `due_kind`: what a waiting run waits for."""
 
     job_id: str
     run: int
@@ -140,7 +140,7 @@ class JobView:
     decided_at: datetime | None
     run_ms: float | None
     device: str | None
-    device_note: str | None  # why it is not the one that `auto` would have taken
+    device_note: str | None  # why `auto` did not choose its first preference
     model_version: str | None
     output: Any
     error: ErrorInfo | None

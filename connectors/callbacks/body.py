@@ -1,4 +1,4 @@
-"""The standard event: what a backend is told when it asks for no shape of its own. Always valid JSON.
+"""The standard event: the callback body for backends without a profile of their own. Always valid JSON.
 
 {"type": "job.completed", "timestamp": "2026-01-01T00:00:00+00:00", "data": {"job_id": …, "status": "COMPLETED", …}}
 """
@@ -16,7 +16,7 @@ from uuid import UUID
 
 from schemas.errors import InvalidInput
 
-#: What `data` always holds, null where the row has none, in this order.
+#: Fields of `data`, in this order; null where the row has no value.
 FIELDS = (
     "job_id",
     "run",
@@ -36,8 +36,8 @@ FIELDS = (
 
 
 def standard_event(row: Mapping[str, Any]) -> bytes:
-    """The event for one outcome. `row` needs `job_id` and `status`; `decided_at` becomes the timestamp, and `error` is
-    taken as a mapping or from `error_code` and `error_message`. Raises InvalidInput for what JSON can't carry."""
+    """Return the event of one outcome. `row` needs `job_id` and `status`; `decided_at` becomes the timestamp; the error is the
+    mapping `error`, or `error_code` and `error_message`. Raises InvalidInput for values that JSON can't represent."""
     data = {field: row.get(field) for field in FIELDS}
     data["error"] = _error(row)
     data["output_refs"] = row.get("output_refs") or []
@@ -46,12 +46,12 @@ def standard_event(row: Mapping[str, Any]) -> bytes:
 
 
 def to_json(value: object) -> bytes:
-    """Compact UTF-8 JSON. NaN and infinities become null: JSON has no word for them, and its readers refuse them."""
+    """Encode as compact UTF-8 JSON. NaN and infinities become null, because JSON has no form for them. Raises InvalidInput."""
     try:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"The callback body can't be written as JSON: {error}.") from error
-    # A lone surrogate is no character; a receiver would refuse the whole body for it.
+    # A lone surrogate is not a character; a receiver would reject the whole body for it.
     return text.encode("utf-8", "replace")
 
 
@@ -78,7 +78,7 @@ def _timestamp(moment: object) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """A copy in plain containers, without NaN. Only for the rare body that has one: it costs a walk."""
+    """Copy to plain containers, without NaN. Only for the rare body that contains one, because it walks the whole value."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -89,7 +89,7 @@ def _finite(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What `json` does not know itself."""
+    """Convert a value that `json` can't encode."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, UUID):

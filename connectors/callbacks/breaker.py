@@ -1,11 +1,11 @@
-"""A circuit breaker: after several failures in a row a destination is left alone for a while, then probed once.
+"""Circuit breaker: after several failures in a row, no try goes to a destination for a while; then one probe does.
 
     closed ── `threshold` failures in a row ──▶ open ── `open_s` passed ──▶ half-open ── success ──▶ closed
                                                  ▲                              │
                                                  └──── failure: wait doubled ◀──┘
 
-Without it a dead backend with a thousand deliveries due costs a thousand timeouts, and its neighbours wait behind them.
-Pure: the clock is injected. Not thread-safe: it belongs to the one loop that delivers.
+Without it, a dead backend with a thousand due deliveries costs a thousand timeouts, and other destinations wait behind them.
+No I/O: the clock is injected. Not thread-safe: only the delivery loop uses it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Circuit(StrEnum):
 
 
 class Breaker:
-    """One destination's. `acquire` before a try; then exactly one of `succeeded`, `failed` and `abandoned`."""
+    """The breaker of one destination. Call `acquire` before a try, then one of `succeeded`, `failed` and `abandoned`."""
 
     def __init__(
         self, clock: Callable[[], float], *, threshold: int = 5, open_s: float = 10.0, max_open_s: float = 300.0
@@ -42,7 +42,7 @@ class Breaker:
         return Circuit.HALF_OPEN if self.retry_in_s() == 0 else Circuit.OPEN
 
     def acquire(self) -> bool:
-        """True when a try may start now. Half-open lets a single probe through."""
+        """True if a try may start now. A half-open breaker lets a single probe through."""
         if self.state is Circuit.CLOSED:
             return True
         if self.state is Circuit.OPEN or self._probing:
@@ -51,13 +51,13 @@ class Breaker:
         return True
 
     def retry_in_s(self) -> float:
-        """Seconds until the next probe may start; 0 when it may start now."""
+        """Return the seconds until the next probe may start; 0 if it may start now."""
         if self._opened_at is None:
             return 0.0
         return max(0.0, self._opened_at + self._open_s - self._clock())
 
     def succeeded(self) -> None:
-        """The destination answered (see Try.destination_failed)."""
+        """Record that the destination answered, whatever its answer to this request."""
         self._failures, self._opened_at, self._probing = 0, None, False
         self._open_s = self._first_open_s
 
@@ -70,7 +70,7 @@ class Breaker:
             self._open()
 
     def abandoned(self) -> None:
-        """The try was cancelled before it said anything about the destination."""
+        """Record that the try ended before it showed anything about the destination."""
         self._probing = False
 
     def _open(self) -> None:

@@ -1,8 +1,8 @@
-"""One POST over a connection of aiohttp's pool, and as little else as HTTP allows.
+"""Sends one POST over a connection of aiohttp's pool, without aiohttp's ClientSession.
 
-aiohttp's connector makes the connections (TLS, happy eyeballs, limits, keep-alive) and its C parser reads the answer, exactly
-as its ClientSession would drive them. What the session adds to each request (cookies, redirects, proxies, tracing, form
-encoding) must all be off for a callback and is half of its CPU: 60 µs with the session, 30 µs without (bench/callbacks.py).
+aiohttp's connector makes the connections (TLS, happy eyeballs, limits, keep-alive) and its C parser reads the response, as
+ClientSession would use them. The session's own features (cookies, redirects, proxies, tracing, form encoding) must all be
+off for a callback, and cost half of its CPU: 60 µs with the session, 30 µs without (bench/callbacks.py).
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from schemas.errors import InvalidInput
 
 USER_AGENT = "sluice-callbacks/1"
 CONNECT_S = 5.0
-#: How long the rest of an answer is waited for once its status is known.
+#: Seconds to wait for the rest of a response after its status is known.
 BODY_S = 1.0
-#: How much of an unhappy answer is kept for the operator.
+#: Bytes of a failed response's body that are kept for the operator.
 ERROR_HEAD = 1024
-#: Answers longer than this are cut off, and their connection with them: a callback's answer is a receipt, not a download.
+#: Bytes after which a response is cut off and its connection closed: the response to a callback is only a receipt.
 MAX_ANSWER = 65536
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _NO_TIMER = TimerNoop()
 
-#: What a try over the wire may fail with, beside TimeoutError.
+#: Errors of a try on the network, besides TimeoutError.
 WIRE_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is worked out once for a URL: which connection it needs, and the lines every request to it begins with."""
+    """Prepared once per URL: the connection that it needs and the first lines of every request to it."""
 
     connection: aiohttp.ClientRequest
     lines: bytes
@@ -52,7 +52,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """`head` is the beginning of the body, for answers that are not 2xx."""
+    """Response to a POST. `head`: beginning of the body, unless the status is 2xx."""
 
     status: int
     retry_after: str | None
@@ -60,7 +60,7 @@ class HttpResponse:
 
 
 def target_of(url: str) -> Target:
-    """Raises InvalidInput for a host that no resolver would take."""
+    """Prepare a URL. Raises InvalidInput for a host that no resolver accepts."""
     scheme, authority, rest = split_url(url)
     try:
         origin = URL(f"{scheme}://{authority}/")
@@ -75,7 +75,8 @@ def target_of(url: str) -> Target:
 async def post(
     connector: aiohttp.TCPConnector, target: Target, headers: Mapping[str, str], body: bytes, timeout_s: float
 ) -> HttpResponse:
-    """`timeout_s` is for the answer's status. Raises TimeoutError and WIRE_ERRORS; what the guard raises passes through."""
+    """Send and return the response. `timeout_s` covers everything up to its status. Raises TimeoutError, WIRE_ERRORS and the
+    errors of the guard."""
     request = b"".join((target.lines, _header_lines(headers, len(body)), body))
     async with asyncio.timeout(timeout_s):
         connection = await _connect(connector, target)
@@ -85,9 +86,9 @@ async def post(
             connection.close()
             raise
     try:
-        head = await _receipt(message.code, content)
+        head = await _error_head(message.code, content)
     finally:
-        # Keeps the connection if the answer came to its end, closes it if not.
+        # Keeps the connection if the response was read to its end, else closes it.
         connection.release()
     return HttpResponse(message.code, message.headers.get("Retry-After"), head)
 
@@ -111,18 +112,18 @@ async def _exchange(connection: Connection, request: bytes) -> tuple[RawResponse
     return message, content
 
 
-async def _receipt(status: int, content: StreamReader) -> bytes:
-    """The beginning of an unhappy answer's body. The status is all that counts, so a body that breaks off, crawls or never
-    ends costs the connection and nothing else."""
-    happy = 200 <= status < 300
-    if happy and content.is_eof():
+async def _error_head(status: int, content: StreamReader) -> bytes:
+    """Read a response and return the beginning of a failed one's body. Only the status counts, so a body that breaks off, is
+    slow or never ends costs no more than the connection."""
+    succeeded = 200 <= status < 300
+    if succeeded and content.is_eof():
         return b""
     data = b""
     with contextlib.suppress(TimeoutError, *WIRE_ERRORS):
         async with asyncio.timeout(BODY_S):
             while not content.at_eof() and len(data) < MAX_ANSWER:
                 data += await content.read(MAX_ANSWER - len(data))
-    return b"" if happy else data[:ERROR_HEAD]
+    return b"" if succeeded else data[:ERROR_HEAD]
 
 
 def _header_lines(headers: Mapping[str, str], length: int) -> bytes:
@@ -138,7 +139,7 @@ def _checked(value: str) -> bool:
 
 
 def _request_target(rest: str) -> str:
-    """Path and query byte for byte; only what is not ASCII must be escaped."""
+    """Return path and query unchanged; only characters outside ASCII are escaped."""
     path = rest.partition("#")[0]
     path = path if path.startswith("/") else "/" + path
     return path if path.isascii() else quote(path, safe=_PRINTABLE)

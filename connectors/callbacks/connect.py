@@ -1,8 +1,8 @@
-"""Two pools of connections: one whose sockets pass the guard, and one for hosts that the operator named.
+"""Two connection pools: one whose sockets pass the guard, one for hosts that the operator allowed by name.
 
-The guard sits in aiohttp's `socket_factory`, which is handed the very address the socket is then connected to, names and IP
-literals alike (aiohttp's resolver is never asked for a literal). The resolver filters as well, so that a name with a
-private and a public address goes to the public one.
+The guard runs in aiohttp's `socket_factory`, which gets the address that the socket is then connected to, for names and IP
+literals alike (aiohttp does not call its resolver for a literal). The resolver filters too, so that a name with a private and
+a public address uses the public one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from connectors.callbacks.guard import AllowRules
 
 
 class GuardedResolver(AbstractResolver):
-    """Asks `inner`, and keeps only the answers the rules allow. Raises AddressRefused when none is left."""
+    """Resolves with `inner` and keeps the addresses that the rules allow. Raises AddressRefused if none is left."""
 
     def __init__(self, inner: AbstractResolver, rules: AllowRules) -> None:
         self._inner = inner
@@ -39,15 +39,15 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
-#: A connection idle for longer is not used again. Below the 5 s after which common servers hang up (uvicorn's default), so
-#: that a callback seldom meets a connection that is just being closed.
+#: Seconds after which an idle connection is not reused. Below the 5 s of common servers (uvicorn's default), so that a
+#: callback rarely uses a connection that is just being closed.
 KEEP_ALIVE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """How many connections: in all and to one host and port, of each of the two pools. `tls`: whom to trust; None means the
-    system's certificate authorities."""
+    """Limits of each of the two pools: connections in all, and to one host and port. `tls`: None means that the certificate
+    authorities of the system are trusted."""
 
     max_connections: int
     per_destination: int
@@ -56,7 +56,7 @@ class Pool:
 
 
 def guarded_connector(pool: Pool, rules: AllowRules) -> aiohttp.TCPConnector:
-    """Connects to allowed addresses only."""
+    """Return a connector that connects to allowed addresses only."""
 
     def checked_socket(info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, address = info
@@ -68,7 +68,7 @@ def guarded_connector(pool: Pool, rules: AllowRules) -> aiohttp.TCPConnector:
 
 
 def trusted_connector(pool: Pool) -> aiohttp.TCPConnector:
-    """For destinations the operator named: wherever they resolve to is where they go."""
+    """Return a connector without address checks, for hosts that the operator allowed by name."""
     return _connector(pool, pool.resolver or aiohttp.ThreadedResolver(), None)
 
 

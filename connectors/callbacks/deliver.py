@@ -1,6 +1,6 @@
-"""One try of one delivery: resolve, sign, post, judge. Everything that waits or counts tries is somebody else's.
+"""Makes one try of one delivery: resolve, sign, post, classify. Waiting and counting tries are the dispatcher's.
 
-The hot path of the whole pipeline, so what can be done once per destination is done once (`_find_route`).
+This is the hot path of the notifier, so preparation is done once per destination (`_find_route`).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from schemas.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """What is worked out once for a destination."""
+    """Prepared once per destination."""
 
     target: Target
     connector: aiohttp.TCPConnector
 
 
 class Deliverer:
-    """Posts deliveries from one event loop. Open it there: `async with Deliverer(...) as deliverer:`."""
+    """Posts callbacks from one event loop. Open it there: `async with Deliverer(...) as deliverer:`."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Deliverer:
         tls: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        """`backend_url` is a destination the operator named, so it is allowed like one in `rules`. `timeout_s` is for a whole
-        try, waiting for one of the `per_destination` connections included: keep no more than those busy at a time."""
+        """`backend_url` was configured by the operator, so it is allowed like a host in `rules`. `timeout_s` covers a whole
+        try, including the wait for one of the `per_destination` connections: run no more tries than that at a time."""
         self._rules = rules
         self._signer = Signer(secrets)
         self._backend_url = backend_url
@@ -80,11 +80,11 @@ class Deliverer:
         await self._guarded.close()
         await self._trusted.close()
 
-    async def deliver(self, delivery: OutgoingCallback) -> DeliveryTry:
-        """One try. Never raises for what the destination does; cancelling it is safe."""
+    async def deliver(self, callback: OutgoingCallback) -> DeliveryTry:
+        """Make one try. Never raises for anything that the destination does. Cancelling it is safe."""
         began = time.perf_counter()
         try:
-            answer = await self._post(delivery)
+            response = await self._post(callback)
         except InvalidInput as error:
             return _failed(began, str(error), TryResult.REFUSED)
         except AddressRefused as error:
@@ -93,17 +93,17 @@ class Deliverer:
             return _failed(began, f"The backend did not answer within {self._timeout_s:g} s.")
         except aiohttp.ClientConnectionError as error:
             return _failed(began, f"The backend could not be reached: {error}.")
-        except ValueError as error:  # a name that no resolver takes: a label too long, characters outside IDNA
+        except ValueError as error:  # a name that no resolver accepts: a label too long, characters outside IDNA
             return _failed(began, f"The callback URL can't be used: {error}.", TryResult.REFUSED)
         except WIRE_ERRORS as error:
             return _failed(began, f"The backend gave no usable answer: {type(error).__name__}: {error}.")
-        return _judge(answer, began)
+        return _classify(response, began)
 
-    async def _post(self, delivery: OutgoingCallback) -> HttpResponse:
-        route = self._route(delivery.destination)
-        headers = self._signer.headers(delivery.delivery_id, int(time.time()), delivery.body)
-        headers["content-type"] = delivery.content_type
-        return await post(route.connector, route.target, headers, delivery.body, self._timeout_s)
+    async def _post(self, callback: OutgoingCallback) -> HttpResponse:
+        route = self._route(callback.destination)
+        headers = self._signer.headers(callback.delivery_id, int(time.time()), callback.body)
+        headers["content-type"] = callback.content_type
+        return await post(route.connector, route.target, headers, callback.body, self._timeout_s)
 
     def _find_route(self, destination: str) -> _Route:
         resolved = resolve_callback_url(destination, self._backend_url)
@@ -112,13 +112,13 @@ class Deliverer:
         return _Route(target_of(resolved), self._trusted if trusted else self._guarded)
 
 
-def _judge(answer: HttpResponse, began: float) -> DeliveryTry:
-    result = result_of(answer.status)
+def _classify(response: HttpResponse, began: float) -> DeliveryTry:
+    result = result_of(response.status)
     ms = _ms_since(began)
     if result is TryResult.DELIVERED:
-        return DeliveryTry(answer.status, ms, None, result)
-    wait = retry_after_s(answer.retry_after, datetime.now(UTC))
-    return DeliveryTry(answer.status, ms, answer_error(answer.status, answer.head), result, wait)
+        return DeliveryTry(response.status, ms, None, result)
+    wait = retry_after_s(response.retry_after, datetime.now(UTC))
+    return DeliveryTry(response.status, ms, answer_error(response.status, response.head), result, wait)
 
 
 def _failed(began: float, error: str, result: TryResult = TryResult.RETRY) -> DeliveryTry:

@@ -1,14 +1,14 @@
-"""What one try said, and what follows from it: pure, so that every status code can be tested without a server.
+"""Classifies the response to one try. No I/O, so that every status code can be tested without a server.
 
     2xx                                              delivered
-    410                                              gone     the backend says itself: disable this destination
-    408, 425, 429, 5xx, no connection, no answer     retry    they pass
-    3xx                                              retry    never followed: it would lead past the guard
+    410                                              gone     the backend asks to disable this destination
+    408, 425, 429, 5xx, no connection, no answer     retry    temporary
+    3xx                                              retry    never followed: a redirect would bypass the guard
     other 4xx                                        retry    see below
-    the guard's no, an unusable URL                  refused  trying again can't change it
+    refused by the guard, an unusable URL            refused  trying again can't help
 
-A 404 or 401 is retried because a backend that is being deployed answers 404, and one whose key is being rotated 401. The
-schedule ends by itself and parks the delivery where it is seen and resent; giving up at the first 404 loses callbacks.
+A 404 or 401 is retried because a backend answers 404 while it is being deployed and 401 while its key is being rotated. The
+retry schedule ends and parks the delivery, where an operator sees and resends it; giving up at once would lose callbacks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TryResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingCallback:
-    """What goes out. `delivery_id` is the same over all tries: the receiver dedupes by it."""
+    """A callback to send. `delivery_id` is the same in all tries, so that the receiver can deduplicate by it."""
 
     delivery_id: str
     destination: str
@@ -38,7 +38,7 @@ class OutgoingCallback:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTry:
-    """What came of one try. `error` is None when it was delivered, else a sentence for the operator."""
+    """Result of one try. `error`: a sentence for the operator, None if it was delivered."""
 
     status: int | None
     ms: float
@@ -54,7 +54,7 @@ def result_of(status: int) -> TryResult:
 
 
 def retry_after_s(value: str | None, now: datetime) -> float | None:
-    """Seconds asked for by a Retry-After header, given as seconds or as an HTTP date; None when absent or unreadable."""
+    """Return the seconds of a Retry-After header (seconds or an HTTP date); None if it is absent or unreadable."""
     if value is None:
         return None
     value = value.strip()
@@ -70,7 +70,7 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
 
 
 def answer_error(status: int, head: bytes) -> str:
-    """The operator's sentence for an answer that is not 2xx; `head` is the beginning of its body."""
+    """Describe a response that is not 2xx for the operator; `head`: beginning of its body."""
     meaning = "a redirect, which is never followed" if 300 <= status < 400 else "an error"
     text = " ".join(head.decode("utf-8", "replace").split())
     text = "".join(character for character in text if character.isprintable())

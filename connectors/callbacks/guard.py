@@ -1,9 +1,9 @@
-"""Where a callback may go: public addresses, and what the operator allows by name or network. Nothing else.
+"""Decides where a callback may go: to public addresses, and to hosts and networks that the operator allows.
 
-A callback URL is written by whoever submits a job, so without this it would be a way to make the server ask its own
-network (cloud metadata, databases, admin pages). The check is made on the resolved address, by the code that opens the
-socket, so the address that was checked is the one that is connected to: a name that resolves differently the second time
-(rebinding), an odd spelling or an IPv6 wrapping of an IPv4 address changes nothing.
+The submitter of a job chooses the callback URL, so without this check it could make the server send requests into its own
+network (cloud metadata, databases, admin pages). The code that opens the socket checks the resolved address, so the checked
+address is the one that is connected to. A name that resolves differently the second time (rebinding), an odd spelling or an
+IPv4 address wrapped in IPv6 can't bypass it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class AddressRefused(Exception):
-    """The guard's no. Not an OSError on purpose: connection code retries those with the next address."""
+    """The guard refused an address. Deliberately not an OSError: connection code retries those with the next address."""
 
 
 def _networks(*texts: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text) for text in texts)
 
 
-# From IANA's special-purpose registries. Python's `is_global` changed its mind between patch releases (CVE-2024-4032), so
-# it is asked too, but not alone.
+# From IANA's special-purpose registries. Python's `is_global` changed between patch releases (CVE-2024-4032), so it is used
+# in addition, but not alone.
 _REFUSED_V4 = _networks(
     "0.0.0.0/8",  # this network
     "10.0.0.0/8",
     "100.64.0.0/10",  # carrier-grade NAT; one cloud's metadata service
     "127.0.0.0/8",
-    "168.63.129.16/32",  # Azure's platform service: a public number that answers only inside
+    "168.63.129.16/32",  # Azure's platform service: a public address that answers only inside Azure
     "169.254.0.0/16",  # link-local; most clouds' metadata service
     "172.16.0.0/12",
     "192.0.0.0/24",
@@ -47,11 +47,11 @@ _REFUSED_V4 = _networks(
     "224.0.0.0/4",  # multicast
     "240.0.0.0/4",  # reserved, broadcast
 )
-_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")  # the only block that IANA has given out for global unicast
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")  # the only block that IANA has allocated for global unicast
 _REFUSED_V6 = _networks(
-    "2001::/23",  # protocol assignments, Teredo among them: an IPv4 address in disguise
+    "2001::/23",  # protocol assignments, among them Teredo, which wraps an IPv4 address
     "2001:db8::/32",  # documentation
-    "2002::/16",  # 6to4: an IPv4 address in disguise
+    "2002::/16",  # 6to4, which wraps an IPv4 address
     "3fff::/20",  # documentation
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -59,7 +59,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class AllowRules:
-    """What is allowed beyond public addresses. `names` are exact hosts, `suffixes` come from `*.example`."""
+    """Destinations allowed besides public addresses. `names`: exact hosts. `suffixes`: from entries like `*.example`."""
 
     names: frozenset[str] = frozenset()
     suffixes: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class AllowRules:
 
     @classmethod
     def parse(cls, text: str) -> AllowRules:
-        """Rules from `localhost,10.0.0.0/8,*.corp.example`. Raises UsageError for an entry that can't be meant."""
+        """Parse rules such as `localhost,10.0.0.0/8,*.corp.example`. Raises UsageError for an invalid entry."""
         entries = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
         networks = [entry for entry in entries if _is_network(entry)]
         hosts = [_checked_host(entry) for entry in entries if entry not in networks]
@@ -78,14 +78,14 @@ class AllowRules:
         )
 
     def allows_host(self, host: str) -> bool:
-        """True when the operator named this host, wherever it resolves to. `localhost` also means loopback literals."""
+        """True if the operator allowed this host, whatever it resolves to. `localhost` includes loopback literals."""
         host = host.lower().rstrip(".")
         if host in self.names or host.endswith(self.suffixes or ("\n",)):
             return True
         return "localhost" in self.names and is_loopback_host(host)
 
     def allows_address(self, address: str) -> bool:
-        """True when a connection to `address` (as resolved, never a name) may be opened."""
+        """True if a connection to `address` (resolved, never a name) may be opened."""
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:
@@ -96,17 +96,17 @@ class AllowRules:
         return is_public(bare) or any(bare in network or parsed in network for network in self.networks)
 
     def check(self, address: str) -> None:
-        """Raises AddressRefused unless `address` is allowed."""
+        """Raise AddressRefused unless `address` is allowed."""
         if not self.allows_address(address):
             raise AddressRefused(
                 f"{address} is not a public address and not allowed. "
-                "Add its host or network to SLUICE_CALLBACK_ALLOW if it is meant."
+                "If it is intended, add its host or network to SLUICE_CALLBACK_ALLOW."
             )
 
 
 @lru_cache(maxsize=4096)
 def is_public(address: Address) -> bool:
-    """True for a unicast address that the whole internet routes to one place; IPv4 inside IPv6 counts as what it wraps."""
+    """True for an address that the internet routes to one host. An IPv4 address wrapped in IPv6 counts as that IPv4 address."""
     address = _unwrap(address)
     if not address.is_global or address.is_multicast:
         return False
@@ -116,7 +116,7 @@ def is_public(address: Address) -> bool:
 
 
 def _unwrap(address: Address) -> Address:
-    """The IPv4 address that the kernel (mapped) or the network's translator (NAT64) will really talk to."""
+    """Return the IPv4 address that the kernel (mapped) or the network's translator (NAT64) will connect to."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address.ipv4_mapped is not None:

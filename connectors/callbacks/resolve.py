@@ -1,7 +1,7 @@
-"""Where a callback really goes: the one resolver that every processor, door and profile uses.
+"""Resolves the destination of a callback, for every processor, submission path and profile.
 
-A backend says `http://localhost:8000/api/ai/callback/` and means itself; in a container `localhost` is somebody else. So
-loopback hosts are rewritten to the configured backend, and path and query are kept byte for byte.
+A backend that writes `http://localhost:8000/api/ai/callback/` means itself, but in a container `localhost` is the container. So
+loopback hosts are rewritten to the configured backend; path and query stay unchanged.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ MAX_URL = 2048
 
 _URL = re.compile(r"(?i:(?P<scheme>https?))://(?P<authority>[^/?#]*)(?P<rest>.*)")
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%25[\w.-]+)?\]|[^\[\]:@\\%<>\"^`{|}]+)(?::(?P<port>[0-9]{0,5}))?")
-# A space or a control character inside a URL would let its author write lines into the request.
+# With a space or a control character, the author of a URL could inject lines into the request.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 
 
 def resolve_callback_url(url: str, backend_url: str | None) -> str:
-    """`url`, or the same path and query at `backend_url` when its host is loopback. Raises InvalidInput."""
+    """Return `url`, or its path and query at `backend_url` if its host is loopback. Raises InvalidInput."""
     _, authority, rest = split_url(url)
     if backend_url is None or not is_loopback_host(host_of(authority)):
         return url
@@ -29,7 +29,7 @@ def resolve_callback_url(url: str, backend_url: str | None) -> str:
 
 
 def split_url(url: str) -> tuple[str, str, str]:
-    """(scheme, host and port, path with query) of a URL that a callback may have. Raises InvalidInput."""
+    """Split a valid callback URL into (scheme, host and port, path with query). Raises InvalidInput."""
     if len(url) > MAX_URL:
         raise _invalid(f"The callback URL has {len(url)} characters; {MAX_URL} are allowed.")
     if _UNSAFE.search(url):
@@ -43,14 +43,14 @@ def split_url(url: str) -> tuple[str, str, str]:
 
 
 def host_of(authority: str) -> str:
-    """The host in `host:port`, lower-case, without brackets and trailing dot."""
+    """Return the host of `host:port`, lower-case, without brackets and trailing dot."""
     if authority.startswith("["):
         return authority[1 : authority.index("]")].lower()
     return authority.partition(":")[0].lower().rstrip(".")
 
 
 def is_loopback_host(host: str) -> bool:
-    """True for localhost, 127.0.0.0/8, ::1 and the wildcard addresses, however they are spelled (127.1, 0x7f000001)."""
+    """True for localhost, 127.0.0.0/8, ::1 and the wildcard addresses in any spelling (127.1, 0x7f000001)."""
     if host == "localhost":
         return True
     address = _literal(host)
@@ -58,7 +58,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def backend_origin(backend_url: str) -> str:
-    """`scheme://host:port` of the configured backend. Raises UsageError: it is a setting, not somebody's input."""
+    """Return `scheme://host:port` of the configured backend. Raises UsageError, because it is a setting and not job input."""
     try:
         scheme, authority, _ = split_url(backend_url)
     except InvalidInput as error:
@@ -83,7 +83,7 @@ def _check_authority(authority: str) -> None:
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address a host spells, the way the C library reads it; None for a name."""
+    """Parse a host as an address, like the C library does; None for a name."""
     try:
         if ":" not in host:
             return ipaddress.IPv4Address(socket.inet_aton(host))

@@ -1,7 +1,7 @@
-"""Standard Webhooks signatures, with two secrets at once while a key is being rotated.
+"""Standard Webhooks signatures, with several secrets at once while a key is being rotated.
 
-The same bytes as the `standardwebhooks` library (a test compares them), but from bytes to bytes and for a list of secrets:
-the library takes one secret per object and a str body, which would decode every body only to encode it again.
+Signs the same bytes as the `standardwebhooks` library (a test compares them), but takes bytes and a list of secrets. The
+library takes one secret per object and a str body, so every body would be decoded only to be encoded again.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _PREFIX = "whsec_"
 
 
 class Signer:
-    """`secrets`: newest first, as `whsec_<base64>` or bare base64. None at all means callbacks go unsigned."""
+    """`secrets`: newest first, as `whsec_<base64>` or plain base64. Without secrets, callbacks are not signed."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._keys = tuple(_key(secret) for secret in secrets)
 
     def headers(self, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-        """The three headers; the id stays the same over all tries, so that a receiver can tell a repetition."""
+        """Return the three headers. The id is the same in all tries, so that a receiver can detect repetitions."""
         headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
         if self._keys:
             headers["webhook-signature"] = self._signature(message_id, timestamp, body)
@@ -40,7 +40,7 @@ def _sign(key: bytes, signed: bytes) -> str:
 
 def _key(secret: str) -> bytes:
     try:
-        # Unpadded base64 is common in consoles; surplus padding is harmless.
+        # Consoles often show base64 without padding; surplus padding is harmless.
         key = base64.b64decode(secret.removeprefix(_PREFIX) + "==", validate=False)
     except binascii.Error as error:
         raise _bad_secret() from error
@@ -50,7 +50,7 @@ def _key(secret: str) -> bytes:
 
 
 def _bad_secret() -> UsageError:
-    # The secret itself never goes into a message: messages end in logs.
+    # The message does not contain the secret, because messages are logged.
     return UsageError(
         "A webhook secret is empty or not base64.",
         next_step="Use whsec_ followed by base64 of 24 to 64 random bytes.",

@@ -1,7 +1,8 @@
-"""The stores within this process: public twins of those on Postgres, for tests and for flows without a database.
+"""Stores in memory: public counterparts of the stores on Postgres, for tests and for flows without a database.
 
-`DATABASE_URL=memory:NAME` chooses them for everything that asks `streams.wiring` for a store. May import: schemas, the ports.
-Start reading at `database.py` (the tables, the lock, the clock), then `sink_store.py` (who wins).
+`DATABASE_URL=memory:NAME` selects them for every store that `streams.wiring` opens.
+May import: schemas, the ports in `connectors/`.
+Start reading at `database.py` (the tables, the lock, the clock), then `sink_store.py` (which result wins).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The database's clock: real time, and as much more as a test has let pass."""
+"""The database's clock: real time plus the time that a test has skipped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """Never goes back. Reading it twice in a row never gives the same moment, as a database's does not."""
+    """A clock that never goes back and never returns the same time twice, like that of a database."""
 
     def __init__(self) -> None:
         self._ahead = timedelta()
@@ -17,7 +17,7 @@ class Clock:
         return self._last
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass at once."""
+        """Skip `seconds` at once."""
         if seconds < 0:
             raise ValueError(f"time does not go back, got {seconds} s")
         self._ahead += timedelta(seconds=seconds)

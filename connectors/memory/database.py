@@ -1,4 +1,4 @@
-"""What all stores of one memory database share: the tables, one lock, and the clock."""
+"""A database in memory: the tables, one lock and the clock that its stores share; and the base of these stores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from connectors.command_store import AcknowledgementRow, CommandRow
 from connectors.memory.clock import Clock
@@ -26,20 +26,21 @@ from connectors.store import LogPosition
 
 PREFIX = "memory:"
 
+#: A run: job id (16 bytes) and number.
 StoredKey = tuple[bytes, int]
 
 
 class MemoryDatabase:
-    """Thread-safe as long as everything goes through `transaction`: what is done in one is seen at once or not at all."""
+    """Thread-safe if every access is within `reading` or `writing`: other threads see all changes of one, or none."""
 
     _named: ClassVar[dict[str, MemoryDatabase]] = {}
     _naming: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
-        #: Held by every transaction; notified after each that changed something.
+        #: Held by every transaction; notified after each one that changed something.
         self.changed = threading.Condition(threading.RLock())
-        #: Transactions that changed something, or may have: whoever drives a flow sees by it that something happened.
+        #: Number of transactions that may have changed something; the driver of a flow uses it to see whether it has settled.
         self.changes = 0
         self.topics: dict[bytes, str] = {}
         self.jobs: dict[bytes, StoredJob] = {}
@@ -55,12 +56,12 @@ class MemoryDatabase:
         self.payloads: dict[StoredKey, StoredAcceptance] = {}
         self.leases: dict[StoredKey, StoredLease] = {}
         self.fences = itertools.count(1)
-        #: The timekeeper that leads, and when it last said a word.
+        #: The leading timekeeper, and the time of its last call.
         self.leader: tuple[object, datetime] | None = None
 
     @classmethod
     def at(cls, address: str) -> MemoryDatabase | None:
-        """The database behind an address `memory:NAME`, made at its first use; None for any other address."""
+        """Return the database of an address `memory:NAME`, created at first use; None for any other address."""
         if not address.startswith(PREFIX):
             return None
         with cls._naming:
@@ -68,7 +69,7 @@ class MemoryDatabase:
 
     @classmethod
     def name(cls, name: str, database: MemoryDatabase) -> None:
-        """Let `memory:<name>` be this database."""
+        """Make `memory:<name>` the address of this database."""
         with cls._naming:
             cls._named[name] = database
 
@@ -79,22 +80,38 @@ class MemoryDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[datetime]:
-        """The time by the database's clock, the same throughout, as `now()` in a transaction. Also for changes that move no
-        job, like a claim."""
+        """Yield the database's time, which stays the same like `now()` in a transaction. Also for changes that move no job,
+        like a claim."""
         with self.changed:
             yield self.clock.now()
 
     @contextmanager
     def writing(self) -> Iterator[datetime]:
-        """As `reading`. Whatever raises must do so before it has changed anything."""
+        """Like `reading`, and count and notify a change. Code in it must not raise after it has changed something."""
         with self.changed:
             yield self.clock.now()
             self.changes += 1
             self.changed.notify_all()
 
 
-def moment_or(later: datetime | None, other: datetime | None) -> datetime | None:
-    """The earlier of two times, as SQL's `least`: nulls do not count."""
-    if later is None or other is None:
-        return other if later is None else later
-    return min(later, other)
+class MemoryStore:
+    """Base of the stores on a memory database."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._db = database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release nothing: there is no connection."""
+
+
+def earliest(first: datetime | None, second: datetime | None) -> datetime | None:
+    """Return the earlier of two times, like `least` in SQL: None is ignored."""
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first, second)

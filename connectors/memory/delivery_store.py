@@ -1,4 +1,4 @@
-"""Deliveries in memory: the statements `claim_deliveries`, `held_deliveries`, `record_tries` and those on notifiers."""
+"""Deliveries in memory: the statements `claim_deliveries`, `held_deliveries`, `record_tries` and the ones on notifiers."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from typing import Any
 from uuid import UUID
 
 from connectors.delivery_store import ClaimedDelivery, TryRow
-from connectors.memory.database import MemoryDatabase
+from connectors.memory.database import MemoryStore
 from connectors.memory.tables import StoredDelivery, StoredTry
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class MemoryDeliveryStore:
-    """See `connectors.delivery_store.DeliveryStore`."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._db = database
+class MemoryDeliveryStore(MemoryStore):
+    """Implements `connectors.delivery_store.DeliveryStore`."""
 
     def renew(self, notifier: bytes, lease_s: float) -> None:
         with self._db.reading() as now:
@@ -33,43 +30,51 @@ class MemoryDeliveryStore:
     def claim(self, notifier: bytes, limit: int) -> list[ClaimedDelivery]:
         with self._db.reading() as now:
             dead = {name for name, alive_until in self._db.notifiers.items() if alive_until < now}
-            pending = [one for one in self._db.deliveries.values() if one.state == "pending"]
+            pending = [delivery for delivery in self._db.deliveries.values() if delivery.state == "pending"]
             free = sorted(
-                (one.due_at, one.delivery_id) for one in pending if one.notifier is None and one.due_at <= now
+                (delivery.due_at, delivery.delivery_id)
+                for delivery in pending
+                if delivery.notifier is None and delivery.due_at <= now
             )
             taken = [self._db.deliveries[delivery_id] for _, delivery_id in free[:limit]]
-            taken += [one for one in pending if one.notifier in dead][:limit]
-            for one in taken:
-                one.notifier = notifier
+            taken += [delivery for delivery in pending if delivery.notifier in dead][:limit]
+            for delivery in taken:
+                delivery.notifier = notifier
             return self._claimed(taken)
 
     def held(self, notifier: bytes, limit: int) -> list[ClaimedDelivery]:
         with self._db.reading():
-            held = [one for one in self._db.deliveries.values() if (one.state, one.notifier) == ("pending", notifier)]
+            held = [
+                delivery
+                for delivery in self._db.deliveries.values()
+                if (delivery.state, delivery.notifier) == ("pending", notifier)
+            ]
             return self._claimed(held[:limit])
 
     def record(self, rows: Sequence[TryRow]) -> None:
         with self._db.writing() as now:
             for row in rows:
-                one = self._db.deliveries.get(row.delivery_id)
-                if one is not None:
-                    _record(one, row, now)
-
-    def close(self) -> None:
-        """Nothing to give back."""
+                delivery = self._db.deliveries.get(row.delivery_id)
+                if delivery is not None:
+                    _record(delivery, row, now)
 
     def _claimed(self, deliveries: Iterable[StoredDelivery]) -> list[ClaimedDelivery]:
         known = [
-            one for one in deliveries if (one.job_id, one.run) in self._db.outcomes and one.job_id in self._db.jobs
+            delivery
+            for delivery in deliveries
+            if (delivery.job_id, delivery.run) in self._db.outcomes and delivery.job_id in self._db.jobs
         ]
-        return [ClaimedDelivery(one.delivery_id, one.destination, one.tries, self._row(one)) for one in known]
+        return [
+            ClaimedDelivery(delivery.delivery_id, delivery.destination, delivery.tries, self._row(delivery))
+            for delivery in known
+        ]
 
-    def _row(self, one: StoredDelivery) -> dict[str, Any]:
-        """What the callback's body is made of."""
-        job, outcome = self._db.jobs[one.job_id], self._db.outcomes[one.job_id, one.run]
+    def _row(self, delivery: StoredDelivery) -> dict[str, Any]:
+        """Return the columns that the callback body is made from."""
+        job, outcome = self._db.jobs[delivery.job_id], self._db.outcomes[delivery.job_id, delivery.run]
         return {
-            "job_id": str(UUID(bytes=one.job_id)),
-            "run": one.run,
+            "job_id": str(UUID(bytes=delivery.job_id)),
+            "run": delivery.run,
             "attempt": outcome.attempt,
             "processor": job.processor,
             "status": outcome.status,
@@ -87,12 +92,12 @@ class MemoryDeliveryStore:
         }
 
 
-def _record(one: StoredDelivery, row: TryRow, now: datetime) -> None:
-    if one.state != "delivered":
-        one.state = row.state
-    one.tries += row.counts
-    one.due_at = now + timedelta(milliseconds=row.due_in_ms)
-    one.notifier = None
-    one.ended_at = None if row.state == "pending" else now
+def _record(delivery: StoredDelivery, row: TryRow, now: datetime) -> None:
+    if delivery.state != "delivered":
+        delivery.state = row.state
+    delivery.tries += row.counts
+    delivery.due_at = now + timedelta(milliseconds=row.due_in_ms)
+    delivery.notifier = None
+    delivery.ended_at = None if row.state == "pending" else now
     if row.counts:
-        one.told.append(StoredTry(one.tries, now, row.status, row.ms, row.error))
+        delivery.try_rows.append(StoredTry(delivery.tries, now, row.status, row.ms, row.error))

@@ -1,4 +1,4 @@
-"""What waits for a time, in memory: the statements `due_runs`, `mark_done`, `open_cancels`, `unsent` and `prune`."""
+"""Due work in memory: the statements `due_runs`, `mark_done`, `open_cancels`, `unsent` and `prune`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from connectors.due_store import DoneRow, DueRun
-from connectors.memory.database import MemoryDatabase, StoredKey
+from connectors.memory.database import MemoryDatabase, MemoryStore, StoredKey
 from connectors.memory.tables import StoredAcceptance, StoredCancel, StoredRun
 from connectors.payload_store import Payload
 from schemas.errors import Unreachable
 
-#: As on Postgres: a leader that says nothing for so long has lost it to whoever asks next.
+#: As on Postgres: a leader that makes no call for this long loses leadership to the next one that asks.
 _SILENCE = timedelta(seconds=6)
 _MINUTE = timedelta(minutes=1)
-#: As long as the orders themselves are kept.
-_ORDERS_KEPT = timedelta(days=15)
+#: As long as Kafka keeps the commands.
+_COMMANDS_KEPT = timedelta(days=15)
 
 
-class MemoryDueStore:
-    """See `connectors.due_store.DueStore`."""
+class MemoryDueStore(MemoryStore):
+    """Implements `connectors.due_store.DueStore`."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._db = database
@@ -36,11 +36,11 @@ class MemoryDueStore:
 
     def keep_leading(self) -> None:
         with self._db.reading() as now:
-            self._speak(now)
+            self._check_leader(now)
 
     def due(self, limit: int) -> list[DueRun]:
         with self._db.reading() as now:
-            self._speak(now)
+            self._check_leader(now)
             waiting = sorted(
                 ((run.due_at, run) for run in self._db.runs.values() if run.due_at is not None and run.due_at <= now),
                 key=lambda pair: pair[0],
@@ -50,7 +50,7 @@ class MemoryDueStore:
 
     def mark_done(self, rows: Sequence[DoneRow]) -> None:
         with self._db.writing() as now:
-            self._speak(now)
+            self._check_leader(now)
             for row in rows:
                 run = self._db.runs.get((row.job_id, row.run))
                 if run is not None and (run.attempt, run.due_kind) == (row.attempt, row.kind):
@@ -58,32 +58,32 @@ class MemoryDueStore:
 
     def open_cancels(self, grace: timedelta, limit: int) -> list[DueRun]:
         with self._db.reading() as now:
-            self._speak(now)
-            waiting = [one for one in self._db.cancels.values() if one.ended_at is None and one.due_at <= now]
-            waiting.sort(key=lambda one: one.due_at)
-            found = [self._cancel(one, grace, now) for one in waiting[:limit]]
+            self._check_leader(now)
+            waiting = [row for row in self._db.cancels.values() if row.ended_at is None and row.due_at <= now]
+            waiting.sort(key=lambda row: row.due_at)
+            found = [self._cancel(row, grace, now) for row in waiting[:limit]]
             return [due for due in found if due is not None]
 
     def unsent(self, limit: int) -> list[Payload]:
         with self._db.reading() as now:
-            self._speak(now)
+            self._check_leader(now)
             due = [
-                (one.check_at, key) for key, one in self._db.payloads.items() if one.check_at and one.check_at <= now
+                (row.check_at, key) for key, row in self._db.payloads.items() if row.check_at and row.check_at <= now
             ]
             found = [self._unsent(key, now) for _, key in sorted(due)[:limit]]
             return [payload for payload in found if payload is not None]
 
     def prune(self, older_than: timedelta, limit: int) -> int:
         with self._db.writing() as now:
-            self._speak(now)
-            owed = {(one.job_id, one.run) for one in self._db.deliveries.values() if one.state == "pending"}
-            old = {key for key, one in self._db.outcomes.items() if one.decided_at < now - older_than} - owed
-            gone = set(sorted(old)[:limit])
-            self._forget(gone)
-            return len(gone)
+            self._check_leader(now)
+            pending = {(row.job_id, row.run) for row in self._db.deliveries.values() if row.state == "pending"}
+            old = {key for key, row in self._db.outcomes.items() if row.decided_at < now - older_than} - pending
+            pruned = set(sorted(old)[:limit])
+            self._delete(pruned)
+            return len(pruned)
 
     def close(self) -> None:
-        """Gives leadership up."""
+        """Release leadership."""
         with self._db.reading():
             if self._db.leader is not None and self._db.leader[0] is self:
                 self._db.leader = None
@@ -91,8 +91,8 @@ class MemoryDueStore:
 
     # ── leading ──
 
-    def _speak(self, now: datetime) -> None:
-        """Raises Unreachable once somebody else has taken over."""
+    def _check_leader(self, now: datetime) -> None:
+        """Record a call of the leader. Raises Unreachable if another timekeeper has taken over."""
         if not self._leads:
             return
         if self._db.leader is None or self._db.leader[0] is not self:
@@ -103,7 +103,7 @@ class MemoryDueStore:
     # ── what is due ──
 
     def _due(self, run: StoredRun, kind: str, reason: str = "") -> DueRun:
-        place = run.place
+        position = run.position
         return DueRun(
             job_id=str(UUID(bytes=run.job_id)),
             run=run.run,
@@ -111,31 +111,31 @@ class MemoryDueStore:
             kind=kind,
             processor=self._db.jobs[run.job_id].processor,
             created_at=run.requested_at,
-            topic=None if place is None else self._db.topics.get(place.topic_id),
-            topic_id=None if place is None else place.topic_id,
-            partition=None if place is None else place.partition,
-            offset=None if place is None else place.offset,
+            topic=None if position is None else self._db.topics.get(position.topic_id),
+            topic_id=None if position is None else position.topic_id,
+            partition=None if position is None else position.partition,
+            offset=None if position is None else position.offset,
             reason=reason,
         )
 
-    def _cancel(self, one: StoredCancel, grace: timedelta, now: datetime) -> DueRun | None:
-        key = (one.job_id, one.run)
+    def _cancel(self, cancel: StoredCancel, grace: timedelta, now: datetime) -> DueRun | None:
+        key = (cancel.job_id, cancel.run)
         run, outcome = self._db.runs.get(key), self._db.outcomes.get(key)
         if run is None:
-            age = now - one.read_at
-            if age > _ORDERS_KEPT:
+            age = now - cancel.read_at
+            if age > _COMMANDS_KEPT:
                 del self._db.cancels[key]
-            one.due_at = now + min(max(age / 4, timedelta(seconds=0.1)), timedelta(seconds=5))
-            one.ended_at = None if outcome is None else outcome.decided_at
+            cancel.due_at = now + min(max(age / 4, timedelta(seconds=0.1)), timedelta(seconds=5))
+            cancel.ended_at = None if outcome is None else outcome.decided_at
             return None
         if outcome is not None:
-            one.ended_at = outcome.decided_at
+            cancel.ended_at = outcome.decided_at
             return None
-        if run.state == "PROCESSING" and one.read_at + grace > now:
-            one.due_at = one.read_at + grace
+        if run.state == "PROCESSING" and cancel.read_at + grace > now:
+            cancel.due_at = cancel.read_at + grace
             return None
-        one.due_at = now + timedelta(seconds=10)
-        return self._due(run, "cancel", one.reason) if run.job_id in self._db.jobs else None
+        cancel.due_at = now + timedelta(seconds=10)
+        return self._due(run, "cancel", cancel.reason) if run.job_id in self._db.jobs else None
 
     def _unsent(self, key: StoredKey, now: datetime) -> Payload | None:
         row, run = self._db.payloads[key], self._db.runs.get(key)
@@ -148,16 +148,16 @@ class MemoryDueStore:
         row.check_at = now + min(max(now - row.accepted_at, timedelta(seconds=5)), timedelta(minutes=10))
         return _payload(row)
 
-    def _forget(self, gone: set[StoredKey]) -> None:
+    def _delete(self, runs: set[StoredKey]) -> None:
         db = self._db
-        for key in gone:
+        for key in runs:
             del db.outcomes[key]
             for table in (db.runs, db.cancels, db.payloads, db.leases):
                 table.pop(key, None)
-        db.history = {key: told for key, told in db.history.items() if (told.job_id, told.run) not in gone}
-        db.deliveries = {key: one for key, one in db.deliveries.items() if (one.job_id, one.run) not in gone}
+        db.history = {key: row for key, row in db.history.items() if (row.job_id, row.run) not in runs}
+        db.deliveries = {key: row for key, row in db.deliveries.items() if (row.job_id, row.run) not in runs}
         left = {job_id for job_id, _ in db.runs}
-        for job_id in {job_id for job_id, _ in gone} - left:
+        for job_id in {job_id for job_id, _ in runs} - left:
             db.jobs.pop(job_id, None)
 
 

@@ -6,10 +6,10 @@ import base64
 import json
 from collections import Counter
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
-from connectors.memory.database import MemoryDatabase, StoredKey
+from connectors.memory.database import MemoryStore, StoredKey
 from connectors.memory.tables import StoredCancel, StoredDelivery, StoredHistory, StoredOutcome, StoredRun
 from connectors.store import LogPosition
 from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobView, TryView
@@ -17,17 +17,8 @@ from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo
 
 
-class MemoryJobStore:
-    """See `connectors.job_store.JobStore`."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._db = database
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+class MemoryJobStore(MemoryStore):
+    """Implements `connectors.job_store.JobStore`."""
 
     def job(self, job_id: str, run: int | None = None) -> JobView | None:
         if not is_job_id(job_id):
@@ -63,9 +54,6 @@ class MemoryJobStore:
             wanted = [run for run in self._current() if batch_id is None or jobs[run.job_id].batch_id == batch_id]
         return dict(sorted(Counter(run.state for run in wanted).items()))
 
-    def close(self) -> None:
-        """Nothing to give back."""
-
     def _current(self) -> list[StoredRun]:
         runs = ((job.job_id, job.current_run) for job in self._db.jobs.values())
         return [self._db.runs[key] for key in runs if key in self._db.runs]
@@ -91,8 +79,8 @@ class MemoryJobStore:
             (one for one in self._db.deliveries.values() if one.job_id == job.job_id), key=lambda d: (d.run, d.sequence)
         )
         history = sorted(
-            (told for told in self._db.history.values() if told.job_id == job.job_id),
-            key=lambda told: (told.run, told.at, told.attempt, told.kind),
+            (entry for entry in self._db.history.values() if entry.job_id == job.job_id),
+            key=lambda entry: (entry.run, entry.at, entry.attempt, entry.kind),
         )
         return JobView(
             job_id=str(UUID(bytes=job.job_id)),
@@ -120,9 +108,9 @@ class MemoryJobStore:
             input_sha256=job.input_sha256,
             requested_at=run.requested_at,
             updated_at=run.updated_at,
-            request=self._coordinates(run.place),
+            request=self._coordinates(run.position),
             deliveries=[_delivery(one) for one in deliveries],
-            history=[self._line(told) for told in history],
+            history=[self._history_line(entry) for entry in history],
             cancel=_cancel(self._db.cancels.get(key)),
             **self._ending(outcome),
         )
@@ -137,25 +125,25 @@ class MemoryJobStore:
             "output": None if outcome is None else _json(outcome.output),
             "error": error,
             "refs": [] if outcome is None else [Claim(**claim) for claim in _json(outcome.refs) or ()],
-            "result": None if outcome is None else self._coordinates(outcome.place),
+            "result": None if outcome is None else self._coordinates(outcome.position),
         }
 
-    def _line(self, told: StoredHistory) -> HistoryLine:
-        coordinates = self._coordinates(told.place)
+    def _history_line(self, entry: StoredHistory) -> HistoryLine:
+        coordinates = self._coordinates(entry.position)
         assert coordinates is not None
-        reason = (_json(told.body) or {}).get("reason")
-        return HistoryLine(told.at, told.kind, told.run, told.attempt, coordinates, reason)
+        reason = (_json(entry.body) or {}).get("reason")
+        return HistoryLine(entry.at, entry.kind, entry.run, entry.attempt, coordinates, reason)
 
-    def _coordinates(self, place: LogPosition | None) -> Coordinates | None:
-        if place is None:
+    def _coordinates(self, position: LogPosition | None) -> Coordinates | None:
+        if position is None:
             return None
-        printed = base64.urlsafe_b64encode(place.topic_id).decode().rstrip("=")
-        return Coordinates(self._db.topics.get(place.topic_id, ""), place.partition, place.offset, printed)
+        printed = base64.urlsafe_b64encode(position.topic_id).decode().rstrip("=")
+        return Coordinates(self._db.topics.get(position.topic_id, ""), position.partition, position.offset, printed)
 
 
 def _delivery(one: StoredDelivery) -> DeliveryView:
     due_at = one.due_at if one.state == "pending" else None
-    tries = [TryView(told.n, told.at, told.status, told.ms, told.error) for told in one.told]
+    tries = [TryView(row.n, row.at, row.status, row.ms, row.error) for row in one.try_rows]
     delivery_id = str(UUID(bytes=one.delivery_id))
     return DeliveryView(delivery_id, one.kind, one.destination, one.state, due_at, one.ended_at, tries)
 

@@ -9,16 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold
-from connectors.memory.database import MemoryDatabase, StoredKey
+from connectors.memory.database import MemoryDatabase, MemoryStore, StoredKey
 from connectors.memory.tables import StoredLease
 from schemas.records import Coordinates
 
 
-class MemoryLeaseStore:
-    """See `connectors.lease_store.LeaseStore`."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._db = database
+class MemoryLeaseStore(MemoryStore):
+    """Implements `connectors.lease_store.LeaseStore`."""
 
     def claim(
         self,
@@ -68,41 +65,38 @@ class MemoryLeaseStore:
     def expire(self, limit: int) -> list[Expired]:
         with self._db.reading() as now:
             out = [
-                (one.expires_at, key)
-                for key, one in self._db.leases.items()
-                if one.expires_at and one.expires_at <= now
+                (lease.expires_at, key)
+                for key, lease in self._db.leases.items()
+                if lease.expires_at and lease.expires_at <= now
             ]
             found = [self._expire(self._db.leases[key], now) for _, key in sorted(out)[:limit]]
             if found:
                 self._db.changed.notify_all()
-            return [one for one in found if one is not None]
-
-    def close(self) -> None:
-        """Nothing to give back."""
+            return [expired for expired in found if expired is not None]
 
     # ── claims ──
 
-    def _claim(self, processor: str, worker: str, count: int, lasts: timedelta, executions: int) -> list[Grant]:
+    def _claim(self, processor: str, worker: str, count: int, duration: timedelta, executions: int) -> list[Grant]:
         with self._db.reading() as now:
-            waiting = [one for one in self._db.leases.values() if self._may_be_claimed(one, processor, now)]
-            waiting.sort(key=lambda one: one.rank)
-            for one in waiting[:count]:
-                one.state, one.worker, one.executions = "held", worker, executions
-                one.fence, one.expires_at = next(self._db.fences), now + lasts
-            return [Grant(**self._request(one), **_granted(self._db, one)) for one in waiting[:count]]
+            waiting = [lease for lease in self._db.leases.values() if self._may_be_claimed(lease, processor, now)]
+            waiting.sort(key=lambda lease: lease.rank)
+            for lease in waiting[:count]:
+                lease.state, lease.worker, lease.executions = "held", worker, executions
+                lease.fence, lease.expires_at = next(self._db.fences), now + duration
+            return [Grant(**self._request(lease), **_granted(self._db, lease)) for lease in waiting[:count]]
 
-    def _may_be_claimed(self, one: StoredLease, processor: str, now: datetime) -> bool:
-        key, order = (one.job_id, one.run), self._db.commands.get(processor)
+    def _may_be_claimed(self, lease: StoredLease, processor: str, now: datetime) -> bool:
+        key, command = (lease.job_id, lease.run), self._db.commands.get(processor)
         run = self._db.runs.get(key)
-        if one.state != "waiting" or one.processor != processor or run is None or key not in self._db.payloads:
+        if lease.state != "waiting" or lease.processor != processor or run is None or key not in self._db.payloads:
             return False
         if run.state not in ("PENDING", "PROCESSING") or (run.deadline is not None and run.deadline <= now):
             return False
-        return not self._cancelled(key) and (order is None or order.action != "pause")
+        return not self._cancelled(key) and (command is None or command.action != "pause")
 
     def _cancelled(self, key: StoredKey) -> bool:
-        order = self._db.cancels.get(key)
-        return order is not None and order.ended_at is None
+        cancel = self._db.cancels.get(key)
+        return cancel is not None and cancel.ended_at is None
 
     # ── what is held ──
 
@@ -118,43 +112,43 @@ class MemoryLeaseStore:
         lease.crashes = max(lease.crashes, hold.crashes)
         return True
 
-    def _expire(self, one: StoredLease, now: datetime) -> Expired | None:
-        given_up = one.state == "lost" or one.crashes + 1 >= one.executions
-        known = (one.job_id, one.run) in self._db.payloads
-        told = Expired(**self._request(one), worker=one.worker or "", given_up=given_up) if known else None
-        one.crashes += one.state == "held"
-        one.state = "lost" if given_up else "waiting"
-        one.execution += not given_up
-        one.worker = one.worker if given_up else None
-        one.expires_at = now + timedelta(minutes=1) if given_up else None
-        return told
+    def _expire(self, lease: StoredLease, now: datetime) -> Expired | None:
+        given_up = lease.state == "lost" or lease.crashes + 1 >= lease.executions
+        known = (lease.job_id, lease.run) in self._db.payloads
+        expired = Expired(**self._request(lease), worker=lease.worker or "", given_up=given_up) if known else None
+        lease.crashes += lease.state == "held"
+        lease.state = "lost" if given_up else "waiting"
+        lease.execution += not given_up
+        lease.worker = lease.worker if given_up else None
+        lease.expires_at = now + timedelta(minutes=1) if given_up else None
+        return expired
 
-    def _request(self, one: StoredLease) -> dict[str, Any]:
-        """What a grant and an expiry both tell."""
-        payload, place, where = self._db.payloads[one.job_id, one.run], one.place, None
-        if place is not None:
-            topic = self._db.topics.get(place.topic_id, "")
-            where = Coordinates(topic, place.partition, place.offset, str(UUID(bytes=place.topic_id)))
+    def _request(self, lease: StoredLease) -> dict[str, Any]:
+        """Return the fields that a grant and an expired lease have in common."""
+        payload, position, coordinates = self._db.payloads[lease.job_id, lease.run], lease.position, None
+        if position is not None:
+            topic = self._db.topics.get(position.topic_id, "")
+            coordinates = Coordinates(topic, position.partition, position.offset, str(UUID(bytes=position.topic_id)))
         return {
-            "job_id": str(UUID(bytes=one.job_id)),
-            "run": one.run,
-            "attempt": one.attempt,
-            "execution": one.execution,
-            "processor": one.processor,
+            "job_id": str(UUID(bytes=lease.job_id)),
+            "run": lease.run,
+            "attempt": lease.attempt,
+            "execution": lease.execution,
+            "processor": lease.processor,
             "key": payload.key,
             "value": payload.value,
             "headers": tuple((name, text.encode()) for name, text in payload.headers),
-            "coordinates": where,
+            "coordinates": coordinates,
         }
 
 
-def _granted(database: MemoryDatabase, one: StoredLease) -> dict[str, Any]:
+def _granted(database: MemoryDatabase, lease: StoredLease) -> dict[str, Any]:
     return {
-        "crashes": one.crashes,
-        "fence": one.fence,
-        "lane": one.lane,
-        "accepted_at": database.payloads[one.job_id, one.run].accepted_at,
-        "expires_at": one.expires_at,
+        "crashes": lease.crashes,
+        "fence": lease.fence,
+        "lane": lease.lane,
+        "accepted_at": database.payloads[lease.job_id, lease.run].accepted_at,
+        "expires_at": lease.expires_at,
     }
 
 

@@ -1,4 +1,4 @@
-"""What a batch of the sink means for custody by lease, in memory: the statement `store_leases`, part by part."""
+"""Leases of a sink's batch, in memory: the statement `store_leases`, part by part."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from connectors.memory.database import MemoryDatabase
 from connectors.memory.tables import OPEN, StoredAcceptance, StoredLease, StoredRun
 from connectors.store import LeaseRow, LogPosition
+from schemas.states import Lane
 
-#: How much later a job of the bulk lane is claimed than a live one that came with it.
-_BULK_WAITS = timedelta(minutes=10)
+#: A bulk job ranks like a live job that came this much later.
+_BULK_DELAY = timedelta(minutes=10)
 
 
 def store_leases(database: MemoryDatabase, rows: Iterable[LeaseRow], now: datetime) -> None:
-    """After the batch itself, in its transaction: the runs say already what became of them."""
+    """Store leases after the batch itself, in the same transaction: the runs already have their new states."""
     for row in rows:
         job, run = database.jobs.get(row.job_id), database.runs.get((row.job_id, row.run))
         if job is None or run is None:
@@ -39,12 +40,20 @@ def _store(database: MemoryDatabase, row: LeaseRow, run: StoredRun, now: datetim
 
 
 def _keep(database: MemoryDatabase, row: LeaseRow, now: datetime) -> None:
-    """The request as it travelled; one that was accepted here before has reached the log now."""
+    """Store the request as it came. If it was accepted here before, it has reached the log now."""
     headers = [(name, text) for name, text in json.loads(row.headers or b"[]")]
     kept = database.payloads.get((row.job_id, row.run))
     if kept is None:
         new = StoredAcceptance(
-            row.job_id, row.run, row.processor, row.lane or "live", row.key or b"", row.value or b"", headers, now, None
+            row.job_id,
+            row.run,
+            row.processor,
+            row.lane or Lane.LIVE,
+            row.key or b"",
+            row.value or b"",
+            headers,
+            now,
+            None,
         )
         database.payloads[row.job_id, row.run] = new
     else:
@@ -55,10 +64,10 @@ def _make_claimable(database: MemoryDatabase, row: LeaseRow, now: datetime) -> N
     was = database.leases.get((row.job_id, row.run))
     if was is not None and row.attempt <= was.attempt:
         return
-    lane = row.lane or "live"
-    rank = now + (_BULK_WAITS if lane == "bulk" else timedelta())
-    place = None if row.topic_id is None else LogPosition(row.topic_id, row.partition or 0, row.offset or 0)
-    made = StoredLease(row.job_id, row.run, row.processor, lane, row.attempt, rank, place)
+    lane = row.lane or Lane.LIVE
+    rank = now + (_BULK_DELAY if lane == Lane.BULK else timedelta())
+    position = None if row.topic_id is None else LogPosition(row.topic_id, row.partition or 0, row.offset or 0)
+    made = StoredLease(row.job_id, row.run, row.processor, lane, row.attempt, rank, position)
     if was is not None:
         made.executions, made.fence = was.executions, was.fence
     database.leases[row.job_id, row.run] = made

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Self
 from uuid import UUID
 
-from connectors.memory.database import MemoryDatabase
+from connectors.memory.database import MemoryStore
 from connectors.memory.tables import StoredAcceptance
 from connectors.payload_store import CHECK_IN_S, Payload
 
 
-class MemoryPayloadStore:
-    """See `connectors.payload_store.PayloadStore`."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._db = database
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+class MemoryPayloadStore(MemoryStore):
+    """Implements `connectors.payload_store.PayloadStore`."""
 
     def accept(self, payload: Payload, check_in_s: float = CHECK_IN_S) -> bool:
         key = (UUID(payload.job_id).bytes, payload.run)
@@ -39,6 +29,3 @@ class MemoryPayloadStore:
                 check_at=now + timedelta(seconds=check_in_s),
             )
             return True
-
-    def close(self) -> None:
-        """Nothing to give back."""

@@ -1,4 +1,4 @@
-"""The arbiter in memory: what `connectors/postgres/queries/store_batch.sql` says, part by part under the same names."""
+"""The arbiter in memory: `connectors/postgres/queries/store_batch.sql`, part by part under the same names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from connectors.memory.database import MemoryDatabase, StoredKey, moment_or
+from connectors.memory.database import MemoryStore, StoredKey, earliest
 from connectors.memory.leases import store_leases
 from connectors.memory.tables import (
     OPEN,
@@ -38,11 +38,8 @@ _INT8 = range(-(2**63), 2**63)
 Known = dict[bytes, str | None]
 
 
-class MemorySinkStore:
-    """See `connectors.store.SinkStore`."""
-
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._db = database
+class MemorySinkStore(MemoryStore):
+    """Implements `connectors.store.SinkStore`."""
 
     def learn_topics(self, names: Mapping[bytes, str]) -> None:
         with self._db.writing():
@@ -67,13 +64,13 @@ class MemorySinkStore:
     ) -> Stored:
         with self._db.writing() as now:
             self._check_fence(offsets)
-            _check_room(runs)
+            _check_storable(runs)
             runs = [_text(row) for row in runs]
             known = self._known(runs)
             won = {(row.job_id, row.run) for row in runs if row.job_id in known and self._wins(row, now)}
             moved = {(row.job_id, row.run) for row in runs if row.job_id in known and self._moves(row, won, now)}
-            self._owe((row for row in runs if (row.job_id, row.run) in won), known, now)
-            self._tell(history, known, won, moved)
+            self._add_callbacks((row for row in runs if (row.job_id, row.run) in won), known, now)
+            self._add_events(history, known, won, moved)
             for row in offsets:
                 found = self._db.offsets[row.group_id, row.topic_id, row.partition]
                 found.next_offset, found.published = row.next_offset, row.published
@@ -89,7 +86,11 @@ class MemorySinkStore:
     def winners(self, candidates: Mapping[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:
         with self._db.reading():
             outcomes = self._db.outcomes
-            return {place for place, run in candidates.items() if run in outcomes and outcomes[run].place == place}
+            return {
+                position
+                for position, run in candidates.items()
+                if run in outcomes and outcomes[run].position == position
+            }
 
     def mark_progress(self, rows: Sequence[ProgressRow]) -> set[tuple[bytes, int]]:
         with self._db.writing() as now:
@@ -97,9 +98,6 @@ class MemorySinkStore:
             for row in known:
                 _progress(self._db.runs[row.job_id, row.run], row, now)
             return {(row.job_id, row.run) for row in known}
-
-    def close(self) -> None:
-        """Nothing to give back."""
 
     # ── the parts of a batch ──
 
@@ -110,7 +108,7 @@ class MemorySinkStore:
                 raise Fenced("Another sink owns a partition of this batch; nothing was stored.")
 
     def _known(self, runs: Iterable[RunRow]) -> Known:
-        """Jobs that came with the input that they are known by, and whom their first request wants told."""
+        """Return the jobs whose rows have the input of the job's first request, with the callback URL of that request."""
         known: Known = {}
         for row in runs:
             if not row.carries_job:
@@ -144,10 +142,10 @@ class MemorySinkStore:
             return False
         was.state, was.attempt, was.execution, was.sequence = new.state, new.attempt, new.execution, new.sequence
         was.owner, was.due_at, was.due_kind, was.updated_at = new.owner, new.due_at, new.due_kind, now
-        was.place = was.place or new.place
+        was.position = was.position or new.position
         return True
 
-    def _owe(self, winners: Iterable[RunRow], known: Known, now: datetime) -> None:
+    def _add_callbacks(self, winners: Iterable[RunRow], known: Known, now: datetime) -> None:
         for row in winners:
             destination = row.callback_url or (known[row.job_id] if row.input_sha256 == "" else None)
             if row.delivery_id is not None and destination is not None and row.delivery_id not in self._db.deliveries:
@@ -155,15 +153,17 @@ class MemorySinkStore:
                     row.delivery_id, row.job_id, row.run, "outcome", 0, destination, "pending", 0, now, row.notifier
                 )
 
-    def _tell(self, history: Iterable[HistoryRow], known: Known, won: set[StoredKey], moved: set[StoredKey]) -> None:
+    def _add_events(
+        self, history: Iterable[HistoryRow], known: Known, won: set[StoredKey], moved: set[StoredKey]
+    ) -> None:
         for row in history:
-            run, place = (row.job_id, row.run), LogPosition(row.topic_id, row.partition, row.offset)
-            stranger = row.role != 3 and row.job_id not in known
+            run, position = (row.job_id, row.run), LogPosition(row.topic_id, row.partition, row.offset)
+            unknown = row.role != 3 and row.job_id not in known
             late = (row.role == 1 and run not in moved) or (row.role == 2 and run not in won)
-            kind = "superseded" if stranger or late else row.kind
-            body = _OTHER_INPUT if stranger else row.body
-            told = StoredHistory(row.job_id, place, row.run, row.attempt, kind, row.at, body)
-            self._db.history.setdefault((row.job_id, place), told)
+            kind = "superseded" if unknown or late else row.kind
+            body = _OTHER_INPUT if unknown else row.body
+            event = StoredHistory(row.job_id, position, row.run, row.attempt, kind, row.at, body)
+            self._db.history.setdefault((row.job_id, position), event)
 
 
 def _job(row: RunRow) -> StoredJob:
@@ -186,7 +186,7 @@ def _job(row: RunRow) -> StoredJob:
 
 def _run(row: RunRow, now: datetime) -> StoredRun:
     due_at, due_kind = _due(row, now)
-    place = None if row.topic_id is None else LogPosition(row.topic_id, row.partition or 0, row.offset or 0)
+    position = None if row.topic_id is None else LogPosition(row.topic_id, row.partition or 0, row.offset or 0)
     return StoredRun(
         row.job_id,
         row.run,
@@ -200,18 +200,18 @@ def _run(row: RunRow, now: datetime) -> StoredRun:
         due_at,
         due_kind,
         row.deadline,
-        place,
+        position,
         row.created_at,
         now,
     )
 
 
 def _due(row: RunRow, now: datetime) -> tuple[datetime | None, str | None]:
-    """A run waits for one time only: the earlier of its own and its deadline."""
+    """Return the one time that a run waits for (the earlier of its own and its deadline) and the kind of wait."""
     if row.state == "RETRYING":
         at = None if row.due_in_ms is None else now + timedelta(milliseconds=row.due_in_ms)
         sooner = row.deadline is not None and at is not None and row.deadline < at
-        return moment_or(at, row.deadline), "deadline" if sooner else "retry"
+        return earliest(at, row.deadline), "deadline" if sooner else "retry"
     if row.state != "PENDING":
         return None, None
     if row.not_before is not None and (row.deadline is None or row.not_before < row.deadline):
@@ -220,7 +220,7 @@ def _due(row: RunRow, now: datetime) -> tuple[datetime | None, str | None]:
 
 
 def _outcome(row: RunRow, now: datetime) -> StoredOutcome:
-    place = LogPosition(row.won_topic_id or b"", row.won_partition or 0, row.won_offset or 0)
+    position = LogPosition(row.won_topic_id or b"", row.won_partition or 0, row.won_offset or 0)
     return StoredOutcome(
         row.job_id,
         row.run,
@@ -238,37 +238,37 @@ def _outcome(row: RunRow, now: datetime) -> StoredOutcome:
         row.started_at,
         row.finished_at,
         row.run_ms,
-        place,
+        position,
         now,
     )
 
 
-def _progress(run: StoredRun, sign: ProgressRow, now: datetime) -> None:
-    """Only ever forward; one that waits for its retry waits on, and one that has ended stays ended."""
-    order = (sign.attempt, sign.execution, sign.sequence)
+def _progress(run: StoredRun, row: ProgressRow, now: datetime) -> None:
+    """Move a run to PROCESSING, only forward: waiting for a retry and ended runs do not change."""
+    order = (row.attempt, row.execution, row.sequence)
     forward = {
-        "PENDING": sign.attempt >= run.attempt,
+        "PENDING": row.attempt >= run.attempt,
         "PROCESSING": order > (run.attempt, run.execution, run.sequence),
-        "RETRYING": sign.attempt > run.attempt,
+        "RETRYING": row.attempt > run.attempt,
     }
     if not forward.get(run.state, False):
         return
-    run.state, run.owner = "PROCESSING", sign.owner
-    run.stage, run.percent, run.message = sign.stage, sign.percent, sign.message
+    run.state, run.owner = "PROCESSING", row.owner
+    run.stage, run.percent, run.message = row.stage, row.percent, row.message
     run.attempt, run.execution, run.sequence = order
     run.due_at, run.due_kind = run.deadline, None if run.deadline is None else "deadline"
     run.updated_at = now
 
 
 def _text(row: RunRow) -> RunRow:
-    """A NUL, which Postgres' text can't hold, is replaced there; here too, so that nobody relies on it."""
+    """Replace NULs, which Postgres can't store, so that both stores keep the same text."""
     return RunRow._make(
         value.replace("\0", REPLACEMENT) if isinstance(value, str) and "\0" in value else value for value in row
     )
 
 
-def _check_room(runs: Iterable[RunRow]) -> None:
-    """What a real table has no room for must not fit here either. Raises Unstorable."""
+def _check_storable(runs: Iterable[RunRow]) -> None:
+    """Reject values that a table in Postgres can't hold. Raises Unstorable."""
     for row in runs:
         small = (row.run, row.attempt, row.execution, row.sequence, row.partition or 0, row.won_partition or 0)
         large = (row.due_in_ms or 0, row.offset or 0, row.won_offset or 0)

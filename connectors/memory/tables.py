@@ -1,4 +1,7 @@
-"""The rows of the tables in `connectors/postgres/migrations`, as far as they are read. Ids are 16 bytes, JSON is encoded."""
+"""Rows of the database in memory. Each class mirrors a table in `connectors/postgres/migrations`, as far as it is read.
+
+Ids are 16 bytes, JSON is encoded, `position` stands for the columns topic_id, partition and offset.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ OPEN = ("PENDING", "PROCESSING", "RETRYING")
 
 @dataclass(slots=True)
 class StoredJob:
+    """Mirrors `jobs`."""
+
     job_id: bytes
     created_at: datetime
     current_run: int
@@ -29,6 +34,8 @@ class StoredJob:
 
 @dataclass(slots=True)
 class StoredRun:
+    """Mirrors `runs`."""
+
     job_id: bytes
     run: int
     mode: str
@@ -41,7 +48,7 @@ class StoredRun:
     due_at: datetime | None
     due_kind: str | None
     deadline: datetime | None
-    place: LogPosition | None
+    position: LogPosition | None
     requested_at: datetime
     updated_at: datetime
     stage: str | None = None
@@ -50,12 +57,14 @@ class StoredRun:
 
     @property
     def rank(self) -> tuple[int, bool, bool]:
-        """Runs only move forward: by attempt, then PENDING < PROCESSING < RETRYING."""
+        """Order in which runs move, only forward: by attempt, then PENDING < PROCESSING < RETRYING."""
         return (self.attempt, self.state == "RETRYING", self.state != "PENDING")
 
 
 @dataclass(slots=True)
 class StoredOutcome:
+    """Mirrors `outcomes`."""
+
     job_id: bytes
     run: int
     status: str
@@ -72,16 +81,16 @@ class StoredOutcome:
     started_at: datetime | None
     finished_at: datetime | None
     run_ms: float | None
-    place: LogPosition
+    position: LogPosition
     decided_at: datetime
 
 
 @dataclass(slots=True)
 class StoredHistory:
-    """A line of history."""
+    """Mirrors `history`."""
 
     job_id: bytes
-    place: LogPosition
+    position: LogPosition
     run: int
     attempt: int
     kind: str
@@ -91,6 +100,8 @@ class StoredHistory:
 
 @dataclass(slots=True)
 class StoredTry:
+    """Mirrors `delivery_tries`."""
+
     n: int
     at: datetime
     status: int | None
@@ -100,6 +111,8 @@ class StoredTry:
 
 @dataclass(slots=True)
 class StoredDelivery:
+    """Mirrors `deliveries`."""
+
     delivery_id: bytes
     job_id: bytes
     run: int
@@ -111,11 +124,13 @@ class StoredDelivery:
     due_at: datetime
     notifier: bytes | None
     ended_at: datetime | None = None
-    told: list[StoredTry] = field(default_factory=list)
+    try_rows: list[StoredTry] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class StoredOffset:
+    """Mirrors `sink_offsets`."""
+
     next_offset: int
     published: int
     epoch: int
@@ -123,6 +138,8 @@ class StoredOffset:
 
 @dataclass(slots=True)
 class StoredCancel:
+    """Mirrors `cancels`."""
+
     job_id: bytes
     run: int
     requested_at: datetime
@@ -135,7 +152,7 @@ class StoredCancel:
 
 @dataclass(slots=True)
 class StoredAcceptance:
-    """A payload: key, value and headers of a request as it travels."""
+    """Mirrors `payloads`: key, value and headers of a request as it is published."""
 
     job_id: bytes
     run: int
@@ -150,7 +167,8 @@ class StoredAcceptance:
 
 @dataclass(slots=True)
 class StoredLease:
-    """A run that is to be claimed, is held, or waits for the sink to read its result. `rank`: what is claimed first."""
+    """Mirrors `leases`: a run to be claimed, held, or settled until the sink reads its result. Lower `rank` is claimed first;
+    `crashes` is the column `losses`."""
 
     job_id: bytes
     run: int
@@ -158,7 +176,7 @@ class StoredLease:
     lane: str
     attempt: int
     rank: datetime
-    place: LogPosition | None
+    position: LogPosition | None
     state: str = "waiting"
     execution: int = 1
     crashes: int = 0
