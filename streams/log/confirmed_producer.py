@@ -20,6 +20,8 @@ QUEUE_FULL_S = 130.0
 #: One wait for reports. Short, because another thread's `poll` may serve the report that this thread waits for.
 _SLICE_S = 0.1
 _ON_WAIT_EVERY_S = 1.0
+#: A purged record is reported at once.
+_PURGE_S = 1.0
 
 
 class ConfirmedProducer:
@@ -87,7 +89,9 @@ class ConfirmedProducer:
         Gives up all records of the client, also those of others that share it.
         """
         self._producer.purge()
-        self._producer.poll(0)  # serves the reports of what was just given up
+        wait = _Wait(self._producer, _PURGE_S, None)
+        while self._unconfirmed and wait.serve_reports():
+            pass
         with self._lock:
             self._failed = []
 

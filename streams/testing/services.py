@@ -39,7 +39,7 @@ class Services:
             self._commands.turn(self._commands_consumer, self._commands_store)
             if self._due.lead():
                 for duty in self._duties:
-                    duty.turn()
+                    duty.run_once()
             if mark() == before:
                 return
 

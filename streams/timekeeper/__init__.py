@@ -1,6 +1,7 @@
-"""The timekeeper: whatever waits for a time is a row with a due time, and one leader looks after them.
+"""The timekeeper: acts when a time has come. Everything that waits is a row with a due time, and one leader handles the rows.
 
-May import: schemas, connectors, streams.log. Start reading at `timekeeper.py` (who leads), then `due.py` (what is done).
+May import: schemas, connectors, streams.log, streams.health, the engine's results and the wiring; no other service.
+Start reading at `timekeeper.py` (who leads), then `due.py` (retries, releases and deadlines).
 """
 
 from __future__ import annotations

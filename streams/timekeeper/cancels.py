@@ -1,7 +1,8 @@
-"""Orders to stop: a job that waits is ended at once, one that runs only if its worker has not done so by itself.
+"""Cancels requested by users: a waiting job ends at once, a running one only if its worker has not ended it in time.
 
-The worker hears the same order from the log, tells the processor, kills what does not listen, and publishes the result.
-What is published here is a candidate like any other: if the job was done meanwhile, the arbiter says that it came too late.
+The worker reads the same command from the log, asks the processor to stop, kills its process after a grace period, and
+publishes the result. The result published here is a candidate like any other: if the job was done meanwhile, the arbiter
+decides that the cancel came too late.
 """
 
 from __future__ import annotations
@@ -11,37 +12,37 @@ from datetime import timedelta
 from connectors.due_store import DueRun
 from schemas.errors import ErrorCode, SluiceError, Unreachable
 from streams import logs
-from streams.timekeeper.duty import DutyContext, place_of
+from streams.timekeeper.duty import DutyContext, request_coordinates
 
 log = logs.get("timekeeper")
 
 BATCH = 2000
-#: A worker gives a processor five seconds to stop by itself, and then needs a moment for its result.
+#: A worker gives a processor five seconds to stop, and then needs a moment to publish the result.
 GRACE = timedelta(seconds=8)
 
 
 class Cancels:
     """A duty."""
 
-    def __init__(self, desk: DutyContext) -> None:
-        self._desk = desk
+    def __init__(self, context: DutyContext) -> None:
+        self._context = context
 
-    def turn(self) -> bool:
-        dues = self._desk.store.open_cancels(GRACE, BATCH)
+    def run_once(self) -> bool:
+        dues = self._context.store.open_cancels(GRACE, BATCH)
         if dues:
-            found = self._desk.requests(dues)
+            requests = self._context.requests(dues)
             for due in dues:
-                place = place_of(due)
-                plain = self._desk.writer.opened(found[place] if place is not None else None, due.job_id)
-                self._end(due, plain["header"] if plain else None)
-            self._desk.outbox.settle()
+                where = request_coordinates(due)
+                request = self._context.writer.decode(requests[where] if where is not None else None, due.job_id)
+                self._end(due, request["header"] if request else None)
+            self._context.publisher.flush()
             log.info("cancelled", count=len(dues))
         return bool(dues)
 
     def _end(self, due: DueRun, header: dict[str, object] | None) -> None:
         message = f"It was cancelled: {due.reason}" if due.reason else "It was cancelled."
         try:
-            self._desk.writer.end(due, header, place_of(due), ErrorCode.CANCELLED, message)
+            self._context.writer.end_run(due, header, request_coordinates(due), ErrorCode.CANCELLED, message)
         except Unreachable:
             raise
         except SluiceError as error:

@@ -1,11 +1,12 @@
-"""Runs whose time has come: the next attempt of one that waits for its retry, the first of one that was not to begin earlier,
-and the end of one whose deadline has passed.
+"""Runs whose time has come: the next attempt of a retry, the release of a job with a start time, the end at a deadline.
 
-Read the requests where they lie ─▶ publish ─▶ wait for the delivery reports ─▶ mark them done. Who dies in between does it
-twice: two requests of the same attempt are one outcome all the same.
+Read the requests where they lie ─▶ publish ─▶ wait for the delivery reports ─▶ mark them done. If the leader dies between
+publishing and marking, the next one publishes again. That is safe: two requests of one attempt still give one outcome.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from confluent_kafka import Message
 
@@ -13,35 +14,33 @@ from connectors.due_store import DoneRow, DueRun
 from schemas.errors import ErrorCode, SluiceError, Unreachable
 from schemas.records import Coordinates
 from streams import logs
-from streams.timekeeper.duty import DutyContext, place_of
+from streams.timekeeper.duty import DutyContext, request_coordinates
 
 log = logs.get("timekeeper")
 
 BATCH = 2000
 
-Found = dict[Coordinates, Message | None]
-
 
 class DueRuns:
     """A duty."""
 
-    def __init__(self, desk: DutyContext) -> None:
-        self._desk = desk
+    def __init__(self, context: DutyContext) -> None:
+        self._context = context
 
-    def turn(self) -> bool:
-        due = self._desk.store.due(BATCH)
-        if due:
-            found = self._desk.requests(due)
-            rows = [_done(one, self._do(one, found)) for one in due]
-            self._desk.outbox.settle()
-            self._desk.store.mark_done(rows)
+    def run_once(self) -> bool:
+        dues = self._context.store.due(BATCH)
+        if dues:
+            requests = self._context.requests(dues)
+            rows = [_done_row(due, self._publish_or_skip(due, requests)) for due in dues]
+            self._context.publisher.flush()
+            self._context.store.mark_done(rows)
             log.info("published", count=sum(row.done for row in rows), postponed=sum(not row.done for row in rows))
-        return len(due) == BATCH
+        return len(dues) == BATCH
 
-    def _do(self, due: DueRun, found: Found) -> bool:
-        """Publish what is due; False if it can't be done here (its processor is not installed, say)."""
+    def _publish_or_skip(self, due: DueRun, requests: Mapping[Coordinates, Message | None]) -> bool:
+        """Publish what is due; False if this timekeeper can't (the processor's contract is not installed, for example)."""
         try:
-            self._publish(due, found)
+            self._publish(due, requests)
         except Unreachable:
             raise
         except SluiceError as error:
@@ -49,18 +48,18 @@ class DueRuns:
             return False
         return True
 
-    def _publish(self, due: DueRun, found: Found) -> None:
-        writer, place = self._desk.writer, place_of(due)
-        request = found[place] if place is not None else None
-        plain = writer.opened(request, due.job_id)
+    def _publish(self, due: DueRun, requests: Mapping[Coordinates, Message | None]) -> None:
+        writer, where = self._context.writer, request_coordinates(due)
+        message = requests[where] if where is not None else None
+        request = writer.decode(message, due.job_id)
         if due.kind == "deadline":
-            header = plain["header"] if plain else None
-            writer.end(due, header, place, ErrorCode.DEADLINE_EXCEEDED, "The deadline passed before it was done.")
-        elif plain is None or place is None or request is None:
-            writer.end(due, None, None, ErrorCode.NOT_FOUND, "Its request is no longer in the log.")
+            header = request["header"] if request else None
+            writer.end_run(due, header, where, ErrorCode.DEADLINE_EXCEEDED, "The deadline passed before it was done.")
+        elif request is None or where is None or message is None:
+            writer.end_run(due, None, None, ErrorCode.NOT_FOUND, "Its request is no longer in the log.")
         else:
-            writer.again(due, plain, place, request)
+            writer.republish(due, request, where, message)
 
 
-def _done(due: DueRun, done: bool) -> DoneRow:
+def _done_row(due: DueRun, done: bool) -> DoneRow:
     return DoneRow(bytes.fromhex(due.job_id.replace("-", "")), due.run, due.attempt, due.kind, done)

@@ -1,4 +1,4 @@
-"""What the timekeeper's duties share, and what a duty is."""
+"""The interface of the timekeeper's duties, and what they share."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from connectors.due_store import DueRun, DueStore
 from connectors.lease_store import LeaseStore
 from schemas.records import Coordinates
 from streams.settings import Settings
-from streams.timekeeper.outbox import Outbox
+from streams.timekeeper.publisher import RecordPublisher
 from streams.timekeeper.record_writer import RecordWriter
 from streams.timekeeper.requests import RequestReader
 
 
 class Duty(Protocol):
-    """One kind of thing that is done because its time has come. Only the leader's duties are called, on one thread."""
+    """A kind of scheduled work. Only the leader calls its duties, on one thread."""
 
-    def turn(self) -> bool:
-        """Do what is due, but not for long; True if there may be more. Raises Unreachable."""
+    def run_once(self) -> bool:
+        """Do what is due, up to a bounded batch; return True if there may be more. Raises Unreachable, SluiceError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DutyContext:
-    """`store` is the leader's: its connection holds the lock, so a call to it fails once leadership is lost."""
+    """`store` is the leader's: its connection holds the lock, so a call fails once leadership is lost."""
 
     settings: Settings
     store: DueStore
     leases: LeaseStore
     reader: RequestReader
-    outbox: Outbox
+    publisher: RecordPublisher
     writer: RecordWriter
 
     def requests(self, dues: Iterable[DueRun]) -> dict[Coordinates, Message | None]:
-        """The requests of these runs, read again, by their places."""
-        return self.reader.read({place for due in dues if (place := place_of(due)) is not None})
+        """Read these runs' requests from the log again; None where the log no longer has one. Raises Unreachable."""
+        return self.reader.read({where for due in dues if (where := request_coordinates(due)) is not None})
 
 
-def place_of(due: DueRun) -> Coordinates | None:
-    """Where its request lies; None if it was never told."""
+def request_coordinates(due: DueRun) -> Coordinates | None:
+    """Return where a run's request is in the log, None if the store never learned it."""
     if due.topic is None or due.partition is None or due.offset is None:
         return None
     return Coordinates(due.topic, due.partition, due.offset)

@@ -1,6 +1,6 @@
-"""Leases that ran out: their workers are gone, or cut off. The jobs are claimable again as soon as that is noticed.
+"""Expired leases: their workers are gone or cut off. The store makes the jobs claimable again when this duty asks.
 
-One that was lost too often is taken for the killer of its workers: it ends as WORKER_LOST, and its request is a dead letter.
+A job whose leases expired too often is taken for the cause: it ends as WORKER_LOST, and its request becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -23,43 +23,48 @@ MESSAGE = "Every worker that held the job was lost, or its process died."
 class ExpiredLeases:
     """A duty."""
 
-    def __init__(self, desk: DutyContext) -> None:
-        self._desk = desk
+    def __init__(self, context: DutyContext) -> None:
+        self._context = context
 
-    def turn(self) -> bool:
-        expired = self._desk.leases.expire(BATCH)
-        for one in expired:
-            told = {"job_id": one.job_id, "run": one.run, "worker": one.worker, "execution": one.execution}
-            log.warning("lease_expired", **told, given_up=one.given_up)
-            if one.given_up:
-                self._end(one)
-        if any(one.given_up for one in expired):
-            self._desk.outbox.settle()
+    def run_once(self) -> bool:
+        expired = self._context.leases.expire(BATCH)
+        for lease in expired:
+            log.warning(
+                "lease_expired",
+                job_id=lease.job_id,
+                run=lease.run,
+                worker=lease.worker,
+                execution=lease.execution,
+                given_up=lease.given_up,
+            )
+            if lease.given_up:
+                self._end(lease)
+        if any(lease.given_up for lease in expired):
+            self._context.publisher.flush()
         return len(expired) == BATCH
 
-    def _end(self, lost: Expired) -> None:
-        """Should this get lost, the store gives it again in a minute, until the run has ended."""
-        plain = self._desk.writer.read(lost.value, lost.job_id)
-        header = plain["header"] if plain else None
+    def _end(self, lease: Expired) -> None:
+        """Publish the end of the job. If that fails, the store returns the lease every minute until the run has ended."""
+        request = self._context.writer.decode_value(lease.value, lease.job_id)
+        header = request["header"] if request else None
         try:
-            self._desk.writer.end(_due(lost), header, lost.coordinates, ErrorCode.WORKER_LOST, MESSAGE)
+            self._context.writer.end_run(_due_run(lease), header, lease.coordinates, ErrorCode.WORKER_LOST, MESSAGE)
         except Unreachable:
             raise
         except SluiceError as error:
-            log.error("expiry_skipped", job_id=lost.job_id, code=str(error.code), reason=str(error))
+            log.error("expiry_skipped", job_id=lease.job_id, code=str(error.code), reason=str(error))
             return
-        self._desk.outbox.put(
-            self._desk.settings.topics.dead_letters, lost.key, lost.value, dict(lost.headers) | _why(lost)
-        )
+        topic = self._context.settings.topics.dead_letters
+        self._context.publisher.put(topic, lease.key, lease.value, dict(lease.headers) | _dead_letter_headers(lease))
 
 
-def _due(lost: Expired) -> DueRun:
+def _due_run(lease: Expired) -> DueRun:
     return DueRun(
-        job_id=lost.job_id,
-        run=lost.run,
-        attempt=lost.attempt,
+        job_id=lease.job_id,
+        run=lease.run,
+        attempt=lease.attempt,
         kind="lease",
-        processor=lost.processor,
+        processor=lease.processor,
         created_at=datetime.now(UTC),  # used only if the request can't be read
         topic=None,
         topic_id=None,
@@ -68,14 +73,14 @@ def _due(lost: Expired) -> DueRun:
     )
 
 
-def _why(lost: Expired) -> dict[str, bytes]:
-    place = lost.coordinates
+def _dead_letter_headers(lease: Expired) -> dict[str, bytes]:
+    request = lease.coordinates
     return headers.dead_letter_headers(
         reason=ErrorCode.WORKER_LOST,
         message=MESSAGE,
-        topic=place.topic if place else "",
-        partition=place.partition if place else 0,
-        offset=place.offset if place else -1,
-        attempts=lost.execution,
-        worker=lost.worker,
+        topic=request.topic if request else "",
+        partition=request.partition if request else 0,
+        offset=request.offset if request else -1,
+        attempts=lease.execution,
+        worker=lease.worker,
     )

@@ -1,4 +1,4 @@
-"""Runs that were decided long ago are forgotten, a few at a time."""
+"""Deletes runs that were decided long ago, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ BATCH = 2000
 
 
 class Prune:
-    """A duty. `keep`: how long decided runs are remembered."""
+    """A duty. `keep`: how long decided runs are kept."""
 
-    def __init__(self, desk: DutyContext, keep: timedelta) -> None:
-        self._store = desk.store
+    def __init__(self, context: DutyContext, keep: timedelta) -> None:
+        self._store = context.store
         self._keep = keep
-        self._at = 0.0
+        self._next_at = 0.0
 
-    def turn(self) -> bool:
-        if time.monotonic() < self._at:
+    def run_once(self) -> bool:
+        if time.monotonic() < self._next_at:
             return False
-        forgotten = self._store.prune(self._keep, BATCH)
-        if forgotten:
-            log.info("pruned", runs=forgotten)
-        if forgotten < BATCH:
-            self._at = time.monotonic() + EVERY_S
-        return forgotten == BATCH
+        pruned = self._store.prune(self._keep, BATCH)
+        if pruned:
+            log.info("pruned", runs=pruned)
+        if pruned < BATCH:
+            self._next_at = time.monotonic() + EVERY_S
+        return pruned == BATCH

@@ -1,4 +1,4 @@
-"""The records that the timekeeper makes: a request once more, and the end of a run that no worker ends."""
+"""Makes the timekeeper's records: a request again, and the result of a run that no worker ends."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from schemas.records import Coordinates, ErrorInfo, JobHeader
 from schemas.states import Disposition
 from schemas.topics import TopicNames
 from streams.engine_results import EngineResults
-from streams.timekeeper.outbox import Outbox
+from streams.timekeeper.publisher import RecordPublisher
 
 Plain = dict[str, Any]
 
 
 class RecordWriter:
-    """Puts into the outbox. Raises SluiceError where a processor's contract is not installed or its schema not known."""
+    """Queues records with the publisher. Raises SluiceError if a processor's contract or schema is not known."""
 
-    def __init__(self, codec: Codec, names: TopicNames, outbox: Outbox, who: str) -> None:
+    def __init__(self, codec: Codec, names: TopicNames, publisher: RecordPublisher, who: str) -> None:
         self._codec = codec
         self._names = names
-        self._outbox = outbox
-        self._verdicts = EngineResults(codec, names, who)
+        self._publisher = publisher
+        self._engine_results = EngineResults(codec, names, who)
         self._encoders: dict[str, Encoder] = {}
 
-    def opened(self, request: Message | None, job_id: str) -> Plain | None:
-        """A job's request, decoded; None for one that is gone or can't be read. Raises Unreachable."""
-        return None if request is None else self.read(request.value() or b"", job_id)
+    def decode(self, request: Message | None, job_id: str) -> Plain | None:
+        """Return a job's request, decoded; None if it is gone or can't be decoded. Raises Unreachable."""
+        return None if request is None else self.decode_value(request.value() or b"", job_id)
 
-    def read(self, value: bytes, job_id: str) -> Plain | None:
-        """As `opened`, of the request's bytes.
+    def decode_value(self, value: bytes, job_id: str) -> Plain | None:
+        """Decode the bytes of a job's request, as `decode` does.
 
-        Of a topic that was made again another record lies at the same place: what is another job's is as good as gone.
+        Returns None for another job's request: a topic that was deleted and created again has other records at the offset.
         """
         try:
             plain = self._codec.decode(value)
@@ -49,27 +49,32 @@ class RecordWriter:
         header = plain.get("header") if isinstance(plain, dict) else None
         return plain if isinstance(header, dict) and header.get("job_id") == job_id else None
 
-    def again(self, due: DueRun, plain: Plain, place: Coordinates, request: Message) -> None:
-        """The same request: same topic (and so the same lane) and same key. After a retry it is one attempt further; one that
-        was not to begin before its time is released by naming where it came from."""
+    def republish(self, due: DueRun, request: Plain, where: Coordinates, message: Message) -> None:
+        """Queue the request again, on the same topic (so the same lane) with the same key.
+
+        A retry is the next attempt. A job with a start time is released by the coordinates of its first request.
+        """
         attempt = due.attempt + (due.kind == "retry")
-        header = plain["header"] | {"run": due.run, "attempt": attempt, "source_coordinates": to_plain(place)}
-        value = self._encoder(due.processor).encode(plain | {"header": header})
-        told = dict(request.headers() or []) | {
+        header = request["header"] | {"run": due.run, "attempt": attempt, "source_coordinates": to_plain(where)}
+        value = self._encoder(due.processor).encode(request | {"header": header})
+        headers = dict(message.headers() or []) | {
             ATTEMPT: b"%d" % attempt,
             RUN: b"%d" % due.run,
             "ce_id": f"{due.job_id}:{due.run}:{attempt}".encode(),
             "ce_source": b"sluice/timekeeper",
         }
-        self._outbox.put(place.topic, request.key(), value, told)
+        self._publisher.put(where.topic, message.key(), value, headers)
 
-    def end(
-        self, due: DueRun, header: Mapping[str, Any] | None, place: Coordinates | None, code: ErrorCode, message: str
+    def end_run(
+        self, due: DueRun, header: Mapping[str, Any] | None, where: Coordinates | None, code: ErrorCode, message: str
     ) -> None:
-        """The end of a run: cancelled if the code says so, else failed. `header`: its request's, if it could be read."""
+        """Queue a result that ends the run: cancelled if the code says so, else failed.
+
+        `header`: the request's, None if it could not be read. `where`: the request's coordinates.
+        """
         disposition = Disposition.CANCELLED if code is ErrorCode.CANCELLED else Disposition.FAILED
-        told = {**(header or _minimal_header(due)), "run": due.run, "attempt": due.attempt}
-        value = self._verdicts.ended(told, disposition, ErrorInfo(str(code), message, "", str(code)), place)
+        header = {**(header or _minimal_header(due)), "run": due.run, "attempt": due.attempt}
+        value = self._engine_results.ended(header, disposition, ErrorInfo(str(code), message, "", str(code)), where)
         headers = {
             JOB: due.job_id.encode(),
             RUN: b"%d" % due.run,
@@ -78,7 +83,7 @@ class RecordWriter:
             DISPOSITION: disposition.value.encode(),
             EXECUTION: b"0",
         }
-        self._outbox.put(self._names.results(due.processor), due.job_id.encode(), value, headers)
+        self._publisher.put(self._names.results(due.processor), due.job_id.encode(), value, headers)
 
     def _encoder(self, processor: str) -> Encoder:
         encoder = self._encoders.get(processor)

@@ -1,6 +1,6 @@
-"""One leader among any number of timekeepers, and its rounds through the duties: whatever waits for a time is done by them.
+"""The timekeeper: elects one leader among any number of timekeepers, which loops over the duties.
 
-A further duty is a class in a file of its own with `turn()` (desk.py), and a line in `DUTIES`.
+To add a duty: a class in a file of its own with `run_once()` (duty.py), and an entry in `DUTIES`.
 """
 
 from __future__ import annotations
@@ -23,77 +23,75 @@ from streams.timekeeper.cancels import Cancels
 from streams.timekeeper.due import DueRuns
 from streams.timekeeper.duty import Duty, DutyContext, MakeDuty
 from streams.timekeeper.leases import ExpiredLeases
-from streams.timekeeper.outbox import Outbox
 from streams.timekeeper.prune import Prune
+from streams.timekeeper.publisher import RecordPublisher
 from streams.timekeeper.record_writer import RecordWriter
 from streams.timekeeper.requests import RequestReader
 from streams.timekeeper.unsent import Unsent
 
 log = logs.get("timekeeper")
 
-#: How often the store is asked. A retry is at most this late.
+#: Seconds between two looks at the store. A retry is at most this late.
 TURN_S = 0.2
-#: How often somebody who is not the leader asks whether there is one.
+#: Seconds between two attempts of a follower to become the leader.
 FOLLOW_S = 1.0
 
 DUTIES: Sequence[MakeDuty] = (DueRuns, Cancels, ExpiredLeases, Unsent)
 
 
 class Timekeeper:
-    """`keep`: how long decided runs are remembered; None for ever. Several may run: one leads, the others wait."""
+    """`keep`: how long decided runs are kept; None keeps them forever. Several may run: one leads, the others wait."""
 
     def __init__(self, settings: Settings, *, keep: timedelta | None = None) -> None:
         self._settings = settings
         self._keep = keep
         self._role: str | None = None
-        self._pulse = LoopHealth("timekeeper's loop", settings.health_patience_s)
-        self._needs = (wiring.kafka_probe(settings), wiring.database_probe(settings))
+        self._loop_health = LoopHealth("timekeeper's loop", settings.health_patience_s)
+        self._probes = (wiring.kafka_probe(settings), wiring.database_probe(settings))
 
     def health(self, *, ask: bool = True) -> Health:
-        """Ready when it leads, or follows: then there is another to lead."""
+        """Return the health: ready if it leads, or follows, because then another one leads."""
         role = self._role
         unknown = None if role else "whether it leads is not known yet"
         return evaluate(
-            [self._pulse],
+            [self._loop_health],
             time.monotonic(),
-            missing=[unknown, *(faults(self._needs) if ask else [])],
+            missing=[unknown, *(faults(self._probes) if ask else [])],
             details={"role": role},
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set; leadership is given up then."""
-        store = tracked(wiring.due_store(self._settings), self._pulse, "Postgres")
+        """Run until `stop` is set, then give up leadership."""
+        store = tracked(wiring.due_store(self._settings), self._loop_health, "Postgres")
         leases = wiring.lease_store(self._settings)
         reader = RequestReader(self._settings, store.keep_leading)
         try:
-            duties = self.duties(store, leases, reader)
-            self._rounds(store, duties, stop)
+            self._loop(store, self.duties(store, leases, reader), stop)
         finally:
             store.close()
             leases.close()
             reader.close()
 
     def duties(self, store: DueStore, leases: LeaseStore, reader: RequestReader) -> list[Duty]:
-        """What a leader does, in this order; `run` goes round and round through them."""
-        settings, outbox = self._settings, Outbox(self._settings, store.keep_leading)
-        who = f"timekeeper@{socket.gethostname()}"
-        writer = RecordWriter(wiring.codec(settings), settings.topics, outbox, who)
-        desk = DutyContext(settings, store, leases, reader, outbox, writer)
-        duties = [make(desk) for make in DUTIES]
-        return duties if self._keep is None else [*duties, Prune(desk, self._keep)]
+        """Return a leader's duties in the order in which `run` repeats them."""
+        settings, publisher = self._settings, RecordPublisher(self._settings, store.keep_leading)
+        writer = RecordWriter(wiring.codec(settings), settings.topics, publisher, f"timekeeper@{socket.gethostname()}")
+        context = DutyContext(settings, store, leases, reader, publisher, writer)
+        duties = [make(context) for make in DUTIES]
+        return duties if self._keep is None else [*duties, Prune(context, self._keep)]
 
-    def _rounds(self, store: DueStore, duties: Sequence[Duty], stop: threading.Event) -> None:
+    def _loop(self, store: DueStore, duties: Sequence[Duty], stop: threading.Event) -> None:
         led = False
         while not stop.is_set():
-            self._pulse.beat()
+            self._loop_health.beat()
             leads, busy = _leads(store), False
-            self._role = "leader" if leads else "follower" if self._pulse.trouble is None else None
+            self._role = "leader" if leads else "follower" if self._loop_health.trouble is None else None
             if leads and not led:
                 log.info("leadership_acquired")
             led = leads
             for duty in duties:
-                # Asked before each: the duty before may have lost the connection, and leadership with it.
-                busy |= _leads(store) and _turn(duty)
+                # Checked before each: the last duty may have lost the connection, and leadership with it.
+                busy |= _leads(store) and _run_once(duty)
             if not busy:
                 stop.wait(TURN_S if leads else FOLLOW_S)
 
@@ -106,14 +104,14 @@ def _leads(store: DueStore) -> bool:
         return False
 
 
-def _turn(duty: Duty) -> bool:
-    """One duty's turn; what does not answer for one must not hold up the others."""
+def _run_once(duty: Duty) -> bool:
+    """Run one duty; log its failure, so that the other duties still run."""
     try:
-        return duty.turn()
+        return duty.run_once()
     except Unreachable as error:
         log.warning("dependency_unavailable", duty=type(duty).__name__, reason=str(error))
         return False
-    except Exception as error:  # noqa: BLE001 - one duty's fault must not end the others: nothing would ever be due again
-        # Only the kind: what Python says of a value may quote it.
+    except Exception as error:  # noqa: BLE001 - a bug in one duty must not stop the others for good
+        # Only the type: Python's message may quote a patient's value.
         log.error("duty_failed", duty=type(duty).__name__, reason=type(error).__name__)
         return False

@@ -1,4 +1,4 @@
-"""Accepted requests that never reached the log are sent again. Sending twice does no harm: the ids are the same."""
+"""Publishes accepted requests that never reached the log. Publishing twice is safe: the ids are the same."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ BATCH = 500
 class Unsent:
     """A duty."""
 
-    def __init__(self, desk: DutyContext) -> None:
-        self._desk = desk
+    def __init__(self, context: DutyContext) -> None:
+        self._context = context
 
-    def turn(self) -> bool:
-        payloads = self._desk.store.unsent(BATCH)
+    def run_once(self) -> bool:
+        payloads = self._context.store.unsent(BATCH)
         if payloads:
-            names = self._desk.settings.topics
+            names, publisher = self._context.settings.topics, self._context.publisher
             for payload in payloads:
                 topic = names.requests(payload.processor, payload.lane)
                 headers = {name: text.encode() for name, text in payload.headers}
-                self._desk.outbox.put(topic, payload.key, payload.value, headers)
-            self._desk.outbox.settle()
+                publisher.put(topic, payload.key, payload.value, headers)
+            publisher.flush()
             log.info("job_republished", count=len(payloads))
         return bool(payloads)

@@ -1,16 +1,17 @@
-"""The timekeeper on real parts: retries, deadlines, succession and forgetting."""
+"""The timekeeper on a real stack: retries, deadlines, succession of leaders, and pruning."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from confluent_kafka import TopicPartition
 
 from connectors.postgres.due_store import PostgresDueStore
 from schemas import headers
-from schemas.records import EchoInput
+from schemas.records import EchoInput, JobHeader
 from streams import wiring
 from streams.client.submitter import Submitter
 from streams.log import kafka
@@ -71,13 +72,13 @@ def test_a_retry_is_published_once(scribe: Scribe) -> None:
     scribe.result(job, "retry", retry_in_ms=1)
     scribe.messages(scribe.names.requests("echo"), 2)
     later = header(deadline=datetime.now(UTC) + timedelta(milliseconds=100))
-    scribe.request(later)  # by the time this one has expired, the timekeeper has looked again
+    scribe.request(later)  # when this one has expired, the timekeeper has looked again
     scribe.wait(later, "EXPIRED")
     assert len(scribe.all_of(scribe.names.requests("echo"))) == 3
 
 
 @pytest.mark.usefixtures("road")
-def test_a_job_that_nobody_reads_expires_at_its_deadline(scribe: Scribe) -> None:
+def test_a_job_without_workers_expires_at_its_deadline(scribe: Scribe) -> None:
     job = header(deadline=datetime.now(UTC) + timedelta(milliseconds=200))
     scribe.request(job)
     scribe.wait(job, "EXPIRED")
@@ -115,7 +116,7 @@ def test_a_running_job_expires_at_its_deadline(scribe: Scribe) -> None:
     scribe.request(job)
 
     def runs() -> bool:
-        scribe.progress(job)  # again and again: it is heard only once the marker has joined its group
+        scribe.progress(job)  # repeatedly: it is read only once the progress follower has joined its group
         return scribe.state(job) == "PROCESSING"
 
     wait_until(runs, lambda: f"it is {scribe.state(job)}")
@@ -184,23 +185,27 @@ def test_a_retry_whose_request_is_gone_from_the_log_ends_the_job(settings: Setti
 
 
 @pytest.mark.usefixtures("road")
-def test_of_many_retries_those_end_whose_requests_the_log_has_forgotten(settings: Settings, scribe: Scribe) -> None:
+def test_retries_whose_requests_the_log_has_deleted_end(settings: Settings, scribe: Scribe) -> None:
     jobs = [header() for _ in range(12)]
     places = {job.job_id: scribe.request(job) for job in jobs}
     first = places[jobs[6].job_id]
-    # What lies up to here in one partition is deleted; the other partition, and what comes after, is still there.
+    # Deletes one partition up to here; the other partition and later records are kept.
     cut = TopicPartition(first.topic, first.partition, first.offset + 1)
     admin = kafka.admin(settings)
     admin.delete_records([cut])[cut].result(10)
     for job in jobs:
         scribe.result(job, "retry", retry_in_ms=1)
     gone = {job for job, at in places.items() if at.partition == first.partition and at.offset <= first.offset}
+
+    def is_tried_again(job: JobHeader) -> bool:
+        return scribe.rows("SELECT attempt FROM runs WHERE job_id = %s", job.job_id) == [(2,)]
+
     for job in jobs:
         if job.job_id in gone:
             scribe.wait(job, "FAILED")
         else:
             wait_until(
-                lambda job=job: scribe.rows("SELECT attempt FROM runs WHERE job_id = %s", job.job_id) == [(2,)],  # type: ignore[misc]
+                partial(is_tried_again, job),
                 lambda: "it was not tried again",
             )
 
@@ -225,7 +230,7 @@ def test_an_accepted_job_that_never_reached_the_log_is_sent_and_one_that_did_is_
         scribe.result(job)
         scribe.wait(job, "COMPLETED")
     scribe.rows("UPDATE payloads SET check_at = now() RETURNING 1")
-    wait_until(lambda: scribe.rows("SELECT count(*) FROM payloads") == [(0,)], lambda: "payloads are kept for ever")
+    wait_until(lambda: scribe.rows("SELECT count(*) FROM payloads") == [(0,)], lambda: "payloads are never deleted")
     assert len(scribe.all_of(scribe.names.requests("echo"))) == 2
 
 
@@ -233,11 +238,11 @@ def test_one_leads_and_the_second_takes_over_when_it_is_gone(settings: Settings)
     first, second = PostgresDueStore(settings.database), PostgresDueStore(settings.database)
     assert (first.lead(), second.lead(), first.lead()) == (True, False, True)
     first.close()
-    wait_until(second.lead, lambda: "nobody leads")
+    wait_until(second.lead, lambda: "there is no leader")
     second.close()
 
 
-def test_the_second_timekeeper_goes_on_where_the_first_stopped(settings: Settings, scribe: Scribe) -> None:
+def test_the_second_timekeeper_continues_where_the_first_stopped(settings: Settings, scribe: Scribe) -> None:
     sink, first, second = Sink(settings, notify=False), Timekeeper(settings), Timekeeper(settings)
     with in_thread(sink.run), in_thread(first.run) as stop_first, in_thread(second.run):
         for job, total in ((header(), 2), (header(), 4)):
@@ -247,14 +252,14 @@ def test_the_second_timekeeper_goes_on_where_the_first_stopped(settings: Setting
             stop_first.set()
 
 
-def test_what_was_decided_long_ago_is_forgotten_and_nothing_else(settings: Settings, scribe: Scribe) -> None:
+def test_prune_deletes_runs_decided_long_ago_and_nothing_else(settings: Settings, scribe: Scribe) -> None:
     with in_thread(Sink(settings, notify=False).run):
-        old, fresh, owed = header(), header(), header(callback_url="http://127.0.0.1:9/")
-        for job in (old, fresh, owed):
+        old, fresh, undelivered = header(), header(), header(callback_url="http://127.0.0.1:9/")
+        for job in (old, fresh, undelivered):
             scribe.request(job)
             scribe.result(job)
             scribe.wait(job, "COMPLETED")
-    for job in (old, owed):
+    for job in (old, undelivered):
         scribe.rows(
             "UPDATE outcomes SET decided_at = now() - interval '60 days' WHERE job_id = %s RETURNING 1", job.job_id
         )
@@ -264,5 +269,5 @@ def test_what_was_decided_long_ago_is_forgotten_and_nothing_else(settings: Setti
     store.close()
     for table in ("jobs", "runs", "outcomes"):
         kept = {str(row[0]) for row in scribe.rows(f"SELECT job_id FROM {table}")}
-        assert kept == {fresh.job_id, owed.job_id}
+        assert kept == {fresh.job_id, undelivered.job_id}
     assert scribe.rows("SELECT count(*) FROM history WHERE job_id = %s", old.job_id) == [(0,)]
