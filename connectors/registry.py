@@ -26,12 +26,15 @@ class HttpRegistry:
     """Implements schemas.registry.SchemaRegistry. `url` may contain credentials; `self.url` never does."""
 
     def __init__(self, url: str, *, timeout_s: float = 5.0, sleep: Callable[[float], None] = time.sleep) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(
-                "The schema registry's address is not an http:// or https:// URL.",
-                next_step="Set SCHEMA_REGISTRY_URL, for example http://localhost:8081/apis/ccompat/v7.",
-            )
+        try:
+            parts = urlsplit(url)
+            usable = (
+                parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            )  # reading an invalid port raises
+        except ValueError as error:
+            raise _bad_address() from error
+        if not usable:
+            raise _bad_address()
         self.url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
         self._credentials = (parts.username, parts.password or "") if parts.username else None
         self._timeout_s = timeout_s
@@ -110,6 +113,8 @@ class HttpRegistry:
         for pause in (*_PAUSES_S, None):
             try:
                 response = self._client.request(method, self.url + path, json=body)
+            except httpx2.InvalidURL as error:
+                raise _bad_address() from error
             except httpx2.HTTPError as error:
                 reason = f"{type(error).__name__}: {error}"
             else:
@@ -154,6 +159,13 @@ class HttpRegistry:
             f"The schema registry at {self.url} gave no usable answer: {reason}.",
             next_step="Check SCHEMA_REGISTRY_URL; `sluice status` shows whether the local one is up.",
         )
+
+
+def _bad_address() -> UsageError:
+    return UsageError(
+        "The schema registry's address is not an http:// or https:// URL.",
+        next_step="Set SCHEMA_REGISTRY_URL, for example http://localhost:8081/apis/ccompat/v7.",
+    )
 
 
 def _name(subject: str) -> str:

@@ -102,7 +102,7 @@ def test_a_mismatch_does_not_touch_a_file_that_was_there(store: ClaimStore, tmp_
 def test_an_object_that_is_not_there_is_invalid_input(store: ClaimStore, tmp_path: Path) -> None:
     present = store.put_bytes(b"hello")
     absent = replace(present, uri=present.uri.replace(HELLO, "0" * 64))
-    with pytest.raises(InvalidInput, match="no object"):
+    with pytest.raises(InvalidInput, match="does not exist"):
         store.fetch(absent, tmp_path / "out")
 
 
