@@ -1,4 +1,4 @@
-"""Reads `.avsc` files and makes them self-contained: shared records are inlined where they are first named.
+"""Reads `.avsc` files and makes them self-contained: shared records are inlined where they are first named. Writes by them.
 
 The files name shared records (`sluice.v1.JobHeader`), so that each is written once. What goes to the registry carries
 everything inline, so that a client in any language needs only the one schema.
@@ -6,12 +6,17 @@ everything inline, so that a client in any language needs only the one schema.
 
 from __future__ import annotations
 
+import io
 import json
+import struct
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import fastavro
+
 from schemas.contract import AVRO_DIR, AnyContract
+from schemas.errors import InvalidInput
 
 Schema = dict[str, Any]
 NAMESPACE = "sluice.v1."
@@ -29,6 +34,23 @@ def request_schema(contract: AnyContract) -> str:
 
 def result_schema(contract: AnyContract) -> str:
     return self_contained(f"{contract.camel}Result", contract.avro_dir)
+
+
+def write(parsed: Any, value: Any, start: bytes = b"") -> bytes:
+    """Return `start` and the value in Avro, by a parsed schema. Raises InvalidInput if the value does not fit."""
+    out = io.BytesIO()
+    out.write(start)
+    try:
+        fastavro.schemaless_writer(out, parsed, value)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error) as error:
+        raise InvalidInput(f"The record does not fit its schema: {error}.") from error
+    return out.getvalue()
+
+
+def check_field(schema: str, name: str, value: Any) -> None:
+    """Check that the value fits this field of a record's schema. Raises InvalidInput."""
+    parsed: Any = fastavro.parse_schema(json.loads(schema))
+    write(next(field["type"] for field in parsed["fields"] if field["name"] == name), value)
 
 
 def _read(name: str, folder: Path) -> Schema:

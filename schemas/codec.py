@@ -14,7 +14,8 @@ import fastavro
 from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException
 
-from schemas.errors import InvalidInput, UndecodableRecord, UnknownSchema
+from schemas.avsc import write
+from schemas.errors import UndecodableRecord, UnknownSchema
 from schemas.plain import from_plain, to_plain
 from schemas.registry import SchemaRegistry
 from schemas.untrusted import UnsafeSchema, parse_untrusted
@@ -124,20 +125,11 @@ class Encoder:
 
     def encode(self, plain: dict[str, Any]) -> bytes:
         """Framed Avro. Raises InvalidInput when a value does not fit the schema."""
-        return self._write(self._frame, self.parsed, plain)
+        return write(self.parsed, plain, self._frame)
 
     def encode_field(self, name: str, value: Any) -> bytes:
         """One field's value alone, without frame. Raises InvalidInput, KeyError when there is no such field."""
-        return self._write(b"", self._field_schemas[name], value)
-
-    def _write(self, start: bytes, parsed: Any, value: Any) -> bytes:
-        out = io.BytesIO()
-        out.write(start)
-        try:
-            fastavro.schemaless_writer(out, parsed, value)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error) as error:
-            raise InvalidInput(f"The record does not fit its schema: {error}.") from error
-        return out.getvalue()
+        return write(self._field_schemas[name], value)
 
 
 class TypedCodec(Generic[T]):

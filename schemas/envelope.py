@@ -6,13 +6,15 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from schemas.codec import Encoder
 from schemas.contract import ProcessorContract
 from schemas.errors import InvalidInput, UndecodableRecord
 from schemas.plain import from_plain, to_plain
 from schemas.records import JobHeader, Request, Result, ResultInfo
+
+if TYPE_CHECKING:
+    from schemas.codec import Encoder
 
 I_ = TypeVar("I_")
 O_ = TypeVar("O_")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import io
 import json
-import struct
 from typing import Any
 
 import fastavro
 
+from schemas.avsc import write
 from schemas.codec import BROKEN, FRAME, Encoder, schema_id_of
-from schemas.errors import InvalidInput, UndecodableRecord
+from schemas.errors import UndecodableRecord
 
 Plain = dict[str, Any]
 
@@ -54,11 +54,4 @@ class HeaderSplice:
 
     def join(self, header: bytes, tail: Plain) -> bytes:
         """A framed result of a header's bytes and the other fields. Raises InvalidInput when they do not fit the schema."""
-        out = io.BytesIO()
-        out.write(self._frame)
-        out.write(header)
-        try:
-            fastavro.schemaless_writer(out, self._tail, tail)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error) as error:
-            raise InvalidInput(f"The record does not fit its schema: {error}.") from error
-        return out.getvalue()
+        return write(self._tail, tail, self._frame + header)

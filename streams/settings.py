@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from processors.rollout import Rollout, parse_rollout
 from schemas.errors import Unreachable, UsageError
-from schemas.topics import TopicNames
+
+if TYPE_CHECKING:
+    from processors.rollout import Rollout
+    from schemas.topics import TopicNames
 
 #: Written by `sluice up`: the local stack's addresses, by the names of the environment variables.
 STACK_ENV_FILE = "stack-env.json"
@@ -111,16 +113,23 @@ class Settings(BaseSettings):
     @field_validator("rollout")
     @classmethod
     def _readable(cls, value: str) -> str:
-        parse_rollout(value)
+        if value:
+            from processors.rollout import parse_rollout
+
+            parse_rollout(value)
         return value
 
     @property
     def rollouts(self) -> dict[str, Rollout]:
         """SLUICE_ROLLOUT, by processor."""
+        from processors.rollout import parse_rollout
+
         return parse_rollout(self.rollout)
 
     @property
     def topics(self) -> TopicNames:
+        from schemas.topics import TopicNames
+
         return TopicNames(self.topic_prefix)
 
     @property

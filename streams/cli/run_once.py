@@ -89,7 +89,7 @@ def run_once(
 
 def _input(contract: AnyContract, option: str | None, files: tuple[str, ...]) -> Any:
     """Return the typed input, checked as `sluice submit` does. Raises UsageError, InvalidInput."""
-    from schemas.avsc import request_schema
+    from schemas.avsc import check_field, request_schema
     from schemas.envelope import typed_input
     from schemas.plain import to_plain
     from streams.cli.inputs import claim_fields, named_files, read_inputs
@@ -100,16 +100,8 @@ def _input(contract: AnyContract, option: str | None, files: tuple[str, ...]) ->
     plain = {**inputs[0], **{name: str(path) for name, path in named_files(contract, files).items()}}
     claims = claim_fields(contract)
     typed = typed_input(contract, {name: _claimed(v) if name in claims else v for name, v in plain.items()})
-    _check(request_schema(contract), "input", to_plain(typed))
+    check_field(request_schema(contract), "input", to_plain(typed))
     return typed
-
-
-def _check(schema: str, field: str, value: Any) -> None:
-    """Check that the value fits the schema. Raises InvalidInput."""
-    from schemas.codec import Codec
-    from schemas.registry import MemoryRegistry
-
-    Codec(MemoryRegistry()).encoder("once", schema, register=True).encode_field(field, value)
 
 
 def _claimed(value: Any) -> Any:
@@ -132,13 +124,14 @@ def _run(processor: AnyProcessor, input_: Any, kept: Path, scratch: Path) -> dic
     """Run the job. Raises JobError; an error the processor does not declare becomes a ProcessorBug."""
     from processors.local import run_one
     from schemas.plain import to_plain
-    from streams.worker.child.text import to_text
 
     try:
         return to_plain(run_one(processor, input_, kept, _context(kept, scratch)))
     except JobError:
         raise
     except Exception as error:
+        from streams.worker.child.text import to_text
+
         raise ProcessorBug(f"{type(error).__name__}: {to_text(error)}") from error
 
 

@@ -288,6 +288,14 @@ def test_the_process_that_holds_the_model_loads_neither_kafka_nor_its_parent() -
     assert len(ours) <= 50, ours
 
 
+def test_run_once_loads_a_processor_and_little_else() -> None:
+    run = """from streams.cli.run_once import run_once; run_once("echo", input_='{"message": "hi"}')"""
+    loaded = all_modules_after(run)
+    ours = our_modules(loaded)
+    assert loaded & {"confluent_kafka", "torch", "psycopg", "aiohttp", "obstore"} == set()
+    assert len(ours) <= 25, ours
+
+
 def test_what_a_producer_imports_pulls_in_nothing_heavy() -> None:
     loaded = modules_after("from streams.client.submitter import Submitter")
     assert "confluent_kafka" in loaded

@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from processors import devices, weights
+from processors import weights
 from processors.protocol import AnyProcessor, LoadContext, Processor
-from processors.rollout import Rollout
 from schemas.contract import unknown_processor
 from schemas.errors import SluiceError, StartupError
 from streams import logs
+
+if TYPE_CHECKING:
+    from processors.devices import Device
+    from processors.rollout import Rollout
 
 log = logs.get("worker")
 
@@ -34,18 +37,24 @@ class WorkerLoadContext:
         self._processor = processor
         self._wanted = device
         self._weights_dir = weights_dir
-        #: The device that was chosen when the processor asked.
-        self.picked = devices.Device("cpu", "the processor asks for no device")
+        self._picked: Device | None = None
 
     @cached_property
     def device(self) -> str:
-        self.picked = _pick(self._wanted)
-        return self.picked.name
+        self._picked = _pick(self._wanted)
+        return self._picked.name
+
+    @property
+    def picked(self) -> Device:
+        """The device that was chosen when the processor asked, and why."""
+        from processors.devices import Device
+
+        return self._picked or Device("cpu", "the processor asks for no device")
 
     @property
     def used_device(self) -> str:
         """The device that the processor asked for; "cpu" if it never did."""
-        return self.picked.name
+        return self._picked.name if self._picked else "cpu"
 
     def weights(self, name: str, sha256: str) -> Path:
         beside = weights.weights_beside(self._processor)
@@ -140,9 +149,11 @@ def _broken(name: str, which: str, error: BaseException) -> StartupError:
 
 
 @cache
-def _pick(wanted: str) -> devices.Device:
+def _pick(wanted: str) -> Device:
     """Pick a device once per process, for all versions: it runs a kernel, and warns the operator."""
-    picked = devices.pick_device(wanted)
+    from processors.devices import pick_device
+
+    picked = pick_device(wanted)
     say = log.warning if picked.warning else log.info
     say("device", device=picked.name, reason=picked.reason)
     return picked
