@@ -1,4 +1,5 @@
-"""What a backend imports: submit jobs, hand in uploads, send commands, read outcomes.
+"""The client side, for backends and the command line: submit jobs, announce uploads, send commands, wait for outcomes.
 
-May import: schemas, streams.log and the settings; neither torch nor a database client. Start reading at `submitter.py`.
+May import: schemas, connectors.callbacks, streams.log, the wiring and the settings; neither torch nor a database client.
+Start reading at `submitter.py`.
 """

@@ -1,6 +1,6 @@
-"""Waits for the outcomes of given jobs: a reader on `outcomes.<processor>` that stands where the topic ended before the submit.
+"""Waits for the outcomes of jobs: reads `outcomes.<processor>` from where the topic ended before the submit.
 
-No group is joined and nothing is committed, so that any number of programs may wait at once.
+Joins no group and commits nothing, so that any number of programs may wait at once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from schemas.records import Coordinates, Result
 from schemas.states import Disposition, State
 from streams import wiring
 from streams.log import kafka
+from streams.log.polling import poll_batch
 from streams.log.watermarks import watermarks
 from streams.settings import Settings
 
@@ -31,7 +32,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A job's final word, typed, and where it lies in the log."""
+    """A job's winning result, typed, and its place in the log."""
 
     result: Result[Any]
     coordinates: Coordinates
@@ -50,7 +51,7 @@ class Outcome:
 
 
 class OutcomeWaiter:
-    """Open it before submitting: outcomes are seen from that moment on. A context manager; for one thread."""
+    """Sees the outcomes published after it is opened, so open it before submitting. A context manager; for one thread."""
 
     def __init__(self, settings: Settings, contract: AnyContract) -> None:
         self._contract = contract
@@ -73,16 +74,14 @@ class OutcomeWaiter:
         self._open.close()
 
     def wait(self, job_ids: Collection[str], timeout_s: float | None = None) -> Iterator[Outcome]:
-        """Yields each job's outcome as it comes, once; ends when all are there or the time is over (None: no limit)."""
+        """Yield each job's outcome once, as it comes; end when all are there or after `timeout_s` (None: no limit)."""
         left = set(job_ids)
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while left:
-            patience = 0.5 if until is None else min(0.5, until - time.monotonic())
-            if patience <= 0:
+            wait_s = 0.5 if until is None else min(0.5, until - time.monotonic())
+            if wait_s <= 0:
                 return
-            first = self._consumer.poll(patience)
-            messages = [first, *self._consumer.consume(_BATCH, 0)] if first is not None else []
-            for message in messages:
+            for message in poll_batch(self._consumer, _BATCH, wait_s):
                 outcome = self._outcome(message, left)
                 if outcome is not None:
                     left.discard(outcome.job_id)
@@ -95,12 +94,11 @@ class OutcomeWaiter:
         if value is None or _job_of(message) not in wanted:
             return None
         result = result_of(self._contract, self._codec.decode(value))
-        where = Coordinates(self._topic, int(message.partition() or 0), int(message.offset() or 0))
-        return Outcome(result, where)
+        return Outcome(result, Coordinates(self._topic, int(message.partition() or 0), int(message.offset() or 0)))
 
 
 def final_state(result: Result[Any]) -> State:
-    """The state that a winning result puts its job in."""
+    """Return the final state of a job with this winning result."""
     info = result.result
     if info.disposition == Disposition.SUCCEEDED:
         return State.COMPLETED
@@ -112,14 +110,14 @@ def final_state(result: Result[Any]) -> State:
 
 
 def exit_code_of(state: State) -> int:
-    """The exit status that tells a job's end (docs/operations.md)."""
+    """Return the exit status of a command for a job in this final state (docs/operations.md)."""
     if state is State.COMPLETED:
         return ExitCode.OK
     return ExitCode.CANCELLED_OR_EXPIRED if state in (State.CANCELLED, State.EXPIRED) else ExitCode.JOB_FAILED
 
 
 def _job_of(message: Message) -> str:
-    """From the key `job:run`, else the header."""
+    """Return the job id from the key `job:run`, else from the header."""
     key = message.key()
     if key:
         return key.decode("utf-8", "replace").partition(":")[0]

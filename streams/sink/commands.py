@@ -12,11 +12,11 @@ from confluent_kafka import Message
 
 from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow, CommandStore
 from schemas.codec import Codec
+from schemas.commands import CANCEL, PAUSE, PAUSED, RESUME, RESUMED
 from schemas.contract import NAME
 from schemas.errors import UndecodableRecord, Unreachable
 from schemas.records import Control
 from streams import logs, wiring
-from streams.client.commands import CANCEL, PAUSE, PAUSED, RESUME, RESUMED
 from streams.settings import Settings
 from streams.sink.decode import job_bytes
 from streams.sink.topic_follower import TopicFollower

@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from connectors.memory import Clock, MemoryDatabase
 from connectors.views import JobView
 from schemas import headers
+from schemas.commands import PAUSE
 from schemas.contract import AnyContract, contract, installed
 from schemas.envelope import result_of
 from schemas.errors import NotFound, SluiceError, UsageError
@@ -30,7 +31,7 @@ from schemas.records import Claim, Result
 from schemas.registry import MemoryRegistry
 from schemas.topics import declared
 from streams import wiring
-from streams.client.commands import PAUSE, CommandClient
+from streams.client.commands import CommandClient
 from streams.client.submitter import Submitter
 from streams.log.memory import MemoryLog
 from streams.settings import Settings

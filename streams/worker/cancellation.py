@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from schemas.avsc import self_contained
-from schemas.command_keys import acknowledgement_key
+from schemas.commands import PAUSED, RESUMED, acknowledgement_key
 from schemas.errors import ErrorCode
 from schemas.records import Control
 from streams import logs, wiring
-from streams.client.commands import PAUSED, RESUMED
 from streams.settings import Settings
 from streams.worker.command_state import CommandState, PauseState, command_key
 from streams.worker.in_flight import InFlightJob, InFlightJobs

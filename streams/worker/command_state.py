@@ -36,7 +36,7 @@ class CommandState:
     # ── the reader's side ──
 
     def cancel(self, key: bytes, at: float) -> None:
-        """`key` as in the topic (`schemas.command_keys.job_key`), `at` seconds since the epoch."""
+        """`key` as in the topic (`schemas.commands.job_key`), `at` seconds since the epoch."""
         self._cancelled.pop(key, None)
         self._cancelled[key] = at
         self._forget_old(at)

@@ -12,9 +12,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.codec import Codec
+from schemas.commands import PAUSE, RESUME
 from schemas.errors import SluiceError, UndecodableRecord
 from streams import logs
-from streams.client.commands import PAUSE, RESUME
 from streams.log import kafka
 from streams.log.port import LogConsumer
 from streams.log.watermarks import watermarks

@@ -12,7 +12,7 @@ from confluent_kafka import Message
 
 from schemas.avsc import self_contained
 from schemas.codec import Codec
-from schemas.command_keys import job_key, processor_key
+from schemas.commands import job_key, processor_key
 from schemas.records import Control
 from schemas.registry import MemoryRegistry
 from streams.settings import Settings

@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from schemas.command_keys import job_key
+from schemas.commands import job_key
 from streams.worker.command_state import CommandState, PauseState, command_key
 
 JOB = "0198c9a0-0000-7000-8000-000000000001"

@@ -1,0 +1,20 @@
+"""The commands on the `control` topic: their actions, and the record keys that compaction keeps the last command of."""
+
+from __future__ import annotations
+
+CANCEL, PAUSE, RESUME = "cancel", "pause", "resume"
+#: A worker's acknowledgements of `PAUSE` and `RESUME`.
+PAUSED, RESUMED = "paused", "resumed"
+
+
+def job_key(job_id: str, run: int) -> bytes:
+    return f"job:{job_id}:{run}".encode()
+
+
+def processor_key(processor: str) -> bytes:
+    return f"processor:{processor}".encode()
+
+
+def acknowledgement_key(processor: str, worker_id: str) -> bytes:
+    """Return the key of a worker's acknowledgement of a processor's pause or resume."""
+    return f"processor:{processor}:{worker_id}".encode()
