@@ -1,4 +1,4 @@
-"""Bad input of every kind goes through the real road beside good jobs: each ends clearly, and the good ones are untouched."""
+"""Bad input of every kind on the real stack: each ends with a clear error, and the good jobs beside it are not affected."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Road:
         subject = f"{settings.topics.requests('echo')}-value"
         self.encoder: Encoder = wiring.codec(settings).encoder(subject, request_schema(ECHO))
 
-    def raw(self, topic: str, value: bytes, named: dict[str, str] | None = None) -> None:
-        given: dict[str, str | bytes | None] = dict(named or {})
-        self.producer.produce(topic, value, headers=given)
+    def raw(self, topic: str, value: bytes, kafka_headers: dict[str, str] | None = None) -> None:
+        typed: dict[str, str | bytes | None] = dict(kafka_headers or {})
+        self.producer.produce(topic, value, headers=typed)
         assert self.producer.flush(10) == 0
 
     def request(self, header: JobHeader, message: str = "hello") -> bytes:
@@ -69,8 +69,8 @@ class Road:
         return found[0], found[1], found[2]
 
     def reasons(self) -> dict[bytes, str]:
-        """Why each dead letter is one."""
-        return {value: told[headers.DL_REASON] for value, told in self.dead_letters()}
+        """The reason of each dead letter, by its value."""
+        return {value: kafka_headers[headers.DL_REASON] for value, kafka_headers in self.dead_letters()}
 
     def dead_letters(self) -> list[tuple[bytes, dict[str, str]]]:
         messages = read_topic(self.settings, self.settings.topics.dead_letters)
@@ -112,7 +112,7 @@ def test_bad_records_end_as_dead_letters_or_failed_outcomes_and_good_jobs_go_thr
     assert (status, code) == ("FAILED", "UNKNOWN_PROCESSOR")
     assert "'echo'" in str(message)
     assert [road.outcome(job)[0] for job in good] == ["COMPLETED"] * GOOD
-    # A record of an unknown schema waits for the registry's word, and names no job whose end could be awaited.
+    # A record of an unknown schema waits for the registry, and names no job whose outcome could be awaited.
     wait_until(lambda: len(road.reasons()) == 4, lambda: f"dead letters: {road.reasons()}", PATIENCE_S)
     reasons = road.reasons()
     assert reasons[b"not avro at all"] == "UNDECODABLE"
@@ -121,16 +121,16 @@ def test_bad_records_end_as_dead_letters_or_failed_outcomes_and_good_jobs_go_thr
     assert reasons[road.request(in_value)] == "HEADER_MISMATCH"
     # Each job whose request could be read is called back once: the good ones, the contradicted and the misspelt one.
     assert road.receiver.wait_for(GOOD + 2, PATIENCE_S)
-    told = {callback.event()["data"]["job_id"] for callback in road.receiver.callbacks}
-    assert told == {*good, in_value.job_id, misspelt.job_id}
+    called_back = {callback.event()["data"]["job_id"] for callback in road.receiver.callbacks}
+    assert called_back == {*good, in_value.job_id, misspelt.job_id}
 
 
-def test_a_request_for_a_processor_that_nobody_installed_is_refused_or_fails(road: Road) -> None:
+def test_a_submit_for_an_unknown_processor_is_refused_with_the_nearest_name(road: Road) -> None:
     with pytest.raises(UnknownProcessor, match="Did you mean 'echo'"):
         road.submitter.submit("ecko", {"message": "x"})
 
 
-def test_a_callback_that_refuses_is_tried_again_until_it_is_taken(settings: Settings) -> None:
+def test_a_callback_that_fails_is_tried_again_until_it_is_delivered(settings: Settings) -> None:
     answers = iter([500, 503])
     with (
         Receiver(answer=lambda _: next(answers, 200)) as receiver,
@@ -200,7 +200,7 @@ def test_a_broken_volume_or_claim_fails_its_own_job_only(settings: Settings, tmp
     assert ends["outside"][:2] == ("FAILED", "INVALID_INPUT")
 
 
-def test_a_worker_whose_weights_were_altered_stops_at_once_and_says_so(settings: Settings, tmp_path: Path) -> None:
+def test_a_worker_with_altered_weights_stops_at_once_and_names_the_reason(settings: Settings, tmp_path: Path) -> None:
     import processors.embed
 
     folder = tmp_path / "weights"
@@ -234,7 +234,7 @@ def foreign_record(settings: Settings, number: int, fields: dict[str, str]) -> b
     return encoder.encode({"header": {name: SAMPLE[kind] for name, kind in fields.items()}})
 
 
-def test_records_of_a_foreign_schema_stop_nobody(road: Road) -> None:
+def test_records_of_a_foreign_schema_stop_no_service(road: Road) -> None:
     names = road.settings.topics
     for number, fields in enumerate(FOREIGN):
         value = foreign_record(road.settings, number, fields)

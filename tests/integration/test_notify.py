@@ -1,4 +1,4 @@
-"""Callbacks on real parts: at once, again on a schedule, and by whoever is alive."""
+"""Callbacks on the real stack: at once, again on a schedule, and by another notifier after a crash."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.stack
 
 
 class Backend:
-    """Answers with what it is told, then with 200."""
+    """Answers with the given statuses, then with `always`."""
 
     def __init__(self, *statuses: int, always: int = 200) -> None:
         self._statuses = list(statuses)
@@ -45,17 +45,17 @@ def ended(scribe: Scribe, receiver: Receiver) -> JobHeader:
 
 
 def wait_for_deliveries(scribe: Scribe, state: str, count: int = 1) -> None:
-    def told() -> list[tuple[str, int]]:
+    def states() -> list[tuple[str, int]]:
         return [(row[0], row[1]) for row in scribe.rows("SELECT state, count(*) FROM deliveries GROUP BY state")]
 
-    wait_until(lambda: told() == [(state, count)], lambda: f"deliveries are {told()}")
+    wait_until(lambda: states() == [(state, count)], lambda: f"deliveries are {states()}")
 
 
 def tries(scribe: Scribe) -> list[tuple[int, int | None]]:
     return [(n, status) for n, status in scribe.rows("SELECT n, status FROM delivery_tries ORDER BY n")]
 
 
-def test_an_outcome_is_told_once_with_what_the_rows_say(settings: Settings, scribe: Scribe) -> None:
+def test_an_outcome_is_delivered_once_with_the_fields_of_its_rows(settings: Settings, scribe: Scribe) -> None:
     with Receiver() as receiver, in_thread(Sink(settings, notify=True).run):
         job = ended(scribe, receiver)
         wait_for_deliveries(scribe, "delivered")
@@ -80,7 +80,7 @@ def test_a_backend_that_fails_first_is_tried_again(settings: Settings, scribe: S
 
 
 @pytest.mark.parametrize(("status", "state"), [(410, "gone")])
-def test_a_backend_that_says_gone_is_not_asked_again(
+def test_a_backend_that_answers_gone_is_not_tried_again(
     settings: Settings, scribe: Scribe, status: int, state: str
 ) -> None:
     with Receiver(answer=Backend(always=status)) as receiver, in_thread(Sink(settings, notify=True).run):
@@ -89,7 +89,7 @@ def test_a_backend_that_says_gone_is_not_asked_again(
     assert tries(scribe) == [(1, status)]
 
 
-def test_a_forbidden_address_is_refused_and_said_so(settings: Settings, scribe: Scribe) -> None:
+def test_a_forbidden_address_is_refused_and_named_in_the_error(settings: Settings, scribe: Scribe) -> None:
     with in_thread(Sink(settings, notify=True).run):
         scribe.result(header(callback_url="http://10.1.2.3/callback"))
         wait_for_deliveries(scribe, "refused")
@@ -103,12 +103,12 @@ def test_a_dead_backend_is_left_alone_after_five_failures_in_a_row(settings: Set
         for _ in range(30):
             ended(scribe, dead)
         ended(scribe, alive)
-        wait_until(lambda: alive.wait_for(1, 0.1), lambda: "the healthy backend heard nothing")
+        wait_until(lambda: alive.wait_for(1, 0.1), lambda: "the healthy backend got no callback")
         wait_until(
             lambda: (
                 scribe.rows("SELECT count(*) FROM deliveries WHERE notifier IS NULL AND state = 'pending'") == [(30,)]
             ),
-            lambda: "not all were given back",
+            lambda: "not all were released",
         )
     assert dead.requests == 5
     assert scribe.rows("SELECT count(*) FROM delivery_tries WHERE status = 503") == [(5,)]
@@ -122,7 +122,7 @@ def test_notify_as_a_service_delivers_what_a_sink_stored(settings: Settings, scr
     assert len(receiver.callbacks) == 20
 
 
-def test_what_a_killed_notify_held_is_delivered_by_the_next(settings: Settings, scribe: Scribe) -> None:
+def test_deliveries_that_a_killed_notify_held_are_made_by_the_next(settings: Settings, scribe: Scribe) -> None:
     def slow(callback: ReceivedCallback) -> int:
         import time
 
@@ -143,7 +143,7 @@ def test_what_a_killed_notify_held_is_delivered_by_the_next(settings: Settings, 
     assert unfinished >= 50
 
 
-def test_two_notifiers_never_take_the_same_delivery(settings: Settings, scribe: Scribe) -> None:
+def test_two_notifiers_never_claim_the_same_delivery(settings: Settings, scribe: Scribe) -> None:
     with in_thread(Sink(settings, notify=False).run):
         for _ in range(30):
             scribe.result(header(callback_url="http://127.0.0.1:9/"))

@@ -1,4 +1,4 @@
-"""The sink on a real log and a real database: who wins, what is kept, and what a crash leaves behind."""
+"""The sink on a real log and a real database: which result wins, what is stored, and what a crash leaves behind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def sink(settings: Settings) -> Iterator[None]:
 
 
 def finished(scribe: Scribe, **changes: object) -> JobHeader:
-    """A job that went all the way."""
+    """Write a job's request and result, and wait until it is COMPLETED."""
     job = header(**changes)
     scribe.request(job)
     scribe.result(job)
@@ -56,7 +56,7 @@ def finished(scribe: Scribe, **changes: object) -> JobHeader:
 
 
 @pytest.mark.usefixtures("sink")
-class TestWhatWins:
+class TestWinners:
     def test_a_request_and_its_result_are_one_row_each_and_one_outcome(self, scribe: Scribe) -> None:
         job = header(external_id="case-7", labels={"site": "north"})
         scribe.request(job)
@@ -76,12 +76,12 @@ class TestWhatWins:
         first = scribe.rows('SELECT partition, "offset" FROM outcomes')
         scribe.result(job, "failed", execution=2)
         scribe.wait_for_kinds(job, "request", "result", "superseded")
-        after = finished(scribe)
+        later = finished(scribe)
         assert scribe.state(job) == "COMPLETED"
         assert scribe.rows('SELECT partition, "offset" FROM outcomes WHERE job_id = %s', job.job_id) == first
-        published = scribe.messages(scribe.names.outcomes("echo"), 2)
-        assert {outcome.key() for outcome in published} == {f"{each.job_id}:0".encode() for each in (job, after)}
-        assert len(scribe.outcomes()) == 2, "the superseded result has no outcome of its own"
+        scribe.messages(scribe.names.outcomes("echo"), 2)
+        published = [outcome.key().decode() for outcome in scribe.all_of(scribe.names.outcomes("echo"))]
+        assert sorted(published) == sorted([f"{job.job_id}:0", f"{later.job_id}:0"])
 
     def test_a_result_may_come_before_its_request(self, scribe: Scribe) -> None:
         job = header()
@@ -156,7 +156,7 @@ class TestWhatWins:
     def test_progress_marks_a_job_as_processing_and_never_brings_it_back(self, scribe: Scribe) -> None:
         job = header()
         scribe.request(job)
-        wait_until(lambda: _told(scribe, job) == "PROCESSING", lambda: f"it is {scribe.state(job)}")
+        wait_until(lambda: _state_after_progress(scribe, job) == "PROCESSING", lambda: f"it is {scribe.state(job)}")
         scribe.progress(job, stage="late", sequence=0)
         assert scribe.rows("SELECT owner, stage FROM runs") == [("worker-1", "run")]
         scribe.result(job)
@@ -166,14 +166,14 @@ class TestWhatWins:
         assert scribe.state(job) == "COMPLETED"
 
 
-def _told(scribe: Scribe, job: JobHeader) -> str | None:
-    # Sent again until it is heard: the marker listens only to what is said after it has joined its group.
+def _state_after_progress(scribe: Scribe, job: JobHeader) -> str | None:
+    # Called until it takes effect: the sink reads only progress that is sent after it has joined the progress group.
     scribe.progress(job)
     return scribe.state(job)
 
 
 @pytest.mark.usefixtures("sink")
-class TestWhatCanNotBeUsed:
+class TestUnusableRecords:
     def test_a_result_that_can_not_be_read_is_dead_lettered_and_its_job_fails(self, scribe: Scribe) -> None:
         job, neighbour = header(), header()
         scribe.request(job)
@@ -186,7 +186,7 @@ class TestWhatCanNotBeUsed:
         assert scribe.rows("SELECT error_code FROM outcomes WHERE job_id = %s", job.job_id) == [("UNDECODABLE",)]
         assert len(scribe.messages(scribe.names.outcomes("echo"), 2)) == 2
 
-    def test_nul_and_what_is_no_number_are_stored_as_near_as_postgres_can(self, scribe: Scribe) -> None:
+    def test_nul_characters_are_stored_as_replacement_characters(self, scribe: Scribe) -> None:
         job = header(external_id="nul\0here")
         scribe.result(job, message="a\0b")
         scribe.wait(job, "COMPLETED")
@@ -224,8 +224,8 @@ class TestWhatCanNotBeUsed:
         with wiring.open_registry(scribe.settings) as registry:
             text = result_schema(ECHO).replace("timestamp-micros", "local-timestamp-micros")
             naive = registry.register("naive-value", text)
-        told = headers.result_headers(job, "succeeded", 1, source="test")
-        scribe.raw(scribe.names.results("echo"), struct.pack(">bI", 0, naive) + value[5:], told)
+        kafka_headers = headers.result_headers(job, "succeeded", 1, source="test")
+        scribe.raw(scribe.names.results("echo"), struct.pack(">bI", 0, naive) + value[5:], kafka_headers)
         scribe.result(neighbour)
         scribe.wait(neighbour, "COMPLETED")
         scribe.wait(job, "FAILED")
@@ -239,11 +239,11 @@ class TestWhatCanNotBeUsed:
 
     def test_a_dead_letter_from_a_worker_is_noted_and_its_failed_result_decides(self, scribe: Scribe) -> None:
         job = header()
-        told = [
+        kafka_headers = [
             *headers.request_headers(job, source="test"),
             (headers.DL_TOPIC, scribe.names.requests("echo").encode()),
         ]
-        scribe.raw(scribe.names.dead_letters, b"not to be read", told)
+        scribe.raw(scribe.names.dead_letters, b"not to be read", kafka_headers)
         scribe.result(job, "failed", code="UNKNOWN_SCHEMA")
         scribe.wait(job, "FAILED")
         scribe.wait_for_kinds(job, "dead_letter", "result")
@@ -255,9 +255,7 @@ class TestWhatCanNotBeUsed:
         scribe.wait(job, "PENDING")
 
 
-def test_a_request_for_a_processor_that_nobody_has_fails_with_the_nearest_name(
-    settings: Settings, scribe: Scribe
-) -> None:
+def test_a_request_for_an_unknown_processor_fails_with_the_nearest_name(settings: Settings, scribe: Scribe) -> None:
     admin = kafka.admin(settings)
     for future in admin.create_topics([NewTopic(scribe.names.requests("ecko"), 1, 1)]).values():
         future.result()
@@ -272,16 +270,16 @@ def test_a_request_for_a_processor_that_nobody_has_fails_with_the_nearest_name(
 
 
 def test_an_owner_that_was_replaced_can_store_nothing_more(settings: Settings) -> None:
-    zombie, heir = PostgresSinkStore(settings.database), PostgresSinkStore(settings.database)
+    old_owner, new_owner = PostgresSinkStore(settings.database), PostgresSinkStore(settings.database)
     key = (UUID(new_id()).bytes, 0)
-    old = zombie.claim("g", {key: 0})[key]
-    new = heir.claim("g", {key: 0})[key]
+    old = old_owner.claim("g", {key: 0})[key]
+    new = new_owner.claim("g", {key: 0})[key]
     with pytest.raises(Fenced):
-        zombie.store([], [], [OffsetRow("g", *key, old.epoch, 0, 5, 5)])
-    heir.store([], [], [OffsetRow("g", *key, new.epoch, 0, 3, 3)])
-    assert heir.claim("g", {key: 0})[key].next_offset == 3
-    zombie.close()
-    heir.close()
+        old_owner.store([], [], [OffsetRow("g", *key, old.epoch, 0, 5, 5)])
+    new_owner.store([], [], [OffsetRow("g", *key, new.epoch, 0, 3, 3)])
+    assert new_owner.claim("g", {key: 0})[key].next_offset == 3
+    old_owner.close()
+    new_owner.close()
 
 
 def test_offsets_move_on_the_store_even_when_nothing_else_is_stored(settings: Settings) -> None:
@@ -309,7 +307,7 @@ Sink(load_settings(), notify=False).run(threading.Event())
 """
 
 
-def test_what_was_stored_but_not_published_when_the_sink_died_is_published_by_the_next(
+def test_outcomes_stored_but_not_published_when_the_sink_died_are_published_by_the_next(
     settings: Settings, scribe: Scribe
 ) -> None:
     jobs = [header() for _ in range(50)]
