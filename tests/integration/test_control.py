@@ -22,13 +22,6 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.fixture
-def scribe(settings: Settings) -> Iterator[Scribe]:
-    made = Scribe(settings)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def services(settings: Settings) -> Iterator[None]:
     with in_thread(Sink(settings, notify=False).run), in_thread(Timekeeper(settings).run):
         yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from bench.receiver import ReceivedCallback, Receiver
@@ -28,13 +26,6 @@ class Backend:
 
     def __call__(self, callback: ReceivedCallback) -> int:
         return self._statuses.pop(0) if self._statuses else self._always
-
-
-@pytest.fixture
-def scribe(settings: Settings) -> Iterator[Scribe]:
-    made = Scribe(settings)
-    yield made
-    made.close()
 
 
 def ended(scribe: Scribe, receiver: Receiver) -> JobHeader:

@@ -119,7 +119,6 @@ NOT_YET = {
         "streams/worker/supervision/supervisor.py",
         "tests/contract/test_log.py",
         "tests/integration/test_cli.py",
-        "tests/integration/test_sink.py",
         "tests/integration/test_stack.py",
         "tests/unit/streams/testing/test_flow.py",
     },
