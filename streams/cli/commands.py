@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """One command. `summary` is also the first line of the docstring of the function at `target`."""
+    """A command. `summary` is also the first line of the docstring of the function at `target`."""
 
     name: str
     target: str

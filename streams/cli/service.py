@@ -1,4 +1,4 @@
-"""What the long-running commands share: log configuration, a bounded stop on a signal, and a health server."""
+"""Runs the long-running commands: log configuration, a bounded stop on a signal, and a health server."""
 
 from __future__ import annotations
 

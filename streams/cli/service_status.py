@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """One service, as `sluice status --json` prints it.
+    """A service, as `sluice status --json` prints it.
 
     `by_hand`: not started by `sluice up`. `alive`, `ready`: None if the service could not be asked. `status`: the service's own
     answer to GET /status.

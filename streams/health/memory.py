@@ -1,15 +1,13 @@
-"""What a process holds in memory."""
+"""Memory used by a process."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import psutil
 
 
 def resident(pid: int | None) -> int | None:
-    """Resident memory of a process in bytes; None where that can't be told."""
+    """Return the resident memory of a process in bytes; None if the process is gone or may not be read."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
+        return None if pid is None else int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
         return None
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,6 +1,6 @@
-"""What the stack downloads: exact files with their sums, as resolved by jgo and committed in `artifacts.toml`.
+"""The files the stack downloads, with their checksums, as resolved by jgo and committed in `artifacts.toml`.
 
-`python -m streams.stack.artifacts` resolves again and rewrites the file: run it after changing a version below.
+After changing a version below, run `python -m streams.stack.artifacts`: it resolves again and rewrites the file.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ KAFKA_VERSION = "4.3.1"
 REGISTRY_VERSION = "3.3.3"
 
 _KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
-# The broker logs through slf4j and names no backend for it; log4j's core is among its own dependencies. Resolved
-# apart: asked for together, log4j's dependency management would replace the broker's own versions.
+# The broker logs through slf4j without depending on a backend for it; log4j's core is among its dependencies. The backend is
+# resolved separately: resolved together, log4j's dependency management would replace the broker's own versions.
 _LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
     path: str
-    """Where it lies in a Maven repository."""
+    """The path in a Maven repository."""
     sha256: str
     size: int
 
 
 @cache
 def locked(component: str) -> tuple[Artifact, ...]:
-    """The committed artifacts of a component, in class path order."""
+    """Return the committed artifacts of a component, in class path order."""
     return tuple(Artifact(**entry) for entry in tomllib.loads(LOCK.read_text())[component])
 
 
 def resolve() -> dict[str, list[Artifact]]:
-    """Ask Maven Central through jgo; downloads everything, to sum it."""
+    """Resolve with jgo from Maven Central; downloads every file to compute its checksum."""
     import jgo  # needed only to rewrite the lock
     from jgo.maven import MavenContext
 
-    # The registry's archive holds its own dependencies.
+    # The registry's archive contains its dependencies.
     registry = MavenContext().project("io.apicurio", "apicurio-registry-app").at_version(REGISTRY_VERSION)
     wanted = {
         "kafka": [*jgo.resolve(_KAFKA), jgo.resolve(_LOGGING)[0]],

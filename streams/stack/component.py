@@ -1,4 +1,4 @@
-"""What the stack needs of each of its components, and what it lends them while they start."""
+"""The interface of a component of the stack (Kafka, registry, Postgres), and what it gets to start with."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _PAUSE = 0.02
 
 @dataclass(frozen=True)
 class Home:
-    """The folder of one stack (usually `<project>/.sluice`) and where things lie in it."""
+    """The folder of one stack (usually `<project>/.sluice`) and its layout."""
 
     root: Path
 
     def make(self) -> None:
         self.scratch.mkdir(parents=True, exist_ok=True)
-        # Whatever repository it stands in, nothing of it is to be committed.
+        # So that no file of the stack is committed to the repository around it.
         (self.root / ".gitignore").write_text("*\n")
 
     def data(self, component: str) -> Path:
@@ -48,18 +48,18 @@ class Home:
 
 @dataclass(frozen=True)
 class StartContext:
-    """What a component may use while it prepares and starts."""
+    """The things a component may use while it prepares and starts."""
 
     home: Home
     cache: Cache
     report: Reporter
     check: Callable[[], None]
-    """Raises when the start was given up; to be called in every loop that may last."""
+    """Raises Cancelled if the start was cancelled; every loop that may last must call it."""
 
     def run_tool(
         self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, user: int | None = None, stdin: str = ""
     ) -> None:
-        """Run a short program to its end; ended early when the start is given up. Failure raises with its output."""
+        """Run a short program to its end. It is killed if the start is cancelled. Raises StartupError with its output."""
         output = self.home.scratch / f"{Path(argv[0]).name}-{os.getpid()}-{time.monotonic_ns()}.out"
         with output.open("wb") as file:
             tool = subprocess.Popen(
@@ -72,16 +72,17 @@ class StartContext:
                 with suppress(ProcessLookupError):
                     os.killpg(tool.pid, signal.SIGKILL)
                 tool.wait()
-        said = output.read_text(errors="replace")
+        printed = output.read_text(errors="replace")
         output.unlink()
         if tool.returncode != 0:
             raise StartupError(
-                f"{Path(argv[0]).name} failed (exit status {tool.returncode}).", next_step=f"It said:\n{said[-2000:]}"
+                f"{Path(argv[0]).name} failed (exit status {tool.returncode}).",
+                next_step=f"Its output:\n{printed[-2000:]}",
             )
 
     def _feed_and_wait(self, tool: subprocess.Popen[bytes], stdin: str) -> None:
         assert tool.stdin is not None
-        with suppress(BrokenPipeError), tool.stdin as pipe:  # it may end without listening
+        with suppress(BrokenPipeError), tool.stdin as pipe:  # it may end without reading
             pipe.write(stdin.encode())
         while tool.poll() is None:
             self.check()
@@ -89,7 +90,7 @@ class StartContext:
 
 
 class Component(Protocol):
-    """One program of the stack."""
+    """A program of the stack that others connect to."""
 
     @property
     def name(self) -> str: ...
@@ -99,13 +100,13 @@ class Component(Protocol):
 
     @property
     def ports(self) -> Mapping[str, int]:
-        """Usual ports by name; the one named like the component is the one clients use."""
+        """Default ports by name; clients use the one with the component's own name."""
         ...
 
     def prepare(self, context: StartContext) -> None:
-        """Everything that comes before the first start: downloads, formatting. Harmless when already done."""
+        """Do everything needed before the first start: downloads, formatting. Does nothing if done already."""
         ...
 
     def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> ServiceSpec:
-        """How to run it on these ports."""
+        """Return how to run the component on these ports."""
         ...

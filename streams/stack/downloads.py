@@ -1,7 +1,7 @@
-"""Fetching the Java components once per user: from Maven Central, checked against the committed sums, kept in a cache.
+"""Downloads the Java components from Maven Central, once per user, and checks them against the committed checksums.
 
-Every file is written beside its place, checked and then renamed, so a file in the cache is whole whatever was killed.
-The standard library's client is enough for a few plain files, and honours the usual proxy variables.
+Every file is written under a temporary name, checked and then renamed, so every file in the cache is complete after any crash.
+The standard library's HTTP client is enough for a few files, and honours the usual proxy variables.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _REPORT_SECONDS = 0.2
 
 
 class DownloadProgress:
-    """Adds up bytes over threads and reports a few times a second, first and last always."""
+    """Adds up the bytes of all threads and reports them a few times a second, and at the end."""
 
     def __init__(self, component: str, total: int, report: Reporter) -> None:
         self._component = component
@@ -56,33 +56,33 @@ class DownloadProgress:
 
 
 class Cache:
-    """The folder with everything ever downloaded; shared by all projects of a user."""
+    """The folder with all downloaded files; shared by all projects of a user."""
 
     def __init__(self, folder: Path, repository: str = MAVEN_CENTRAL) -> None:
         self._folder = folder
         self._repository = repository.rstrip("/")
 
-    def place(self, artifact: Artifact) -> Path:
+    def path(self, artifact: Artifact) -> Path:
         return self._folder / "maven" / artifact.path
 
     def folder_of(self, archive: Artifact) -> Path:
-        """Where an archive is unpacked to; the name carries its sum."""
+        """Return the folder an archive is unpacked to; its name contains the checksum."""
         return self._folder / "unpacked" / f"{Path(archive.path).name}-{archive.sha256[:16]}"
 
     def jars(
         self, component: str, artifacts: Sequence[Artifact], report: Reporter, check: Callable[[], None]
     ) -> tuple[Path, ...]:
-        """Paths of the artifacts, downloaded where they are missing or altered."""
-        places = tuple(self.place(artifact) for artifact in artifacts)
-        wanted = list(zip(artifacts, places, strict=True))
-        if any(not _sound(place, artifact) for artifact, place in wanted):
+        """Return the paths of the artifacts; downloads those that are missing or altered."""
+        paths = tuple(self.path(artifact) for artifact in artifacts)
+        wanted = list(zip(artifacts, paths, strict=True))
+        if any(not _intact(path, artifact) for artifact, path in wanted):
             with self._locked(component, report, check):
-                missing = [(artifact, place) for artifact, place in wanted if not _sound(place, artifact)]
+                missing = [(artifact, path) for artifact, path in wanted if not _intact(path, artifact)]
                 self._fetch_all(component, missing, report, check)
-        return places
+        return paths
 
     def unpacked(self, component: str, artifact: Artifact, report: Reporter, check: Callable[[], None]) -> Path:
-        """The folder that a .tar.gz was unpacked to, downloaded where it is missing."""
+        """Return the folder a .tar.gz is unpacked to; downloads it if it is missing."""
         folder = self.folder_of(artifact)
         if not folder.is_dir():
             with self._locked(component, report, check):
@@ -93,17 +93,17 @@ class Cache:
     def _unpack(
         self, component: str, artifact: Artifact, folder: Path, report: Reporter, check: Callable[[], None]
     ) -> None:
-        archive = self.place(artifact)
+        archive = self.path(artifact)
         self._fetch_all(component, [(artifact, archive)], report, check)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix="new-"))
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix="new-"))
         try:
             with tarfile.open(archive) as opened:
-                opened.extractall(fresh, filter="data")
-            fresh.chmod(0o755)
-            fresh.rename(folder)
+                opened.extractall(partial, filter="data")
+            partial.chmod(0o755)
+            partial.rename(folder)
         except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
             raise
         archive.unlink()
 
@@ -119,32 +119,32 @@ class Cache:
         progress = DownloadProgress(component, sum(artifact.size for artifact, _ in wanted), report)
         progress.add(0)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for done in [pool.submit(self._fetch, artifact, place, progress, check) for artifact, place in wanted]:
+            for done in [pool.submit(self._fetch, artifact, path, progress, check) for artifact, path in wanted]:
                 done.result()
 
-    def _fetch(self, artifact: Artifact, place: Path, progress: DownloadProgress, check: Callable[[], None]) -> None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        for left in reversed(range(_TRIES)):
+    def _fetch(self, artifact: Artifact, path: Path, progress: DownloadProgress, check: Callable[[], None]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for tries_left in reversed(range(_TRIES)):
             try:
-                self._fetch_once(artifact, place, progress, check)
+                self._fetch_once(artifact, path, progress, check)
                 return
             except (OSError, HTTPException) as error:
                 if isinstance(error, HTTPError):
                     error.close()
-                if left == 0:
+                if tries_left == 0:
                     raise Unreachable(
                         f"{self._repository}/{artifact.path} could not be downloaded: {error}.",
-                        next_step="Check the network (HTTPS_PROXY is honoured) and run it again: what is there is kept.",
+                        next_step="Check the network (HTTPS_PROXY is honoured) and try again; finished files are kept.",
                     ) from error
 
     def _fetch_once(
-        self, artifact: Artifact, place: Path, progress: DownloadProgress, check: Callable[[], None]
+        self, artifact: Artifact, path: Path, progress: DownloadProgress, check: Callable[[], None]
     ) -> None:
         digest, got = hashlib.sha256(), 0
-        fresh = place.with_name(f"{place.name}.part")
+        partial = path.with_name(f"{path.name}.part")
         address = f"{self._repository}/{artifact.path}"
         try:
-            with urllib.request.urlopen(address, timeout=_SILENCE_SECONDS) as answer, fresh.open("wb") as file:  # noqa: S310
+            with urllib.request.urlopen(address, timeout=_SILENCE_SECONDS) as answer, partial.open("wb") as file:  # noqa: S310
                 while chunk := answer.read(_CHUNK):
                     check()
                     file.write(chunk)
@@ -152,26 +152,26 @@ class Cache:
                     got += len(chunk)
                     progress.add(len(chunk))
             if got < artifact.size:
-                raise ConnectionError(f"it broke off after {got} of {artifact.size} bytes")
+                raise ConnectionError(f"the connection broke after {got} of {artifact.size} bytes")
             if digest.hexdigest() != artifact.sha256:
                 raise _altered(address, digest.hexdigest(), artifact.sha256)
-            fresh.replace(place)
+            partial.replace(path)
         except BaseException:
             progress.add(-got)
             raise
         finally:
-            fresh.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
 
-def _sound(place: Path, artifact: Artifact) -> bool:
-    if not place.is_file() or place.stat().st_size != artifact.size:
+def _intact(path: Path, artifact: Artifact) -> bool:
+    if not path.is_file() or path.stat().st_size != artifact.size:
         return False
-    with place.open("rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == artifact.sha256
 
 
 def _altered(address: str, found: str, expected: str) -> StartupError:
     return StartupError(
-        f"{address} is not the file it should be: its sha256 is {found}, expected {expected}.",
-        next_step="Something between here and the repository changes files; nothing of it was kept.",
+        f"{address} has the sha256 {found}, expected {expected}.",
+        next_step="A proxy or mirror may have changed it, so it was not kept. Try again on another network.",
     )

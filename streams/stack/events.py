@@ -1,4 +1,4 @@
-"""What the stack tells whoever watches it: one event a line, made to be shown as it is."""
+"""The events of the stack; each has a message of one line that can be shown as it is."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class EventKind(StrEnum):
     DOWNLOAD = "download"  # `done` of `total` bytes
     STARTING = "starting"
     READY = "ready"
-    REUSED = "reused"  # it was already running and answers
-    RECOVERED = "recovered"  # it had died since the last `up`
-    PORT = "port"  # the usual port was taken, another one is used
-    PERMISSION = "permission"  # a folder above the program was opened so that Postgres' own user can pass
+    REUSED = "reused"  # was already running, and answers
+    RECOVERED = "recovered"  # had died since the last `up`
+    PORT = "port"  # its port was in use, so it gets another one
+    PERMISSION = "permission"  # a folder was made passable for the user that Postgres runs as
     STOPPING = "stopping"
     STOPPED = "stopped"
 
@@ -25,14 +25,14 @@ class EventKind(StrEnum):
 class StackEvent:
     kind: EventKind
     component: str
-    """The component or service it is about; empty for the stack as a whole."""
+    """Name of the component or service; empty for the stack as a whole."""
     message: str
     done: int = 0
     total: int = 0
 
 
 class Reporter:
-    """Hands events on one at a time, whichever thread they come from."""
+    """Passes events on, one at a time, from any thread."""
 
     def __init__(self, on_event: Callable[[StackEvent], None] | None) -> None:
         self._on_event = on_event

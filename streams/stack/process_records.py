@@ -1,4 +1,4 @@
-"""What is remembered of a started process: one small JSON file each, replaced whole, readable by people."""
+"""Records of started processes: one small JSON file each, replaced atomically, readable by people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ProcessRecord:
     stop_seconds: float
 
     @classmethod
-    def begun(
+    def new(
         cls,
         name: str,
         process: ProcessId,
@@ -51,20 +51,20 @@ class ProcessRecord:
 
     @classmethod
     def from_json(cls, text: str) -> ProcessRecord:
-        kept = json.loads(text)
+        stored = json.loads(text)
         return cls(
-            name=kept["name"],
-            process=ProcessId(kept["pid"], kept["birth"]),
-            started_at=datetime.fromisoformat(kept["started_at"]),
-            log=Path(kept["log"]),
-            facts=kept["facts"],
-            stop_signal=signal.Signals[kept["stop_signal"]],
-            stop_seconds=kept["stop_seconds"],
+            name=stored["name"],
+            process=ProcessId(stored["pid"], stored["birth"]),
+            started_at=datetime.fromisoformat(stored["started_at"]),
+            log=Path(stored["log"]),
+            facts=stored["facts"],
+            stop_signal=signal.Signals[stored["stop_signal"]],
+            stop_seconds=stored["stop_seconds"],
         )
 
 
 class ProcessRecords:
-    """The folder with the records. A file that can't be read counts as absent: the mark still finds the process."""
+    """The folder with the records. An unreadable file counts as absent: the mark in its environment still finds the process."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

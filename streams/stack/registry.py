@@ -1,6 +1,6 @@
-"""Apicurio Registry with its data in an H2 file, so that schema ids in old records stay readable for ever.
+"""Apicurio Registry with its data in an H2 file, so that the schema ids in old records stay valid.
 
-Clients speak to its Confluent-compatible API. (Its Kafka storage survives too, and takes 15 to 24 s to start.)
+Clients use its Confluent-compatible API. (Its Kafka storage is durable too, but takes 15 to 24 s to start.)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Registry:
         port = ports[self.name]
         address = f"http://{HOST}:{port}{API}"
         program = cache.folder_of(locked(self.name)[0]) / "quarkus-run.jar"
-        runtime = java.java(heap="384m", scratch=home.scratch, light=True)
+        runtime = java.java(heap="384m", scratch=home.scratch)
         return ServiceSpec(
             name=self.name,
             argv=(*runtime, "-jar", str(program)),
@@ -49,14 +49,14 @@ class Registry:
         return {
             "QUARKUS_HTTP_HOST": HOST,
             "QUARKUS_HTTP_PORT": str(port),
-            # It opens a second port, on every address unless told otherwise; 0 is any free one.
+            # The management port: on all addresses by default; 0 is any free port.
             "QUARKUS_MANAGEMENT_HOST": HOST,
             "QUARKUS_MANAGEMENT_PORT": "0",
             "APICURIO_STORAGE_KIND": "sql",
             "APICURIO_STORAGE_SQL_KIND": "h2",
-            # H2 flushes half a second after a commit unless told otherwise: an id handed out must survive a kill.
+            # By default H2 flushes half a second after a commit, but an id that a client has must survive a kill.
             "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{home.data(self.name) / 'db'};WRITE_DELAY=0",
-            # It rotates its own log file; what it prints before that is set up goes to the same file.
+            # It rotates its own log file; output from before its logging is set up goes to the same file.
             "QUARKUS_LOG_LEVEL": "WARN",
             "QUARKUS_LOG_CATEGORY__IO_APICURIO__LEVEL": "WARN",
             "QUARKUS_LOG_CATEGORY__IO_QUARKUS_CONFIG__LEVEL": "ERROR",
@@ -73,7 +73,7 @@ class Registry:
 
 
 def _answers(address: str) -> bool:
-    # The address is our own on the loopback: a proxy from the environment must not be asked.
+    # Without the proxies of the environment, because the address is on the loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(address, timeout=_PROBE_SECONDS) as answer:

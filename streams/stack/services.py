@@ -1,6 +1,6 @@
-"""The services that `sluice up` runs beside the stack: one worker a processor, the sink and the timekeeper.
+"""The services that `sluice up` runs beside the stack: one worker per processor, the sink and the timekeeper.
 
-Each is `sluice <verb>` in a process of its own, and ready once it has logged so.
+Each is `sluice COMMAND` in a process of its own, and counts as ready once its log says so.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings, environment
 from streams.stack import LocalStack, ServiceSpec
 
-#: What each verb logs once it takes work.
+#: The log event of each command that says it is ready for work.
 READY_EVENTS = {
     "worker": "worker_ready",
     "sink": "partitions_assigned",
     "timekeeper": "leadership_acquired",
     "notify": "notify_started",
 }
-#: Defaults of a stack on one machine, where the backend is on it too; elsewhere loopback is no place for a callback.
+#: Defaults for a stack whose backend is on the same machine; elsewhere a callback must not go to the loopback.
 LOCAL = {"SLUICE_CALLBACK_ALLOW": "localhost"}
 _TAIL_BYTES = 64 * 1024
 
 
 def services(settings: Settings, stack: LocalStack, addresses: Mapping[str, str]) -> list[ServiceSpec]:
-    """All of them, as the settings want them. A worker each: a slow or broken processor hinders no other."""
+    """Return all services for these settings. Each processor has its own worker, so a broken one blocks no other."""
     processors = settings.processors or tuple(known_processors())
     commands = [["sink"], ["timekeeper"], *([["notify"]] * (settings.notify == "service"))]
     commands += [["worker", processor] for processor in processors]
@@ -44,14 +44,14 @@ def _service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str]
         log=stack.log(name),
         env={**LOCAL, **environment(), **addresses, "SLUICE_HOME": str(settings.home), "SLUICE_LOG_FORMAT": "json"},
         ready=_readiness(stack, name, READY_EVENTS[command[0]]),
-        stop_seconds=settings.drain_s + CLOSE_S + 2.0,  # it ends itself before, and says why
+        stop_seconds=settings.drain_s + CLOSE_S + 2.0,  # longer than the service's own limit, which logs the reason
     )
 
 
 def _readiness(stack: LocalStack, name: str, event: str) -> Callable[[], bool]:
-    """Whether the service takes work: it has logged so since now, or it is the process that runs already.
+    """Return a function that says whether the service is ready: it has logged `event` since now, or ran before.
 
-    The line of the latter may be hours and megabytes back, and it would not have been left running without it.
+    A service that ran before was ready then, and its log line may be hours and megabytes back.
     """
     log, since, before = stack.log(name), datetime.now(UTC), _pid(stack, name)
     return lambda: has_logged(log, event, since) or (before is not None and _pid(stack, name) == before)
@@ -62,21 +62,21 @@ def _pid(stack: LocalStack, name: str) -> int | None:
 
 
 def has_logged(log: Path, event: str, since: datetime) -> bool:
-    """Whether the end of a JSON log has a line with this event that is not older than `since`."""
+    """Return whether the end of a JSON log has a line with this event that is not older than `since`."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
             lines = file.read().splitlines()
     except FileNotFoundError:
         return False
-    return any(_tells(line, event, since) for line in lines)
+    return any(_is_event(line, event, since) for line in lines)
 
 
-def _tells(line: bytes, event: str, since: datetime) -> bool:
+def _is_event(line: bytes, event: str, since: datetime) -> bool:
     if event.encode() not in line:
         return False
     try:
-        told = json.loads(line)
-        return bool(told["event"] == event and datetime.fromisoformat(told["timestamp"]) >= since)
+        entry = json.loads(line)
+        return bool(entry["event"] == event and datetime.fromisoformat(entry["timestamp"]) >= since)
     except (ValueError, KeyError, TypeError):
         return False

@@ -1,4 +1,4 @@
-"""The stack as it is now, for people (`sluice status`) and for other programs (`sluice env`)."""
+"""The current state of the stack, as `sluice status` and `sluice env` print it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENVIRONMENT_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class ComponentState:
-    """One component of the stack (kafka, registry, postgres) or one service of sluice's own (worker, sink, …)."""
+    """The process of one component (kafka, registry, postgres) or service (worker, sink, …)."""
 
     name: str
     running: bool
@@ -23,7 +23,7 @@ class ComponentState:
     pid: int | None = None
     port: int | None = None
     address: str | None = field(default=None, repr=False)
-    """What a client is configured with; holds the password where there is one."""
+    """The address for clients, with the password if there is one."""
     version: str | None = None
     rss: int | None = None
     """Resident memory in bytes."""
@@ -37,14 +37,14 @@ class StackState:
 
     @property
     def running(self) -> bool:
-        """Whether every component runs."""
+        """True if every component runs."""
         return all(component.running for component in self.components)
 
     def component(self, name: str) -> ComponentState:
         return next(state for state in (*self.components, *self.services) if state.name == name)
 
     def env(self) -> dict[str, str]:
-        """The addresses of the components that run, under the names that other programs know."""
+        """Return the addresses of the running components by the environment variables that hold them."""
         return {
             ENVIRONMENT_NAMES[component.name]: component.address
             for component in self.components

@@ -1,9 +1,9 @@
-"""Starting, watching and ending processes that outlive the command that began them.
+"""Starts, watches and ends processes that outlive the command that started them.
 
-Every service runs in a session of its own, so that Ctrl-C in the terminal never reaches it, and leaves a record with
-its pid and birth (see process.py). What a dead service left behind (children of a killed parent, or a process whose
-record was never written because its starter was killed) is found by process group and by a mark in the environment,
-and ended before the service is started again.
+Every service runs in a session of its own, so that Ctrl-C in the terminal never reaches it, and has a record with its pid and
+birth (see process.py). A dead service may leave processes behind: children of a killed parent, or a process without a record
+because the command that started it was killed. These are found by process group and by a mark in their environment, and
+ended before the service is started again.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from streams.stack.process_records import ProcessRecord, ProcessRecords
 _PAUSE = 0.05
 _AFTER_KILL_SECONDS = 10.0
 
-# Children we began ourselves, until they are reaped: an unreaped one would stay a zombie.
+# Children of this process, until they are reaped: an unreaped one would stay a zombie.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @atexit.register
-def _let_go() -> None:
-    """What we began is meant to outlive us: subprocess shall not warn that it still runs."""
+def _leave_running() -> None:
+    """Mark running children as ended, so that subprocess does not warn that they outlive this process."""
     for child in _children.values():
         if child.poll() is None:
             child.returncode = 0
@@ -40,52 +40,56 @@ def _let_go() -> None:
 
 @dataclass(frozen=True)
 class ServiceSpec:
-    """What to run, and how to tell that it is ready."""
+    """A process to run, and how to see that it is ready."""
 
     name: str
     argv: tuple[str, ...]
     log: Path
     env: Mapping[str, str]
-    """The whole environment of the process; nothing is inherited."""
+    """The complete environment of the process; nothing is inherited."""
     ready: Callable[[], bool] = lambda: True
-    """Asked about 20 times a second while it starts; an OSError counts as no."""
+    """Called about 20 times a second while the process starts; an OSError counts as False."""
     cwd: Path | None = None
     ports: tuple[int, ...] = ()
-    """Ports that the process itself must listen on before `ready` is asked."""
+    """Ports that the process itself must listen on before `ready` is called."""
     user: int | None = None
-    """Numeric user to run as, where we are root and the program refuses to be."""
+    """User id to run as, if this command runs as root and the program refuses to."""
     stop_signal: signal.Signals = signal.SIGTERM
     start_seconds: float = 60.0
     stop_seconds: float = 20.0
     facts: Mapping[str, str] = field(default_factory=dict)
-    """Kept in the record: version, address."""
+    """Stored in the record: version, address."""
 
 
-def never() -> None:
-    """The check of a caller that never gives up."""
+def never_cancelled() -> None:
+    """The `check` of a caller that never cancels."""
 
 
 class ProcessSupervisor:
     """Starts and stops services whose records live in one folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._shelf = ProcessRecords(folder)
+        self._records = ProcessRecords(folder)
         self._mark_prefix = f"SLUICE_SERVICE={folder.resolve()}#"
 
     def names(self) -> list[str]:
-        """Everything that has a record, alive or not, in the order it was started."""
-        return [record.name for record in self._shelf.all()]
+        """Return every service with a record, alive or not, in the order they were started."""
+        return [record.name for record in self._records.all()]
 
     def record(self, name: str) -> ProcessRecord | None:
-        """The last record of the service; its process may be gone (see `running`)."""
-        return self._shelf.read(name)
+        """Return the last record of the service; its process may be gone (see `running`)."""
+        return self._records.read(name)
 
     def running(self, name: str) -> ProcessRecord | None:
-        record = self._shelf.read(name)
+        """Return the record of the service if its process is alive."""
+        record = self._records.read(name)
         return record if record is not None and _alive(record.process) else None
 
-    def start(self, service: ServiceSpec, check: Callable[[], None] = never) -> ProcessRecord:
-        """Start it and wait until it is ready. `check` may raise to give up; nothing is left running then."""
+    def start(self, service: ServiceSpec, check: Callable[[], None] = never_cancelled) -> ProcessRecord:
+        """Start the service and wait until it is ready. `check` may raise to cancel; then nothing is left running.
+
+        Raises StartupError.
+        """
         self.clear(service.name)
         check()
         record = self._spawn(service)
@@ -93,12 +97,12 @@ class ProcessSupervisor:
             self._await_ready(service, record, check)
         except BaseException:
             self._end(record, service.stop_signal, seconds=1.0)
-            self._shelf.remove(service.name)
+            self._records.remove(service.name)
             raise
         return record
 
-    def answers(self, service: ServiceSpec, seconds: float, check: Callable[[], None] = never) -> bool:
-        """Whether the service runs and is ready, or becomes so within `seconds`."""
+    def answers(self, service: ServiceSpec, seconds: float, check: Callable[[], None] = never_cancelled) -> bool:
+        """Return whether the service runs and is ready, or becomes ready within `seconds`."""
         give_up = time.monotonic() + seconds
         while (record := self.running(service.name)) is not None:
             if _is_ready(service, record.process.pid):
@@ -110,28 +114,28 @@ class ProcessSupervisor:
         return False
 
     def sweep(self) -> int:
-        """End every process that a supervisor of this folder began and has no record of; returns how many."""
-        left = [each for each in process.carriers(self._mark_prefix) if each.pid != os.getpid()]
-        _end_all(left, signal.SIGTERM, seconds=5.0)
-        return len(left)
+        """End every process that a supervisor of this folder started and that has no record; returns their number."""
+        orphans = [each for each in process.carriers(self._mark_prefix) if each.pid != os.getpid()]
+        _end_all(orphans, signal.SIGTERM, seconds=5.0)
+        return len(orphans)
 
     def stop(self, name: str) -> bool:
-        """End the service and whatever it left; True if it was running."""
-        record = self._shelf.read(name)
+        """End the service and every process it left; returns whether it was running."""
+        record = self._records.read(name)
         if record is None:
             return False
         was_running = _alive(record.process)
         self._end(record, record.stop_signal, record.stop_seconds)
-        self._shelf.remove(name)
+        self._records.remove(name)
         return was_running
 
     def clear(self, name: str) -> None:
-        """End what an earlier life of this service left behind, with or without a record."""
+        """End every process that an earlier run of this service left behind, with or without a record."""
         self.stop(name)
         _end_all(process.carriers(self._mark(name)), signal.SIGTERM, seconds=5.0)
 
     def _mark(self, name: str) -> str:
-        # The closing semicolon keeps "worker" from being found in "worker-2".
+        # Ends with a semicolon, so that "worker" does not match "worker-2".
         return f"{self._mark_prefix}{name};"
 
     def _spawn(self, service: ServiceSpec) -> ProcessRecord:
@@ -153,13 +157,13 @@ class ProcessSupervisor:
                     extra_groups=None if service.user is None else [],
                 )
         except OSError as error:
-            raise StartupError(f"{service.name} can't be run: {error}.") from error
+            raise StartupError(f"{service.name} can't be started: {error}.") from error
         _children[child.pid] = child
         found = process.identify(child.pid) or ProcessId(child.pid, "gone")
-        record = ProcessRecord.begun(
+        record = ProcessRecord.new(
             service.name, found, service.log, service.facts, service.stop_signal, service.stop_seconds
         )
-        self._shelf.write(record)
+        self._records.write(record)
         return record
 
     def _await_ready(self, service: ServiceSpec, record: ProcessRecord, check: Callable[[], None]) -> None:
@@ -167,25 +171,25 @@ class ProcessSupervisor:
         while not _is_ready(service, record.process.pid):
             check()
             if not _alive(record.process):
-                raise _failed(service, f"{service.name} stopped while starting{_exit_status(record.process.pid)}.")
+                raise _failed(service, f"{service.name} ended while starting{_exit_status(record.process.pid)}.")
             if time.monotonic() > give_up:
                 raise _failed(service, f"{service.name} was not ready within {service.start_seconds:.0f} s.")
             time.sleep(_PAUSE)
 
     def _end(self, record: ProcessRecord, first: signal.Signals, seconds: float) -> None:
-        """The leader is asked and waited for; then the rest of its group, and it if it did not listen, are killed."""
+        """Signal the leader and wait, then kill it if it still runs; then end the rest of its group the same way."""
         _end_all([record.process], first, seconds)
         if process.identify(record.process.pid) is None:
-            # With the leader gone and its pid unused, the group can only be the one it began.
+            # The leader is gone and its pid is unused, so the group with this id is the one it started.
             _end_all(process.group_members(record.process.pid), signal.SIGTERM, seconds=2.0)
         _end_all(process.carriers(self._mark(record.name)), signal.SIGTERM, seconds=2.0)
 
 
-def _alive(which: ProcessId) -> bool:
-    child = _children.get(which.pid)
+def _alive(identity: ProcessId) -> bool:
+    child = _children.get(identity.pid)
     if child is not None and child.poll() is not None:
         return False
-    return process.alive(which)
+    return process.alive(identity)
 
 
 def _exit_status(pid: int) -> str:
@@ -194,7 +198,7 @@ def _exit_status(pid: int) -> str:
 
 
 def _is_ready(service: ServiceSpec, pid: int) -> bool:
-    # Asked in the order of what it costs: whose port it is takes a walk through /proc.
+    # Cheapest first: finding the process behind a port reads all its open files.
     if not all(ports.answered(port) and process.listens_on(pid, port) for port in service.ports):
         return False
     try:
@@ -205,7 +209,7 @@ def _is_ready(service: ServiceSpec, pid: int) -> bool:
 
 def _failed(service: ServiceSpec, what: str) -> StartupError:
     end = logfile.tail(service.log)
-    return StartupError(what, next_step=f"Its log {service.log} ends with:\n{end}" if end else "It logged nothing.")
+    return StartupError(what, next_step=f"Its log {service.log} ends with:\n{end}" if end else "Its log is empty.")
 
 
 def _end_all(targets: list[ProcessId], first: signal.Signals, seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""Doing several things at once, all or nothing, without exceptions that strike at a random line.
+"""Runs several tasks at once, all or nothing, and cancels them in an orderly way.
 
-While it lasts, Ctrl-C, SIGTERM and SIGHUP only set a flag. Every loop that may last asks the flag through `check` and
-gives up in an orderly way; the signal's meaning is carried out at the end, when nothing half-done is left.
+While a group runs, Ctrl-C, SIGTERM and SIGHUP only set a flag. Every loop that may last calls `check`, which raises Cancelled
+once the flag is set. The signal takes its usual effect at the end, when nothing is left half done.
 """
 
 from __future__ import annotations
@@ -14,68 +14,69 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# The main thread wakes this often, so that a signal's handler gets to run.
+# The main thread wakes up this often, so that Python runs the handler of a signal.
 _WAKE_SECONDS = 0.1
 
 
 class Cancelled(Exception):
-    """The work was abandoned: a signal came, or a neighbour failed."""
+    """The tasks were cancelled: a signal arrived, or another task of the group failed."""
 
 
 class TaskGroup:
-    """One piece of joint work, and whether it is still wanted."""
+    """Tasks that succeed or are cancelled together."""
 
     def __init__(self) -> None:
-        self._over = threading.Event()
+        self._cancelled = threading.Event()
         self.signal: signal.Signals | None = None
 
     def check(self) -> None:
-        if self._over.is_set():
+        """Raise Cancelled if the group was cancelled."""
+        if self._cancelled.is_set():
             raise Cancelled
 
-    def give_up(self) -> None:
-        self._over.set()
+    def cancel(self) -> None:
+        self._cancelled.set()
 
     def run(self, tasks: Sequence[Callable[[], None]]) -> None:
-        """Run all at once. The first failure makes the others give up, and is raised when every one has ended."""
+        """Run all tasks at once. The first failure cancels the others, and is raised when all have ended."""
         if not tasks:
             return
         with ThreadPoolExecutor(len(tasks)) as pool:
             futures = [pool.submit(task) for task in tasks]
-            while not self._settled(futures):
+            while not self._all_ended(futures):
                 pass
         failures = [error for future in futures if (error := future.exception()) is not None]
-        real = [error for error in failures if not isinstance(error, Cancelled)]
+        causes = [error for error in failures if not isinstance(error, Cancelled)]
         if failures:
-            raise (real or failures)[0]
+            raise (causes or failures)[0]
 
-    def _settled(self, futures: list[Future[None]]) -> bool:
-        done, left = wait(futures, timeout=_WAKE_SECONDS, return_when=FIRST_EXCEPTION)
-        if any(future.exception() is not None for future in done):
-            self.give_up()
-        return not left
+    def _all_ended(self, futures: list[Future[None]]) -> bool:
+        ended, running = wait(futures, timeout=_WAKE_SECONDS, return_when=FIRST_EXCEPTION)
+        if any(future.exception() is not None for future in ended):
+            self.cancel()
+        return not running
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.signal = self.signal or signal.Signals(number)
-        self.give_up()
+        self.cancel()
 
 
 @contextmanager
-def attempt() -> Iterator[TaskGroup]:
-    """Work that a signal ends in order; afterwards the signal takes its usual effect."""
-    work = TaskGroup()
+def task_group() -> Iterator[TaskGroup]:
+    """Yield a group that a signal cancels; after the block the signal takes its usual effect."""
+    group = TaskGroup()
     if threading.current_thread() is not threading.main_thread():
-        yield work
+        yield group
         return
-    before = {number: signal.signal(number, work._on_signal) for number in _SIGNALS}
+    previous = {number: signal.signal(number, group._on_signal) for number in _SIGNALS}
     try:
-        yield work
+        yield group
     except Cancelled:
         pass
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-    if work.signal is signal.SIGINT:
+    if group.signal is signal.SIGINT:
         raise KeyboardInterrupt
-    if work.signal is not None:
-        raise SystemExit(128 + work.signal)
+    if group.signal is not None:
+        raise SystemExit(128 + group.signal)

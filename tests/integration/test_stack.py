@@ -1,7 +1,7 @@
-"""The local stack on its real components: it comes up, it comes back, and it leaves nothing behind.
+"""The local stack with its real components: it starts, recovers, and leaves nothing behind.
 
-The tests that share `stack` follow one another on one running stack, in the order they stand in; starting three
-programs for each would cost minutes.
+The tests that share `stack` run one after another on one running stack, in this order: starting three programs for each
+would take minutes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 TOPIC, SUBJECT = "kept", "kept-value"
 SCHEMA = json.dumps({"type": "record", "name": "Kept", "fields": [{"name": "what", "type": "string"}]})
 
-# What `sluice up` does, as a process of its own that can be interrupted; it prints each event as it comes.
+# Does the same as `sluice up`, in a process that can be interrupted; prints each event at once.
 UP = """
 import sys
 from pathlib import Path
@@ -40,7 +40,7 @@ LocalStack(Path(sys.argv[1])).up(sys.argv[2:], on_event=lambda event: print(even
 
 
 class Stack:
-    """A local stack and everything it has said."""
+    """A local stack and the events of its last `up`."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -51,25 +51,25 @@ class Stack:
         self.events.clear()
         return self.local.up(components or tuple(COMPONENTS), self.events.append)
 
-    def told(self, kind: EventKind) -> set[str]:
+    def reported(self, kind: EventKind) -> set[str]:
         return {event.component for event in self.events if event.kind is kind}
 
     def processes(self) -> list[process.ProcessId]:
-        """Everything that a stack in this home began and that still runs."""
+        """Every running process that a stack in this home has started."""
         marked = process.carriers(f"={(self.home / 'run').resolve()}#")
         return marked + process.working_in(self.home / "postgres" / "data")
 
 
-def usual_ports() -> list[int]:
+def default_ports() -> list[int]:
     return [port for component in COMPONENTS.values() for port in component.ports.values()]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Up, on other ports than the usual ones, which somebody else holds."""
+    """A running stack on other ports than the default ones, which are in use."""
     running = Stack(tmp_path_factory.mktemp("stack") / ".sluice")
     with ExitStack() as others:
-        for port in filter(ports.free, usual_ports()):
+        for port in filter(ports.free, default_ports()):
             others.enter_context(socket.create_server((ports.HOST, port)))
         try:
             running.up()
@@ -125,7 +125,7 @@ def rows(dsn: str) -> list[tuple[str]]:
 
 
 def moved(before: StackState, after: StackState) -> set[str]:
-    """Parts whose address changed: none, unless somebody else took a port while it was free."""
+    """Components whose address changed: none, unless another process took a port while it was free."""
     return {
         component.name
         for component in before.components
@@ -151,14 +151,14 @@ def assert_kept(state: StackState, schema_id: int) -> None:
     assert rows(env["DATABASE_URL"]) == [("still here",)]
 
 
-def test_a_port_in_use_is_replaced_and_it_is_said(stack: Stack) -> None:
+def test_a_port_in_use_is_replaced_and_reported(stack: Stack) -> None:
     state = stack.local.status()
     assert state.running
-    assert stack.told(EventKind.PORT) == stack.told(EventKind.READY) == set(COMPONENTS)
-    assert {component.port for component in state.components}.isdisjoint(usual_ports())
+    assert stack.reported(EventKind.PORT) == stack.reported(EventKind.READY) == set(COMPONENTS)
+    assert {component.port for component in state.components}.isdisjoint(default_ports())
 
 
-def test_the_settings_of_the_project_find_the_stack_and_strangers_do_not_find_the_password(stack: Stack) -> None:
+def test_settings_find_the_stack_and_other_users_do_not_find_the_password(stack: Stack) -> None:
     addresses = stack.home / "stack-env.json"
     assert json.loads(addresses.read_text()) == stack.local.status().env()
     assert addresses.stat().st_mode & 0o077 == 0
@@ -166,7 +166,7 @@ def test_the_settings_of_the_project_find_the_stack_and_strangers_do_not_find_th
     assert all("postgresql://" not in event.message for event in stack.events)
 
 
-def test_the_database_lets_nobody_in_without_the_password(stack: Stack) -> None:
+def test_the_database_refuses_a_wrong_password(stack: Stack) -> None:
     dsn = stack.local.status().env()["DATABASE_URL"]
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(dsn, password="guessed")
@@ -176,7 +176,7 @@ def test_the_folders_above_the_data_stay_as_closed_as_they_were(stack: Stack) ->
     assert stack.home.parent.stat().st_mode & 0o077 == 0
 
 
-def test_a_topic_that_nobody_declared_is_not_made_by_a_typo(stack: Stack) -> None:
+def test_a_misspelt_topic_is_not_created(stack: Stack) -> None:
     admin = AdminClient({"bootstrap.servers": stack.local.status().env()["KAFKA_BOOTSTRAP_SERVERS"]})
     admin.list_topics("requets.echo", timeout=20)
     assert "requets.echo" not in admin.list_topics(timeout=20).topics
@@ -186,22 +186,22 @@ def test_a_second_up_is_harmless(stack: Stack) -> None:
     before = stack.local.status()
     after = stack.up()
     assert [component.pid for component in after.components] == [component.pid for component in before.components]
-    assert stack.told(EventKind.REUSED) == set(COMPONENTS)
-    assert stack.told(EventKind.STARTING) == set()
+    assert stack.reported(EventKind.REUSED) == set(COMPONENTS)
+    assert stack.reported(EventKind.STARTING) == set()
 
 
-def test_after_a_kill_of_every_part_up_brings_all_of_it_back(stack: Stack, kept: int) -> None:
+def test_up_recovers_after_a_kill_of_every_component(stack: Stack, kept: int) -> None:
     before = stack.local.status()
     for component in before.components:
         assert component.pid is not None
         os.kill(component.pid, signal.SIGKILL)
     after = stack.up()
     assert sorted(event.component for event in stack.events if event.kind is EventKind.RECOVERED) == sorted(COMPONENTS)
-    assert moved(before, after) == stack.told(EventKind.PORT)
+    assert moved(before, after) == stack.reported(EventKind.PORT)
     assert_kept(after, kept)
 
 
-def test_a_service_of_our_own_runs_beside_the_parts(stack: Stack, tmp_path: Path) -> None:
+def test_a_service_runs_beside_the_components(stack: Stack, tmp_path: Path) -> None:
     code = "print('at work', flush=True)\nimport signal; signal.pause()"
     log = tmp_path / "timekeeper.log"
     service = ServiceSpec(
@@ -216,14 +216,14 @@ def test_a_service_of_our_own_runs_beside_the_parts(stack: Stack, tmp_path: Path
     assert stack.local.run([service]).component("timekeeper").pid == state.component("timekeeper").pid
 
 
-def test_down_stops_services_and_parts_and_up_finds_the_data_again(stack: Stack, kept: int) -> None:
+def test_down_stops_services_and_components_and_up_finds_the_data_again(stack: Stack, kept: int) -> None:
     before = stack.local.status()
     assert set(stack.local.down()) == {*COMPONENTS, "timekeeper"}
     assert stack.processes() == []
     assert stack.local.status().env() == {}
     assert not (stack.home / "stack-env.json").exists()
     after = stack.up()
-    assert moved(before, after) == stack.told(EventKind.PORT)
+    assert moved(before, after) == stack.reported(EventKind.PORT)
     assert_kept(after, kept)
 
 
@@ -231,22 +231,22 @@ def test_down_with_nothing_running_is_harmless(fresh: Stack) -> None:
     assert fresh.local.down() == []
 
 
-def test_a_part_that_cannot_start_takes_the_others_down_and_shows_its_log(fresh: Stack) -> None:
+def test_a_component_that_can_not_start_stops_the_others_and_its_log_is_shown(fresh: Stack) -> None:
     data = fresh.home / "kafka" / "data"
     data.mkdir(parents=True)
     (data / "meta.properties").write_text("version=99\n")
-    with pytest.raises(StartupError, match="kafka stopped while starting") as caught:
+    with pytest.raises(StartupError, match="kafka ended while starting") as caught:
         fresh.up()
     assert "99" in str(caught.value.next_step)
     assert fresh.processes() == []
 
 
-def test_only_what_the_failed_call_began_is_stopped(fresh: Stack) -> None:
+def test_only_processes_that_the_failed_call_started_are_stopped(fresh: Stack) -> None:
     fresh.up("postgres")
     broken = ServiceSpec(
         name="sink", argv=(sys.executable, "-c", "1/0"), log=fresh.home / "sink.log", env={}, ready=lambda: False
     )
-    with pytest.raises(StartupError, match="sink stopped while starting"):
+    with pytest.raises(StartupError, match="sink ended while starting"):
         fresh.local.run([broken])
     assert fresh.local.status().component("postgres").running
 
@@ -256,19 +256,19 @@ def test_an_interrupted_up_leaves_nothing_running(fresh: Stack, number: signal.S
     with started(fresh, "postgres", "kafka") as up:
         wait_for_lines(up, ["ready postgres", "starting kafka"])
         up.send_signal(number)
-        said, errors = up.communicate(timeout=60)
+        printed, errors = up.communicate(timeout=60)
     assert up.returncode == status
     assert fresh.processes() == []
     assert ("KeyboardInterrupt" in errors) == (number is signal.SIGINT)
-    assert "ready kafka" not in said
+    assert "ready kafka" not in printed
 
 
 def test_two_ups_at_once_start_one_stack(fresh: Stack) -> None:
     with started(fresh, "postgres") as one, started(fresh, "postgres") as two:
-        said = [each.communicate(timeout=60)[0] for each in (one, two)]
+        printed = [each.communicate(timeout=60)[0] for each in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0)
-    assert sorted("ready postgres" in output for output in said) == [False, True]
-    assert sorted("reused postgres" in output for output in said) == [False, True]
+    assert sorted("ready postgres" in output for output in printed) == [False, True]
+    assert sorted("reused postgres" in output for output in printed) == [False, True]
 
 
 def test_up_recovers_from_an_up_that_was_killed(fresh: Stack) -> None:
@@ -298,5 +298,5 @@ def wait_for_lines(program: subprocess.Popen[str], wanted: Sequence[str]) -> Non
     left = set(wanted)
     while left:
         line = program.stdout.readline()
-        assert line, f"it ended before it said {left}: {program.stderr.read()}"
+        assert line, f"it ended before it printed {left}: {program.stderr.read()}"
         left.discard(line.strip())

@@ -1,4 +1,4 @@
-"""The compose file is valid, and says the same as the code it stands beside."""
+"""The compose file is valid and agrees with the code."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_it_follows_the_compose_specification() -> None:
 
 
 def test_the_broker_has_the_settings_of_the_local_stack() -> None:
-    given = SERVICES["kafka"]["environment"]
+    environment = SERVICES["kafka"]["environment"]
     wanted = {"KAFKA_" + name.upper().replace(".", "_"): value for name, value in BROKER_SETTINGS.items()}
-    assert {name: given.get(name) for name in wanted} == wanted
+    assert {name: environment.get(name) for name in wanted} == wanted
 
 
 def test_postgres_has_the_settings_of_the_local_stack() -> None:
@@ -42,7 +42,7 @@ def test_postgres_has_the_settings_of_the_local_stack() -> None:
     assert [(name, value) for name, value in options if postgres.SETTINGS.get(name) != value] == []
 
 
-def test_the_parts_are_the_versions_of_the_local_stack() -> None:
+def test_the_components_have_the_versions_of_the_local_stack() -> None:
     assert SERVICES["kafka"]["image"].endswith(f":{KAFKA_VERSION}")
     assert SERVICES["registry"]["image"].endswith(f":{REGISTRY_VERSION}")
     assert SERVICES["postgres"]["image"].partition(":")[2].split(".")[0] == postgres.Postgres.version
@@ -55,8 +55,8 @@ def test_every_image_that_is_not_ours_is_pinned() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_service_of_ours_runs_a_verb_that_exists(name: str) -> None:
-    assert OURS[name]["command"][0] in {verb.name for verb in COMMANDS}
+def test_a_service_of_ours_runs_a_command_that_exists(name: str) -> None:
+    assert OURS[name]["command"][0] in {command.name for command in COMMANDS}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -69,39 +69,39 @@ ONCE = {"topics", "migrate"}
 
 
 @pytest.mark.parametrize("name", sorted(OURS.keys() - ONCE))
-def test_a_service_of_ours_is_asked_for_its_health_where_it_answers(name: str) -> None:
+def test_a_health_check_asks_the_address_the_service_listens_on(name: str) -> None:
     test = OURS[name]["healthcheck"]["test"]
     assert test[:3] == ["CMD", "python", "-c"]
-    asked = ast.parse(test[3])  # it is Python
-    (url,) = [node.value for node in ast.walk(asked) if isinstance(node, ast.Constant) and "://" in str(node.value)]
+    script = ast.parse(test[3])  # it is Python
+    (url,) = [node.value for node in ast.walk(script) if isinstance(node, ast.Constant) and "://" in str(node.value)]
     assert url == f"http://{OURS[name]['environment']['SLUICE_HEALTH_ADDRESS']}/readyz"
 
 
 @pytest.mark.parametrize("name", sorted(ONCE))
-def test_what_runs_once_is_not_asked(name: str) -> None:
+def test_a_service_that_runs_once_has_no_health_check(name: str) -> None:
     assert OURS[name]["healthcheck"] == {"disable": True}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_service_of_ours_may_finish_what_it_holds_before_it_is_killed(name: str) -> None:
+def test_a_service_of_ours_may_finish_its_jobs_before_it_is_killed(name: str) -> None:
     assert int(OURS[name]["stop_grace_period"].removesuffix("s")) > Settings().drain_s + CLOSE_S
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_service_of_ours_is_given_only_settings_that_exist(name: str) -> None:
+def test_a_service_of_ours_has_only_settings_that_exist(name: str) -> None:
     known = {f"SLUICE_{field.upper()}" for field in Settings.model_fields}
-    usual = {"KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL"}
-    assert set(OURS[name]["environment"]) - known - usual == set()
+    addresses = {"KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL"}
+    assert set(OURS[name]["environment"]) - known - addresses == set()
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_what_a_service_waits_for_exists_and_can_be_waited_for(name: str) -> None:
+def test_a_dependency_of_a_service_exists_and_has_a_health_check(name: str) -> None:
     for other, how in SERVICES[name].get("depends_on", {}).items():
         assert other in SERVICES
         assert how["condition"] != "service_healthy" or "healthcheck" in SERVICES[other]
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS])
-def test_a_part_can_be_asked_for_its_health_and_is_reached_from_this_machine_only(name: str) -> None:
+def test_a_component_has_a_health_check_and_is_reachable_from_this_machine_only(name: str) -> None:
     assert "healthcheck" in SERVICES[name]
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name]["ports"])

@@ -1,4 +1,4 @@
-"""What the components are told to do, and what they say of themselves."""
+"""The configuration of the components, and the state they report."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def test_the_locked_registry_is_the_version_it_says() -> None:
 
 
 @pytest.mark.parametrize("component", ["kafka", "registry"])
-def test_every_locked_file_has_its_sum_and_stands_once(component: str) -> None:
+def test_every_locked_file_has_its_checksum_and_is_listed_once(component: str) -> None:
     artifacts = locked(component)
     assert all(re.fullmatch("[0-9a-f]{64}", each.sha256) and each.size > 0 for each in artifacts)
     names = [re.sub(r"-[0-9].*", "", Path(each.path).name) for each in artifacts]
     assert sorted(names) == sorted(set(names))
 
 
-def test_the_lock_is_what_its_writer_writes() -> None:
+def test_the_lock_file_matches_what_its_writer_writes() -> None:
     assert as_toml({component: list(locked(component)) for component in ("kafka", "registry")}) == LOCK.read_text()
 
 
@@ -43,10 +43,10 @@ def test_the_broker_listens_on_the_loopback_only() -> None:
     assert settings["log.dirs"] == "/d"
 
 
-def test_every_part_has_a_usual_port_under_its_own_name() -> None:
+def test_every_component_has_a_default_port_under_its_own_name() -> None:
     assert all(component.name in component.ports for component in COMPONENTS.values())
-    usual = [port for component in COMPONENTS.values() for port in component.ports.values()]
-    assert len(usual) == len(set(usual))
+    defaults = [port for component in COMPONENTS.values() for port in component.ports.values()]
+    assert len(defaults) == len(set(defaults))
 
 
 def test_a_stack_that_never_ran_has_no_addresses(tmp_path: Path) -> None:
@@ -57,12 +57,12 @@ def test_a_stack_that_never_ran_has_no_addresses(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_part_is_refused_with_the_names_of_the_known(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no component 'zookeeper'.*It has kafka, registry, postgres"):
+def test_the_error_for_an_unknown_component_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Unknown component 'zookeeper'.*components are: kafka, registry, postgres"):
         LocalStack(tmp_path).up(["zookeeper"])
 
 
-def test_only_running_parts_are_offered_to_other_programs() -> None:
+def test_only_addresses_of_running_components_go_into_the_environment() -> None:
     kafka = ComponentState("kafka", running=True, log=Path("k"), address="127.0.0.1:9092")
     postgres = ComponentState("postgres", running=False, log=Path("p"), address="postgresql://u:secret@h/d")
     state = StackState((kafka, postgres))

@@ -1,4 +1,4 @@
-"""Downloads are checked, kept, and done once; from a real HTTP server."""
+"""Files are downloaded once, checked and kept; from a real HTTP server."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from schemas.errors import StartupError, Unreachable
 from streams.stack.artifacts import Artifact
 from streams.stack.downloads import Cache
 from streams.stack.events import EventKind, Reporter, StackEvent
-from streams.stack.supervise import never
+from streams.stack.supervise import never_cancelled
 from streams.stack.task_group import Cancelled
 
 SILENT = Reporter(None)
 
 
 class Repository:
-    """A Maven repository that serves what it is given and remembers what it was asked."""
+    """A Maven repository that serves given files and records the requests."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -47,7 +47,7 @@ class Repository:
                 self.wfile.write(content[: len(content) // 2] if broken_off else content)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Nothing: the test says what matters."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
@@ -88,69 +88,75 @@ def leftovers(folder: Path) -> list[Path]:
 
 def test_each_file_is_downloaded_once_and_then_taken_from_the_cache(repository: Repository, cache: Cache) -> None:
     artifacts = [repository.add("org/a/1/a-1.jar", b"a" * 1000), repository.add("org/b/2/b-2.jar", b"b" * 1000)]
-    first = cache.jars("kafka", artifacts, SILENT, never)
+    first = cache.jars("kafka", artifacts, SILENT, never_cancelled)
     assert [place.read_bytes() for place in first] == [b"a" * 1000, b"b" * 1000]
-    assert cache.jars("kafka", artifacts, SILENT, never) == first
+    assert cache.jars("kafka", artifacts, SILENT, never_cancelled) == first
     assert sorted(repository.asked) == ["org/a/1/a-1.jar", "org/b/2/b-2.jar"]
 
 
-def test_progress_begins_at_nothing_and_ends_at_everything(repository: Repository, cache: Cache) -> None:
+def test_progress_starts_at_zero_and_ends_at_the_total(repository: Repository, cache: Cache) -> None:
     events: list[StackEvent] = []
-    cache.jars("kafka", [repository.add("a.jar", b"a" * 600_000)], Reporter(events.append), never)
+    cache.jars("kafka", [repository.add("a.jar", b"a" * 600_000)], Reporter(events.append), never_cancelled)
     assert {event.kind for event in events} == {EventKind.DOWNLOAD}
     assert [(event.done, event.total) for event in (events[0], events[-1])] == [(0, 600_000), (600_000, 600_000)]
 
 
-def test_a_file_with_another_sum_is_refused_and_not_kept(repository: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_a_file_with_another_checksum_is_refused_and_not_kept(
+    repository: Repository, cache: Cache, tmp_path: Path
+) -> None:
     artifact = repository.add("a.jar", b"what was committed")
-    repository.files["a.jar"] = b"what somebody sends"[: artifact.size].ljust(artifact.size)
-    with pytest.raises(StartupError, match="is not the file it should be"):
-        cache.jars("kafka", [artifact], SILENT, never)
-    assert not cache.place(artifact).exists()
+    repository.files["a.jar"] = b"another content"[: artifact.size].ljust(artifact.size)
+    with pytest.raises(StartupError, match=r"has the sha256 .* expected"):
+        cache.jars("kafka", [artifact], SILENT, never_cancelled)
+    assert not cache.path(artifact).exists()
     assert leftovers(tmp_path) == []
 
 
 def test_a_file_altered_in_the_cache_is_downloaded_again(repository: Repository, cache: Cache) -> None:
     artifact = repository.add("a.jar", b"whole")
-    (place,) = cache.jars("kafka", [artifact], SILENT, never)
+    (place,) = cache.jars("kafka", [artifact], SILENT, never_cancelled)
     place.write_bytes(b"whale")
-    cache.jars("kafka", [artifact], SILENT, never)
+    cache.jars("kafka", [artifact], SILENT, never_cancelled)
     assert place.read_bytes() == b"whole"
 
 
-def test_a_download_that_breaks_off_is_tried_again(repository: Repository, cache: Cache) -> None:
+def test_a_broken_download_is_tried_again(repository: Repository, cache: Cache) -> None:
     artifact = repository.add("a.jar", b"a" * 600_000)
     repository.cut.add("a.jar")
     events: list[StackEvent] = []
-    cache.jars("kafka", [artifact], Reporter(events.append), never)
+    cache.jars("kafka", [artifact], Reporter(events.append), never_cancelled)
     assert repository.asked == ["a.jar", "a.jar"]
     assert events[-1].done == events[-1].total
 
 
-def test_a_repository_that_lacks_the_file_is_named_with_what_to_do(repository: Repository, cache: Cache) -> None:
+def test_the_error_for_a_missing_file_names_the_repository_and_the_next_step(
+    repository: Repository, cache: Cache
+) -> None:
     with pytest.raises(Unreachable, match=r"none\.jar could not be downloaded: HTTP Error 404") as caught:
-        cache.jars("kafka", [Artifact("none.jar", "0" * 64, 1)], SILENT, never)
+        cache.jars("kafka", [Artifact("none.jar", "0" * 64, 1)], SILENT, never_cancelled)
     assert "HTTPS_PROXY" in str(caught.value)
 
 
 def test_an_archive_is_unpacked_once_and_only_its_contents_are_kept(repository: Repository, cache: Cache) -> None:
     artifact = repository.add("app-all.tar.gz", archive_of("quarkus-run.jar", b"jar"))
-    folder = cache.unpacked("registry", artifact, SILENT, never)
-    assert folder == cache.folder_of(artifact) == cache.unpacked("registry", artifact, SILENT, never)
+    folder = cache.unpacked("registry", artifact, SILENT, never_cancelled)
+    assert folder == cache.folder_of(artifact) == cache.unpacked("registry", artifact, SILENT, never_cancelled)
     assert (folder / "quarkus-run.jar").read_bytes() == b"jar"
     assert repository.asked == ["app-all.tar.gz"]
-    assert not cache.place(artifact).exists()
+    assert not cache.path(artifact).exists()
 
 
-def test_an_archive_that_reaches_outside_is_not_unpacked(repository: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_an_archive_with_a_path_outside_its_folder_is_not_unpacked(
+    repository: Repository, cache: Cache, tmp_path: Path
+) -> None:
     artifact = repository.add("bad.tar.gz", archive_of("../../outside", b"x"))
     with pytest.raises(tarfile.OutsideDestinationError):
-        cache.unpacked("registry", artifact, SILENT, never)
+        cache.unpacked("registry", artifact, SILENT, never_cancelled)
     assert not cache.folder_of(artifact).exists()
     assert leftovers(tmp_path) == []
 
 
-def test_giving_up_leaves_no_half_file(repository: Repository, cache: Cache, tmp_path: Path) -> None:
+def test_cancelling_leaves_no_partial_file(repository: Repository, cache: Cache, tmp_path: Path) -> None:
     def check() -> None:
         if repository.asked:
             raise Cancelled

@@ -1,4 +1,4 @@
-"""One at a time, whoever dies."""
+"""One process holds the lock at a time, and a killed holder releases it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams.stack.lock import exclusive
-from streams.stack.supervise import never
+from streams.stack.supervise import never_cancelled
 
 HOLDER = """
 import sys, signal
@@ -25,13 +25,13 @@ def nothing_to_wait_for() -> None:
     raise AssertionError("nobody holds the lock")
 
 
-def test_a_lock_that_nobody_holds_is_had_at_once(tmp_path: Path) -> None:
+def test_a_free_lock_is_acquired_at_once(tmp_path: Path) -> None:
     for _ in range(2):
-        with exclusive(tmp_path / "new" / "lock", on_wait=nothing_to_wait_for, check=never):
+        with exclusive(tmp_path / "new" / "lock", on_wait=nothing_to_wait_for, check=never_cancelled):
             assert (tmp_path / "new" / "lock").exists()
 
 
-def test_whoever_waits_is_told_once_and_gets_it_when_the_holder_is_killed(tmp_path: Path) -> None:
+def test_a_waiting_process_reports_once_and_gets_the_lock_when_the_holder_is_killed(tmp_path: Path) -> None:
     waits: list[str] = []
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "lock")], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -41,13 +41,13 @@ def test_whoever_waits_is_told_once_and_gets_it_when_the_holder_is_killed(tmp_pa
             assert holder.wait() != 0
 
 
-def test_waiting_can_be_given_up(tmp_path: Path) -> None:
+def test_waiting_can_be_cancelled(tmp_path: Path) -> None:
     def check() -> None:
         raise InterruptedError
 
     with (
-        exclusive(tmp_path / "lock", on_wait=nothing_to_wait_for, check=never),
+        exclusive(tmp_path / "lock", on_wait=nothing_to_wait_for, check=never_cancelled),
         pytest.raises(InterruptedError),
-        exclusive(tmp_path / "lock", on_wait=never, check=check),
+        exclusive(tmp_path / "lock", on_wait=never_cancelled, check=check),
     ):
         raise AssertionError("the lock was had twice")

@@ -15,12 +15,12 @@ def test_a_small_log_is_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [log]
 
 
-def test_a_log_that_is_not_there_is_no_error(tmp_path: Path) -> None:
+def test_a_missing_log_is_no_error(tmp_path: Path) -> None:
     bound(tmp_path / "none.log")
     assert tail(tmp_path / "none.log") == ""
 
 
-def test_a_large_log_moves_up_and_only_so_many_are_kept(tmp_path: Path) -> None:
+def test_a_large_log_is_rotated_and_old_ones_are_deleted(tmp_path: Path) -> None:
     log = tmp_path / "sink.log"
     for age in range(5):
         log.write_text(f"{age} is too long\n")
@@ -30,7 +30,7 @@ def test_a_large_log_moves_up_and_only_so_many_are_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "sink.log.4").exists()
 
 
-def test_whoever_holds_the_log_open_goes_on_writing_at_its_new_start(tmp_path: Path) -> None:
+def test_a_process_with_the_log_open_goes_on_writing_at_its_new_start(tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     with log.open("ab", buffering=0) as held:
         held.write(b"before\n")
@@ -55,7 +55,7 @@ def test_the_tail_leaves_out_stack_frames_and_keeps_the_causes(tmp_path: Path) -
     assert tail(log) == "BindException: in use\nCaused by: no port"
 
 
-def test_bytes_that_are_no_text_do_not_hide_the_log(tmp_path: Path) -> None:
+def test_invalid_utf8_does_not_hide_the_log(tmp_path: Path) -> None:
     log = tmp_path / "postgres.log"
     log.write_bytes(b"caf\xe9 is closed\n")
     assert "is closed" in tail(log)

@@ -1,4 +1,4 @@
-"""The same port again where it is free, another one where it is not."""
+"""A component gets the same port again if it is free, else another one."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def vacant() -> int:
         return int(server.getsockname()[1])
 
 
-def test_a_port_that_somebody_listens_on_is_not_free(taken: int) -> None:
+def test_a_port_with_a_listener_is_not_free(taken: int) -> None:
     assert not free(taken)
 
 
-def test_a_port_is_answered_while_somebody_listens(taken: int, vacant: int) -> None:
+def test_a_port_is_answered_while_a_process_listens(taken: int, vacant: int) -> None:
     assert answered(taken)
     assert not answered(vacant)
 
 
-def test_a_port_is_free_again_once_its_server_is_gone(vacant: int) -> None:
+def test_a_port_is_free_again_once_its_server_has_stopped(vacant: int) -> None:
     assert free(vacant)
 
 
@@ -42,21 +42,21 @@ def test_a_server_on_every_address_takes_the_port_too() -> None:
         assert not free(server.getsockname()[1])
 
 
-def test_a_taken_port_is_replaced_by_one_that_is_easily_recognised() -> None:
+def test_a_port_in_use_is_replaced_by_one_that_is_easy_to_recognise() -> None:
     assert list(islice(candidates(9092), 3)) == [9092, 19092, 29092]
 
 
-def test_a_free_usual_port_is_given(tmp_path: Path, vacant: int) -> None:
+def test_a_free_default_port_is_assigned(tmp_path: Path, vacant: int) -> None:
     assert PortAllocations(tmp_path / "ports.json").assign("kafka", vacant) == vacant
 
 
-def test_a_taken_usual_port_is_not_given(tmp_path: Path, taken: int) -> None:
+def test_a_default_port_in_use_is_not_assigned(tmp_path: Path, taken: int) -> None:
     given = PortAllocations(tmp_path / "ports.json").assign("kafka", taken)
     assert given != taken
     assert free(given)
 
 
-def test_a_port_once_given_is_given_again_even_if_the_usual_one_is_free_now(tmp_path: Path, vacant: int) -> None:
+def test_a_port_once_assigned_is_assigned_again_even_if_the_default_is_free_now(tmp_path: Path, vacant: int) -> None:
     path = tmp_path / "ports.json"
     with socket.create_server((HOST, vacant)):
         first = PortAllocations(path).assign("kafka", vacant)

@@ -1,4 +1,4 @@
-"""A process is its pid and its birth, never the pid alone."""
+"""A process is identified by its pid and its birth, never by the pid alone."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def test_a_living_process_is_itself() -> None:
     assert process.alive(me)
 
 
-def test_another_process_with_the_same_pid_is_not_the_one_that_was_meant() -> None:
+def test_a_later_process_with_the_same_pid_is_another_one() -> None:
     me = process.identify(os.getpid())
     assert me is not None
     assert not process.alive(ProcessId(me.pid, "born in another life"))
 
 
 def test_a_zombie_is_not_alive(sleeper: subprocess.Popen[bytes]) -> None:
-    meant = process.identify(sleeper.pid)
-    assert meant is not None
+    before = process.identify(sleeper.pid)
+    assert before is not None
     sleeper.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped
-    assert not process.alive(meant)
+    assert not process.alive(before)
 
 
 def test_a_process_whose_first_thread_ended_lives_on_in_the_others() -> None:
@@ -65,17 +65,11 @@ def test_a_process_whose_first_thread_ended_lives_on_in_the_others() -> None:
         child.kill()
 
 
-def test_a_pid_that_nobody_has_is_nobody(sleeper: subprocess.Popen[bytes]) -> None:
+def test_a_pid_without_a_process_identifies_none(sleeper: subprocess.Popen[bytes]) -> None:
     sleeper.kill()
     sleeper.wait()
     assert process.identify(sleeper.pid) is None
-    assert process.resident_bytes(sleeper.pid) is None
-
-
-def test_a_running_process_occupies_memory(sleeper: subprocess.Popen[bytes]) -> None:
-    resident = process.resident_bytes(sleeper.pid)
-    assert resident is not None
-    assert 1_000_000 < resident < 1_000_000_000
+    assert not process.listens_on(sleeper.pid, 9092)
 
 
 def test_the_members_of_a_group_are_found(sleeper: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The services beside the stack, and how their logs tell that they are ready."""
+"""The services beside the stack, and the log event that makes them ready."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_a_service_is_ready_once_it_has_logged_so(tmp_path: Path) -> None:
     assert has_logged(log_with(tmp_path, line("starting"), line("ready")), "ready", NOW)
 
 
-def test_what_an_earlier_life_logged_does_not_count(tmp_path: Path) -> None:
+def test_an_event_logged_by_an_earlier_process_does_not_count(tmp_path: Path) -> None:
     log = log_with(tmp_path, line("ready", NOW - timedelta(seconds=1)))
     assert not has_logged(log, "ready", NOW)
 
 
 @pytest.mark.parametrize("text", ["ready\n", '{"event": "ready"}\n', '{"event": "not ready yet"}\n', "[1, 2] ready\n"])
-def test_a_line_that_only_mentions_it_does_not_count(tmp_path: Path, text: str) -> None:
+def test_a_line_that_only_mentions_the_event_does_not_count(tmp_path: Path, text: str) -> None:
     assert not has_logged(log_with(tmp_path, text), "ready", NOW)
 
 
@@ -44,8 +44,8 @@ def test_a_service_without_a_log_is_not_ready(tmp_path: Path) -> None:
 
 
 def started(tmp_path: Path, **settings: object) -> dict[str, tuple[str, ...]]:
-    made = Settings.model_validate({"home": tmp_path, **settings})
-    return {service.name: service.argv[3:] for service in services(made, LocalStack(tmp_path), {"A": "b"})}
+    chosen = Settings.model_validate({"home": tmp_path, **settings})
+    return {service.name: service.argv[3:] for service in services(chosen, LocalStack(tmp_path), {"A": "b"})}
 
 
 def test_each_processor_has_a_worker_of_its_own(tmp_path: Path) -> None:
@@ -63,12 +63,12 @@ def test_a_notifier_runs_only_where_it_is_a_service(tmp_path: Path) -> None:
 
 
 def test_services_get_the_stacks_addresses(tmp_path: Path) -> None:
-    made = services(Settings(home=tmp_path), LocalStack(tmp_path), {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
-    assert all(service.env["KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:1" for service in made)
-    assert all(service.env["SLUICE_HOME"] == str(tmp_path) for service in made)
+    specs = services(Settings(home=tmp_path), LocalStack(tmp_path), {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    assert all(service.env["KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:1" for service in specs)
+    assert all(service.env["SLUICE_HOME"] == str(tmp_path) for service in specs)
 
 
-def test_what_runs_already_is_ready_however_far_back_it_said_so(tmp_path: Path) -> None:
+def test_a_service_that_runs_already_is_ready_however_old_its_event_is(tmp_path: Path) -> None:
     settings, stack = Settings(home=tmp_path, processors=("echo",)), LocalStack(tmp_path)
     running = ServiceSpec(name="sink", argv=("sleep", "60"), log=stack.log("sink"), env={})
     stack.run([running])

@@ -1,4 +1,4 @@
-"""All or nothing, and a signal that waits for an orderly end."""
+"""Tasks run all or nothing, and a signal takes effect after an orderly end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import threading
 import pytest
 
 from schemas.errors import StartupError
-from streams.stack.task_group import Cancelled, TaskGroup, attempt
+from streams.stack.task_group import Cancelled, TaskGroup, task_group
 
 
-def until_given_up(work: TaskGroup, ended: list[str]) -> None:
+def until_cancelled(group: TaskGroup, ended: list[str]) -> None:
     try:
         while True:
-            work.check()
+            group.check()
     except Cancelled:
         ended.append("in order")
         raise
@@ -27,18 +27,18 @@ def test_tasks_run_at_the_same_time() -> None:
     assert sorted(met) == [0, 1, 2]
 
 
-def test_no_tasks_are_done_at_once() -> None:
+def test_a_group_without_tasks_ends_at_once() -> None:
     TaskGroup().run([])
 
 
-def test_the_first_failure_makes_the_others_give_up_and_is_what_is_raised() -> None:
-    work, ended = TaskGroup(), list[str]()
+def test_the_first_failure_cancels_the_others_and_is_raised() -> None:
+    group, ended = TaskGroup(), list[str]()
 
     def fail() -> None:
         raise StartupError("no port")
 
     with pytest.raises(StartupError, match="no port"):
-        work.run([lambda: until_given_up(work, ended), fail])
+        group.run([lambda: until_cancelled(group, ended), fail])
     assert ended == ["in order"]
 
 
@@ -49,8 +49,8 @@ def test_the_first_failure_makes_the_others_give_up_and_is_what_is_raised() -> N
 def test_a_signal_takes_effect_after_every_task_has_ended(number: signal.Signals, meaning: type[BaseException]) -> None:
     ended: list[str] = []
     handler = signal.getsignal(number)
-    with pytest.raises(meaning), attempt() as work:
-        work.run([lambda: until_given_up(work, ended), lambda: os.kill(os.getpid(), number)])
+    with pytest.raises(meaning), task_group() as group:
+        group.run([lambda: until_cancelled(group, ended), lambda: os.kill(os.getpid(), number)])
     assert ended == ["in order"]
     assert signal.getsignal(number) is handler
 
@@ -59,9 +59,9 @@ def test_a_second_signal_does_not_disturb_the_orderly_end() -> None:
     ended: list[str] = []
 
     def interrupted_twice() -> None:
-        with attempt() as work:
+        with task_group() as group:
             try:
-                work.run([lambda: until_given_up(work, ended), lambda: os.kill(os.getpid(), signal.SIGINT)])
+                group.run([lambda: until_cancelled(group, ended), lambda: os.kill(os.getpid(), signal.SIGINT)])
             finally:
                 os.kill(os.getpid(), signal.SIGINT)
                 ended.append("cleaned up")
@@ -75,8 +75,8 @@ def test_the_usual_handlers_are_left_alone_outside_the_main_thread() -> None:
     done: list[bool] = []
 
     def elsewhere() -> None:
-        with attempt() as work:
-            work.run([lambda: done.append(True)])
+        with task_group() as group:
+            group.run([lambda: done.append(True)])
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
