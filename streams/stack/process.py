@@ -47,7 +47,12 @@ def group_members(leader: int) -> list[ProcessId]:
 
 def carriers(mark: str) -> list[ProcessId]:
     """Return the living processes that have `mark` in their environment, as far as this user may read it."""
-    return _living(lambda process: any(mark in f"{name}={value}" for name, value in process.environ().items()))
+
+    def carries(process: psutil.Process) -> bool:
+        variables = process.as_dict(["environ"], ad_value={})["environ"]
+        return any(mark in f"{name}={value}" for name, value in variables.items())
+
+    return _living(carries)
 
 
 def working_in(directory: Path) -> list[ProcessId]:
