@@ -1,7 +1,7 @@
-"""Reads `.avsc` files and makes them self-contained: shared records are inlined where they are first named. Writes by them.
+"""Reads `.avsc` files and makes them self-contained: shared records are inlined at their first use. Encodes by such schemas.
 
-The files name shared records (`sluice.v1.JobHeader`), so that each is written once. What goes to the registry carries
-everything inline, so that a client in any language needs only the one schema.
+The files refer to shared records by name (`sluice.v1.JobHeader`), so that each is written once. Schemas in the registry have
+everything inline, so that a client in any language needs only one schema.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAMESPACE = "sluice.v1."
 
 @cache
 def self_contained(name: str, folder: Path = AVRO_DIR) -> str:
-    """The schema called `name` as one JSON text, shared records inlined. Raises FileNotFoundError."""
+    """Return the schema `name` as one JSON text with shared records inlined. Raises FileNotFoundError."""
     return json.dumps(_inline(_read(name, folder), set(), folder), separators=(",", ":"))
 
 

@@ -1,4 +1,4 @@
-"""Avro on the wire, in Confluent's framing: a zero byte, the schema id as four big-endian bytes, the Avro body.
+"""Encodes and decodes Avro in Confluent framing: a zero byte, the schema id as four big-endian bytes, the Avro body.
 
 https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/#wire-format
 """
@@ -25,9 +25,9 @@ T = TypeVar("T")
 MAGIC = 0
 FRAME = struct.Struct(">bI")
 
-# What fastavro raises on bytes that are not of the schema. It reads without a bound of its own, so a length that lies shows
-# as EOFError (short read) or MemoryError/OverflowError (absurd count).
-BROKEN = (
+# Errors that fastavro raises for bytes that do not match the schema. It reads without limits, so a wrong length causes an
+# EOFError (short read) or a MemoryError or OverflowError (absurd count).
+DECODE_ERRORS = (
     SchemaResolutionError,
     EOFError,
     IndexError,
@@ -45,7 +45,7 @@ BROKEN = (
 
 
 def schema_id_of(data: bytes) -> int:
-    """The schema id in the frame. Raises UndecodableRecord when there is no frame."""
+    """Return the schema id in the frame. Raises UndecodableRecord if there is no frame."""
     if len(data) < FRAME.size or data[0] != MAGIC:
         raise UndecodableRecord(f"These {len(data)} bytes do not begin with a Confluent frame (0x00 and a schema id).")
     schema_id: int = FRAME.unpack_from(data)[1]
@@ -53,17 +53,17 @@ def schema_id_of(data: bytes) -> int:
 
 
 class Codec:
-    """Encodes and decodes for one registry. Schemas are parsed once per id; safe to share between threads."""
+    """Encodes and decodes with the schemas of one registry. Each schema is parsed once. Safe to share between threads."""
 
     def __init__(self, registry: SchemaRegistry) -> None:
         self._registry = registry
         self._by_id: dict[int, Any] = {}
-        self._refused: dict[int, str] = {}
+        self._rejected: dict[int, str] = {}
 
     def decode(self, data: bytes, reader: Any = None) -> dict[str, Any]:
-        """The record as a plain dict, by the writer's schema, resolved to `reader` (a parsed schema) if given.
+        """Decode a record to a plain dict by the writer's schema, resolved to `reader` (a parsed schema) if given.
 
-        Raises UndecodableRecord, UnknownSchema, and Unreachable if an unseen schema can't be fetched.
+        Raises UndecodableRecord, UnknownSchema, and Unreachable if a new schema can't be fetched.
         """
         schema_id = schema_id_of(data)
         writer = self._by_id.get(schema_id) or self._fetch(schema_id)
@@ -71,7 +71,7 @@ class Codec:
         body.seek(FRAME.size)
         try:
             record = fastavro.schemaless_reader(body, writer, None if reader is writer else reader)
-        except BROKEN as error:
+        except DECODE_ERRORS as error:
             raise UndecodableRecord(
                 f"The bytes do not decode by schema {schema_id}: {type(error).__name__}."
             ) from error
@@ -84,38 +84,38 @@ class Codec:
         return record
 
     def encoder(self, subject: str, schema: str, *, register: bool = False) -> Encoder:
-        """An encoder for one subject. With `register` the schema is registered; else it must be there already
-        (producers in production do not register). Raises UnknownSchema, Conflict, Unreachable."""
+        """Return an encoder for one subject. With `register` the schema is registered; otherwise it must exist (producers in
+        production do not register). Raises UnknownSchema, Conflict, Unreachable."""
         found = self._registry.register(subject, schema) if register else self._registry.lookup(subject, schema)
         if found is None:
             raise UnknownSchema(
-                f"The registry has no schema like ours under {subject!r}.",
+                f"The registry does not have this version's schema under {subject!r}.",
                 next_step="Run `sluice topics apply` to register the schemas of this version.",
             )
         parsed = self._by_id.setdefault(found, fastavro.parse_schema(json.loads(schema)))
         return Encoder(found, parsed)
 
     def typed(self, cls: type[T], subject: str, schema: str, *, register: bool = False) -> TypedCodec[T]:
-        """Encoder and decoder for one dataclass."""
+        """Return an encoder and decoder for one dataclass. Raises as `encoder`."""
         return TypedCodec(self, cls, self.encoder(subject, schema, register=register))
 
     def _fetch(self, schema_id: int) -> Any:
-        if schema_id in self._refused:
-            raise UndecodableRecord(self._refused[schema_id])
+        if schema_id in self._rejected:
+            raise UndecodableRecord(self._rejected[schema_id])
         text = self._registry.schema_by_id(schema_id)
         try:
             parsed = parse_untrusted(text)
         except UnsafeSchema as error:
-            self._refused[schema_id] = f"Schema {schema_id} is not decoded with: {error}."
-            raise UndecodableRecord(self._refused[schema_id]) from error
-        except (*BROKEN, SchemaParseException) as error:
+            self._rejected[schema_id] = f"Schema {schema_id} is not used for decoding: {error}."
+            raise UndecodableRecord(self._rejected[schema_id]) from error
+        except (*DECODE_ERRORS, SchemaParseException) as error:
             raise UnknownSchema(f"Schema {schema_id} in the registry is not Avro: {error}.") from error
         self._by_id[schema_id] = parsed
         return parsed
 
 
 class Encoder:
-    """Turns plain dicts into framed bytes."""
+    """Encodes plain dicts as framed bytes."""
 
     def __init__(self, schema_id: int, parsed: Any) -> None:
         self.schema_id = schema_id
@@ -124,11 +124,11 @@ class Encoder:
         self._field_schemas = {field["name"]: field["type"] for field in parsed["fields"]}
 
     def encode(self, plain: dict[str, Any]) -> bytes:
-        """Framed Avro. Raises InvalidInput when a value does not fit the schema."""
+        """Encode a record with its frame. Raises InvalidInput if a value does not fit the schema."""
         return write(self.parsed, plain, self._frame)
 
     def encode_field(self, name: str, value: Any) -> bytes:
-        """One field's value alone, without frame. Raises InvalidInput, KeyError when there is no such field."""
+        """Encode the value of one field, without frame. Raises InvalidInput, and KeyError if there is no such field."""
         return write(self._field_schemas[name], value)
 
 
@@ -147,5 +147,5 @@ class TypedCodec(Generic[T]):
         plain = self._codec.decode(data, self._encoder.parsed)
         try:
             return from_plain(self._cls, plain)
-        except BROKEN as error:
-            raise UndecodableRecord(f"The record lacks what {self._cls.__name__} needs: {error}.") from error
+        except DECODE_ERRORS as error:
+            raise UndecodableRecord(f"The record lacks a field of {self._cls.__name__}: {error}.") from error

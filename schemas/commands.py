@@ -1,4 +1,4 @@
-"""The commands on the `control` topic: their actions, and the record keys that compaction keeps the last command of."""
+"""Actions of commands on the `control` topic, and the keys of its records: compaction keeps the last record of each key."""
 
 from __future__ import annotations
 

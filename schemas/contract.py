@@ -1,7 +1,7 @@
-"""A processor's contract: its name and its two types, light enough for a program that only submits.
+"""A processor's contract: its name and its input and output types, light enough for a program that only submits jobs.
 
-Found by the entry-point group `sluice.contracts`; the class that does the work is found by `sluice.processors` under the
-same name and is imported by workers only.
+Contracts are entry points of the group `sluice.contracts`. The class that does the work is an entry point of
+`sluice.processors` with the same name; only workers import it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from schemas.errors import StartupError, UnknownProcessor
-from schemas.states import Custody
+from schemas.states import Custody, Lane
 
 I_ = TypeVar("I_")
 O_ = TypeVar("O_")
@@ -28,9 +28,8 @@ AVRO_DIR = Path(__file__).parent / "avro"
 
 @dataclass(frozen=True, slots=True)
 class ProcessorContract(Generic[I_, O_]):
-    """`avro_dir` holds `<Name>Request.avsc` and `<Name>Result.avsc`. `custody`: who owns a job that waits, `offset` (the
-    worker group reads the topic) or `lease` (the sink stores it, and any idle worker claims it); the processor's policy says
-    the same."""
+    """`avro_dir` has `<Name>Request.avsc` and `<Name>Result.avsc`. `custody`: who owns a waiting job, `offset` (the worker
+    group reads the topic) or `lease` (the sink stores it and any idle worker claims it); the processor's policy must agree."""
 
     name: str
     input: type[I_]
@@ -39,19 +38,19 @@ class ProcessorContract(Generic[I_, O_]):
     custody: str = Custody.OFFSET.value
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name) or self.name == "bulk":
+        if not NAME.fullmatch(self.name) or self.name == Lane.BULK:
             raise ValueError(f"{self.name!r} is no processor name: {NAME.pattern}, and not 'bulk'")
         if self.custody not in (Custody.OFFSET, Custody.LEASE):
             raise ValueError(f"The custody of {self.name!r} is {self.custody!r}; it is offset or lease.")
 
     @property
     def leased(self) -> bool:
-        """Whether its jobs are claimed by lease: no worker group reads its topics then."""
+        """True if its jobs are claimed by lease, so that no worker group reads its topics."""
         return self.custody == Custody.LEASE
 
     @property
     def camel(self) -> str:
-        """The name as Avro records spell it: gene-expression → GeneExpression."""
+        """Return the name in the form of Avro records: gene-expression → GeneExpression."""
         return "".join(part.capitalize() for part in self.name.split("-"))
 
 
@@ -63,31 +62,31 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="sluice.contracts")}
 
 
-#: Contracts that are there without an entry point, for as long as a test wants them.
-_lent: dict[str, AnyContract] = {}
+#: Contracts without an entry point, made known by `installed`.
+_temporary: dict[str, AnyContract] = {}
 
 
 @contextmanager
 def installed(*contracts: AnyContract) -> Iterator[None]:
-    """Let these be found by name as if their package were installed (docs/testing.md). Not for several threads at once."""
-    before = dict(_lent)
-    _lent.update({one.name: one for one in contracts})
+    """Make contracts known by name as if their packages were installed (docs/testing.md). Not thread-safe."""
+    before = dict(_temporary)
+    _temporary.update({contract.name: contract for contract in contracts})
     try:
         yield
     finally:
-        _lent.clear()
-        _lent.update(before)
+        _temporary.clear()
+        _temporary.update(before)
 
 
 def known_processors() -> list[str]:
-    """Names of all installed processors, sorted; imports none of them."""
-    return sorted(_entry_points().keys() | _lent.keys())
+    """Return the names of all installed processors, sorted, without importing them."""
+    return sorted(_entry_points().keys() | _temporary.keys())
 
 
 def contract(name: str) -> AnyContract:
-    """The contract called `name`. Raises UnknownProcessor with the nearest name, StartupError if its module is broken."""
-    if name in _lent:
-        return _lent[name]
+    """Return the contract `name`. Raises UnknownProcessor with the nearest name, StartupError if its module is broken."""
+    if name in _temporary:
+        return _temporary[name]
     point = _entry_points().get(name)
     if point is None:
         raise unknown_processor(name)
@@ -102,7 +101,7 @@ def contract(name: str) -> AnyContract:
 
 
 def unknown_processor(name: str) -> UnknownProcessor:
-    """The error for a name that no installed contract has, with the nearest one that does."""
+    """Return the error for an unknown name, with the nearest known one."""
     known = known_processors()
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}? " if near else ""

@@ -1,4 +1,4 @@
-"""Requests and results with their typed inner part: plain dicts in, dataclasses out."""
+"""Converts decoded requests and results (plain dicts) to dataclasses."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ O_ = TypeVar("O_")
 
 
 def header_of(plain: Mapping[str, Any]) -> JobHeader:
-    """The JobHeader of a decoded request or result. Raises UndecodableRecord when it has none."""
+    """Return the JobHeader of a decoded request or result. Raises UndecodableRecord if it has none."""
     try:
         header = from_plain(JobHeader, plain["header"])
     except (KeyError, TypeError) as error:
         raise UndecodableRecord(f"The record has no readable job header: {error}.") from error
     for when in (header.created_at, header.deadline, header.not_before):
-        # Another writer's schema decides what arrives here; a naive time can't be compared with ours.
+        # The writer's schema may have another type here; a naive time can't be compared with ours.
         if when is not None and (type(when) is not datetime or when.tzinfo is None):
-            raise UndecodableRecord("A time in the record's job header is none, or has no time zone.")
+            raise UndecodableRecord("A time in the record's job header is not a time, or has no time zone.")
     return header
 
 
 def request_of(contract: ProcessorContract[I_, O_], plain: Mapping[str, Any]) -> Request[I_]:
-    """A decoded request, its input typed. Raises UndecodableRecord."""
+    """Convert a decoded request. Raises UndecodableRecord."""
     try:
         return Request(header_of(plain), from_plain(contract.input, plain["input"]))
     except (KeyError, TypeError) as error:
-        raise UndecodableRecord(f"The record is no request of {contract.name!r}: {error}.") from error
+        raise UndecodableRecord(f"The record is not a request of {contract.name!r}: {error}.") from error
 
 
 def result_of(contract: ProcessorContract[I_, O_], plain: Mapping[str, Any]) -> Result[O_]:
-    """A decoded result, its output typed. Raises UndecodableRecord."""
+    """Convert a decoded result. Raises UndecodableRecord."""
     try:
         output = plain["output"]
         return Result(
@@ -51,32 +51,35 @@ def result_of(contract: ProcessorContract[I_, O_], plain: Mapping[str, Any]) -> 
             None if output is None else from_plain(contract.output, output),
         )
     except (KeyError, TypeError) as error:
-        raise UndecodableRecord(f"The record is no result of {contract.name!r}: {error}.") from error
+        raise UndecodableRecord(f"The record is not a result of {contract.name!r}: {error}.") from error
 
 
-def typed_input(contract: ProcessorContract[I_, O_], given: Mapping[str, Any]) -> I_:
-    """A processor's input from loose data (JSON). Raises InvalidInput that names what is missing or unknown."""
+def typed_input(contract: ProcessorContract[I_, O_], data: Mapping[str, Any]) -> I_:
+    """Convert JSON data to a processor's input. Raises InvalidInput that names the missing and unknown fields."""
     fields = {f.name: f for f in dataclasses.fields(contract.input)}  # type: ignore[arg-type]
-    unknown = sorted(given.keys() - fields.keys())
+    unknown = sorted(data.keys() - fields.keys())
     missing = [
         name
         for name, f in fields.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and name not in given
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and name not in data
     ]
     if unknown or missing:
-        said = [f"has no field {', '.join(unknown)}"] * bool(unknown) + [f"needs {', '.join(missing)}"] * bool(missing)
+        problems = [f"has no field {', '.join(unknown)}"] * bool(unknown) + [f"needs {', '.join(missing)}"] * bool(
+            missing
+        )
         raise InvalidInput(
-            f"The input of {contract.name!r} {' and '.join(said)}.", next_step=f"Its fields are: {', '.join(fields)}."
+            f"The input of {contract.name!r} {' and '.join(problems)}.",
+            next_step=f"Its fields are: {', '.join(fields)}.",
         )
     try:
-        return from_plain(contract.input, given)
+        return from_plain(contract.input, data)
     except (TypeError, AttributeError) as error:
         raise InvalidInput(f"The input of {contract.name!r} does not fit: {error}.") from error
 
 
 def input_hash(encoder: Encoder, input_: Any) -> str:
-    """sha256, lower-case hex, of a request's input, encoded alone by the request schema's input type.
+    """Return the sha256 (lower-case hex) of a request's input, encoded alone by the request schema's input type.
 
-    Equal inputs have equal hashes whatever their headers; a retry or a resend is recognised by it.
+    Equal inputs have equal hashes whatever their headers, so retries and resends are recognised by it.
     """
     return hashlib.sha256(encoder.encode_field("input", to_plain(input_))).hexdigest()

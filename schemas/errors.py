@@ -1,29 +1,29 @@
 """The whole error tree.
 
-SluiceError                 anything this package raises on purpose; carries `code`, `retryable` and `next_step`
-├── UsageError              the caller asked for something that can't be meant            (exit 2)
+SluiceError                 base of all deliberate errors; carries `code`, `retryable` and `next_step`
+├── UsageError              the caller's request or configuration is invalid              (exit 2)
 ├── NotFound                no such job, topic or object                                  (exit 5)
 ├── Unreachable             a dependency does not answer                                  (exit 6)
 ├── Conflict                the same id with other content, or a state that forbids it    (exit 7)
-├── UndecodableRecord       bytes that are not what their topic promises                  → dead letter
+├── UndecodableRecord       bytes that do not match the schema of their topic             → dead letter
 │   ├── UnknownSchema       the registry does not know the id in the frame
 │   └── HeaderMismatch      Kafka headers contradict the Avro value
-├── StartupError            a service can't begin: broken processor, missing weights, bad setting
-└── JobError                this job failed, its neighbours did not; becomes the outcome's error
-    ├── InvalidInput        the input can never work: not retried
+├── StartupError            a service can't start: broken processor, missing weights, bad setting
+└── JobError                one job failed, not its batch; becomes the error of its outcome
+    ├── InvalidInput        the input can never succeed: not retried
     │   ├── UnknownProcessor
     │   ├── ClaimMismatch   a claim check whose bytes have another sha256 or size
     │   └── PayloadTooLarge
     ├── ModelNotFound       weights missing, altered or unreadable
     ├── OutOfMemory         the device could not hold even this one job
     ├── JobTimeout          the hard limit passed
-    ├── DeadlineExceeded    the deadline passed before it was done
-    ├── JobCancelled        somebody asked for it to stop, and it did
-    ├── ConnectionFailed    something the job needs did not answer: retried
-    ├── WorkerLost          the process that held the job died: retried up to the execution limit
-    └── ProcessorBug        the processor raised what it never declared
+    ├── DeadlineExceeded    the deadline passed before the job was done
+    ├── JobCancelled        the job was cancelled on request
+    ├── ConnectionFailed    a dependency of the job did not answer: retried
+    ├── WorkerLost          the process that ran the job died: retried up to the execution limit
+    └── ProcessorBug        the processor raised an error that it did not declare
 
-Error codes travel as strings, because an enum symbol can't be added under FULL_TRANSITIVE compatibility.
+Error codes are strings on the wire, because FULL_TRANSITIVE compatibility does not allow new enum symbols.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """Codes on the wire. A code this version does not know reads as UNKNOWN."""
+    """Codes on the wire. Codes that this version does not know are read as UNKNOWN."""
 
     INVALID_INPUT = "INVALID_INPUT"
     UNKNOWN_PROCESSOR = "UNKNOWN_PROCESSOR"
@@ -63,7 +63,7 @@ class ErrorCode(StrEnum):
 
 
 class ExitCode:
-    """What a command's exit status means (docs/operations.md lists them for users)."""
+    """Exit statuses of the commands (listed for users in docs/operations.md)."""
 
     OK = 0
     INTERNAL = 1
@@ -79,7 +79,7 @@ class ExitCode:
 
 
 class SluiceError(Exception):
-    """Base of the tree. `next_step` is a sentence that says what the reader can do now."""
+    """Base of the tree. `next_step`: a sentence that says what the user can do now."""
 
     code: ErrorCode = ErrorCode.INTERNAL
     exit_code: int = ExitCode.INTERNAL
@@ -94,7 +94,7 @@ class SluiceError(Exception):
         return self.message if self.next_step is None else f"{self.message} {self.next_step}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions with keyword arguments do not survive pickling by default; these cross process borders.
+        # Exceptions with keyword arguments can't be unpickled by default, and these cross process boundaries.
         return (_rebuild, (type(self), self.message, self.next_step))
 
 
@@ -140,10 +140,10 @@ class StartupError(SluiceError):
 
 
 class JobError(SluiceError):
-    """Raised (or returned from `run`) by a processor: the outcome of one job, never of its batch.
+    """Raised (or returned from `run`) by a processor: the error of one job, never of its batch.
 
-    `retry_after_s`: what is missing asks for so long a wait (a server's Retry-After); where the error is retried at all, it is
-    not tried again before.
+    `retry_after_s`: wait that a dependency requested (a server's Retry-After). If the error is retried at all, the next attempt
+    does not start earlier.
     """
 
     code = ErrorCode.PROCESSOR_ERROR

@@ -1,7 +1,7 @@
-"""Typed records: what travels, as frozen dataclasses. The `.avsc` files are the contract; a test compares the two.
+"""Records on the wire, as frozen dataclasses. The `.avsc` files are the contract; a test compares both.
 
-All times are timezone-aware UTC. Ids are strings. Strings that name a state, a lane or a code are plain `str` here, because
-a newer writer may use a word this reader does not know; `schemas.states` and `schemas.errors` give them meaning.
+All times are timezone-aware UTC. Ids are strings. States, lanes and error codes are plain `str` here, because a newer writer
+may use values that this version does not know; `schemas.states` and `schemas.errors` define the known ones.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from schemas.contract import ProcessorContract
+from schemas.states import Custody, Lane, Mode
 
 I_ = TypeVar("I_")
 O_ = TypeVar("O_")
@@ -18,7 +19,7 @@ O_ = TypeVar("O_")
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """Where a record lies in the log. `topic_id` outlives a topic that is deleted and created again under its name."""
+    """Position of a record in the log. `topic_id` changes when a topic is deleted and created again under the same name."""
 
     topic: str
     partition: int
@@ -38,7 +39,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class JobHeader:
-    """What every job carries, whatever its processor (docs/glossary.md explains each word)."""
+    """Fields of every job, whatever its processor (docs/glossary.md defines the terms)."""
 
     job_id: str
     processor: str
@@ -48,9 +49,9 @@ class JobHeader:
     attempt: int = 1
     tenant: str = "default"
     model_version: str | None = None
-    mode: str = "live"
-    lane: str = "live"
-    custody: str = "offset"
+    mode: str = Mode.LIVE.value
+    lane: str = Lane.LIVE.value
+    custody: str = Custody.OFFSET.value
     not_before: datetime | None = None
     deadline: datetime | None = None
     idempotency_key: str | None = None
@@ -72,7 +73,7 @@ class JobHeader:
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """Why an attempt failed. `fingerprint` groups alike failures (code, type and place, never the message's values)."""
+    """Why an attempt failed. `fingerprint` groups similar failures by code, type and code location, not by message."""
 
     code: str
     message: str
@@ -82,7 +83,7 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """When the worker had the job, and what it cost. `*_ms` are wall milliseconds; `run_ms` is the whole batch's run."""
+    """When a worker had the job, and the time it took. `*_ms` are wall milliseconds; `run_ms` is the run of the whole batch."""
 
     received_at: datetime
     started_at: datetime
@@ -95,8 +96,8 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class ResultInfo:
-    """What a worker says of one attempt; a candidate until the sink lets it win. `device_note`: why the device is not the one
-    that `auto` would have taken; None where it is."""
+    """A worker's result of one attempt, a candidate until the sink decides. `device_note`: why the device is not the first
+    choice of `auto`; None if it is."""
 
     disposition: str
     worker_id: str
@@ -130,7 +131,7 @@ class Result(Generic[O_]):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that a backend handed in."""
+    """A file that a backend uploaded."""
 
     upload_id: str
     claim: Claim
@@ -144,7 +145,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A sign of life from a running job. `percent` is 0 to 100, or null where the processor can't tell."""
+    """Progress of a running job. `percent`: 0 to 100, or null if the processor can't tell."""
 
     job_id: str
     run: int
@@ -161,8 +162,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """An order to the engine, or a worker's word that it was heard. `action`: cancel, pause, resume; paused and resumed are
-    answers, and `by` is the worker then. `job_id` and `run` are a cancel's."""
+    """A command, or a worker's acknowledgement of one. `action`: cancel, pause or resume; paused or resumed for
+    acknowledgements, where `by` is the worker. `job_id` and `run` are set for a cancel only."""
 
     action: str
     at: datetime
@@ -175,7 +176,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class EchoInput:
-    """`delay_ms` is how long to pretend to work; `fail` names the error code to fail with (testing a backend's error path)."""
+    """`delay_ms`: how long to simulate work. `fail`: error code to fail with, to test a backend's error handling."""
 
     message: str
     delay_ms: int = 0
@@ -197,7 +198,7 @@ class EmbedInput:
 
 @dataclass(frozen=True, slots=True)
 class EmbedOutput:
-    """`vector`: the unit-length embedding, 32 floats; cosine similarity between two is their likeness."""
+    """`vector`: the unit-length embedding, 32 floats; the cosine of two vectors is the similarity of their digits."""
 
     vector: list[float]
 
@@ -215,7 +216,7 @@ class SegmentationInput:
 @dataclass(frozen=True, slots=True)
 class SegmentationOutput:
     """`mask`: a NIfTI file, uint8, 1 = lesion, in the input's geometry. `slice_areas_mm2`: lesion area per slice along the
-    third axis of the stored volume. Nothing found is a result: volume 0, an empty mask."""
+    third axis of the stored volume. Without a lesion the volume is 0 and the mask is empty."""
 
     mask: Claim
     lesion_volume_mm3: float

@@ -1,4 +1,4 @@
-"""The schema registry as a port, and its in-memory twin. The one over HTTP lives in `connectors/registry.py`."""
+"""Port of the schema registry, and a registry in memory. `connectors/registry.py` has the client for HTTP."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from schemas.errors import UnknownSchema
 
 
 class SchemaRegistry(Protocol):
-    """What the codec, `sluice topics` and `sluice doctor` need of a registry. Thread-safe.
+    """Registry as used by the codec, `sluice topics` and `sluice doctor`. Thread-safe.
 
-    Every call raises Unreachable when the registry does not answer within its timeout.
+    Every call raises Unreachable if the registry does not answer within its timeout.
     """
 
     def schema_by_id(self, schema_id: int) -> str:
-        """The schema's JSON text. Raises UnknownSchema. An id's schema never changes, so answers may be kept for ever."""
+        """Return the schema's JSON text, which never changes and may be cached for ever. Raises UnknownSchema."""
         ...
 
     def register(self, subject: str, schema: str) -> int:
-        """Register `schema` under `subject` (or find it there) and return its id. Raises Conflict when incompatible."""
+        """Register `schema` under `subject`, if it is not there, and return its id. Raises Conflict if it is incompatible."""
         ...
 
     def lookup(self, subject: str, schema: str) -> int | None:
-        """The id under which exactly this schema is registered, else None."""
+        """Return the id under which exactly this schema is registered, else None."""
         ...
 
     def check(self, subject: str, schema: str) -> list[str]:
-        """Why `schema` is not compatible with the subject's versions; empty when it is, or when there are none."""
+        """Return why `schema` is incompatible with the subject's versions; empty if it is compatible or there are none."""
         ...
 
     def set_compatibility(self, subject: str | None, level: str) -> None:
-        """Set the level of one subject, or the registry's default."""
+        """Set the compatibility level of one subject, or the registry's default."""
         ...
 
     def subjects(self) -> list[str]: ...
 
 
 class MemoryRegistry:
-    """The twin for tests and for running without Kafka: same promises, no process, no compatibility rules."""
+    """Registry in memory, for tests and for running without Kafka. It checks no compatibility."""
 
     _named: ClassVar[dict[str, MemoryRegistry]] = {}
 
     @classmethod
     def at(cls, address: str) -> MemoryRegistry | None:
-        """The registry behind an address `memory:NAME`, made at its first use; None for any other address."""
+        """Return the registry of an address `memory:NAME`, created at first use; None for any other address."""
         return cls._named.setdefault(address, cls()) if address.startswith("memory:") else None
 
     @classmethod

@@ -1,7 +1,7 @@
-"""Keeps the schemas of each release: `python -m schemas.release` writes this version's beside the older ones.
+"""Stores the schemas of each release: `python -m schemas.release` writes those of this version.
 
-CI checks that today's schemas are FULL_TRANSITIVE compatible with every release that is kept here, so that records written
-years ago stay readable. A released file is never changed.
+CI checks that the current schemas are FULL_TRANSITIVE compatible with every stored release, so that records written years ago
+stay readable. A released file never changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RELEASED = Path(__file__).parent / "released"
 
 
 def current() -> dict[str, str]:
-    """Today's schemas, self-contained, by the role of their topic: `requests.echo`, `progress`, …"""
+    """Return the current schemas, self-contained, by the role of their topic: `requests.echo`, `progress`, …"""
     shared = {"uploads": "Upload", "progress": "Progress", "control": "Control"}
     schemas = {role: self_contained(name) for role, name in shared.items()}
     for name in known_processors():
@@ -29,7 +29,7 @@ def current() -> dict[str, str]:
 
 
 def released() -> dict[str, dict[str, str]]:
-    """The schemas of every release, by version, then by role."""
+    """Return the schemas of every release, by version and role."""
     return {
         folder.name: {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.avsc"))}
         for folder in sorted(RELEASED.iterdir())
@@ -38,7 +38,7 @@ def released() -> dict[str, dict[str, str]]:
 
 
 def write(folder: Path) -> None:
-    """Write today's schemas, one file each. Raises FileExistsError when the folder is there: a release is made once."""
+    """Write the current schemas, one file each. Raises FileExistsError if the folder exists: a release is written once."""
     folder.mkdir(parents=True)
     for role, schema in current().items():
         text = json.dumps(json.loads(schema), indent=1) + "\n"

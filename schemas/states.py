@@ -1,6 +1,6 @@
-"""The words a job's life is told in. `docs/job_states.md` draws them.
+"""States, dispositions, modes, lanes and custody of jobs. `docs/job_states.md` draws the states.
 
-PENDING → PROCESSING → COMPLETED | FAILED | CANCELLED | EXPIRED, with RETRYING between attempts.
+PENDING → PROCESSING → COMPLETED | FAILED | CANCELLED | EXPIRED, with RETRYING is between attempts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPI
 
 
 class Disposition(StrEnum):
-    """What a worker says of one attempt."""
+    """A worker's result of one attempt."""
 
     SUCCEEDED = "succeeded"
     RETRY = "retry"
@@ -45,16 +45,28 @@ class Disposition(StrEnum):
 
 
 class Mode(StrEnum):
+    """Shadow runs notify no backend."""
+
+    """Shadow runs notify no backend."""
+
     LIVE = "live"
     REPLAY = "replay"
     SHADOW = "shadow"
 
 
 class Lane(StrEnum):
+    """Live jobs go first; bulk jobs use the capacity that live jobs leave, and at least their reserved share."""
+
+    """Live jobs go first; bulk jobs use the capacity that live jobs leave, and at least their reserved share."""
+
     LIVE = "live"
     BULK = "bulk"
 
 
 class Custody(StrEnum):
+    """Owner of a waiting job: the offset of a worker group, or a lease in the store."""
+
+    """Owner of a waiting job: the offset of a worker group, or a lease in the store."""
+
     OFFSET = "offset"
     LEASE = "lease"

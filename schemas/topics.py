@@ -1,4 +1,4 @@
-"""Every topic, declared once as data. `sluice topics plan|apply` compares this table with the broker."""
+"""Every topic, declared as data. `sluice topics plan` and `sluice topics apply` compare it with the broker."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from schemas.avsc import request_schema, result_schema, self_contained
 from schemas.contract import AnyContract
+from schemas.states import Lane
 
 DAY_MS = 24 * 60 * 60 * 1000
+#: Suffix of the request topics of the bulk lane.
+#: Suffix of the request topics of the bulk lane.
 BULK = ".bulk"
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """`schema` is the self-contained Avro schema of its values, None for dead letters, which keep what they were given."""
+    """`schema`: the self-contained Avro schema of its values; None for dead letters, which keep the original bytes."""
 
     name: str
     partitions: int
@@ -24,7 +27,7 @@ class Topic:
 
     @property
     def subject(self) -> str:
-        """TopicNameStrategy."""
+        """Subject in the registry, by Confluent's TopicNameStrategy."""
         return f"{self.name}-value"
 
     def config(self) -> dict[str, str]:
@@ -34,12 +37,12 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class TopicNames:
-    """Names by role; `prefix` lets several installations share a cluster."""
+    """Topic names by role. `prefix` lets several installations share a cluster."""
 
     prefix: str = ""
 
-    def requests(self, processor: str, lane: str = "live") -> str:
-        return f"{self.prefix}requests.{processor}{BULK if lane == 'bulk' else ''}"
+    def requests(self, processor: str, lane: str = Lane.LIVE) -> str:
+        return f"{self.prefix}requests.{processor}{BULK if lane == Lane.BULK else ''}"
 
     def results(self, processor: str) -> str:
         return f"{self.prefix}results.{processor}"
@@ -64,7 +67,7 @@ class TopicNames:
         return f"{self.prefix}dead-letters"
 
     def processor_of(self, topic: str) -> str | None:
-        """The processor that a requests, results or outcomes topic belongs to; None for any other topic."""
+        """Return the processor of a requests, results or outcomes topic; None for any other topic."""
         kind, dot, rest = topic.removeprefix(self.prefix).partition(".")
         if not dot or kind not in ("requests", "results", "outcomes"):
             return None
@@ -72,7 +75,7 @@ class TopicNames:
 
 
 def declared(contracts: Iterable[AnyContract], names: TopicNames, partitions: int = 12) -> list[Topic]:
-    """Every topic that this installation needs, in the order in which they are made."""
+    """Return every topic of this installation, in the order of their creation."""
     topics = [
         Topic(names.uploads, partitions, 7 * DAY_MS, self_contained("Upload")),
         Topic(names.progress, partitions, 1 * DAY_MS, self_contained("Progress")),
@@ -83,7 +86,7 @@ def declared(contracts: Iterable[AnyContract], names: TopicNames, partitions: in
         request, result = request_schema(contract), result_schema(contract)
         topics += [
             Topic(names.requests(contract.name), partitions, 14 * DAY_MS, request),
-            Topic(names.requests(contract.name, "bulk"), partitions, 14 * DAY_MS, request),
+            Topic(names.requests(contract.name, Lane.BULK), partitions, 14 * DAY_MS, request),
             Topic(names.results(contract.name), partitions, 30 * DAY_MS, result),
             Topic(names.outcomes(contract.name), partitions, 30 * DAY_MS, result, compacted=True),
         ]

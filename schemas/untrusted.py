@@ -1,7 +1,7 @@
-"""Writer schemas from the registry, which anybody may fill: what would take the process down with it is refused unread.
+"""Rejects writer schemas from the registry, which any client may fill, if decoding by them could crash the process.
 
-fastavro decodes by recursion in C and without a bound: 200 KB of a linked list end the process by a segmentation fault, and an
-array whose items take no bytes fills its memory. None of our topics needs either.
+fastavro decodes by recursion in C without limits: 200 KB of a linked list end the process with a segmentation fault, and an
+array whose items take no bytes fills its memory. No topic of ours needs either.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 import fastavro
 
-#: Levels of a value, and of the schema's own JSON. Ours have seven.
-DEEPEST = 64
-#: Types in a value, each counted wherever it is used.
-MOST = 20_000
+#: Limit of nesting, of a value and of the schema's JSON. Our schemas have seven levels.
+MAX_DEPTH = 64
+#: Limit of types in a value; a type counts each time it is used.
+MAX_TYPES = 20_000
 
 
 class UnsafeSchema(Exception):
-    """The reason, as the end of a sentence."""
+    """A schema that must not be used. The message is the reason, as the end of a sentence."""
 
 
 class _Shape(NamedTuple):
-    """Of a value: levels, types, and whether it may take no bytes at all."""
+    """Shape of a type's values: levels, types, and whether a value may take no bytes."""
 
     depth: int
     types: int
@@ -31,7 +31,7 @@ class _Shape(NamedTuple):
 
 
 def parse_untrusted(text: str) -> Any:
-    """The parsed schema. Raises UnsafeSchema, and what json and fastavro raise on what is no schema."""
+    """Parse a schema. Raises UnsafeSchema, and the errors of json and fastavro for a text that is not a schema."""
     try:
         raw = json.loads(text)
     except RecursionError as error:
@@ -44,7 +44,7 @@ def parse_untrusted(text: str) -> Any:
 
 def _check_depth(raw: Any) -> None:
     level = [raw]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for value in level
@@ -57,7 +57,7 @@ def _check_depth(raw: Any) -> None:
 
 
 def _shape(schema: Any, known: dict[str, _Shape | None]) -> _Shape:
-    """`known` has the named types so far (parse_schema has qualified their names); None while one is being looked at."""
+    """Return the shape of a type. `known`: named types so far (parse_schema has qualified their names); None while in work."""
     if isinstance(schema, str):
         return _named(schema, known)
     if isinstance(schema, list):
@@ -96,6 +96,6 @@ def _within(parts: Iterable[_Shape], *, empty: bool) -> _Shape:
     inner = list(parts)
     depth = 1 + max((part.depth for part in inner), default=0)
     count = 1 + sum(part.types for part in inner)
-    if depth > DEEPEST or count > MOST:
+    if depth > MAX_DEPTH or count > MAX_TYPES:
         raise UnsafeSchema("it is nested too deeply")
     return _Shape(depth, count, empty)

@@ -180,7 +180,7 @@ def test_a_schema_that_could_end_the_process_is_refused_before_anything_is_decod
     data = struct.pack(">bI", 0, ours.register("s", json.dumps(schema))) + body
     there = Codec(ours)
     for _ in range(2):  # the second time from memory
-        with pytest.raises(UndecodableRecord, match="is not decoded with"):
+        with pytest.raises(UndecodableRecord, match="is not used for decoding"):
             there.decode(data)
 
 
