@@ -1,6 +1,7 @@
-"""Which device a model runs on: what was asked for, or the best that has proved to work.
+"""Picks the device that a model runs on: the one that was asked for, or the best on which a kernel ran.
 
-torch saying that CUDA is available proves little: a driver too old, a full or a fenced-off GPU only shows when a kernel runs.
+That torch calls CUDA available proves little: a driver that is too old, or a GPU that is full or not accessible, only shows
+when a kernel runs.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ _WANTED = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """`name`: "cpu" or "cuda:N". `reason`: why this one. `fallback`: what went wrong with the better one that `auto` would
-    have taken, in a line; None when nothing did."""
+    """`name`: "cpu" or "cuda:N". `reason`: why this one was picked. `fallback`: the error, in a line, of the better device that
+    `auto` tried first; None if there was none."""
 
     name: str
     reason: str
@@ -26,14 +27,14 @@ class Device:
 
     @property
     def warning(self) -> bool:
-        """Whether an operator should read the reason."""
+        """True if an operator should read the reason."""
         return self.fallback is not None
 
 
 def pick_device(wanted: str = "auto") -> Device:
-    """`auto` takes CUDA if a kernel runs there, else the CPU with a warning; a CUDA device asked for by name must work.
+    """Pick a device. `auto` picks CUDA if a kernel runs there, else the CPU, with a warning.
 
-    Raises StartupError for a name that is no device, and for a CUDA device that was asked for and does not work.
+    Raises StartupError for a name that is no device, and for a CUDA device that was asked for by name and does not work.
     """
     if not _WANTED.fullmatch(wanted):
         raise StartupError(f"{wanted!r} is no device.", next_step="Use auto, cpu, cuda or cuda:N.")
@@ -49,7 +50,7 @@ def pick_device(wanted: str = "auto") -> Device:
 
 
 def cuda_fault(name: str) -> str | None:
-    """Run a small kernel on the device; None when the result is right, else what went wrong, in a line."""
+    """Run a small kernel on the device. Returns None if the result is right, else the error in a line."""
     try:
         import torch
     except ImportError:
@@ -65,7 +66,7 @@ def cuda_fault(name: str) -> str | None:
 
 
 def release_memory() -> None:
-    """Give back what the device's allocator keeps in reserve, after it ran out. Does nothing where torch was never imported."""
+    """Release the memory that the device's allocator caches. Does nothing if torch was never imported."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         gc.collect()

@@ -1,6 +1,6 @@
-"""Run a processor on one machine without the engine: its contexts over a plain folder.
+"""Runs a processor on one machine without the engine: its contexts use a plain folder.
 
-For model cards, tests and a look at one job; the worker has contexts of its own.
+For model cards, tests and `sluice run-once`; the worker has its own contexts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from schemas.records import Claim, JobHeader
 
 
 class LocalLoadContext:
-    """Weights from `directory` if they are there, else from beside the processor's module."""
+    """Finds weights in `directory`, else beside the processor's module."""
 
     def __init__(self, processor: type, device: str = "cpu", directory: Path | None = None) -> None:
         self.device = device
@@ -31,7 +31,7 @@ class LocalLoadContext:
 
 
 class LocalCheckpoint:
-    """Kept as long as the context is."""
+    """Kept in memory, as long as its context."""
 
     def __init__(self) -> None:
         self._data: bytes | None = None
@@ -44,7 +44,7 @@ class LocalCheckpoint:
 
 
 class LocalJobContext:
-    """Claims are files: `open` takes `file://` uris, `save` copies into `folder` under the content's hash."""
+    """Claims are local files: `open` takes `file://` URIs, `save` copies into `folder` under the content's hash."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -72,29 +72,29 @@ class LocalJobContext:
 
 
 def claim_of(path: Path, content_type: str = "application/octet-stream") -> Claim:
-    """A claim check on a local file."""
+    """Return a claim check for a local file."""
     return Claim(path.resolve().as_uri(), sha256_of(path), path.stat().st_size, content_type)
 
 
 def path_of(claim: Claim) -> Path:
-    """The local file that a claim made here stands for."""
+    """Return the local file of a claim that `claim_of` made."""
     return Path(unquote(urlparse(claim.uri).path))
 
 
 def loaded(processor: type[AnyProcessor], device: str = "cpu") -> Any:
-    """An instance with its model loaded."""
+    """Return an instance with its model loaded."""
     instance = processor()
     instance.load(LocalLoadContext(processor, device))
     return instance
 
 
 def job_for(processor: AnyProcessor, job_input: Any) -> Job[Any]:
-    """A job with this input and a plain header."""
+    """Return a job with this input and a minimal header."""
     return Job(JobHeader("local", processor.name, datetime.now(UTC), input_sha256=""), job_input)
 
 
 def run_one(processor: AnyProcessor, job_input: Any, folder: Path, context: LocalJobContext | None = None) -> Any:
-    """One job from input to output, its files in `folder` unless `context` says otherwise. Raises the job's error."""
+    """Run one job from input to output. Its files are in `folder`, unless `context` says otherwise. Raises the job's error."""
     job, context = job_for(processor, job_input), context or LocalJobContext(folder)
     (raw,) = processor.run([processor.prepare(job, context)])
     if isinstance(raw, JobError):

@@ -1,4 +1,4 @@
-"""How a processor wants to be run: batching, order, limits and retries, as data that the engine obeys."""
+"""A processor's policy: batching, order, limits and retries, as data that the engine obeys."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from schemas.states import Custody
 
 
 class Order(StrEnum):
+    """Jobs of one key, or of one partition, run one after the other; with NONE in any order."""
+
     NONE = "none"
     KEY = "key"
     PARTITION = "partition"
@@ -20,7 +22,7 @@ class Order(StrEnum):
 class Batch:
     """When jobs run together. A batch is closed at `max_size` jobs, at `max_cost`, or `max_wait_ms` after its first job, and
     at once while the device is idle. `max_cost` is in the unit of the processor's `cost` (pixels, tokens, seconds of
-    audio); a job that is dearer runs alone. None: no limit."""
+    audio); a job that costs more runs alone. None: no limit."""
 
     max_size: int = 1
     max_wait_ms: float = 0.0
@@ -37,8 +39,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential with full jitter: the n-th retry waits up to `base_s * factor**(n-1)` seconds, at most `max_s`.
-    `max_attempts` ends it earlier than the job's own number does; None leaves it to the job."""
+    """Exponential backoff with full jitter: the n-th retry waits up to `base_s * factor**(n-1)` seconds, at most `max_s`.
+    `max_attempts` may be lower than the job's own number; None leaves it to the job."""
 
     base_s: float = 1.0
     factor: float = 4.0
@@ -52,8 +54,8 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """What happens to a failure that may pass. The codes in `never` are final; those in `by_code` have a backoff of their own.
-    How often a job is tried is the job's to say (`max_attempts` of its header); this may only make it fewer."""
+    """Retries of errors that may pass. Codes in `never` are final, codes in `by_code` have their own backoff. The job itself
+    says how often it is tried (`max_attempts` in its header); `max_attempts` here can only lower that."""
 
     base_s: float = 1.0
     factor: float = 4.0
@@ -63,7 +65,7 @@ class Retry:
     max_attempts: int | None = None
 
     def backoff(self, code: ErrorCode) -> Backoff | None:
-        """How a failure with this code is tried again; None if it is not."""
+        """Return the backoff for errors with this code; None if they are not retried."""
         if code in self.never:
             return None
         return self.by_code.get(code) or Backoff(self.base_s, self.factor, self.max_s, self.max_attempts)
@@ -71,9 +73,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`soft_ms`: the job is told. `hard_ms`: its process is killed. `executions`: how often its process may die under one
-    attempt before the job is taken for the killer and dead-lettered. `cancel_grace_ms`: what a job has, once it is told
-    to stop (somebody cancelled it, its deadline passed), before its process is killed. None means no limit."""
+    """Milliseconds; None means no limit. `soft_ms`: the job is asked to stop. `hard_ms`: its process is killed. `executions`:
+    how often its process may die during one attempt before the job is blamed and dead-lettered. `cancel_grace_ms`: time for
+    a job to stop after it was cancelled or its deadline passed, before its process is killed."""
 
     soft_ms: int | None = None
     hard_ms: int | None = None
@@ -83,7 +85,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LaneWeights:
-    """How the two lanes share a worker while both have work: `live` jobs to every `bulk` jobs. A lane alone takes all."""
+    """How the lanes share a worker while both have work: `live` jobs for every `bulk` jobs. A lane alone gets everything."""
 
     live: int = 8
     bulk: int = 1
@@ -95,8 +97,8 @@ class LaneWeights:
 
 @dataclass(frozen=True, slots=True)
 class Recycle:
-    """When the child is replaced by a fresh one, between two batches: after so many jobs, or above so much memory (resident,
-    in MiB). None: never."""
+    """When the child is replaced by a new one, between two batches: after this many jobs, or above this much resident memory
+    (MiB). None: never."""
 
     jobs: int | None = None
     memory_mib: int | None = None
@@ -104,7 +106,8 @@ class Recycle:
 
 @dataclass(frozen=True, slots=True)
 class LeasePolicy:
-    """For custody by lease. `seconds`: a worker that is silent for so long has lost the job; it renews every third of it."""
+    """For custody by lease. `seconds`: a worker that does not renew its lease for this long loses the job. It renews it every
+    third of that time."""
 
     seconds: float = 30.0
 
@@ -119,7 +122,7 @@ class Policy:
     lanes: LaneWeights = LaneWeights()
     recycle: Recycle = Recycle()
     lease: LeasePolicy = LeasePolicy()
-    #: Jobs held by one worker at most: polled, running or waiting for their delivery report.
+    #: Most jobs in flight in one worker: polled, running or waiting for their delivery report.
     in_flight: int = 2000
     #: CPU threads that run `prepare` and `finish` beside the device. 0: in the device's own thread (light work).
     threads: int = 0

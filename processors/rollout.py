@@ -1,9 +1,9 @@
-"""Which version of a processor a job runs with: what SLUICE_ROLLOUT says, as data. Pure.
+"""SLUICE_ROLLOUT as data: the version of a processor that runs a job. Pure.
 
     segmentation=1.0.0,2.0.0:10;embed=2
 
-is: segmentation runs 1.0.0, ten per cent of its jobs 2.0.0; embed runs 2. A version at 0 per cent is loaded for the jobs that
-are pinned to it. To roll back, change the setting.
+means: segmentation runs 1.0.0, and 2.0.0 for ten percent of its jobs; embed runs 2. A version at 0 percent is loaded for the
+jobs that are pinned to it. To roll back, change the setting.
 """
 
 from __future__ import annotations
@@ -21,36 +21,39 @@ EXAMPLE = "segmentation=1.0.0,2.0.0:10;embed=2"
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """For one processor. `canaries`: other versions, each with the per cent of jobs that it gets."""
+    """The versions of one processor. `canaries`: versions besides the default, each with its percentage of the jobs."""
 
     default: str
     canaries: tuple[tuple[str, float], ...] = ()
 
     @property
     def shares(self) -> dict[str, float]:
-        """Every version with its per cent of the jobs, the default first."""
-        given = dict(self.canaries)
-        return {self.default: round(100 - sum(given.values()), 6), **given}
+        """The percentage of the jobs that each version gets, the default first."""
+        canaries = dict(self.canaries)
+        return {self.default: round(100 - sum(canaries.values()), 6), **canaries}
 
     def version_of(self, job_id: str) -> str:
-        """The same for a job always, so that its retries and replays stay with one version; as long as a canary's share
-        only grows, its jobs stay with it too."""
-        point = place_of(job_id)
+        """Return the version that runs a job.
+
+        A job always gets the same version, so its retries and replays stay with it. While a canary's share only grows, the
+        canary keeps its jobs.
+        """
+        percentile = percentile_of(job_id)
         bounds = accumulate(share for _, share in self.canaries)
         for (version, _), bound in zip(self.canaries, bounds, strict=True):
-            if point < bound:
+            if percentile < bound:
                 return version
         return self.default
 
 
-def place_of(job_id: str) -> float:
-    """A number from 0 to below 100, even over all job ids."""
+def percentile_of(job_id: str) -> float:
+    """Hash a job id to a number from 0 to below 100, uniform over all job ids."""
     digest = hashlib.blake2b(job_id.encode(), digest_size=6).digest()
     return int.from_bytes(digest) / 2**48 * 100
 
 
 def parse_rollout(text: str) -> dict[str, Rollout]:
-    """The rollout of each processor that is named. Raises ValueError that says what is wrong."""
+    """Parse SLUICE_ROLLOUT into the rollout of each processor it names. Raises ValueError that says what is wrong."""
     found: dict[str, Rollout] = {}
     for part in filter(None, map(str.strip, text.split(";"))):
         name, equals, versions = map(str.strip, part.partition("="))

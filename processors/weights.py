@@ -1,4 +1,4 @@
-"""Files of weights: found, compared with the hash that the code expects, and read without running anything in them."""
+"""Finds files of weights, compares them with the hash that the code expects, and reads them without running code in them."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ _TORCH_SUFFIXES = {".pt", ".pth"}
 
 
 def find_weights(name: str, sha256: str, *, beside: Path, directory: Path | None = None) -> Path:
-    """The file called `name` from `directory` if it is there, else from `beside`, once its sha256 was compared.
+    """Return the file called `name` in `directory`, else in `beside`, after comparing its sha256.
 
-    Raises ModelNotFound when neither folder has it, or when the first that has it holds other bytes.
+    Raises ModelNotFound if neither folder has it, or if the first one found has another hash.
     """
     folders = [folder for folder in (directory, beside) if folder is not None]
     for folder in folders:
         path = folder / name
         if path.is_file():
             return _compared(path, sha256)
-    looked = " and ".join(str(folder) for folder in folders)
+    searched = " and ".join(str(folder) for folder in folders)
     raise ModelNotFound(
-        f"The weights {name!r} are missing: looked in {looked}.",
+        f"The weights {name!r} are missing: looked in {searched}.",
         next_step="Put the file there, or set SLUICE_WEIGHTS_DIR to the folder that has it.",
     )
 
 
 def weights_beside(processor: type) -> Path:
-    """The folder `weights/` next to the module that defines `processor`."""
+    """Return the folder `weights/` next to the module that defines `processor`."""
     file = sys.modules[processor.__module__].__file__
     assert file is not None
     return Path(file).parent / "weights"
 
 
 def sha256_of(path: Path) -> str:
-    """Lower-case hex of a file's sha256."""
+    """Return a file's sha256 in lower-case hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name from a .safetensors file, or from a torch file that holds nothing but tensors.
+    """Load tensors by name from a .safetensors file, or from a torch file that holds nothing but tensors.
 
-    Raises ModelNotFound for anything that would have to run code to be read, and for damaged files.
+    Raises ModelNotFound for a format that can only be read by running code, and for damaged files.
     """
     if path.suffix == ".safetensors":
         return _load_safetensors(path)

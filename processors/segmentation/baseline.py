@@ -1,4 +1,4 @@
-"""What the network must beat: thresholding, given every advantage.
+"""Thresholding, the baseline that the network must beat, with every advantage.
 
 Eight maps (z-score, its negative, its size, and the difference from the surroundings; each as it is and smoothed), every
 threshold of a grid, with and without a smallest size of a blob, are tried on training volumes, for each size class of

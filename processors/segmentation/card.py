@@ -1,4 +1,4 @@
-"""The model card as Markdown, its table filled with what `evaluate.py` measured."""
+"""Writes the model card as Markdown, with the measurements of `evaluate.py` in its table."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SIZES = ("small", "medium", "large")
 
 @dataclass(frozen=True, slots=True)
 class SizeClass:
-    """One row: Dice over the volumes of a size class (mean, standard deviation, median, worst), and what thresholding got.
-    `false_blobs` is per volume; `seconds` the median for one volume."""
+    """A row: the Dice over the volumes of a size class (mean, standard deviation, median, worst), and that of thresholding.
+    `false_blobs` is per volume, `seconds` the median for one volume."""
 
     size: int
     volumes: int
@@ -64,8 +64,11 @@ def _family(family: Family) -> str:
 
 
 def card(rows: list[SizeClass]) -> str:
-    """The whole card."""
-    table = "\n".join(_row(row) for row in rows)
+    """Return the whole card."""
+    return _introduction() + _measurements(rows) + _data() + _REMAKING
+
+
+def _introduction() -> str:
     return f"""# Model card: segmentation {Segmentation.version}
 
 A small 3-D U-Net that outlines lesions in brain-extracted MR volumes. **A demonstration of the backbone, not a medical
@@ -76,7 +79,12 @@ device**: it has only ever seen one average brain, deformed, with made-up lesion
 - **Output**: mask in the input's geometry, volume in mm³, number of lesions, area of each slice, the threshold used.
 - **Weights**: `weights/{WEIGHTS_NAME}` (half precision, safetensors), sha256 `{WEIGHTS_SHA256}`.
 
-## Measured
+"""
+
+
+def _measurements(rows: list[SizeClass]) -> str:
+    table = "\n".join(_row(row) for row in rows)
+    return f"""## Measured
 
 Held-out volumes, written by `python -m processors.segmentation.evaluate`. Each volume has one to four lesions, all of one
 size class; the classes are the terciles of a log-uniform draw from {SMALLEST_ML:g} to {LARGEST_ML:g} ml. *Dice* is that of
@@ -90,11 +98,15 @@ blobs* are connected parts of the mask that touch no lesion, per volume.
 
 Thresholding may choose, for each size class on its own, the best on training volumes of: the z-score, its negative, its size,
 or its difference from the surroundings; smoothed or not; above {THRESHOLDS[0]} to {THRESHOLDS[-1]}; with or without removing
-small blobs (`baseline.py`). The network has one threshold for all. The test volumes were drawn anew for this table: no choice
+small blobs (`baseline.py`). The network has one threshold for all. The test volumes were newly drawn for this table: no choice
 was made on them.
 Time for one volume on one CPU core, from file to mask: {max(row.seconds for row in rows):.1f} s (median of the slowest class).
 
-## Data
+"""
+
+
+def _data() -> str:
+    return f"""## Data
 
 Real anatomy: the MNI152 2009 average brain at 1 mm with its grey and white matter maps, as nilearn ships it. Each volume is
 that brain turned, scaled and elastically deformed, given new tissue intensities, a bias field, blur
@@ -103,7 +115,7 @@ Lesions are irregular blobs that begin in white matter and may reach into grey, 
 **{_span(CONTRAST)} of that range** (fainter ones are outside what this model was made for), with sharp edges before the blur.
 Training also saw lesions that begin in grey matter; small dark ones there look like sulci, and the model misses many.
 The range was narrowed to white matter after an earlier round, measured with lesions in grey matter too, reached a Dice of
-0.61 on the small ones; the test volumes were then drawn anew.
+0.61 on the small ones; new test volumes were then drawn.
 
 Held out by seed and by deformation: no test volume's turn, scale or elastic wavelengths lie in the range that training
 drew from.
@@ -116,7 +128,10 @@ Voxels of the test volumes: {_span(SPACING_MM)} mm, axes in any order and direct
 
 What this does not hold out: the anatomy (all volumes are one average brain), the way intensities and lesions are made.
 
-## Making it again
+"""
+
+
+_REMAKING = """## Making it again
 
 `python -m processors.segmentation.train` (seeded; four rounds, about an hour on one core and a bit), then put the sha256
 that it prints into `processor.py`, then `python -m processors.segmentation.evaluate`. Expect the same scores, not the same

@@ -12,7 +12,7 @@ _FORWARD = [step for step in product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
 
 
 def count_components(mask: NDArray[np.uint8]) -> int:
-    """How many groups of voxels touch at least at a corner (26-connectivity)."""
+    """Count groups of voxels that touch at least at a corner (26-connectivity)."""
     voxels = np.argwhere(mask)
     if len(voxels) == 0:
         return 0

@@ -46,7 +46,7 @@ class Deformation:
     lattice: torch.Tensor
 
     def apply(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where in the anatomy the world `points` (X, Y, Z, 3) come from, and the factor of the bias there."""
+        """Return the points of the anatomy for world `points` (X, Y, Z, 3), and the factor of the bias there."""
         centred = points - torch.from_numpy(CENTRE)
         half = LATTICE_MM * (LATTICE_POINTS - 1) / 2.0
         unit = (centred / half).flip(-1)[None]
@@ -57,14 +57,14 @@ class Deformation:
         return moved, field[3].exp()
 
     def locate(self, anatomy_points: FloatArray) -> FloatArray:
-        """The world points (..., 3) that `anatomy_points` are seen at, leaving out the elastic part."""
+        """Return the world points (..., 3) of `anatomy_points`, without the elastic part."""
         inverse = np.linalg.inv(self.matrix).astype(np.float32)
         located: FloatArray = ((anatomy_points - CENTRE) @ inverse.T + CENTRE).astype(np.float32)
         return located
 
 
 def draw_deformation(family: Family, rng: np.random.Generator) -> Deformation:
-    """One deformation of the family."""
+    """Draw a deformation of the family."""
     fields = [_band_noise(family.wavelength_mm, rng.uniform(*family.amplitude_mm), rng) for _ in range(3)]
     fields.append(_band_noise(BIAS_WAVELENGTH_MM, rng.uniform(*BIAS_AMPLITUDE), rng))
     return Deformation(_draw_affine(family, rng), torch.from_numpy(np.stack(fields))[None])

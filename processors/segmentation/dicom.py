@@ -98,7 +98,7 @@ def _read_slice(content: bytes) -> FileDataset | None:
 
 
 def _check_one_series(slices: list[FileDataset]) -> None:
-    """One series of single-frame grey slices, all of one size and orientation, that can be decoded here."""
+    """Check for one series of single-frame grey slices of one size and orientation, in a format that can be decoded here."""
     series = {str(one.SeriesInstanceUID) for one in slices}
     if len(series) > 1:
         raise InvalidInput(f"The zip holds {len(series)} series.", next_step="Send one series a job.")

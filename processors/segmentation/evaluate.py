@@ -1,6 +1,6 @@
 """Measure the network on held-out volumes and write its model card: `python -m processors.segmentation.evaluate`.
 
-Every volume goes the way a job takes: a file, read, segmented by the processor itself, a mask in the file's geometry. All
+Every volume is processed like a job: a file is read and segmented by the processor, into a mask in the file's geometry. All
 its lesions are of one size class, and every false voxel anywhere in the brain counts against its Dice.
 """
 
@@ -43,7 +43,7 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One volume: Dice of network and baseline, lesions found (touched) of those there, blobs that touch none."""
+    """A volume: Dice of network and baseline, lesions there, lesions found (touched), blobs that touch none."""
 
     dice: float
     baseline: float
@@ -54,7 +54,7 @@ class Measured:
 
 
 def size_case(family: Family, size: int, seed: int, index: int) -> Case:
-    """The volume number `index` of a size class: one to four lesions, all of that class."""
+    """Make volume number `index` of a size class: one to four lesions, all of that class."""
     rng = np.random.default_rng([seed, size, index])
     return make_case(family, draw_volumes(size, int(rng.integers(1, 5)), rng), rng)
 

@@ -50,7 +50,7 @@ class Statistics(NamedTuple):
 
 
 def brain_statistics(image: FloatArray) -> Statistics:
-    """Robust over lesions and single bright voxels; looks at every second voxel of large volumes, which is plenty."""
+    """Measure the brain, robust against lesions and single bright voxels. Uses every second voxel of large volumes."""
     seen = image[::2, ::2, ::2] if image.size > 500_000 else image
     floor = FOREGROUND * float(np.percentile(seen, 99.9))
     brain = seen[seen > floor]
@@ -112,7 +112,7 @@ def _model_shape(shape: Shape, spacing: Affine) -> Shape:
 
 
 def _brain_box(inside: NDArray[np.bool_]) -> tuple[Shape, Shape]:
-    """Where the brain's box begins, and its size."""
+    """Return where the brain's box begins, and its size."""
     if int(inside.sum()) < MIN_BRAIN_VOXELS:
         raise InvalidInput(
             f"Fewer than {MIN_BRAIN_VOXELS / 1000:.0f} ml stand out from the background: no brain in there."

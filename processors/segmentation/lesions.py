@@ -63,7 +63,7 @@ def place_lesions(
 def _place(
     core: FloatArray, free: BoolArray, spacing: FloatArray, volume_ml: float, rng: np.random.Generator
 ) -> Lesion | None:
-    """One lesion; takes its voxels and their surroundings out of `free`."""
+    """Place a lesion, and take its voxels and their surroundings out of `free`."""
     count = round(volume_ml * 1000.0 / float(np.prod(spacing)))
     for _ in range(20):
         centre = _draw_centre(core, free, rng)

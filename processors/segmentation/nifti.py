@@ -1,4 +1,4 @@
-"""NIfTI in and out: .nii and .nii.gz, told apart by their first bytes, because a claim check has no file name."""
+"""Reads and writes NIfTI: .nii and .nii.gz, distinguished by their first bytes, because a claim check has no file name."""
 
 from __future__ import annotations
 

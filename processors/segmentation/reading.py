@@ -1,4 +1,4 @@
-"""From a file of unknown make to a volume: what it is shows in its first bytes."""
+"""Reads a file of unknown format as a volume: its first bytes tell the format."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def make_samples(folder: Path, count: int, seed: int) -> list[Sample]:
 
 
 def make_case(family: Family, volumes_ml: list[float], rng: np.random.Generator) -> Case:
-    """One brain of the family with lesions of these volumes, on a grid that just holds it."""
+    """Make a brain of the family with lesions of these volumes, on a grid that just holds it."""
     subject = draw_subject(load_anatomy(), family, rng)
     shape, affine = _draw_grid(subject.anatomy, subject.deformation, rng)
     return Case(subject.render(shape, affine, volumes_ml, rng), affine, subject.weighting)

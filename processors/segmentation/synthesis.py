@@ -69,7 +69,7 @@ class Subject:
         return Phantom(self._noised(image, maps[3] > 0.5, rng), truth, lesions)
 
     def statistics(self) -> Statistics:
-        """What `brain_statistics` would say of the whole volume, from a coarse look without lesions."""
+        """Estimate `brain_statistics` of the whole volume, from a coarse grid without lesions."""
         affine = np.diag([6.0, 6.0, 6.0, 1.0]).astype(np.float32)
         affine[:3, 3] = CENTRE - 6.0 * np.array([15.5, 18.5, 15.5])
         clean, maps, bias = self._clean((32, 38, 32), affine)
@@ -99,7 +99,7 @@ class Subject:
 
 
 def draw_subject(anatomy: Anatomy, family: Family, rng: np.random.Generator) -> Subject:
-    """One subject of the family."""
+    """Draw a subject of the family."""
     weighting = str(rng.choice(list(WEIGHTINGS), p=[0.5, 0.25, 0.25]))
     csf, grey, white = (float(rng.uniform(*bounds)) for bounds in WEIGHTINGS[weighting])
     tissues = (csf, grey, white)

@@ -65,7 +65,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def make_patch(subject: Subject, seen: Statistics, part: Round, rng: np.random.Generator) -> Example:
-    """One normalised patch round a random point of the brain, with lesions of one size class or none."""
+    """Make a normalised patch round a random point of the brain, with lesions of one size class or none."""
     anatomy = subject.anatomy
     middle = anatomy.draw_point(rng)
     spacing = rng.uniform(0.9, 1.1, 3)
@@ -111,7 +111,7 @@ def loss_of(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def train(seed: int, weights: Path) -> None:
-    """All rounds; the averaged weights are written now and then and at the end."""
+    """Run all rounds, writing the averaged weights after each."""
     torch.manual_seed(seed)
     anatomy = load_anatomy()
     network = LesionNet().to(memory_format=torch.channels_last_3d)

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from processors.policy import Order
-from streams.worker.child.results import LAST
 from streams.worker.in_flight import Assignment, InFlightJob, InFlightJobs
 from streams.worker.order_gate import OrderGate
-from streams.worker.protocol import Answer, Flag
+from streams.worker.protocol import LAST_SEQUENCE, Answer, Flag
 from streams.worker.supervision.limits import ProgressUpdate
 
 LARGEST_ATTEMPT = 2**31 - 1
@@ -107,7 +106,9 @@ class OrderedJobs:
         due, attempt = held.retry
         self._ledger.park([held])
         wait = f"attempt {attempt} in {max(0.0, due - now):.1f} s"
-        self._say(ProgressUpdate(held.slot, LAST - 1, "retrying", None, wait))  # after every other word of this attempt
+        self._say(
+            ProgressUpdate(held.slot, LAST_SEQUENCE - 1, "retrying", None, wait)
+        )  # after every other word of this attempt
         heapq.heappush(self._retries, (due, next(self._tie), held))
 
     def _next_attempt(self, held: InFlightJob) -> None:

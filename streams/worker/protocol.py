@@ -21,6 +21,8 @@ from streams.settings import Settings
 
 #: Bytes of one Kafka header that are passed on. A header that was cut contradicts its record, so the job is rejected.
 LONGEST_HEADER = 1000
+#: The sequence number of a result, after every progress report of its execution.
+LAST_SEQUENCE = 2**31 - 1
 
 FRAME = struct.Struct("<IB")
 _JOB = struct.Struct("<IHBBHqqqHhhhhIi")

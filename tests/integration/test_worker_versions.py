@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.rollout import place_of
+from processors.rollout import percentile_of
 from schemas.errors import ExitCode
 from schemas.records import EchoInput
 from streams.admin import topics
@@ -52,7 +52,7 @@ def test_a_canary_gets_its_share_a_pinned_job_its_version_and_one_setting_rolls_
     with running(canary, ["worker", "killer"]) as (service,):
         jobs = {ask(log) for _ in range(30)}
         pinned, unknown = ask(log, model_version="2"), ask(log, model_version="9")
-        assert versions(log, jobs) == {job: "2" if place_of(job) < 50 else "1" for job in jobs}
+        assert versions(log, jobs) == {job: "2" if percentile_of(job) < 50 else "1" for job in jobs}
         assert versions(log, {pinned}) == {pinned: "2"}
         log.read_results_of({unknown})
         assert outcome(log, unknown) == ("failed", "MODEL_NOT_FOUND")

@@ -17,15 +17,15 @@ from schemas.splice import HeaderSplice
 from schemas.states import Disposition
 from streams.worker.child.retry import RetryDecider
 from streams.worker.child.text import LONGEST_MESSAGE, to_text
-from streams.worker.protocol import Answer, JobFrame
+from streams.worker.protocol import LAST_SEQUENCE, Answer, JobFrame
 
 if TYPE_CHECKING:
     from streams.worker.child.task import Task
 
 #: Kafka's default limit is 1,048,588 bytes for a record with its key and headers; this leaves room for those.
 LARGEST_RESULT = 1_000_000
-#: The sequence number of a result: it comes after every progress report of its execution.
-LAST = 2**31 - 1
+#: What fits into the answer's field, about 25 days.
+LONGEST_RETRY_MS = 2**31 - 1
 
 Plain = dict[str, Any]
 
@@ -124,7 +124,7 @@ class ResultWriter:
         disposition, retry_ms = (Disposition.FAILED, None) if final else self.retries.decide(job_error, header)
         tail = self._tail(frame, header, task, disposition, error=error_info(error), retry_ms=retry_ms)
         failed = answer(frame, header, disposition, self._encode(header, tail))
-        wait_ms = -1 if retry_ms is None else min(retry_ms, LAST)
+        wait_ms = -1 if retry_ms is None else min(retry_ms, LONGEST_RETRY_MS)
         return failed._replace(dead_reason=dead[0], dead_message=dead[1], retry_in_ms=wait_ms)
 
     def _encode(self, header: JobHeader, tail: Plain) -> bytes:
@@ -152,7 +152,7 @@ class ResultWriter:
                 "device_note": self.device_note,
                 "timings": _timings(frame, task),
                 "execution": frame.execution,
-                "sequence": LAST,
+                "sequence": LAST_SEQUENCE,
                 "request_coordinates": {
                     "topic": topic,
                     "partition": frame.partition,

@@ -1,4 +1,4 @@
-"""One thread for torch: the tests run beside others, and their times should not depend on the machine's cores."""
+"""Limits torch to one thread: the tests run beside others, and their times should not depend on the machine's cores."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_echo_is_a_processor() -> None:
     assert isinstance(Echo(), Processor)
 
 
-def test_echo_says_back_what_it_was_told(tmp_path: Path) -> None:
+def test_echo_returns_its_message(tmp_path: Path) -> None:
     assert run_one(Echo(), EchoInput("grüezi"), tmp_path) == EchoOutput("grüezi", 6)
 
 

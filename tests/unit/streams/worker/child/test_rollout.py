@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.rollout import EXAMPLE, Rollout, parse_rollout, place_of
+from processors.rollout import EXAMPLE, Rollout, parse_rollout, percentile_of
 from schemas.errors import UsageError
 from schemas.ids import new_id
 from streams.settings import Settings, load_settings
@@ -60,7 +60,7 @@ def test_the_settings_hand_out_what_they_say() -> None:
 @given(ids, percents)
 def test_a_job_stays_with_its_version(job: str, percent: float) -> None:
     rollout = Rollout("1", (("2", percent),))
-    assert rollout.version_of(job) == rollout.version_of(job) == ("2" if place_of(job) < percent else "1")
+    assert rollout.version_of(job) == rollout.version_of(job) == ("2" if percentile_of(job) < percent else "1")
 
 
 @given(ids, st.tuples(percents, percents).map(sorted))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from processors.policy import Batch, Limits, Policy, Retry
-from processors.rollout import Rollout, place_of
+from processors.rollout import Rollout, percentile_of
 from schemas.errors import ConnectionFailed
 from schemas.ids import new_id
 from tests.harness.executor_kit import Kit, Upper
@@ -50,7 +50,7 @@ def test_other_jobs_are_shared_by_their_ids(kit: Kit) -> None:
     jobs = [new_id() for _ in range(20)]
     kit.send(*[kit.request("x", job_id=job) for job in jobs])
     kit.work()
-    assert [version(kit, slot) for slot in range(20)] == ["8" if place_of(job) < 50 else "7" for job in jobs]
+    assert [version(kit, slot) for slot in range(20)] == ["8" if percentile_of(job) < 50 else "7" for job in jobs]
 
 
 def test_a_version_that_is_not_there_fails_its_job_at_once_and_names_those_that_are(kit: Kit) -> None:
