@@ -19,10 +19,10 @@ from schemas.topics import TopicNames
 class EngineResults:
     """Encodes failed and cancelled results, for any processor whose contract is installed."""
 
-    def __init__(self, codec: Codec, names: TopicNames, who: str) -> None:
+    def __init__(self, codec: Codec, names: TopicNames, worker_id: str) -> None:
         self._codec = codec
         self._names = names
-        self._who = who
+        self._worker_id = worker_id
         self._encoders: dict[str, Encoder] = {}
 
     def failed(self, header: Mapping[str, Any], error: ErrorInfo, request: Coordinates | None = None) -> bytes:
@@ -40,7 +40,7 @@ class EngineResults:
         now = datetime.now(UTC)
         info = ResultInfo(
             disposition=disposition.value,
-            worker_id=self._who,
+            worker_id=self._worker_id,
             device="",
             timings=Timings(now, now, now),
             execution=0,  # of no worker, so neither a lease nor a crash can make it stale

@@ -28,11 +28,14 @@ from streams.notify.pending_delivery import PendingDelivery
 log = logs.get("notify")
 T = TypeVar("T")
 
+#: Seconds until other notifiers may claim the deliveries of one that has not renewed its lease.
 LEASE_S = 6.0
 RENEW_S = 1.5
-#: Deliveries claimed at once; and held deliveries from which on no more are accepted from the sink.
+#: Deliveries claimed at once.
 CLAIM = 500
+#: With this many deliveries held, the sink submits no more: they are left to be claimed.
 BACKLOG = 20_000
+#: Seconds between two looks for deliveries that were stored under this notifier's id but never submitted.
 RECONCILE_S = 10.0
 _FINAL_STATES = {TryResult.DELIVERED: "delivered", TryResult.GONE: "gone", TryResult.REFUSED: "refused"}
 
@@ -104,7 +107,7 @@ class DeliveryDispatcher:
             destination = touched.get(name) or touched.setdefault(name, self._destination(name))
             destination.queue.append(delivery)
         for destination in touched.values():
-            self._start(destination)
+            self._start_tries(destination)
 
     def reconcile(self) -> None:
         """Look soon for deliveries that were stored under this notifier's id but never submitted."""
@@ -132,7 +135,7 @@ class DeliveryDispatcher:
             destination = self._destinations[name] = Destination(Breaker(time.monotonic))
         return destination
 
-    def _start(self, destination: Destination) -> None:
+    def _start_tries(self, destination: Destination) -> None:
         for _ in range(min(len(destination.queue), self._per_destination - destination.active)):
             destination.active += 1
             task = asyncio.create_task(self._work_off(destination))

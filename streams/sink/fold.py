@@ -32,10 +32,11 @@ class Role(IntEnum):
 
 @dataclass(slots=True)
 class RunFold:
-    """A run's events. `best` took the run furthest; a retry reads the request at `request_position`."""
+    """A run's events. `best` took the run furthest; `candidate` wins it unless the store has an outcome already; a retry
+    reads the request at `request_position`."""
 
     best: Event
-    winner: Event | None = None
+    candidate: Event | None = None
     request_position: LogPosition | None = None
 
 
@@ -83,10 +84,8 @@ def _add(job: JobFold, event: Event) -> None:
 
 def _other_input(job: JobFold, event: Event) -> bool:
     first_input, event_input = job.first.header["input_sha256"], event.header["input_sha256"]
-    if (
-        not first_input or job.first.phase is Phase.NOTED
-    ):  # the first could not be decoded, or is only noted: replace it
-        job.first = event
+    if not first_input or job.first.phase is Phase.NOTED:
+        job.first = event  # replaces one that could not be decoded or is only noted
         return False
     return bool(event_input) and event_input != first_input
 
@@ -95,7 +94,7 @@ def _move(job: JobFold, event: Event) -> tuple[str, Role]:
     run, moves = job.runs.get(event.run), True
     if run is None:
         run = job.runs[event.run] = RunFold(event)
-    elif run.winner is None and (event.phase is Phase.ENDED or event.rank > run.best.rank):
+    elif run.candidate is None and (event.phase is Phase.ENDED or event.rank > run.best.rank):
         run.best = event
     else:
         moves = False
@@ -106,5 +105,5 @@ def _move(job: JobFold, event: Event) -> tuple[str, Role]:
         return SUPERSEDED, Role.STANDS
     if event.phase is Phase.RETRYING:
         return event.kind, Role.MUST_MOVE
-    run.winner = event
+    run.candidate = event
     return event.kind, Role.MUST_WIN

@@ -31,27 +31,27 @@ class LeaseFence:
 
     def supersede_stale(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return the events, with stale ones turned into superseded notes that move nothing."""
-        claims = {(event.job_id, event.run) for event in events if self._needs_the_lease(event)}
-        if not claims:
+        runs = {(event.job_id, event.run) for event in events if self._needs_lease(event)}
+        if not runs:
             return events
-        current = self._executions(claims)
+        current = self._executions(runs)
         return [_noted(event) if self._is_stale(event, current) else event for event in events]
 
-    def _needs_the_lease(self, event: Event) -> bool:
+    def _needs_lease(self, event: Event) -> bool:
         # Execution 0 is a result of the engine itself (a deadline, a cancel), which needs no lease.
-        return event.execution > 0 and _is_no_success(event) and self._decoder.table.leased(event.header)
+        return event.execution > 0 and _is_failure_or_retry(event) and self._decoder.table.leased(event.header)
 
     def _is_stale(self, event: Event, current: dict[tuple[bytes, int], tuple[int, int]]) -> bool:
-        now = current.get((event.job_id, event.run))
-        return now is not None and (event.attempt, event.execution) < now and self._needs_the_lease(event)
+        newest = current.get((event.job_id, event.run))
+        return newest is not None and (event.attempt, event.execution) < newest and self._needs_lease(event)
 
-    def _executions(self, claims: set[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
+    def _executions(self, runs: set[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
         return until_reachable(
-            lambda: self._store.executions(claims), self._stop, log, "store_unavailable", pauses=PAUSES
+            lambda: self._store.executions(runs), self._stop, log, "store_unavailable", pauses=PAUSES
         )
 
 
-def _is_no_success(event: Event) -> bool:
+def _is_failure_or_retry(event: Event) -> bool:
     if event.phase is Phase.RETRYING:
         return True
     return event.phase is Phase.ENDED and event.terminal is not None and event.terminal.state is not State.COMPLETED

@@ -18,7 +18,7 @@ from streams.sink.fold import JobFold, RunFold
 from streams.sink.topic_table import TopicTable
 
 _LEASE_PHASE = {Phase.REQUESTED: "requested", Phase.RETRYING: "retrying", Phase.ENDED: "ended"}
-_NOTHING = to_plain(JobHeader("", "", datetime.fromtimestamp(0, UTC), ""))
+_DEFAULTS = to_plain(JobHeader("", "", datetime.fromtimestamp(0, UTC), ""))
 _NEEDED = (
     *("job_id", "processor", "created_at", "input_sha256", "run", "attempt", "tenant", "mode", "lane", "custody"),
     *("callback_url", "deadline", "not_before", "source_coordinates"),
@@ -109,7 +109,7 @@ def _is_shadow(event: Event) -> bool:
     return bool(event.header.get("mode") == Mode.SHADOW)
 
 
-def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier: bytes | None) -> RunRow:
+def _run_row(job: JobFold, run: RunFold, carries_job: bool, current_run: int, notifier: bytes | None) -> RunRow:
     first, best = job.first.header, run.best
     topic_id, partition, offset = run.request_position or (None, None, None)
     callback_url = callback_of(job, best)
@@ -117,7 +117,7 @@ def _run_row(job: JobFold, run: RunFold, leads: bool, current_run: int, notifier
     row = (
         best.job_id,
         best.run,
-        leads,
+        carries_job,
         current_run,
         first["created_at"],
         first["tenant"],
@@ -157,7 +157,7 @@ def _key(value: str | None) -> str | None:
 
 def bare(event: Event) -> Event:
     """Return the event with only the fields that a job needs; a terminal event keeps its error code and callback URL."""
-    header = {**_NOTHING, **{name: event.header[name] for name in _NEEDED}}
+    header = {**_DEFAULTS, **{name: event.header[name] for name in _NEEDED}}
     terminal = event.terminal
     if terminal is not None:
         error = terminal.error or {}

@@ -13,6 +13,7 @@ from schemas.errors import SluiceError
 from streams import logs
 from streams.health.loop_health import LoopHealth, thread_died, tracked
 from streams.log import kafka
+from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
 from streams.settings import Settings
 
@@ -22,6 +23,7 @@ log = logs.get("sink")
 BATCH = 500
 #: Seconds that one turn waits for its first message.
 POLL_S = 0.2
+#: Seconds between an error and the next consumer.
 RESTART_S = 1.0
 
 
@@ -80,9 +82,7 @@ class TopicFollower(Generic[Store]):
 
     def turn(self, consumer: LogConsumer, store: Store) -> None:
         """Handle and commit the messages that have come. Raises Unreachable."""
-        first = consumer.poll(POLL_S)
-        polled = [] if first is None else [first, *consumer.consume(BATCH - 1, 0)]
-        messages = [message for message in polled if message.error() is None]
+        messages = [message for message in poll_batch(consumer, BATCH, POLL_S) if message.error() is None]
         self._handle(messages, store)
         if messages:
             consumer.commit(offsets=next_offsets(messages), asynchronous=True)
@@ -104,6 +104,6 @@ class TopicFollower(Generic[Store]):
 
 
 def next_offsets(messages: Iterable[Message]) -> list[TopicPartition]:
-    """The offset to commit for each partition: the one after its last message."""
+    """Return the offset to commit for each partition: the one after its last message."""
     ends = {(message.topic() or "", message.partition() or 0): (message.offset() or 0) + 1 for message in messages}
     return [TopicPartition(topic, partition, offset) for (topic, partition), offset in ends.items()]

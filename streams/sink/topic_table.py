@@ -20,6 +20,7 @@ from schemas.topics import TopicNames
 from streams.log import kafka
 from streams.log.port import LogAdmin
 
+#: Seconds that the broker has for each question.
 TIMEOUT_S = 15.0
 
 
@@ -36,6 +37,8 @@ class TopicRole(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SinkTopic:
+    """`processor` is empty for the dead letters."""
+
     name: str
     role: TopicRole
     topic_id: bytes
@@ -87,8 +90,8 @@ class TopicTable:
 def read_topics(admin: LogAdmin, names: TopicNames) -> TopicTable:
     """List the broker's topics that the sink reads. Raises Unreachable."""
     try:
-        there = set(admin.list_topics(timeout=TIMEOUT_S).topics)
-        roles = {name: role for name in there if (role := role_of(name, names, there)) is not None}
+        existing = set(admin.list_topics(timeout=TIMEOUT_S).topics)
+        roles = {name: role for name in existing if (role := role_of(name, names, existing)) is not None}
         described = admin.describe_topics(TopicCollection(list(roles)), request_timeout=TIMEOUT_S) if roles else {}
         ids = {name: uuid_bytes(future.result().topic_id) for name, future in described.items()}
     except KafkaException as error:
@@ -98,8 +101,8 @@ def read_topics(admin: LogAdmin, names: TopicNames) -> TopicTable:
     )
 
 
-def role_of(topic: str, names: TopicNames, there: set[str]) -> TopicRole | None:
-    """Return the role of `topic`; None if the sink does not read it. `there`: all topics of the broker.
+def role_of(topic: str, names: TopicNames, existing: set[str]) -> TopicRole | None:
+    """Return the role of `topic`; None if the sink does not read it. `existing`: all topics of the broker.
 
     A processor is unknown if neither its contract is installed here nor its results topic was ever declared.
     """
@@ -112,7 +115,7 @@ def role_of(topic: str, names: TopicNames, there: set[str]) -> TopicRole | None:
         return TopicRole.RESULTS
     if processor in known_processors():
         return TopicRole.LEASED_REQUESTS if contract(processor).leased else TopicRole.REQUESTS
-    return TopicRole.FOREIGN_REQUESTS if names.results(processor) in there else TopicRole.UNKNOWN_REQUESTS
+    return TopicRole.FOREIGN_REQUESTS if names.results(processor) in existing else TopicRole.UNKNOWN_REQUESTS
 
 
 def uuid_bytes(topic_id: Any) -> bytes:

@@ -18,8 +18,8 @@ def batch_winners(folds: Iterable[JobFold], stored: Stored) -> Iterable[tuple[Jo
     """Yield the terminal events of a batch that the store took as their runs' outcomes."""
     for job in folds:
         for number, run in job.runs.items():
-            if run.winner is not None and (run.winner.job_id, number) not in stored.losers:
-                yield job, run.winner
+            if run.candidate is not None and (run.candidate.job_id, number) not in stored.losers:
+                yield job, run.candidate
 
 
 def stored_winners(store: SinkStore, candidates: dict[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:

@@ -46,9 +46,9 @@ class BatchWriter:
 
     def _halves(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
         middle = len(folds) // 2
-        # Unchanged offsets, so that the store still compares the epochs.
-        still = [row.standing_still() for row in offsets]
-        first = self.write(folds[:middle], still, notifier)
+        # The offsets stay unchanged with the first half; the store compares their epochs all the same.
+        unchanged = [row.standing_still() for row in offsets]
+        first = self.write(folds[:middle], unchanged, notifier)
         second = self.write(folds[middle:], offsets, notifier)
         return Stored(first.losers | second.losers, second.decided_at)
 
@@ -91,14 +91,12 @@ class BatchWriter:
 
 def _ended_by_result(bad: JobFold) -> frozenset[tuple[bytes, int]]:
     """Return the runs whose candidate was just dead-lettered: it did not win."""
-    candidates = [(number, run.winner) for number, run in bad.runs.items()]
+    candidates = [(number, run.candidate) for number, run in bad.runs.items()]
     return frozenset((bad.first.job_id, number) for number, event in candidates if event and event.kind in _RESULTS)
 
 
 def _as_unstorable(error: BaseException) -> SluiceError:
     # Only the type: the text of a Python error may quote the value.
-    return (
-        error
-        if isinstance(error, SluiceError)
-        else Unstorable(f"The record can't be stored as a row: {type(error).__name__}.")
-    )
+    if isinstance(error, SluiceError):
+        return error
+    return Unstorable(f"The record can't be stored as a row: {type(error).__name__}.")

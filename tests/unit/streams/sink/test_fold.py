@@ -31,8 +31,8 @@ def test_a_job_that_begins_and_ends_in_one_batch_is_one_row() -> None:
 
 def test_the_first_end_is_the_candidate_and_later_ones_are_superseded() -> None:
     [job] = fold([event(Phase.ENDED, 1), event(Phase.ENDED, 2, state=State.FAILED)])[0]
-    assert job.runs[0].winner is not None
-    assert job.runs[0].winner.position.offset == 1
+    assert job.runs[0].candidate is not None
+    assert job.runs[0].candidate.position.offset == 1
     assert [(entry.kind, entry.role) for entry in job.history] == [("result", Role.MUST_WIN), (SUPERSEDED, Role.STANDS)]
 
 
@@ -59,13 +59,13 @@ def test_a_retry_after_the_end_is_superseded() -> None:
 def test_another_input_under_the_same_id_waits_for_the_store_to_say_which_was_first() -> None:
     other = event(Phase.ENDED, 1, input_sha256="b")
     [job], later = fold([event(Phase.REQUESTED), other])
-    assert job.runs[0].winner is None
+    assert job.runs[0].candidate is None
     assert later == [other]
 
 
 def test_an_event_that_could_not_be_read_fits_any_input() -> None:
     [job] = fold([event(Phase.REQUESTED, input_sha256=""), event(Phase.ENDED, 1)])[0]
-    assert job.runs[0].winner is not None
+    assert job.runs[0].candidate is not None
     assert job.first.header["input_sha256"] == "a"
 
 
