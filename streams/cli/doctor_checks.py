@@ -219,14 +219,14 @@ def _stopped(service: ComponentState) -> Check:
 
 
 def _service(answer: HealthAnswer) -> Check:
-    name = " ".join([answer.note.service, *answer.note.runs])
+    name = " ".join([answer.service_file.service, *answer.service_file.runs])
     if answer.ready:
-        return Check(name, Severity.OK, f"ready (pid {answer.note.pid})")
+        return Check(name, Severity.OK, f"ready (pid {answer.service_file.pid})")
     why = "; ".join(answer.reasons)
     if answer.ready is None:
-        return Check(name, Severity.WARNING, f"pid {answer.note.pid}: {why}")
+        return Check(name, Severity.WARNING, f"pid {answer.service_file.pid}: {why}")
     step = "See its log." if answer.alive else "It hangs: see its log, then restart it."
-    return Check(name, Severity.PROBLEM, f"not ready (pid {answer.note.pid}): {why}", step)
+    return Check(name, Severity.PROBLEM, f"not ready (pid {answer.service_file.pid}): {why}", step)
 
 
 CHECKS: dict[str, CheckFunction] = {

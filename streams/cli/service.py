@@ -14,7 +14,7 @@ from streams import logs
 from streams.health.memory import resident
 from streams.health.report import HasHealth, Health
 from streams.health.server import HealthServer
-from streams.health.service_files import RegisteredService
+from streams.health.service_files import register
 from streams.health.watchdog import CLOSE_S, Watchdog
 from streams.settings import Settings, load_settings
 
@@ -63,10 +63,9 @@ def serve_health(name: str, service: HasHealth, settings: Settings, runs: Sequen
 
     facts = {"service": name, "pid": os.getpid()}
     server = HealthServer(settings.health_address, check, facts) if settings.health_address else None
-    registered = RegisteredService(settings.home, name, server.url if server else "", tuple(runs))
     try:
-        yield
+        with register(settings.home, name, server.url if server else "", tuple(runs)):
+            yield
     finally:
-        registered.remove()
         if server is not None:
             server.close()

@@ -93,10 +93,12 @@ def stopped(settings: Settings) -> list[ComponentState]:
 
 def merge(started: Sequence[ComponentState], answers: Sequence[HealthAnswer]) -> list[ServiceState]:
     """Join the services `sluice up` started with the answers of their processes, then add those started by hand. Pure."""
-    by_pid = {answer.note.pid: answer for answer in answers if answer.note.here}
+    by_pid = {answer.service_file.pid: answer for answer in answers if answer.service_file.here}
     services = [_started(each, by_pid.pop(each.pid, None) if each.pid is not None else None) for each in started]
     known = {each.pid for each in started}
-    return services + [_by_hand(answer) for answer in answers if answer.note.pid not in known or not answer.note.here]
+    return services + [
+        _by_hand(answer) for answer in answers if answer.service_file.pid not in known or not answer.service_file.here
+    ]
 
 
 def _started(process: ComponentState, answer: HealthAnswer | None) -> ServiceState:
@@ -112,9 +114,9 @@ def _started(process: ComponentState, answer: HealthAnswer | None) -> ServiceSta
 
 
 def _by_hand(answer: HealthAnswer) -> ServiceState:
-    note = answer.note
-    name = " ".join([note.service, *note.runs])
-    return _with_answer(ServiceState(name, True, by_hand=True, pid=note.pid, started_at=note.started_at), answer)
+    service = answer.service_file
+    name = " ".join([service.service, *service.runs])
+    return _with_answer(ServiceState(name, True, by_hand=True, pid=service.pid, started_at=service.started_at), answer)
 
 
 def _with_answer(state: ServiceState, answer: HealthAnswer) -> ServiceState:
@@ -124,7 +126,7 @@ def _with_answer(state: ServiceState, answer: HealthAnswer) -> ServiceState:
         ready=answer.ready,
         reasons=tuple(answer.reasons),
         rss=state.rss or (answer.status or {}).get("rss"),
-        address=answer.note.url or None,
+        address=answer.service_file.url or None,
         status=answer.status,
     )
 

@@ -1,6 +1,6 @@
-"""Whether a service is alive and takes work: told over HTTP by each service, asked by `sluice status` and by orchestrators.
+"""Health of the services: each answers over HTTP whether it is alive and ready; `sluice status` and orchestrators ask.
 
-May import: schemas, settings, logs. Start reading at `report.py` (what is told); `server.py` tells it, `ask.py` asks.
-Alive: its loops turn. Ready: it does its work, and what it needs answers. A service whose database is away is alive, not ready:
-starting it again would not help.
+May import: schemas, settings, logs. Start reading at `report.py` (how health follows from the loops); `server.py` serves it,
+`ask.py` asks. Alive: its loops turn. Ready: it does its work, and what it needs answers. A service whose database is
+unreachable is alive but not ready: restarting it would not help.
 """

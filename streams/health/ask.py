@@ -1,4 +1,4 @@
-"""Asks services how they are, by the notes they left."""
+"""Asks the running services for their health, at the addresses in their service files."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from typing import Any
 from streams.health.server import split
 from streams.health.service_files import ServiceFile, running
 
-#: A service looks at what it needs before it answers, which may take it some seconds.
+#: A service probes its dependencies before it answers, which may take some seconds.
 TIMEOUT_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class HealthAnswer:
-    """`status`: what the service told of itself; None when it told nothing, and `fault` says why."""
+    """`status`: the service's own JSON; None if it gave no answer, then `fault` says why."""
 
-    note: ServiceFile
+    service_file: ServiceFile
     status: dict[str, Any] | None
     fault: str | None = None
 
     @property
     def ready(self) -> bool | None:
-        """None when that is not known."""
+        """None if unknown."""
         return None if self.status is None else bool(self.status["ready"])
 
     @property
     def alive(self) -> bool | None:
+        """None if unknown."""
         return None if self.status is None else bool(self.status["alive"])
 
     @property
@@ -40,27 +41,27 @@ class HealthAnswer:
 
 
 def ask_all(home: Path, timeout_s: float = TIMEOUT_S) -> list[HealthAnswer]:
-    """Every living service of this home, side by side."""
-    notes = running(home)
-    if not notes:
+    """Ask every running service of this home, in parallel."""
+    services = running(home)
+    if not services:
         return []
-    with ThreadPoolExecutor(len(notes)) as pool:
-        return list(pool.map(lambda note: ask(note, timeout_s), notes))
+    with ThreadPoolExecutor(len(services)) as pool:
+        return list(pool.map(lambda service: ask(service, timeout_s), services))
 
 
-def ask(note: ServiceFile, timeout_s: float = TIMEOUT_S) -> HealthAnswer:
-    if not note.url:
-        return HealthAnswer(note, None, "it was started without SLUICE_HEALTH_ADDRESS and can't be asked")
-    if not note.here:
-        return HealthAnswer(note, None, f"it runs on {note.host} and can only be asked there")
+def ask(service: ServiceFile, timeout_s: float = TIMEOUT_S) -> HealthAnswer:
+    if not service.url:
+        return HealthAnswer(service, None, "it was started without SLUICE_HEALTH_ADDRESS and can't be asked")
+    if not service.here:
+        return HealthAnswer(service, None, f"it runs on {service.host} and can only be asked there")
     try:
-        return HealthAnswer(note, get(note.url, "/status", timeout_s)[1])
+        return HealthAnswer(service, get(service.url, "/status", timeout_s)[1])
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return HealthAnswer(note, None, f"it does not answer at {note.url}: {type(error).__name__}")
+        return HealthAnswer(service, None, f"it does not answer at {service.url}: {type(error).__name__}")
 
 
 def get(url: str, path: str, timeout_s: float = TIMEOUT_S) -> tuple[int, dict[str, Any]]:
-    """The status code and body of one GET, past any proxy. Raises OSError, HTTPException, ValueError."""
+    """Return the status code and body of one GET, without any proxy. Raises OSError, HTTPException, ValueError."""
     host, port = split(url.removeprefix("http://"))
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:

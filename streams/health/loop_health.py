@@ -1,4 +1,4 @@
-"""A loop's sign of life. The loop writes one attribute a turn; whoever wants to know looks at it from another thread."""
+"""The health of a service's loop. The loop writes one attribute a turn; other threads read it."""
 
 from __future__ import annotations
 
@@ -14,65 +14,66 @@ T = TypeVar("T")
 
 
 class LoopHealth:
-    """`patience_s`: how long a turn may take before the loop counts as hung; infinity for a loop that is only seen to wait.
+    """`patience_s`: seconds a turn may take before the loop counts as hung; infinity if only its waits matter.
 
-    While `waits_for` names something outside (see `watched`), silence is that one's and not the loop's.
+    While `waits_for` names a dependency (see `tracked`), the silence is the dependency's, not the loop's.
     """
 
-    __slots__ = ("at", "loop", "patience_s", "trouble", "waits_for", "waits_since")
+    __slots__ = ("at", "fault", "loop", "patience_s", "waits_for", "waits_since")
 
     def __init__(self, loop: str, patience_s: float = math.inf) -> None:
         self.loop = loop
         self.patience_s = patience_s
+        #: Monotonic time of the last turn.
         self.at = time.monotonic()
         self.waits_for: str | None = None
         self.waits_since = 0.0
-        #: What the last call outside failed with; None after one that did not.
-        self.trouble: str | None = None
+        #: Error of the last call to a dependency; None after a successful one.
+        self.fault: str | None = None
 
     def beat(self) -> None:
-        """The loop has turned."""
+        """Note a turn of the loop."""
         self.at = time.monotonic()
 
 
 def thread_died(thread: threading.Thread, stop: threading.Event, loop: str) -> str | None:
-    """What to tell of a loop's thread that has ended though nobody told it to; None while all is well."""
-    over = thread.ident is not None and not thread.is_alive() and not stop.is_set()
-    return f"the {loop} has ended; its error is in the log" if over else None
+    """Return a sentence if a loop's thread has ended without being stopped, else None."""
+    died = thread.ident is not None and not thread.is_alive() and not stop.is_set()
+    return f"the {loop} has ended; its error is in the log" if died else None
 
 
-def tracked(target: T, pulse: LoopHealth, name: str) -> T:
-    """`target`, whose every call is noted in `pulse` as waiting for `name`. Costs about a microsecond a call."""
-    return cast(T, _Tracked(target, pulse, name))
+def tracked(target: T, loop_health: LoopHealth, name: str) -> T:
+    """Wrap `target` so that `loop_health` shows each call as waiting for `name`. Costs about 1 µs a call."""
+    return cast(T, _Tracked(target, loop_health, name))
 
 
 class _Tracked:
-    def __init__(self, target: Any, pulse: LoopHealth, name: str) -> None:
+    def __init__(self, target: Any, loop_health: LoopHealth, name: str) -> None:
         self._target = target
-        self._pulse = pulse
+        self._loop_health = loop_health
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
         found = getattr(self._target, attribute)
         if not callable(found):
             return found
-        noted = self._noted(found)
-        self.__dict__[attribute] = noted  # the next call finds it without asking
-        return noted
+        wrapped = self._wrap(found)
+        self.__dict__[attribute] = wrapped  # later calls do not come here again
+        return wrapped
 
-    def _noted(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        pulse, name = self._pulse, self._name
+    def _wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        health, name = self._loop_health, self._name
 
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            pulse.waits_since, pulse.waits_for = time.monotonic(), name
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            health.waits_since, health.waits_for = time.monotonic(), name
             try:
-                answer = call(*args, **kwargs)
+                result = call(*args, **kwargs)
             except (Unreachable, ConnectionFailed) as error:
-                pulse.trouble = error.message
+                health.fault = error.message
                 raise
             finally:
-                pulse.waits_for, pulse.at = None, time.monotonic()
-            pulse.trouble = None
-            return answer
+                health.waits_for, health.at = None, time.monotonic()
+            health.fault = None
+            return result
 
-        return noted
+        return wrapped

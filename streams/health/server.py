@@ -1,11 +1,11 @@
-"""Three questions over HTTP, for orchestrators and `sluice status`: is it alive, is it ready, and what is it doing.
+"""A service's health over HTTP, for orchestrators and `sluice status`.
 
-    GET /livez    200, or 503 when a loop hangs: start it again
-    GET /readyz   200, or 503 with the reasons: give it no traffic, or wait
-    GET /status   200, everything it tells of itself
+    GET /livez    200, or 503 if a loop hangs: restart the service
+    GET /readyz   200, or 503 with the reasons: send no traffic, or wait
+    GET /status   200, with facts, counters and reasons
 
-Answers are JSON and hold nothing of any job. HEAD is answered like GET without the body, and a query is ignored. It listens on
-loopback unless it is told otherwise.
+Answers are JSON and contain no job data. HEAD is answered like GET without the body; a query is ignored. Listens on loopback
+unless SLUICE_HEALTH_ADDRESS says otherwise.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from typing import Any
 from schemas.errors import StartupError
 from streams.health.report import Health
 
-#: Seconds after which somebody who asks and never finishes is hung up on.
+#: Seconds until a connection with an unfinished request is closed.
 PATIENCE_S = 5.0
 
 
 class HealthServer:
-    """Listens from the moment it is made. `look`: asked for the health, with whether to ask others too (see
-    `report.HasHealth`). `facts`: what stands in every status. Raises StartupError."""
+    """Listens once constructed. `check` returns the health; its argument says whether to probe dependencies too (see
+    `report.HasHealth`). `facts`: part of every status. Raises StartupError."""
 
-    def __init__(self, address: str, look: Callable[[bool], Health], facts: dict[str, Any]) -> None:
+    def __init__(self, address: str, check: Callable[[bool], Health], facts: dict[str, Any]) -> None:
         host, port = split(address)
         try:
-            self._server = _Server(host, port, look, facts)
+            self._server = _Server(host, port, check, facts)
         except OSError as error:
             raise StartupError(
                 f"Nothing can listen on SLUICE_HEALTH_ADDRESS {address}: {error.strerror or error}.",
-                next_step="Give another address, port 0 for a free one, or nothing at all to do without.",
+                next_step="Set another address, port 0 for a free one, or an empty value for no health server.",
             ) from error
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._server.server_address[1]}"
@@ -50,7 +50,7 @@ class HealthServer:
 
 
 def split(address: str) -> tuple[str, int]:
-    """`host:port`, an IPv6 host in brackets."""
+    """Split `host:port`; an IPv6 host is in brackets."""
     host, _, port = address.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
@@ -59,18 +59,18 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 16
 
-    def __init__(self, host: str, port: int, look: Callable[[bool], Health], facts: dict[str, Any]) -> None:
-        self.look = look
+    def __init__(self, host: str, port: int, check: Callable[[bool], Health], facts: dict[str, Any]) -> None:
+        self.check = check
         self.facts = facts
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
-        """Without looking for the host's full name, which may ask a name server for half a minute."""
+        """Bind without resolving the host's full name, which may wait for a name server for half a minute."""
         socketserver.TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Somebody who hung up is no news."""
+        """Do not log that a client closed the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -82,12 +82,12 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         answer = {"/livez": self._livez, "/readyz": self._readyz, "/status": self._status}.get(path)
         if answer is None:
-            self._send(404, {"error": "There are /livez, /readyz and /status."})
+            self._send(404, {"error": "Not found. The paths are /livez, /readyz and /status."})
             return
         try:
-            health = self.server.look(path != "/livez")
-        except Exception as error:  # noqa: BLE001 - a service that can't say how it is, is not well
-            health = Health(alive=False, ready=False, reasons=(f"its health can't be told: {type(error).__name__}",))
+            health = self.server.check(path != "/livez")
+        except Exception as error:  # noqa: BLE001 - a service whose health check fails is not alive
+            health = Health(alive=False, ready=False, reasons=(f"its health check failed: {type(error).__name__}",))
         answer(health)
 
     do_HEAD = do_GET
@@ -99,11 +99,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200 if health.ready else 503, {"ready": health.ready, "reasons": health.reasons})
 
     def _status(self, health: Health) -> None:
-        told = {"alive": health.alive, "ready": health.ready, "reasons": health.reasons}
-        self._send(200, {**self.server.facts, **told, **health.details})
+        state = {"alive": health.alive, "ready": health.ready, "reasons": health.reasons}
+        self._send(200, {**self.server.facts, **state, **health.details})
 
-    def _send(self, status: int, told: dict[str, Any]) -> None:
-        body = json.dumps(told, default=str).encode() + b"\n"
+    def _send(self, status: int, content: dict[str, Any]) -> None:
+        body = json.dumps(content, default=str).encode() + b"\n"
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -113,4 +113,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """A probe every second is no news."""
+        """Do not log requests: orchestrators probe every second."""

@@ -1,7 +1,7 @@
-"""Where the services of one home can be asked: each leaves a note with its address, and holds a lock on it while it lives.
+"""Service files: each running service of a home writes its address into one, and holds a lock on it while it runs.
 
-The kernel drops the lock with the process, however it ends, and across containers that share the folder; a pid would say
-nothing there. Whoever finds a note without its lock removes it.
+The kernel drops the lock with the process, however it ends, and across containers that share the folder, where a pid would
+mean nothing. Any reader removes a file that is not locked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import fcntl
 import json
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import IO, Any
 
 @dataclass(frozen=True, slots=True)
 class ServiceFile:
-    """`runs`: what it was told to run, a worker's processors. `url`: "" for a service that listens nowhere."""
+    """`runs`: a worker's processors. `url`: "" for a service without a health address."""
 
     service: str
     host: str
@@ -30,7 +31,7 @@ class ServiceFile:
 
     @property
     def here(self) -> bool:
-        """Whether it runs on this machine (or in this container)."""
+        """True if it runs on this machine (or in this container)."""
         return self.host == socket.gethostname()
 
 
@@ -38,29 +39,28 @@ def folder(home: Path) -> Path:
     return home / "run" / "health"
 
 
-class RegisteredService:
-    """This process's note, from making it to `remove`."""
-
-    def __init__(self, home: Path, service: str, url: str, runs: tuple[str, ...] = ()) -> None:
-        note = ServiceFile(service, socket.gethostname(), os.getpid(), url, datetime.now(UTC), runs)
-        self._path = folder(home) / f"{service}-{note.host}-{note.pid}.json"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
-        self._file: IO[str] = fresh.open("w", encoding="utf-8")
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # before it has its name, so that nobody takes it for a dead one's
-        json.dump(asdict(note) | {"started_at": note.started_at.isoformat()}, self._file, indent=2)
-        self._file.flush()
-        fresh.replace(self._path)
-
-    def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
-        self._file.close()
+@contextmanager
+def register(home: Path, service: str, url: str, runs: tuple[str, ...] = ()) -> Iterator[None]:
+    """Keep this process's service file while the block runs."""
+    entry = ServiceFile(service, socket.gethostname(), os.getpid(), url, datetime.now(UTC), runs)
+    path = folder(home) / f"{service}-{entry.host}-{entry.pid}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    with new.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # before the rename, so that no reader removes the file as unlocked
+        json.dump(asdict(entry) | {"started_at": entry.started_at.isoformat()}, file, indent=2)
+        file.flush()
+        new.replace(path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def running(home: Path) -> list[ServiceFile]:
-    """The notes of services that live, the oldest first; those of dead ones are removed."""
+    """Return the files of running services, oldest first; remove those of ended ones."""
     found = [_read(path) for path in folder(home).glob("*.json")]
-    return sorted((note for note in found if note is not None), key=lambda note: (note.started_at, note.pid))
+    return sorted((entry for entry in found if entry is not None), key=lambda entry: (entry.started_at, entry.pid))
 
 
 def _read(path: Path) -> ServiceFile | None:
@@ -69,7 +69,7 @@ def _read(path: Path) -> ServiceFile | None:
             if not _locked(file):
                 path.unlink(missing_ok=True)
                 return None
-            return _parsed(json.load(file))
+            return _parse(json.load(file))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -81,6 +81,8 @@ def _locked(file: IO[str]) -> bool:
     return True
 
 
-def _parsed(kept: dict[str, Any]) -> ServiceFile:
-    started_at = datetime.fromisoformat(kept["started_at"])
-    return ServiceFile(kept["service"], kept["host"], kept["pid"], kept["url"], started_at, tuple(kept["runs"]))
+def _parse(fields: dict[str, Any]) -> ServiceFile:
+    started_at = datetime.fromisoformat(fields["started_at"])
+    return ServiceFile(
+        fields["service"], fields["host"], fields["pid"], fields["url"], started_at, tuple(fields["runs"])
+    )

@@ -1,11 +1,12 @@
-"""A service that was told to stop ends within a bound, loudly if it must.
+"""Ends a stopping service within a time limit, by force if it hangs, and logs where it hung.
 
-The signal is heard by a thread of its own, through the wake-up pipe: a main thread that hangs in a library's call would hear
-nothing. What is lost by ending so is what SIGKILL loses: nothing.
+A thread of its own receives the signals through the wake-up pipe, because a main thread that hangs in a library's call runs no
+signal handler. Ending by force loses no more than SIGKILL does: nothing.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -16,53 +17,55 @@ from typing import Any
 
 from schemas.errors import ExitCode
 
-#: Seconds beyond SLUICE_DRAIN_S that a stopping service has to close what it opened. Then it is ended.
+#: Seconds beyond SLUICE_DRAIN_S that a stopping service has to close its resources. Then it is ended by force.
 CLOSE_S = 8.0
+#: Seconds more until the process is ended even if no Python thread can run, because one keeps the GIL.
+_GIL_S = 2.0
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Watchdog:
-    """From `listen` on, SIGTERM and SIGINT set `stop`, and `limit_s` later the process ends. A second SIGINT ends it at
-    once."""
+    """After `listen`, SIGTERM and SIGINT set `stop`, and the process is ended after `limit_s`; by a second SIGINT at once."""
 
     def __init__(self, stop: threading.Event, limit_s: float, log: Any) -> None:
         self._stop = stop
         self._limit_s = limit_s
         self._log = log
-        self._told = threading.Event()
+        self._counting = threading.Event()
         self._main = threading.main_thread()
-        #: By the two ways a signal is heard: each hears all of them, or none.
+        #: SIGINTs by each of the two ways a signal arrives: each way gets all of them, or none.
         self._interrupts = {"pipe": 0, "handler": 0}
 
     def listen(self) -> None:
-        """Called from the main thread, once."""
+        """Install the signal handlers. Call once, from the main thread."""
         read, write = os.pipe()
         os.set_blocking(write, False)
         for number in _STOPS:
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        threading.Thread(target=self._hear, args=(read,), name="signals", daemon=True).start()
+        threading.Thread(target=self._read_signals, args=(read,), name="signals", daemon=True).start()
 
     def begin(self) -> None:
-        """The process shall end: from now on the time is counted. Again, it does nothing."""
-        if not self._told.is_set():
-            self._told.set()
+        """Start the time limit of the process. Calling it again does nothing."""
+        if not self._counting.is_set():
+            self._counting.set()
+            faulthandler.dump_traceback_later(self._limit_s + _GIL_S, exit=True, file=sys.__stderr__ or 2)
             threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    def _hear(self, read: int) -> None:
+    def _read_signals(self, read: int) -> None:
         while signals := os.read(read, 16):
             for number in signals:
                 if number in _STOPS:
-                    self._heard(number, "pipe")
+                    self._received(number, "pipe")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Without a handler Python would end the process. And an event loop may have taken the wake-up pipe for itself."""
-        self._heard(number, "handler")
+        """Receive a signal in the main thread: an event loop may have replaced the wake-up pipe."""
+        self._received(number, "handler")
 
-    def _heard(self, number: int, by: str) -> None:
+    def _received(self, number: int, way: str) -> None:
         if number == signal.SIGINT:
-            self._interrupts[by] += 1
-            if self._interrupts[by] > 1:
+            self._interrupts[way] += 1
+            if self._interrupts[way] > 1:
                 os._exit(ExitCode.INTERRUPTED)
         self._begin_to_stop(number)
 
@@ -73,34 +76,34 @@ class Watchdog:
         self.begin()
 
     def _watch(self) -> None:
-        # A thread that is no longer waited for ends with the process, so this only runs on in a process that does not end.
+        # A daemon thread: if the process ends in time, this thread ends with it.
         time.sleep(self._limit_s)
         self._log.error(
             "stop_timed_out",
             seconds=self._limit_s,
             hangs_in=hanging(self._main),
-            next="ended by force; nothing is lost, what it held is done again",
+            next="ended by force; nothing is lost, its jobs in flight run again",
         )
         sys.stderr.flush()
         os._exit(ExitCode.INTERNAL)
 
 
 def hanging(main: threading.Thread) -> list[str]:
-    """Where the threads stand that keep the process from ending: the main one and those it waits for."""
+    """Return the innermost calls of the threads that keep the process alive: the main one and those it waits for."""
     frames = sys._current_frames()
-    waited = [thread for thread in threading.enumerate() if thread is main or not thread.daemon]
+    blocking = [thread for thread in threading.enumerate() if thread is main or not thread.daemon]
     return [
-        f"{thread.name}: {_places(frames[thread.ident])}"
-        for thread in waited
+        f"{thread.name}: {_innermost_calls(frames[thread.ident])}"
+        for thread in blocking
         if thread.ident is not None and thread.ident in frames
     ]
 
 
-def _places(frame: FrameType | None, most: int = 4) -> str:
-    """The innermost calls, the last one first."""
-    places: list[str] = []
-    while frame is not None and len(places) < most:
+def _innermost_calls(frame: FrameType | None, limit: int = 4) -> str:
+    """Return the last calls of a stack, the innermost first."""
+    calls: list[str] = []
+    while frame is not None and len(calls) < limit:
         code = frame.f_code
-        places.append(f"{code.co_qualname} ({os.path.basename(code.co_filename)}:{frame.f_lineno})")
+        calls.append(f"{code.co_qualname} ({os.path.basename(code.co_filename)}:{frame.f_lineno})")
         frame = frame.f_back
-    return " ← ".join(places)
+    return " ← ".join(calls)

@@ -85,7 +85,7 @@ class Timekeeper:
         while not stop.is_set():
             self._loop_health.beat()
             leads, busy = _leads(store), False
-            self._role = "leader" if leads else "follower" if self._loop_health.trouble is None else None
+            self._role = "leader" if leads else "follower" if self._loop_health.fault is None else None
             if leads and not led:
                 log.info("leadership_acquired")
             led = leads

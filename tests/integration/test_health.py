@@ -30,7 +30,7 @@ COMMANDS = ["worker", "echo", "--device", "cpu"], ["sink"], ["timekeeper"], ["no
 
 def answers(settings: Settings) -> dict[str, dict[str, Any]]:
     """What each living service tells, by its name."""
-    return {answer.note.service: answer.status or {} for answer in ask_all(settings.home)}
+    return {answer.service_file.service: answer.status or {} for answer in ask_all(settings.home)}
 
 
 def wait_until_ready(settings: Settings, count: int) -> None:

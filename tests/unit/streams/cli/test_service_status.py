@@ -31,11 +31,11 @@ def started(name: str, pid: int | None) -> ComponentState:
 
 
 def answer(service: str, pid: int, *, host: str = "", fault: str | None = None, **fields: Any) -> HealthAnswer:
-    note = ServiceFile(
+    service_file = ServiceFile(
         service, host or socket.gethostname(), pid, "http://127.0.0.1:1", NOW, ("embed",) * (service == "worker")
     )
     status = {"alive": True, "ready": True, "reasons": [], **fields}
-    return HealthAnswer(note, None if fault else status, fault)
+    return HealthAnswer(service_file, None if fault else status, fault)
 
 
 def printed(*services: Any, lag: tuple[Lag, ...] = ()) -> str:

@@ -1,4 +1,4 @@
-"""Whether a service is alive and ready follows from the signs of its loops."""
+"""A service's health follows from its loops."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from streams.health.report import SLOW_S, STANDBY_S, evaluate, without_share
 
 
 class Store:
-    """Something outside: it answers, or it does not."""
+    """A dependency that answers, or does not."""
 
     size = 7
 
     def __init__(self) -> None:
         self.away = False
         self.seen: list[str | None] = []
-        self.pulse: LoopHealth | None = None
+        self.loop_health: LoopHealth | None = None
 
     def ask(self, what: str, *, twice: bool = False) -> str:
-        self.seen.append(self.pulse.waits_for if self.pulse else None)
+        self.seen.append(self.loop_health.waits_for if self.loop_health else None)
         if self.away:
             raise Unreachable("Postgres did not answer while it was asked.")
         return what * (2 if twice else 1)
 
 
-def pulse(*, silent: float = 0.0) -> LoopHealth:
-    made = LoopHealth("sink's loop", patience_s=60.0)
-    made.at = 1000.0 - silent
-    return made
+def loop(*, silent: float = 0.0) -> LoopHealth:
+    loop_health = LoopHealth("sink's loop", patience_s=60.0)
+    loop_health.at = 1000.0 - silent
+    return loop_health
 
 
 def test_a_loop_that_turns_is_alive_and_ready() -> None:
-    health = evaluate([pulse(silent=59)], 1000.0, details={"partitions": 2})
+    health = evaluate([loop(silent=59)], 1000.0, details={"partitions": 2})
     assert (health.alive, health.ready, health.reasons) == (True, True, ())
     assert health.details == {"partitions": 2}
 
 
 def test_a_loop_that_has_not_turned_for_long_is_hung_and_is_named() -> None:
-    health = evaluate([pulse(silent=75)], 1000.0)
+    health = evaluate([loop(silent=75)], 1000.0)
     assert (health.alive, health.ready) == (False, False)
     assert health.reasons == ("the sink's loop has not turned for 75 s",)
 
 
-def test_a_loop_that_waits_for_another_is_alive_but_not_ready_however_long_it_waits() -> None:
-    waiting = pulse(silent=500)
+def test_a_loop_that_waits_for_a_dependency_is_alive_but_not_ready_however_long_it_waits() -> None:
+    waiting = loop(silent=500)
     waiting.waits_for, waiting.waits_since = "Postgres", 500.0
     health = evaluate([waiting], 1000.0)
     assert (health.alive, health.ready) == (True, False)
     assert health.reasons == ("Postgres has not answered the sink's loop for 500 s",)
 
 
-def test_a_slow_moment_outside_is_no_trouble_yet() -> None:
-    waiting = pulse()
+def test_a_slow_call_to_a_dependency_leaves_the_service_ready() -> None:
+    waiting = loop()
     waiting.waits_for, waiting.waits_since = "Postgres", 1000.0 - SLOW_S
     assert evaluate([waiting], 1000.0).ready
 
 
-def test_what_is_missing_makes_unready_and_what_is_dead_makes_dead() -> None:
-    missing = evaluate([pulse()], 1000.0, missing=[None, "Kafka does not answer"])
+def test_a_missing_part_makes_not_ready_and_a_dead_part_not_alive() -> None:
+    missing = evaluate([loop()], 1000.0, missing=[None, "Kafka does not answer"])
     assert (missing.alive, missing.ready, missing.reasons) == (True, False, ("Kafka does not answer",))
-    dead = evaluate([pulse()], 1000.0, dead=[None, "a thread has ended"])
+    dead = evaluate([loop()], 1000.0, dead=[None, "a thread has ended"])
     assert (dead.alive, dead.ready, dead.reasons) == (False, False, ("a thread has ended",))
 
 
@@ -75,36 +75,36 @@ def test_what_is_missing_makes_unready_and_what_is_dead_makes_dead() -> None:
 def test_ready_means_alive_and_every_no_has_a_reason(
     silent: list[float], missing: list[str | None], dead: list[str | None]
 ) -> None:
-    health = evaluate([pulse(silent=each) for each in silent], 1000.0, missing=missing, dead=dead)
+    health = evaluate([loop(silent=each) for each in silent], 1000.0, missing=missing, dead=dead)
     assert health.alive or not health.ready
     assert health.ready == (not health.reasons)
     assert health.alive == (all(each <= 60 for each in silent) and not any(dead))
 
 
-def test_what_is_watched_answers_as_before_and_is_seen_to_be_waited_for() -> None:
-    store, sign = Store(), pulse()
-    store.pulse = sign
-    seen = tracked(store, sign, "Postgres")
+def test_a_tracked_object_answers_as_before_and_shows_its_calls_as_waits() -> None:
+    store, health = Store(), loop()
+    store.loop_health = health
+    seen = tracked(store, health, "Postgres")
     assert (seen.ask("a"), seen.ask("b", twice=True), seen.size) == ("a", "bb", 7)
     assert store.seen == ["Postgres", "Postgres"]
-    assert sign.waits_for is None
-    assert sign.at > 1000.0 - 60
+    assert health.waits_for is None
+    assert health.at > 1000.0 - 60
 
 
-def test_trouble_lasts_until_a_call_succeeds() -> None:
-    store, sign = Store(), pulse()
-    seen = tracked(store, sign, "Postgres")
+def test_a_fault_lasts_until_a_call_succeeds() -> None:
+    store, health = Store(), loop()
+    seen = tracked(store, health, "Postgres")
     store.away = True
     with pytest.raises(Unreachable):
         seen.ask("a")
-    assert evaluate([sign], sign.at).reasons == ("Postgres did not answer while it was asked.",)
+    assert evaluate([health], health.at).reasons == ("Postgres did not answer while it was asked.",)
     store.away = False
     seen.ask("a")
-    assert evaluate([sign], sign.at).ready
+    assert evaluate([health], health.at).ready
 
 
 @pytest.mark.parametrize(
-    ("partitions", "joined_s", "told"),
+    ("partitions", "joined_s", "reason"),
     [
         (0, None, "echo has not joined its group"),
         (0, 1.0, "echo waits for its share of the partitions"),
@@ -113,6 +113,6 @@ def test_trouble_lasts_until_a_call_succeeds() -> None:
     ],
 )
 def test_a_member_without_a_share_is_a_newcomer_and_later_a_standby(
-    partitions: int, joined_s: float | None, told: str | None
+    partitions: int, joined_s: float | None, reason: str | None
 ) -> None:
-    assert without_share("echo", partitions, joined_s) == told
+    assert without_share("echo", partitions, joined_s) == reason

@@ -1,4 +1,4 @@
-"""The endpoint over real HTTP, and the notes by which it is found."""
+"""The endpoint over real HTTP, and the service files by which it is found."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StartupError, UsageError
-from streams.health import ask
-from streams.health import service_files as notes
+from streams.health import ask, service_files
 from streams.health.report import Health
 from streams.health.server import HealthServer
-from streams.health.service_files import RegisteredService, running
+from streams.health.service_files import register, running
 from streams.settings import Settings, load_settings
 
 WELL = Health(alive=True, ready=True, details={"partitions": 2})
@@ -45,36 +44,36 @@ def test_the_status_code_is_the_answer_and_the_body_says_why(health: Health, liv
         assert (code, ready) == (readyz, {"ready": health.ready, "reasons": list(health.reasons)})
 
 
-def test_the_status_tells_everything() -> None:
+def test_the_status_has_all_facts() -> None:
     with served(WELL) as server:
-        code, told = ask.get(server.url, "/status")
+        code, content = ask.get(server.url, "/status")
     expected = {"service": "sink", "pid": 7, "alive": True, "ready": True, "reasons": [], "partitions": 2}
-    assert (code, told) == (200, expected)
+    assert (code, content) == (200, expected)
 
 
-def test_liveness_asks_nobody_else() -> None:
-    asked = []
+def test_liveness_probes_no_dependency() -> None:
+    calls = []
 
-    def look(ask_others: bool) -> Health:
-        asked.append(ask_others)
+    def check(ask_others: bool) -> Health:
+        calls.append(ask_others)
         return WELL
 
-    server = HealthServer("127.0.0.1:0", look, {})
+    server = HealthServer("127.0.0.1:0", check, {})
     for path in ("/livez", "/readyz", "/status"):
         ask.get(server.url, path)
     server.close()
-    assert asked == [False, True, True]
+    assert calls == [False, True, True]
 
 
-def test_a_service_that_can_not_say_how_it_is_is_not_well() -> None:
-    def look(ask_others: bool) -> Health:
+def test_a_service_whose_health_check_fails_is_not_ready() -> None:
+    def check(ask_others: bool) -> Health:
         raise KeyError("a secret")
 
-    server = HealthServer("127.0.0.1:0", look, {})
-    code, told = ask.get(server.url, "/readyz")
+    server = HealthServer("127.0.0.1:0", check, {})
+    code, content = ask.get(server.url, "/readyz")
     server.close()
     assert code == 503
-    assert told["reasons"] == ["its health can't be told: KeyError"]
+    assert content["reasons"] == ["its health check failed: KeyError"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -105,7 +104,7 @@ def test_an_address_that_is_taken_is_refused_by_name() -> None:
             HealthServer(taken, lambda ask: WELL, {})
 
 
-def test_an_address_may_be_of_the_newer_internet() -> None:
+def test_an_address_may_be_ipv6() -> None:
     with served(WELL, "[::1]:0") as server:
         assert server.url.startswith("http://[::1]:")
         assert ask.get(server.url, "/livez")[0] == 200
@@ -116,56 +115,53 @@ def test_by_default_only_this_machine_is_answered() -> None:
 
 
 @pytest.mark.parametrize("address", ["8080", "http://x:1", "host:", "::1:80"])
-def test_what_is_no_address_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_an_invalid_address_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("SLUICE_HEALTH_ADDRESS", address)
     with pytest.raises(UsageError, match="HEALTH_ADDRESS"):
         load_settings()
 
 
-# ── notes ──
+# ── service files ──
 
 
-def test_a_service_is_found_while_it_lives_and_asked_where_it_says(tmp_path: Path) -> None:
-    with served(WAITING) as server:
-        note = RegisteredService(tmp_path, "worker", server.url, ("echo", "embed"))
+def test_a_running_service_is_found_and_asked_at_its_address(tmp_path: Path) -> None:
+    with served(WAITING) as server, register(tmp_path, "worker", server.url, ("echo", "embed")):
         (answer,) = ask.ask_all(tmp_path)
-        note.remove()
-    assert (answer.note.service, answer.note.runs, answer.note.pid) == ("worker", ("echo", "embed"), os.getpid())
+    service = answer.service_file
+    assert (service.service, service.runs, service.pid) == ("worker", ("echo", "embed"), os.getpid())
     assert (answer.alive, answer.ready, answer.reasons) == (True, False, ["Postgres does not answer"])
     assert ask.ask_all(tmp_path) == []
 
 
-def test_the_note_of_a_killed_service_is_swept_even_if_its_pid_lives_on(tmp_path: Path) -> None:
+def test_the_file_of_a_killed_service_is_removed_even_if_its_pid_is_used_again(tmp_path: Path) -> None:
     program = (
-        f"import os\nfrom pathlib import Path\nfrom streams.health.service_files import RegisteredService\n"
-        f"kept = RegisteredService(Path({str(tmp_path)!r}), 'sink', 'http://127.0.0.1:1')\nos._exit(9)"
+        f"import os\nfrom pathlib import Path\nfrom streams.health.service_files import register\n"
+        f"with register(Path({str(tmp_path)!r}), 'sink', 'http://127.0.0.1:1'):\n    os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
-    (left,) = notes.folder(tmp_path).glob("*.json")
+    (left,) = service_files.folder(tmp_path).glob("*.json")
     left.write_text(json.dumps(json.loads(left.read_text()) | {"pid": os.getpid()}))
     assert running(tmp_path) == []
     assert not left.exists()
 
 
-def test_a_service_that_does_not_answer_is_told_as_such(tmp_path: Path) -> None:
+def test_a_service_that_does_not_answer_is_reported_so(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        note = RegisteredService(tmp_path, "sink", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        (answer,) = ask.ask_all(tmp_path, timeout_s=0.1)
-        note.remove()
+        with register(tmp_path, "sink", f"http://127.0.0.1:{silent.getsockname()[1]}"):
+            (answer,) = ask.ask_all(tmp_path, timeout_s=0.1)
     assert (answer.alive, answer.ready) == (None, None)
     assert "does not answer" in answer.reasons[0]
 
 
 def test_a_service_on_another_machine_is_known_but_not_asked(tmp_path: Path) -> None:
-    note = RegisteredService(tmp_path, "sink", "http://127.0.0.1:1")
-    (path,) = notes.folder(tmp_path).glob("*.json")
-    with path.open("r+") as file:  # the same file, which is locked
-        kept = json.loads(file.read()) | {"host": "elsewhere"}
-        file.seek(0)
-        json.dump(kept, file)
-        file.truncate()
-    (answer,) = ask.ask_all(tmp_path)
-    note.remove()
+    with register(tmp_path, "sink", "http://127.0.0.1:1"):
+        (path,) = service_files.folder(tmp_path).glob("*.json")
+        with path.open("r+") as file:  # the same file, which is locked
+            fields = json.loads(file.read()) | {"host": "elsewhere"}
+            file.seek(0)
+            json.dump(fields, file)
+            file.truncate()
+        (answer,) = ask.ask_all(tmp_path)
     assert answer.reasons == ["it runs on elsewhere and can only be asked there"]

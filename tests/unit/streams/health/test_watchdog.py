@@ -1,4 +1,4 @@
-"""A service ends within a bound, whatever it hangs in, and says where."""
+"""A stopping service ends within its time limit, wherever it hangs, and says where."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ from schemas.errors import ExitCode
 PROGRAM = """
 import ctypes, threading
 from streams.cli import service
+from streams.health import watchdog
 from streams.health.report import Health
 
 service.CLOSE_S = 0.3
+watchdog._GIL_S = 0.5
 
-def hear_nothing():
+def hang_in_a_library():
     "A library's call that no signal ends, so that Python's handlers never run."
     mutex = ctypes.create_string_buffer(64)
     for _ in range(2):
         ctypes.CDLL(None).pthread_mutex_lock(mutex)
 
-def finish_for_ever(stop):
+def finish_forever(stop):
     stop.wait()
     threading.Event().wait()
+
+def keep_the_gil(stop):
+    stop.wait()
+    ctypes.PyDLL(None).sleep(60)
 
 def leave_a_thread(stop):
     threading.Thread(target=threading.Event().wait, name="lingerer").start()
@@ -49,21 +55,33 @@ service.serve("stuck", lambda settings: Stuck())
 @pytest.mark.parametrize(
     ("hangs", "named"),
     [
-        ("hear_nothing()", "MainThread: hear_nothing"),
-        ("finish_for_ever(stop)", "finish_for_ever"),
+        ("hang_in_a_library()", "MainThread: hang_in_a_library"),
+        ("finish_forever(stop)", "finish_forever"),
         ("leave_a_thread(stop)", "lingerer: "),
     ],
 )
 def test_a_service_that_hangs_is_ended_and_names_what_hangs(tmp_path: Path, hangs: str, named: str) -> None:
-    given = {"SLUICE_HOME": str(tmp_path), "SLUICE_DRAIN_S": "0.2", "SLUICE_LOG_FORMAT": "json"}
+    status, errors = run_and_stop(tmp_path, hangs)
+    assert status == ExitCode.INTERNAL
+    (line,) = [line for line in map(json.loads, errors) if line["event"] == "stop_timed_out"]
+    assert named in " ".join(line["hangs_in"])
+
+
+def test_a_service_that_keeps_the_gil_is_ended_with_a_traceback(tmp_path: Path) -> None:
+    status, errors = run_and_stop(tmp_path, "keep_the_gil(stop)")
+    assert status == ExitCode.INTERNAL
+    assert any("in keep_the_gil" in line for line in errors)
+
+
+def run_and_stop(home: Path, hangs: str) -> tuple[int, list[str]]:
+    """Run the program until it works, stop it, and return its exit status and the lines of its standard error."""
+    variables = {"SLUICE_HOME": str(home), "SLUICE_DRAIN_S": "0.2", "SLUICE_LOG_FORMAT": "json"}
     program = [sys.executable, "-c", PROGRAM.format(hangs=hangs)]
     with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | given
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().strip() == "working"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == ExitCode.INTERNAL
-        (told,) = [line for line in map(json.loads, process.stderr) if line["event"] == "stop_timed_out"]
-    assert named in " ".join(told["hangs_in"])
+        return process.wait(20), list(process.stderr)
