@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # Two images from one file:
-#   base    what needs no model: sink, timekeeper, notify, migrate, topics   (docker build --target base .)
-#   worker  the same with PyTorch and the processors' libraries              (docker build --target worker .)
+#   base    for commands that run no model: sink, timekeeper, notify, migrate, topics   (docker build --target base .)
+#   worker  the same with PyTorch and the libraries of the processors                   (docker build --target worker .)
 ARG PYTHON=3.12
 
 FROM ghcr.io/astral-sh/uv:0.9-python${PYTHON}-bookworm-slim AS build
@@ -9,7 +9,7 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT
 WORKDIR /src
 COPY pyproject.toml uv.lock README.md LICENSE ./
 
-# The libraries first, without the project: a change of code does not download them again.
+# Libraries first, without the project, so that a change of the code does not download them again.
 FROM build AS build-base
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev --extra sink --no-install-project
 COPY . .

@@ -1,17 +1,17 @@
-# make demo and make test do all the set-up they need. `make help` lists the verbs.
+# `make demo` and `make test` install everything they need. `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 TOOLS := .tools
-# uv: the one on PATH, else one installed into a folder of the project's own (a system Python may refuse pip).
+# uv: from PATH, else installed into a folder of the project (a system Python may refuse pip).
 UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/uv/bin/uv)
 RUN := $(UV) run --no-sync
-# Two test processes: most tests wait for Kafka, not for a core. Each has a stack of its own; a file's tests stay together.
+# Two test processes, because most tests wait for Kafka, not for a core. Each has its own stack; the tests of a file run together.
 WORKERS ?= 2
-# The system's certificate authorities: where a proxy re-signs traffic, only the system knows whom to trust.
+# Use the system's certificate authorities: a proxy that re-signs traffic is known only to the system.
 export UV_SYSTEM_CERTS ?= true
 
-help: ## list the verbs
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
 
 $(TOOLS)/uv/bin/uv:
@@ -22,33 +22,33 @@ $(TOOLS)/uv/bin/uv:
 
 .PHONY: help sync demo test lint types check accept bench tools clean
 
-# --inexact: processors that were installed beside sluice stay.
-sync: $(filter $(TOOLS)/%,$(UV)) ## install everything into .venv (the first time about 3 GB)
-	@test -d .venv || echo "installing into .venv, the first time about 3 GB"
+# --inexact keeps processors that were installed into .venv.
+sync: $(filter $(TOOLS)/%,$(UV)) ## install everything into .venv (about 3 GB the first time)
+	@test -d .venv || echo "installing into .venv, about 3 GB the first time"
 	@$(UV) sync --all-extras --locked --inexact $(if $(wildcard .venv),--quiet)
 
-demo: sync ## the whole path on this machine: real Kafka, registry, Postgres, PyTorch and callbacks
+demo: sync ## run a demonstration: Kafka, registry, Postgres, PyTorch and callbacks on this machine
 	@$(RUN) sluice demo
 
-lint: sync ## ruff
+lint: sync ## lint and check the format (ruff)
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check --quiet .
 
-types: sync ## mypy, strict
+types: sync ## check types (mypy, strict)
 	@$(RUN) mypy
 
-test: lint types ## lint, types, unit, contract, integration and short fault tests
+test: lint types ## lint, types, and unit, contract, integration and short fault tests
 	$(RUN) pytest -m "not accept and not gpu" -n $(WORKERS) --dist loadfile
 
-accept: sync tools ## bounds and slower acceptance lines
+accept: sync tools ## acceptance tests: time limits, and readers in other languages
 	$(RUN) pytest -m accept -s tests/acceptance
 
-bench: sync ## latency and throughput of this machine
+bench: sync ## measure latency and throughput of this machine
 	@$(RUN) sluice up && $(RUN) sluice bench latency && $(RUN) sluice bench throughput; status=$$?; $(RUN) sluice down; exit $$status
 
-tools: ## what `make accept` needs beyond Python: Node's and Go's modules (Node and Go themselves by your system)
+tools: ## install the Node and Go modules that `make accept` needs
 	@./tests/acceptance/tools.sh
 
-clean: ## remove everything that is made here, kept data too
+clean: ## remove everything that was created here, including all data
 	@test ! -x .venv/bin/sluice || $(RUN) sluice down
 	rm -rf .venv .sluice $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

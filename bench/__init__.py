@@ -1,4 +1,4 @@
-"""Measuring the whole road: a receiver of callbacks, and the two benchmarks of `sluice bench`.
+"""Programs that use a running installation from outside: the benchmarks, the demonstration and a receiver of callbacks.
 
-May import: streams, connectors. Start reading at `throughput.py`.
+May import: streams, processors, connectors. How to run and compare benchmarks: README.md. Start reading at `throughput.py`.
 """

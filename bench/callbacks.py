@@ -1,8 +1,8 @@
-"""What a signed callback costs: CPU microseconds and rate of the Deliverer against a server in another process.
+"""Measures signed callbacks: rate and CPU microseconds of the Deliverer, with a server in another process.
 
-    python bench/callbacks.py [--count 20000] [--in-flight 32] [--bytes 600]
+    python -m bench.callbacks [--count 20000] [--in-flight 32] [--bytes 600]
 
-The server answers from a fixed buffer as soon as it has the body, so the figures are the client's.
+The server sends a fixed answer as soon as it has the body, so the figures are those of the client.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-class Receipt(asyncio.Protocol):
-    """Counts bodies by their Content-Length; knows just enough HTTP for this client."""
+class AnsweringServer(asyncio.Protocol):
+    """Answers each request once its body has arrived; knows just enough HTTP for this client."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport, self.buffer = cast(asyncio.Transport, transport), b""  # uvloop's is none by inheritance
+        self.transport, self.buffer = (
+            cast(asyncio.Transport, transport),
+            b"",
+        )
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -43,7 +46,7 @@ class Receipt(asyncio.Protocol):
 
 def serve(ready: Connection) -> None:
     async def main() -> None:
-        server = await asyncio.get_running_loop().create_server(Receipt, "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(AnsweringServer, "127.0.0.1", 0)
         ready.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -51,7 +54,7 @@ def serve(ready: Connection) -> None:
 
 
 async def load(port: int, count: int, in_flight: int, body: bytes) -> tuple[float, float]:
-    """Wall and CPU seconds for `count` deliveries, `in_flight` at a time."""
+    """Return wall and CPU seconds for `count` deliveries, `in_flight` at a time."""
     numbers = iter(range(count))
     async with Deliverer(AllowRules.parse("localhost"), [SECRET], per_destination=in_flight) as deliverer:
 
@@ -69,9 +72,9 @@ async def load(port: int, count: int, in_flight: int, body: bytes) -> tuple[floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20000)
-    parser.add_argument("--in-flight", type=int, default=32)
-    parser.add_argument("--bytes", type=int, default=600)
+    parser.add_argument("--count", type=int, default=20000, help="callbacks to send (default 20000)")
+    parser.add_argument("--in-flight", type=int, default=32, help="callbacks at the same time (default 32)")
+    parser.add_argument("--bytes", type=int, default=600, help="size of each body in bytes (default 600)")
     arguments = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()

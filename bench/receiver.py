@@ -1,9 +1,9 @@
-"""A backend that only receives callbacks and counts them.
+"""A backend that receives and counts callbacks.
 
-Written by hand on asyncio's protocol, because it shares the machine with what is measured: a web framework would cost more
-per request than the whole engine does. It reads HTTP/1.1 POSTs with a Content-Length and answers each with a bare status.
+Written directly on an asyncio protocol, because it shares the machine with the measured system: a web framework would cost
+more per request than the whole engine does. It reads HTTP/1.1 POSTs with a Content-Length and answers with a status only.
 
-As a process of its own, `python -m bench.receiver` prints its URL and answers GET with its counts.
+`python -m bench.receiver` runs it as a process of its own, which prints its URL and answers GET with its counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCallback:
-    """One request as it came. `at` is the monotonic clock in seconds, which all processes of a machine share."""
+    """A received request. `at`: seconds of the monotonic clock, which all processes of a machine share."""
 
     delivery_id: str
     at: float
@@ -42,7 +42,7 @@ class ReceivedCallback:
         return parsed
 
 
-#: Decides the status of an answer; tests let it refuse.
+#: Returns the status to answer with; tests make it refuse.
 Answer = Callable[[ReceivedCallback], int]
 
 
@@ -51,7 +51,7 @@ def always_ok(_: ReceivedCallback) -> int:
 
 
 class Receiver:
-    """Runs on a thread of its own until `stop`. `keep=False` keeps only counts, for long benchmarks."""
+    """An HTTP server on a thread of its own; a context manager. `keep=False` keeps only counts, for long benchmarks."""
 
     def __init__(self, port: int = 0, answer: Answer = always_ok, *, keep: bool = True) -> None:
         self._answer = answer
@@ -81,7 +81,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/callback/"
 
     def take(self, callback: ReceivedCallback) -> int:
-        """Called on the loop's thread for each request."""
+        """Count the request and return the status to answer with; called on the loop's thread."""
         status = self._answer(callback)
         with self._changed:
             self.requests += 1
@@ -94,12 +94,12 @@ class Receiver:
         return status
 
     def wait(self, enough: Callable[[Receiver], bool], timeout: float) -> bool:
-        """Wait until `enough` holds; False when `timeout` seconds pass first."""
+        """Wait until `enough` is true; returns False if `timeout` seconds pass first."""
         with self._changed:
             return self._changed.wait_for(lambda: enough(self), timeout)
 
     def wait_for(self, count: int, timeout: float) -> bool:
-        """Wait until `count` different deliveries were accepted."""
+        """Wait until `count` different deliveries were accepted; returns False after `timeout` seconds."""
         return self.wait(lambda receiver: len(receiver.ids) >= count, timeout)
 
     def stats(self) -> dict[str, float]:
@@ -127,7 +127,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, not an isinstance: uvloop's transports do not inherit from asyncio's.
+        # A cast, because uvloop's transports do not inherit from asyncio's.
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -161,7 +161,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def main() -> None:
-    """Print the URL as JSON and receive until the standard input ends (so that it never outlives who started it)."""
+    """Print the URL as JSON and receive until standard input ends, so that it never outlives its parent process."""
     import sys
 
     with Receiver(keep=False) as receiver:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: the smallest value that at least `percent` of the values do not exceed.
+    """Return the nearest-rank percentile: the smallest value that at least `percent` of the values do not exceed.
 
-    Raises ValueError for no values.
+    Raises ValueError if there are no values.
     """
     if not values:
         raise ValueError("no values to take a percentile of")

@@ -1,7 +1,7 @@
-"""How many jobs a second go the whole way: submitted, run, stored in Postgres, and called back.
+"""Measures how many jobs per second are submitted, run, stored in Postgres and called back.
 
-All jobs are submitted as fast as the log takes them; the clock runs from the first submit to the last callback. The receiver
-is a process of its own, so that it competes with the road as a real backend on the same machine would.
+All jobs are submitted as fast as Kafka accepts them; the clock runs from the first submit to the last callback. The receiver
+is a process of its own, so that it competes for the CPU as a real backend on the same machine would.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ from streams.client.submitter import Submitter
 from streams.settings import Settings
 
 POLL_S = 0.1
-#: Without any new callback for this long, the benchmark gives up, in seconds.
+#: Give up if no new callback arrives for this long, in seconds.
 STALL_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class ThroughputReport:
-    """`jobs_per_s`: jobs over the time from first submit to last callback. `completed_rows`: outcomes found in Postgres."""
+    """Figures of one run.
+
+    `seconds`: from the first submit to the last callback. `submit_s`: from the first submit until Kafka confirmed all jobs.
+    `completed_rows`: COMPLETED jobs in Postgres.
+    """
 
     jobs: int
     seconds: float
@@ -42,47 +46,47 @@ class ThroughputReport:
 
 
 def measure(settings: Settings, jobs: int, warm_up: int) -> ThroughputReport:
-    """Raises SluiceError when callbacks stop coming."""
+    """Run the benchmark on a running installation. Raises SluiceError if callbacks stop arriving."""
     with _receiver() as url, Submitter(settings) as submitter:
-        _flood(submitter, url, warm_up, "warm-up")
+        _submit(submitter, url, warm_up, "warm-up")
         _wait(url, warm_up)
         batch = new_id()
-        begun = time.monotonic()
-        _flood(submitter, url, jobs, batch)
+        started = time.monotonic()
+        _submit(submitter, url, jobs, batch)
         submitted = time.monotonic()
         stats = _wait(url, warm_up + jobs)
-    seconds = stats["last_new_at"] - begun
+    seconds = stats["last_new_at"] - started
     with wiring.job_store(settings) as store:
         rows = store.counts(batch_id=batch).get("COMPLETED", 0)
     return ThroughputReport(
         jobs=jobs,
         seconds=seconds,
         jobs_per_s=jobs / seconds,
-        submit_s=submitted - begun,
+        submit_s=submitted - started,
         completed_rows=rows,
         callbacks=int(stats["unique"]) - warm_up,
         duplicate_callbacks=int(stats["requests"] - stats["unique"]),
     )
 
 
-def _flood(submitter: Submitter, url: str, jobs: int, batch: str) -> None:
+def _submit(submitter: Submitter, url: str, jobs: int, batch: str) -> None:
     for _ in range(jobs):
         submitter.submit_nowait("echo", EchoInput(MESSAGE), callback_url=url, batch_id=batch)
     submitter.flush()
 
 
 def _wait(url: str, count: int) -> dict[str, float]:
-    seen, since = -1.0, time.monotonic()
+    received, since = -1.0, time.monotonic()
     while True:
         stats = _stats(url)
         if stats["unique"] >= count:
             return stats
-        if stats["unique"] > seen:
-            seen, since = stats["unique"], time.monotonic()
+        if stats["unique"] > received:
+            received, since = stats["unique"], time.monotonic()
         elif time.monotonic() - since > STALL_S:
             raise SluiceError(
-                f"Only {seen:.0f} of {count} callbacks came, and none in the last {STALL_S:.0f} s.",
-                next_step="See `sluice status` and the logs it names.",
+                f"Only {received:.0f} of {count} callbacks arrived, and none in the last {STALL_S:.0f} s.",
+                next_step="See `sluice status` and the logs it lists.",
             )
         time.sleep(POLL_S)
 

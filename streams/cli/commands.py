@@ -59,7 +59,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     ),
     "See it work": (
         Command(
-            "demo", "streams.cli.demo:demo", "Run a demonstration: MR volumes and light jobs, from submit to callback."
+            "demo", "bench.demo.cli:demo", "Run a demonstration: MR volumes and light jobs, from submit to callback."
         ),
         Command("bench", "bench.cli:app", "Measure latency and throughput of this installation."),
     ),

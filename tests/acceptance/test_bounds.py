@@ -1,4 +1,4 @@
-"""Times that a newcomer would notice: cold start, latency, throughput, help."""
+"""Upper bounds: cold start, latency, throughput, help."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import pytest
 pytestmark = pytest.mark.accept
 
 SLUICE = str(Path(sys.executable).parent / "sluice")
-#: Best of so many: a bound on what the road can do, not on what else the machine does at the moment.
+#: The best of this many tries counts, because the machine may do other work at the same time.
 TRIES = 3
 
 
-def sluice(home: Path, *args: str, given: str | None = None) -> str:
+def sluice(home: Path, *args: str, stdin: str | None = None) -> str:
     environment = os.environ | {"SLUICE_HOME": str(home)}
-    done = subprocess.run([SLUICE, *args], capture_output=True, text=True, env=environment, input=given, check=False)
+    done = subprocess.run([SLUICE, *args], capture_output=True, text=True, env=environment, input=stdin, check=False)
     assert done.returncode == 0, f"sluice {' '.join(args)}: {done.stderr}"
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cold home: nothing was ever started in it, but the downloads are in the user's cache."""
+    """A home where nothing was started before; the downloads are in the user's cache."""
     warm = tmp_path_factory.mktemp("warm")
     sluice(warm, "up", "--no-services")
     sluice(warm, "down")
@@ -39,10 +39,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_from_a_cold_start_to_the_first_outcome_takes_less_than_twenty_seconds(home: Path) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     sluice(home, "up")
     outcome = json.loads(sluice(home, "submit", "echo", "--input", '{"message": "first"}', "--wait", "--json"))
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started
     assert "first" in json.dumps(outcome)
     print(f"cold up to first outcome: {seconds:.1f} s")
     assert seconds < 20
@@ -64,11 +64,11 @@ def test_more_than_three_thousand_jobs_a_second_are_stored_and_called_back(home:
 
 def test_help_answers_at_once(home: Path) -> None:
     def once() -> float:
-        begun = time.monotonic()
+        started = time.monotonic()
         sluice(home, "--help")
-        return time.monotonic() - begun
+        return time.monotonic() - started
 
-    once()  # compiles what was never imported
+    once()  # compiles modules that were never imported
     seconds = min(once() for _ in range(5))
     print(f"sluice --help: {seconds:.3f} s")
     assert seconds < 0.3

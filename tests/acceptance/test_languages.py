@@ -1,4 +1,4 @@
-"""Anyone may subscribe: programs in other languages read requests and results decoded, by libraries of their own."""
+"""Programs in other languages read decoded requests and results, with their own libraries."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_another_language_reads_requests_and_results_decoded(settings: Settings,
 
 
 def branch(value: Any, name: str) -> Any:
-    """A union's value: some libraries wrap it in its branch's name, some do not."""
+    """Return the value of a union: some libraries wrap it in the name of its branch, some do not."""
     if isinstance(value, dict) and len(value) == 1 and next(iter(value)).split(".")[-1] == name:
         return next(iter(value.values()))
     return value

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what `make accept` needs beyond Python, and names what it can't.
+# Installs the Node and Go tools that `make accept` needs, or says which program is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
 

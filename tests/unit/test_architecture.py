@@ -23,8 +23,8 @@ MAY_IMPORT = {
     "schemas": set[str](),
     "processors": {"schemas"},
     "connectors": {"schemas"},
-    "streams": {"schemas", "processors", "connectors", "bench"},
-    "bench": {"schemas", "connectors", "streams"},
+    "streams": {"schemas", "processors", "connectors"},
+    "bench": {"schemas", "processors", "connectors", "streams"},
     "gateway": {"schemas", "processors", "connectors", "streams"},
 }
 LIVES_ONLY_IN = {
@@ -54,7 +54,7 @@ _ARROWS = {
     "connectors.callbacks": "",
     "connectors.memory": "connectors",
     "connectors.postgres": "connectors",
-    "bench": "connectors.callbacks streams.cli streams.client streams.wiring",
+    "bench": "connectors connectors.callbacks processors streams.cli streams.client streams.stack streams.wiring",
     "streams": "",
     "streams.settings": "processors.rollout",
     "streams.logs": "",
@@ -91,9 +91,8 @@ _ARROWS = {
     ),
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
     "streams.stack": "streams.health",
-    "streams.demo": "bench connectors processors streams.client streams.wiring",
     "streams.cli": (
-        "connectors processors streams.admin streams.client streams.demo streams.health streams.log "
+        "connectors processors streams.admin streams.client streams.health streams.log "
         "streams.notify streams.sink streams.stack streams.timekeeper streams.wiring streams.worker "
         "streams.worker.child"
     ),

@@ -1,4 +1,4 @@
-"""What the demonstration submits, and what it remembers of it."""
+"""The jobs of the demonstration, and how they are submitted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Plan:
-    """Every job of one demonstration. `submitted_at` is the monotonic clock, as the receiver's."""
+    """All jobs of one demonstration. `submitted_at`: by job id, in seconds of the monotonic clock, as the receiver's times."""
 
     batch_id: str
     volumes: dict[str, Sample] = field(default_factory=dict)
@@ -33,14 +33,14 @@ class Plan:
 
 
 def make_volume(folder: Path, seed: int) -> Sample:
-    """An MR volume with known lesions, made from the MNI152 anatomy."""
+    """Make an MR volume with known lesions from the MNI152 anatomy."""
     from processors.segmentation.samples import make_samples
 
     return make_samples(folder, 1, seed)[0]
 
 
 def submit(settings: Settings, receiver: Receiver, samples: list[Sample], light: int) -> Plan:
-    """Hand everything in, the volumes first: they take longest."""
+    """Submit all jobs, the volumes first because they take longest."""
     plan = Plan(batch_id=new_id())
     objects = wiring.object_store(settings)
     with Submitter(settings) as submitter:

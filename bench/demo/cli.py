@@ -1,4 +1,4 @@
-"""`sluice demo`: the whole path of a job, shown."""
+"""`sluice demo`: run the demonstration."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def demo(*, volumes: Volumes = 6, jobs: Jobs = 1000, keep: Keep = False, json: J
     """
     from rich.console import Console
 
+    from bench.demo.run import demonstrate
     from schemas.errors import ExitCode
     from streams.cli.output import out_json
     from streams.cli.stack_events import EventPrinter
     from streams.cli.up import bring_up
-    from streams.demo.run import demonstrate
     from streams.settings import load_settings
     from streams.stack import LocalStack
 
@@ -50,4 +50,4 @@ def demo(*, volumes: Volumes = 6, jobs: Jobs = 1000, keep: Keep = False, json: J
             stack.down()
     if json:
         out_json(report)
-    return ExitCode.INTERNAL if report.broken else ExitCode.OK
+    return ExitCode.INTERNAL if report.violations else ExitCode.OK

@@ -1,4 +1,4 @@
-"""What became of every job of the demonstration, gathered once and checked against the promise."""
+"""Collects what happened to every job of the demonstration, and checks it against what sluice guarantees."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.demo.plan import Plan
 from bench.receiver import ReceivedCallback, Receiver
 from bench.stats import percentile
 from connectors.job_store import JobStore
 from schemas.records import Claim
 from streams import wiring
-from streams.demo.plan import Plan
 from streams.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class VolumeEnd:
-    """One volume's end. `dice` compares its mask with the lesions it was made with; None where there is no mask."""
+class VolumeReport:
+    """The result of one volume. `dice` compares its mask with the lesions it was made with; None if there is no mask."""
 
     job_id: str
     state: str
@@ -28,24 +28,30 @@ class VolumeEnd:
     found_ml: float | None
     dice: float | None
     seconds: float
-    lies_at: str
+    result_at: str
     mask_uri: str
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """The report of `sluice demo --json`.
+
+    `light_ms`: milliseconds from submit to callback of the light jobs, by percentile. `callbacks`: one example per kind of job.
+    `violations`: each way in which a guarantee did not hold; empty if all is well.
+    """
+
     states: dict[str, int]
-    volumes: list[VolumeEnd]
+    volumes: list[VolumeReport]
     light_ms: dict[str, float]
     callbacks: list[dict[str, Any]]
     deliveries: int
     requests: int
     picture: str
-    broken: list[str]
+    violations: list[str]
 
 
-def gather(settings: Settings, plan: Plan, receiver: Receiver, picture: Path) -> Report:
-    """Read rows, masks and callbacks. `broken` names each way in which the promise did not hold; it should be empty."""
+def collect(settings: Settings, plan: Plan, receiver: Receiver, picture: Path) -> Report:
+    """Read rows, masks and callbacks; draws the largest lesion into `picture`."""
     by_job = {callback.event()["data"]["job_id"]: callback for callback in receiver.callbacks}
     with wiring.job_store(settings) as store:
         states = dict(store.counts(batch_id=plan.batch_id))
@@ -59,20 +65,20 @@ def gather(settings: Settings, plan: Plan, receiver: Receiver, picture: Path) ->
         deliveries=len(receiver.ids),
         requests=receiver.requests,
         picture=_picture(settings, plan, volumes, picture),
-        broken=_broken(plan, states, receiver, volumes),
+        violations=_violations(plan, states, receiver, volumes),
     )
 
 
 def _volume(
     settings: Settings, store: JobStore, plan: Plan, job_id: str, callback: ReceivedCallback | None
-) -> VolumeEnd:
+) -> VolumeReport:
     from processors.segmentation.samples import dice
 
     sample, view = plan.volumes[job_id], store.job(job_id)
     output: dict[str, Any] = (view.output if view else None) or {}
     result = view.result if view else None
     mask = _fetch_mask(settings, job_id, output)
-    return VolumeEnd(
+    return VolumeReport(
         job_id=job_id,
         state=view.state if view else "unknown",
         error=view.error.code if view and view.error else None,
@@ -80,7 +86,7 @@ def _volume(
         found_ml=output["lesion_volume_mm3"] / 1000 if output else None,
         dice=dice(mask, sample.truth_path) if mask else None,
         seconds=callback.at - plan.submitted_at[job_id] if callback else float("nan"),
-        lies_at=f"{result.topic}:{result.partition}:{result.offset}" if result else "",
+        result_at=f"{result.topic}:{result.partition}:{result.offset}" if result else "",
         mask_uri=output.get("mask", {}).get("uri", ""),
     )
 
@@ -94,12 +100,12 @@ def _fetch_mask(settings: Settings, job_id: str, output: dict[str, Any]) -> Path
 
 
 def _examples(plan: Plan, by_job: dict[str, ReceivedCallback]) -> list[dict[str, Any]]:
-    """One callback body of each kind of job, as the backend got it."""
+    """Return one callback body per kind of job, as the backend received it."""
     first = [next((job for job in jobs if job in by_job), None) for jobs in (plan.volumes, plan.light)]
     return [json.loads(by_job[job].body) for job in first if job is not None]
 
 
-def _picture(settings: Settings, plan: Plan, volumes: list[VolumeEnd], picture: Path) -> str:
+def _picture(settings: Settings, plan: Plan, volumes: list[VolumeReport], picture: Path) -> str:
     from processors.segmentation.samples import render
 
     done = [volume for volume in volumes if volume.dice is not None]
@@ -111,17 +117,17 @@ def _picture(settings: Settings, plan: Plan, volumes: list[VolumeEnd], picture: 
     return str(picture)
 
 
-def _broken(plan: Plan, states: dict[str, int], receiver: Receiver, volumes: list[VolumeEnd]) -> list[str]:
-    said = []
+def _violations(plan: Plan, states: dict[str, int], receiver: Receiver, volumes: list[VolumeReport]) -> list[str]:
+    found = []
     if sum(states.values()) != plan.jobs:
-        said.append(f"{plan.jobs} jobs were submitted and {sum(states.values())} rows are in Postgres")
+        found.append(f"{plan.jobs} jobs were submitted, but Postgres has {sum(states.values())} rows")
     if states.get("COMPLETED") != plan.jobs:
-        said.append(f"not every job is COMPLETED: {states}")
+        found.append(f"not every job is COMPLETED: {states}")
     counts = Counter(callback.event()["data"]["job_id"] for callback in receiver.callbacks)
     if twice := [job for job, count in counts.items() if count > 1]:
-        said.append(f"{len(twice)} jobs were called back more than once, {twice[0]} for one")
+        found.append(f"{len(twice)} jobs had more than one callback, for example {twice[0]}")
     if missing := [job for job in plan.submitted_at if job not in counts]:
-        said.append(f"{len(missing)} jobs were not called back, {missing[0]} for one")
+        found.append(f"{len(missing)} jobs had no callback, for example {missing[0]}")
     if bad := [volume for volume in volumes if volume.dice is None]:
-        said.append(f"{len(bad)} volumes have no mask: {bad[0].error}")
-    return said
+        found.append(f"{len(bad)} volumes have no mask: {bad[0].error}")
+    return found
