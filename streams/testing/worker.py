@@ -1,6 +1,6 @@
 """A worker without processes: reads requests, lets the child's own parts work on them in this process, publishes and commits.
 
-It does what `worker/parent.py` does, in the same order, one batch at a time and with nothing in flight between two steps. What
+It does what `worker/engine.py` does, in the same order, one batch at a time and with nothing in flight between two steps. What
 only processes can do is left out: hard limits, recycling, dying of memory.
 """
 
@@ -16,15 +16,17 @@ from typing import Any
 from confluent_kafka import TopicPartition
 
 from processors.policy import Order
-from schemas.errors import ErrorCode, SluiceError
+from schemas.errors import SluiceError
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.child.executor import Inbox
 from streams.worker.child.loader import Loaded
 from streams.worker.child.main import build_job_runner, choose_executor
-from streams.worker.in_flight import Assignment, InFlightJob, InFlightJobs
-from streams.worker.kafka_source.offsets import OffsetTracker
-from streams.worker.protocol import Answer, ChildConfig, Flag, MessageKind, pack_job
+from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob
+from streams.worker.kafka_source.assignment import Assignment
+from streams.worker.kafka_source.lane_consumer import job_from
+from streams.worker.protocol import Answer, ChildConfig, MessageKind, pack_job
 from streams.worker.publisher import Publisher
 
 AT_ONCE = 500
@@ -117,8 +119,10 @@ class InProcessWorker:
     def step(self) -> bool:
         """Take what is there and see it through. False when there was nothing. Raises Died."""
         found = self._consumer.consume(1 if self._one_by_one else AT_ONCE, 0)
-        arrivals = [(one, self._owned[one.topic(), one.partition()]) for one in found if one.error() is None]
-        held = self._ledger.admit(arrivals, time.time_ns() // 1000)
+        now_us = time.time_ns() // 1000
+        held = self._ledger.admit(
+            job_from(one, self._owned[one.topic(), one.partition()], now_us) for one in found if one.error() is None
+        )
         if not held:
             return False
         self._die_at("taken")
@@ -148,16 +152,15 @@ class InProcessWorker:
     def _run(self, held: Sequence[InFlightJob]) -> list[Answer]:
         self._running = {one.slot: one for one in held}  # for `_progress`, on the bench's threads
         for one in held:
-            # As the worker's desk does: told with the job, so that it never begins.
+            # Rejected before the child has the job, as the worker does, so that it never begins.
             if self._is_cancelled(*_run_of(one)):
-                one.flags |= Flag.REJECTED
-                one.error_code = ErrorCode.CANCELLED.encode()
+                one.cancel()
         self._inbox.put((MessageKind.JOBS, b"".join(pack_job(one.frame()) for one in held)))
         return self._channel.take(len(held))
 
     def _commit(self) -> None:
-        found = self._ledger.positions(self._owned.values(), OffsetTracker.position)
-        moved = [TopicPartition(one.topic, one.partition, at) for one, at, *_ in found if at is not None]
+        found = [(one, one.tracker.position()) for one in self._owned.values()]
+        moved = [TopicPartition(one.topic, one.partition, at) for one, at in found if at is not None]
         if moved:
             self._consumer.commit(offsets=moved, asynchronous=False)
 
@@ -180,7 +183,7 @@ class InProcessWorker:
     def _join(self) -> None:
         self._owned: dict[tuple[str | None, int | None], Assignment] = {}
         self._running = {}
-        self._ledger = InFlightJobs(AT_ONCE)
+        self._ledger = InFlightJobs()
         self._publisher = Publisher(
             kafka.producer(self._settings), self._ledger, self._settings.topics, self.name, WORKER_ID, _never_too_large
         )

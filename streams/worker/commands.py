@@ -1,45 +1,128 @@
-"""Reads the control topic from its beginning and follows it: one thread for all engines of a worker, in no group.
+"""Commands from the control topic: cancels of jobs, pauses and resumes of processors. One reader for all engines of a worker.
 
-A worker admits nothing until it has read what was there when it started (bounded): a processor at rest stays at rest, and
-jobs that were cancelled while nobody ran are not run. A cancel is known by its key alone; pause and resume are decoded.
+The topic is read from its beginning, in no group, and followed. A worker admits no job until it has read what was there when it
+started (bounded): a paused processor stays paused, and jobs cancelled while no worker ran are not run. A cancel is known by
+its key alone; pause and resume are decoded.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
+from schemas.avsc import self_contained
 from schemas.codec import Codec
-from schemas.commands import PAUSE, RESUME
+from schemas.commands import PAUSE, PAUSED, RESUME, RESUMED, acknowledgement_key
 from schemas.errors import SluiceError, UndecodableRecord
-from streams import logs
+from schemas.records import Control
+from streams import logs, wiring
 from streams.log import kafka
+from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
 from streams.log.watermarks import watermarks
 from streams.settings import Settings
-from streams.worker.command_state import CommandState, PauseState
+from streams.worker.protocol import ChildConfig
+from streams.worker.publisher import Publisher
 
 log = logs.get("worker")
 
-#: A worker that starts waits so long to hear of pauses and cancels; without them it runs what it should not, but it runs.
+#: How long a starting worker waits to learn of pauses and cancels; after that it runs jobs it perhaps should not.
 READ_WITHIN_S = 15.0
-AGAIN_S = 1.0
-LOOK_S = 0.2
+RETRY_S = 1.0
+POLL_S = 0.2
 _BATCH = 500
+#: Cancels are remembered this long: their requests are deleted by then. And at most so many (a few tens of MB).
+KEEP_S = 15 * 24 * 3600.0
+KEEP_AT_MOST = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class PauseState:
+    """The last command for a processor. Each command makes another object, also if it says the same."""
+
+    paused: bool
+    reason: str = ""
+
+
+class CommandState:
+    """All commands so far: cancelled runs, paused processors. The reader's thread writes, each engine's thread reads.
+
+    Cancels are kept as the topic's keys, which `InFlightJob.command_key` builds without decoding anything.
+    """
+
+    def __init__(self, keep_s: float = KEEP_S, keep_at_most: int = KEEP_AT_MOST) -> None:
+        self._keep_s = keep_s
+        self._keep_at_most = keep_at_most
+        self._cancelled: dict[bytes, float] = {}  # when, oldest first
+        self._pauses: dict[str, PauseState] = {}
+        self._subscribers: list[deque[bytes]] = []
+
+    # ── the reader's side ──
+
+    def cancel(self, key: bytes, at: float) -> None:
+        """Record a cancel. `key` as in the topic (`schemas.commands.job_key`), `at` in seconds since the epoch."""
+        self._cancelled.pop(key, None)
+        self._cancelled[key] = at
+        self._forget_old(at)
+        for pending in self._subscribers:
+            pending.append(key)
+
+    def withdraw(self, key: bytes) -> None:
+        """Forget a cancel that was deleted from the topic."""
+        self._cancelled.pop(key, None)
+
+    def set_pause(self, processor: str, state: PauseState) -> None:
+        self._pauses[processor] = state
+
+    # ── an engine's side ──
+
+    def subscribe(self) -> deque[bytes]:
+        """Return a queue for one engine that gets the keys of all cancels from now on."""
+        pending: deque[bytes] = deque()
+        self._subscribers.append(pending)
+        return pending
+
+    @property
+    def any_cancelled(self) -> bool:
+        return bool(self._cancelled)
+
+    def is_cancelled(self, key: bytes) -> bool:
+        return key in self._cancelled
+
+    def pause_state(self, processor: str) -> PauseState | None:
+        """Return the last command for a processor; None if there was none."""
+        return self._pauses.get(processor)
+
+    def is_paused(self, processor: str) -> bool:
+        state = self._pauses.get(processor)
+        return state is not None and state.paused
+
+    def _forget_old(self, now: float) -> None:
+        """Forget old cancels, and the oldest tenth of too many: only now and then."""
+        if len(self._cancelled) > self._keep_at_most:
+            for key in list(self._cancelled)[: self._keep_at_most // 10]:
+                del self._cancelled[key]
+        oldest = next(iter(self._cancelled.items()))
+        while oldest[1] < now - self._keep_s:
+            del self._cancelled[oldest[0]]
+            oldest = next(iter(self._cancelled.items()))
 
 
 class CommandReader:
-    """`start` once, `stop` at the end, also if it was never started.
+    """Call `start` once, and `stop` at the end, also if it was never started.
 
-    Nothing that happens to the topic ends the worker: it is read again from the start.
+    No fault of the topic ends the worker: the topic is read again from the start.
     """
 
-    def __init__(self, settings: Settings, codec: Codec, orders: CommandState) -> None:
+    def __init__(self, settings: Settings, codec: Codec, state: CommandState) -> None:
         self._settings = settings
         self._codec = codec
-        self.orders = orders
+        self.state = state
         self._topic = settings.topics.control
         self._stop = threading.Event()
         self._read = threading.Event()
@@ -54,7 +137,7 @@ class CommandReader:
             self._thread.join()
 
     def wait_until_read(self, timeout: float = READ_WITHIN_S) -> bool:
-        """Until everything that the topic held at the start is known."""
+        """Wait until everything is read that the topic held at the start; return False at the timeout."""
         if self._read.wait(timeout):
             return True
         log.warning("command_topic_not_read", topic=self._topic, waited_s=timeout)
@@ -66,10 +149,10 @@ class CommandReader:
                 self._follow()
             except SluiceError as error:
                 log.warning("command_topic_unreadable", reason=str(error))
-                self._stop.wait(AGAIN_S)
-            except Exception as error:  # noqa: BLE001 — a worker that no longer hears of cancels must not look as if it did
+                self._stop.wait(RETRY_S)
+            except Exception as error:  # noqa: BLE001 — a worker that no longer hears of cancels must not look healthy
                 log.error("command_topic_failed", reason=type(error).__name__)
-                self._stop.wait(AGAIN_S)
+                self._stop.wait(RETRY_S)
 
     def _follow(self) -> None:
         consumer = kafka.reader(self._settings, **{"enable.partition.eof": True})
@@ -87,51 +170,77 @@ class CommandReader:
             consumer.close()
 
     def _take_in(self, consumer: LogConsumer) -> set[int]:
-        """What has come; the partitions that are read to their end."""
-        first = consumer.poll(LOOK_S)
+        """Handle the records that have come; return the partitions that are read to their end."""
         ended = set()
-        for message in [first, *consumer.consume(_BATCH, 0)] if first is not None else []:
+        for message in poll_batch(consumer, _BATCH, POLL_S):
             error = message.error()
             if error is None:
-                self._hear_or_skip(message)
+                self._handle_or_skip(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 ended.add(int(message.partition() or 0))
             else:
                 raise kafka.translate(error, f"reading {self._topic}")
         return ended
 
-    def _hear_or_skip(self, message: Message) -> None:
-        """Whatever one record does, the next is heard."""
+    def _handle_or_skip(self, message: Message) -> None:
+        """Handle a record; whatever it does wrong, the next one is handled."""
         try:
-            self._hear(message)
+            self._handle(message)
         except Exception as error:  # noqa: BLE001 — any: the next one may be a cancel
             place = {"partition": message.partition(), "offset": message.offset()}
             log.error("command_undecodable", reason=type(error).__name__, **place)
 
-    def _hear(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         key, value = bytes(message.key() or b""), message.value()
         kind, _, name = key.partition(b":")
         if kind == b"job":
             if value is None:
-                self.orders.take_back(key)
+                self.state.withdraw(key)
             else:
-                self.orders.cancel(key, message.timestamp()[1] / 1000)
-        elif kind == b"processor" and b":" not in name:  # with one it is a worker's answer
-            told = self._rest(value)
-            if told is not None:
-                self.orders.rest(name.decode(errors="replace"), told)
+                self.state.cancel(key, message.timestamp()[1] / 1000)
+        elif kind == b"processor" and b":" not in name:  # with a second colon it is a worker's acknowledgement
+            pause = self._decode(value)
+            if pause is not None:
+                self.state.set_pause(name.decode(errors="replace"), pause)
 
-    def _rest(self, value: Any) -> PauseState | None:
-        """None for what nobody can read: the last word goes on."""
+    def _decode(self, value: Any) -> PauseState | None:
+        """Decode a pause or resume; None for a record that can't be read: the command before it stays in force."""
         if value is None:
             return PauseState(False)
         try:
-            told = self._codec.decode(value)
+            record = self._codec.decode(value)
         except UndecodableRecord as error:
             log.warning("command_undecodable", reason=str(error))
             return None
-        action = told.get("action")
-        if action not in (PAUSE, RESUME):  # a later version's, or nobody's
+        action = record.get("action")
+        if action not in (PAUSE, RESUME):  # perhaps a later version's
             log.warning("command_not_understood", action=str(action)[:50])
             return None
-        return PauseState(action == PAUSE, str(told.get("reason") or ""))
+        return PauseState(action == PAUSE, str(record.get("reason") or ""))
+
+
+class PauseAcknowledger:
+    """Acknowledges each pause and resume on the control topic, once it is in force."""
+
+    def __init__(self, settings: Settings, config: ChildConfig, state: CommandState, publisher: Publisher) -> None:
+        self._config = config
+        self._state = state
+        self._publisher = publisher
+        self._topic = settings.topics.control
+        codec = wiring.codec(settings, config.schema_ids)
+        self._typed = codec.typed(Control, f"{self._topic}-value", self_contained("Control"))
+        # A resume from before we started needs no acknowledgement.
+        last = state.pause_state(config.processor)
+        self._acknowledged: PauseState | None = None if last is None or last.paused else last
+
+    def acknowledge(self) -> None:
+        """Acknowledge the last command, if that is still to be done."""
+        last = self._state.pause_state(self._config.processor)
+        if last is None or last is self._acknowledged:
+            return
+        self._acknowledged = last
+        processor, worker = self._config.processor, self._config.worker_id
+        action = PAUSED if last.paused else RESUMED
+        record = Control(action, datetime.now(UTC), worker, processor=processor, reason=last.reason)
+        self._publisher.write(self._topic, acknowledgement_key(processor, worker), self._typed.encode(record))
+        log.info(action, processor=processor)

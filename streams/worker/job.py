@@ -1,73 +1,271 @@
-"""What becomes of a job whose process is gone. Pure: it changes how the job will be sent to the next one.
+"""One job in this worker, from the poll until its result is in the log. Pure. States and the transitions between them:
 
-Only a death that we did not cause, while the job ran, makes it a suspect; that many make it a killer.
+    admitted ──▶ QUEUED ──started──▶ RUNNING ──answered──▶ PUBLISHING ──all records confirmed──▶ (leaves)
+                 │    ▲                │ │                     │
+     hold, wait  │    │ begin          │ │ wait_for_attempt    │ too_large: the child makes a smaller result
+                 ▼    │                │ ▼                     ▼
+                HELD, WAITING ◀────────┼─┘                  QUEUED
+                                       └─▶ QUEUED   crashed, killed_for, requeue: its process is gone
 
-Each kill gets somewhere: a job that we killed for is sent differently to the next process, one step further each time, until it
-is put aside unread. So a job can cause a handful of kills at most, however it came to be late.
+QUEUED: the child has it, or gets it with the next write. HELD (by the quarantine) and WAITING (for the job before it, or for
+its next attempt): the child does not have it. In each state a job may be rejected (Flag.REJECTED): then its failure is known,
+and the child only encodes it. Only a crash that we did not cause, while the job ran, counts as a crash of that job.
+
+Each kill makes progress: a job that we killed for is sent differently to the next process, one step further each time, until
+it is not even decoded. So a job causes a handful of kills at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
+from enum import IntEnum
 
 from schemas.errors import ErrorCode
-from streams.worker.in_flight import InFlightJob
-from streams.worker.protocol import Flag
+from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN, TRACEPARENT, Header
+from streams.worker.protocol import Flag, HeaderFields, JobFrame
 
 
-def died_under(held: InFlightJob, limit: int) -> None:
-    """The process died by itself while this job ran. After `limit` such crashes the job is not run again."""
-    held.started = False
-    if held.flags & Flag.REJECTED:
-        _set_aside(held)
-        return
-    held.crashes += 1
-    if held.crashes >= limit:
-        _sentence(held, ErrorCode.WORKER_LOST)
-    else:
-        held.execution += 1
-    held.flags |= Flag.ISOLATED
+class JobState(IntEnum):
+    QUEUED = 0
+    RUNNING = 1
+    HELD = 2
+    WAITING = 3
+    PUBLISHING = 4
 
 
-def killed_for(running: Sequence[InFlightJob], overdue: Mapping[int, ErrorCode]) -> None:
-    """We killed the process for the jobs in `overdue`. The others that ran in it run again.
+class JobOrigin:
+    """Base of the places jobs come from: an assigned partition, or a lease. InFlightJobs calls it, holding its lock."""
 
-    Cancelled jobs and those past their deadline end whatever held them up. A hard limit blames one job; several that ran
-    together and passed theirs together are each given it again, alone.
-    """
-    slow = sum(why is ErrorCode.TIMEOUT_ERROR for why in map(overdue.get, (held.slot for held in running)))
-    for held in running:
-        held.started = False
-        why = overdue.get(held.slot)
-        if held.flags & Flag.REJECTED:
-            if why is not None:
-                _set_aside(held)
-        elif why is None:
-            held.execution += 1
-        elif why is ErrorCode.TIMEOUT_ERROR and slow > 1 and not held.flags & Flag.ISOLATED:
-            held.execution += 1
-            held.flags |= Flag.ISOLATED
+    __slots__ = ("lane", "partition", "publishing", "topic")
+
+    def __init__(self, topic: str, partition: int, lane: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.lane = lane  # index in schemas.states.Lane
+        self.publishing = 0  # jobs that wait for delivery reports; counted by InFlightJobs
+
+    def admit(self, job: InFlightJob) -> bool:
+        """Return False for a job that must not run again: it is here already, or an earlier owner finished it."""
+        return True
+
+    def held(self, job: InFlightJob) -> None:
+        """The child does not have the job, so a crash of this worker does not count against it."""
+
+    def begun(self, job: InFlightJob) -> None:
+        """The child gets a job that was held."""
+
+    def crashed(self, job: InFlightJob) -> None:
+        """The job's number of crashes has changed."""
+
+    def released(self, job: InFlightJob) -> None:
+        """The job will not run here; another worker may have it."""
+
+    def finished(self, job: InFlightJob) -> None:
+        """Every record of the job is in the log."""
+
+
+class InFlightJob:
+    """A request and what happens to it. Fields change by the methods below only."""
+
+    __slots__ = (
+        "attempt",
+        "crashes",
+        "error_code",
+        "execution",
+        "flags",
+        "headers",
+        "key",
+        "lane",
+        "next_attempt",
+        "offset",
+        "order_key",
+        "origin",
+        "received_us",
+        "size",
+        "slot",
+        "state",
+        "timestamp_ms",
+        "trace",
+        "unconfirmed",
+        "value",
+    )
+
+    def __init__(
+        self,
+        origin: JobOrigin,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[Header] | None,
+        timestamp_ms: int,
+        size: int,
+        received_us: int,
+    ) -> None:
+        self.slot = -1  # its number between parent and child
+        self.origin = origin
+        self.lane = origin.lane
+        self.offset = offset  # -1 for a leased request that was never in the log
+        self.key = key
+        self.value = value
+        self.headers = headers or ()
+        self.timestamp_ms = timestamp_ms
+        self.size = size
+        self.received_us = received_us
+        self.state = JobState.QUEUED
+        self.flags = 0
+        self.error_code = b""
+        self.attempt = 0  # the attempt to run, if it differs from the record's
+        self.execution = 1  # starts of this attempt, as results show it
+        self.crashes = 0  # executions that ended with a crash we did not cause
+        self.trace: bytes | None = None  # the caller's traceparent, copied to the result
+        self.unconfirmed = 0  # records that have no delivery report yet
+        self.order_key: Hashable | None = None  # jobs with the same one run one after another; None: with any other
+        self.next_attempt: tuple[float, int] | None = (
+            None  # when (monotonic) it is tried again here, and as which attempt
+        )
+
+    @property
+    def rejected(self) -> bool:
+        return bool(self.flags & Flag.REJECTED)
+
+    def command_key(self) -> bytes:
+        """Return the key of a cancel command for this run, by the Kafka headers; b"" for a request without a job id."""
+        fields = dict(self.headers)
+        job_id = fields.get(JOB)
+        return b"job:%b:%b" % (job_id, fields.get(RUN) or b"0") if job_id else b""
+
+    def frame(self) -> JobFrame:
+        """Return the job as the child gets it."""
+        fields = dict(self.headers)
+        self.trace = fields.get(TRACEPARENT)
+        return JobFrame(
+            self.slot,
+            self.execution,
+            self.flags,
+            self.lane,
+            self.origin.partition,
+            self.offset,
+            self.received_us,
+            self.timestamp_ms,
+            self.error_code,
+            HeaderFields(fields.get(JOB), fields.get(RUN), fields.get(ATTEMPT), fields.get(PROCESSOR)),
+            self.value or b"",
+            self.attempt,
+        )
+
+    # ── on its way ──
+
+    def admit(self, slot: int) -> None:
+        self.slot = slot
+
+    def resume(self, execution: int, crashes: int) -> None:
+        """Continue counting where the last worker stopped."""
+        self.execution, self.crashes = execution, crashes
+
+    def start(self) -> None:
+        """The child has begun to work on it."""
+        self.state = JobState.RUNNING
+
+    def hold(self) -> None:
+        self.state = JobState.HELD
+
+    def wait(self) -> None:
+        self.state = JobState.WAITING
+
+    def begin(self) -> None:
+        self.state = JobState.QUEUED
+
+    def publish(self, records: int) -> None:
+        """Its answer is here and is published as `records` records."""
+        self.state, self.unconfirmed = JobState.PUBLISHING, records
+
+    def confirm(self) -> bool:
+        """Count a delivery report; return True at the last one."""
+        self.unconfirmed -= 1
+        return self.unconfirmed == 0
+
+    # ── order ──
+
+    def take_turn(self, order_key: Hashable | None) -> None:
+        """Run after the earlier jobs of `order_key`; None: leave the sequence."""
+        self.order_key = order_key
+
+    def wait_for_attempt(self, due: float, attempt: int) -> None:
+        """The attempt failed; the next one runs here at `due` (monotonic)."""
+        self.next_attempt, self.state = (due, attempt), JobState.WAITING
+
+    def start_attempt(self) -> None:
+        """Begin the attempt that it waited for, with fresh counts."""
+        assert self.next_attempt is not None
+        _, self.attempt = self.next_attempt
+        self.next_attempt = None
+        self.execution, self.crashes, self.flags, self.error_code = 1, 0, 0, b""
+
+    # ── failures that are known before the child has run it ──
+
+    def cancel(self) -> None:
+        """Reject the job as cancelled, unless it is rejected already."""
+        if not self.rejected:
+            self.reject(ErrorCode.CANCELLED)
+
+    def reject(self, code: ErrorCode) -> None:
+        """Do not run the job; the child only encodes this failure."""
+        self.flags |= Flag.REJECTED
+        self.error_code = code.encode()
+
+    def too_large(self) -> None:
+        """Kafka refused its result for its size; the child makes a small one that says so."""
+        self.flags, self.error_code = int(Flag.REJECTED), ErrorCode.PAYLOAD_TOO_LARGE.encode()
+        self.state = JobState.QUEUED
+
+    def isolate(self) -> None:
+        """Run it alone: it may be what kills its process."""
+        self.flags |= Flag.ISOLATED
+
+    def reject_host_killer(self, executions: int) -> None:
+        """Reject a job that was in flight at `executions` or more unclean stops of a worker."""
+        self.reject(ErrorCode.WORKER_LOST)
+        self.isolate()
+        if self.crashes > executions:  # encoding its failure killed as well, so decoding is what kills
+            self.flags |= Flag.SKIP_DECODING
+        self.execution = executions
+
+    # ── the process is gone ──
+
+    def crashed(self, limit: int) -> None:
+        """The process crashed while this job ran. After `limit` crashes it is not run again."""
+        self.state = JobState.QUEUED
+        if self.rejected:
+            self._defer_decoding()
+            return
+        self.crashes += 1
+        if self.crashes >= limit:
+            self.reject(ErrorCode.WORKER_LOST)
         else:
-            _sentence(held, why)
+            self.execution += 1
+        self.isolate()
 
+    def killed_for(self, reason: ErrorCode | None, *, several: bool) -> None:
+        """We killed the process while this job ran: for this job and `reason`, or (None) for another one.
 
-def outlived(running: Sequence[InFlightJob]) -> None:
-    """The process ended because we asked it to, between two batches: nothing of these had come to anything."""
-    for held in running:
-        held.started = False
+        `several`: more than one job passed its hard limit, so each runs again alone before it is blamed.
+        """
+        self.state = JobState.QUEUED
+        if self.rejected:
+            if reason is not None:
+                self._defer_decoding()
+        elif reason is None:
+            self.execution += 1
+        elif reason is ErrorCode.TIMEOUT_ERROR and several and not self.flags & Flag.ISOLATED:
+            self.execution += 1
+            self.isolate()
+        else:
+            self.reject(reason)
 
+    def requeue(self) -> None:
+        """The process ended at our request before the job had any effect."""
+        self.state = JobState.QUEUED
 
-def called_off(held: InFlightJob) -> None:
-    """It was asked to stop, and its process is gone: it need not be run to be stopped."""
-    if not held.flags & Flag.REJECTED:
-        _sentence(held, ErrorCode.CANCELLED)
-
-
-def _set_aside(held: InFlightJob) -> None:
-    """It was only to be answered. If it was alone then, reading it is what kills, or what takes for ever."""
-    held.flags |= Flag.SKIP_DECODING if held.flags & Flag.ISOLATED else Flag.ISOLATED
-
-
-def _sentence(held: InFlightJob, code: ErrorCode) -> None:
-    held.flags |= Flag.REJECTED
-    held.error_code = code.encode()
+    def _defer_decoding(self) -> None:
+        """The process died while it encoded this job's failure: isolate it. If it was alone, decoding kills, so skip that."""
+        self.flags |= Flag.SKIP_DECODING if self.flags & Flag.ISOLATED else Flag.ISOLATED

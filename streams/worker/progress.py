@@ -1,4 +1,4 @@
-"""Writes signs of life of long jobs to the progress topic. The rare place where the parent uses the codec."""
+"""Publishes the progress of long jobs. The rare place where the parent uses the codec."""
 
 from __future__ import annotations
 
@@ -10,67 +10,67 @@ from schemas.errors import SluiceError
 from schemas.records import JobHeader, Progress
 from streams import logs, wiring
 from streams.settings import Settings
-from streams.worker.in_flight import InFlightJob, InFlightJobs
+from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob
 from streams.worker.protocol import ChildConfig, header_from_kafka
 from streams.worker.publisher import Publisher
-from streams.worker.supervision import deadlines
-from streams.worker.supervision.limits import ProgressUpdate
+from streams.worker.supervision.limits import ProgressUpdate, deadline_from_headers
 
 log = logs.get("worker")
 
 
 class ProgressPublisher:
-    def __init__(self, settings: Settings, publisher: Publisher, ledger: InFlightJobs, config: ChildConfig) -> None:
+    def __init__(self, settings: Settings, publisher: Publisher, in_flight: InFlightJobs, config: ChildConfig) -> None:
         self._publisher = publisher
-        self._ledger = ledger
+        self._in_flight = in_flight
         self._config = config
+        self._topic = settings.topics.progress
         self._codec = wiring.codec(settings, config.schema_ids)
-        self._typed = self._codec.typed(Progress, f"{settings.topics.progress}-value", self_contained("Progress"))
-        self._refused = False
+        self._typed = self._codec.typed(Progress, f"{self._topic}-value", self_contained("Progress"))
+        self._warned = False
 
-    def write(self, note: ProgressUpdate) -> None:
-        """Publish a word. One that can't be written down is left out: a sign of life must never stop a worker."""
-        held = self._ledger.held(note.slot)
-        header = None if held is None else self._header(held)
-        if held is None or header is None:
+    def write(self, update: ProgressUpdate) -> None:
+        """Publish an update; leave out one that can't be encoded, since progress must never stop a worker."""
+        job = self._in_flight.get(update.slot)
+        header = None if job is None else self._header(job)
+        if job is None or header is None:
             return
-        told = Progress(
+        record = Progress(
             job_id=header.job_id,
             run=header.run,
-            attempt=held.attempt or header.attempt,
-            execution=held.execution,
-            sequence=note.sequence,
+            attempt=job.attempt or header.attempt,
+            execution=job.execution,
+            sequence=update.sequence,
             processor=self._config.processor,
-            stage=note.stage,
+            stage=update.stage,
             worker_id=self._config.worker_id,
             at=datetime.now(UTC),
-            percent=note.percent,
-            message=note.message,
+            percent=update.percent,
+            message=update.message,
         )
         try:
-            value = self._typed.encode(told)
+            value = self._typed.encode(record)
         except SluiceError as error:
-            if not self._refused:
-                self._refused = True
-                log.warning("progress_not_published", job_id=told.job_id, reason=type(error).__name__)
+            if not self._warned:
+                self._warned = True
+                log.warning("progress_not_published", job_id=record.job_id, reason=type(error).__name__)
             return
-        self._publisher.progress(told.job_id, value)
+        self._publisher.write(self._topic, record.job_id.encode(), value)
 
-    def deadline(self, held: InFlightJob) -> datetime | None:
-        """When the job must be done. By Kafka's headers; a producer without them costs one decode."""
-        told = deadlines.deadline_from_headers(held)
-        if told.known:
-            return told.at
-        header = self._header(held)
+    def deadline(self, job: InFlightJob) -> datetime | None:
+        """Return the job's deadline by its Kafka headers; a request without our headers costs one decode."""
+        deadline = deadline_from_headers(job)
+        if deadline.known:
+            return deadline.at
+        header = self._header(job)
         return None if header is None else header.deadline
 
-    def _header(self, held: InFlightJob) -> JobHeader | None:
-        """By Kafka's headers; a producer without them costs one decode."""
-        frame = held.frame()
-        told = header_from_kafka(frame, self._config.processor)
-        if told is not None:
-            return told
+    def _header(self, job: InFlightJob) -> JobHeader | None:
+        frame = job.frame()
+        header = header_from_kafka(frame, self._config.processor)
+        if header is not None:
+            return header
         try:
             return header_of(self._codec.decode(frame.value))
         except SluiceError:
-            return None  # the child will say what is wrong with it
+            return None  # the child reports what is wrong with it

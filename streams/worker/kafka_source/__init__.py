@@ -1,4 +1,4 @@
-"""Jobs from a consumer group: two consumers read by weight, their assignments, commits, and what the last owner left.
+"""Jobs from a Kafka consumer group: consumers, assignments, commits, quarantine.
 
-May import: confluent_kafka, streams.log and the worker's own parent modules. Start reading at `consumers.py`.
+Runs in the parent. May import: the jobs in flight and the supervisor. Start reading at `source.py`.
 """

@@ -1,194 +1,246 @@
-"""The partitions this worker owns: taken, given back, and their offsets committed.
-
-`CommitPolicy` says what may be committed. It is a seam: a test makes the engine commit too early with it, and must go red.
-"""
+"""The partitions this worker owns on one lane: assignment, revocation, and commits of their offsets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams import logs
 from streams.log.port import LogConsumer
-from streams.worker.in_flight import Assignment, InFlightJobs
+from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob, JobOrigin
 from streams.worker.kafka_source.committed_state import CommittedStateReader
 from streams.worker.kafka_source.offset_metadata import SOFT_LIMIT, encode
-from streams.worker.kafka_source.offsets import OffsetTracker
+from streams.worker.kafka_source.offsets import OffsetTracker, Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
 
 log = logs.get("worker")
 
-#: Commits are coalesced: one request every so often, whatever the number of jobs.
+#: Commits are coalesced: at most one request in this time, whatever the number of jobs.
 COMMIT_EVERY_S = 0.1
-SETTLE_S = 5.0
-#: A partition that was not fetched because of its metadata's size is fetched again below this one.
+PUBLISH_BEFORE_REVOKE_S = 5.0
+#: A partition that is not fetched because of its metadata's size is fetched again below this size.
 RESUME_BELOW = SOFT_LIMIT * 3 // 4
 
 
-class CommitPolicy:
-    """An offset is committed once everything below it is done: its result, or its dead letter, is in the log."""
+class Assignment(JobOrigin):
+    """A partition from assignment to revocation. A partition that is revoked and assigned again gets a new Assignment."""
 
-    def position(self, tracker: OffsetTracker) -> int | None:
-        return tracker.position()
+    __slots__ = ("commit_before_dispatch", "committed", "recovery_until", "tracker")
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        lane: int,
+        before: Snapshot | None = None,
+        recovery_until: int = 0,
+        commit_before_dispatch: Callable[[Sequence[Assignment]], bool] = lambda assignments: True,
+    ) -> None:
+        super().__init__(topic, partition, lane)
+        self.tracker = OffsetTracker(before)
+        #: While the position is below, jobs are committed as in flight before the child gets them (`quarantine.py`).
+        self.recovery_until = recovery_until
+        #: Commits these assignments of the same consumer and waits; returns whether Kafka took it.
+        self.commit_before_dispatch = commit_before_dispatch
+        self.committed: tuple[int, str] | None = None  # position and metadata
+
+    @property
+    def recovers(self) -> bool:
+        """True while jobs may come that were in flight when the last owner stopped uncleanly."""
+        return (self.tracker.position() or 0) < self.recovery_until
+
+    def admit(self, job: InFlightJob) -> bool:
+        execution = self.tracker.handed_out(job.offset)
+        if execution > 1:
+            job.resume(execution, execution - 1)
+        return execution > 0
+
+    def held(self, job: InFlightJob) -> None:
+        self.tracker.hold(job.offset)
+
+    def begun(self, job: InFlightJob) -> None:
+        self.tracker.begin(job.offset)
+
+    def crashed(self, job: InFlightJob) -> None:
+        self.tracker.set_execution(job.offset, job.crashes + 1)
+
+    def released(self, job: InFlightJob) -> None:
+        self.tracker.hold(job.offset)  # its offset stays open: the partition's next owner runs it
+
+    def finished(self, job: InFlightJob) -> None:
+        self.tracker.done(job.offset)
 
 
 class AssignedPartitions:
-    """Those of one lane. Used from the main thread only; Kafka calls the rebalance methods from within its poll."""
+    """All assignments of one lane. Used by the engine's thread; Kafka calls the rebalance methods during its poll.
+
+    `limit`: jobs that one worker has in flight at most. `on_revoked` is called with what was revoked or lost, and its jobs.
+    """
 
     def __init__(
         self,
         consumer: LogConsumer,
-        ledger: InFlightJobs,
-        takeover: CommittedStateReader,
-        handover: Quarantine,
+        in_flight: InFlightJobs,
+        committed_state: CommittedStateReader,
+        quarantine: Quarantine,
         lane: int,
-        policy: CommitPolicy,
+        limit: int,
+        on_revoked: Callable[[list[Assignment], list[InFlightJob]], None],
     ) -> None:
         self._consumer = consumer
-        self._ledger = ledger
-        self._takeover = takeover
-        self._handover = handover
+        self._in_flight = in_flight
+        self._committed_state = committed_state
+        self._quarantine = quarantine
         self._lane = lane
-        self._policy = policy
-        self._owned: dict[tuple[str, int], Assignment] = {}
+        self._limit = limit
+        self._on_revoked = on_revoked
+        self._assignments: dict[tuple[str, int], Assignment] = {}
         self._full: dict[tuple[str, int], Assignment] = {}
         self._next_commit = 0.0
         self._closing = False
-        self._changes = -1  # the ledger's, when it was last looked at
-        #: Told what was given back or lost, and the slots of its jobs that nobody here needs to run any more.
-        self.on_dropped: Callable[[list[Assignment], list[int]], None] = lambda given, slots: None
+        self._changes = -1  # InFlightJobs.changes at the last commit
         self.commits = 0
 
     @property
     def by_key(self) -> Mapping[tuple[str, int], Assignment]:
-        """What is owned, by topic and partition."""
-        return self._owned
+        """Assignments by topic and partition."""
+        return self._assignments
 
     def __len__(self) -> int:
-        return len(self._owned)
+        return len(self._assignments)
 
     def subscribe(self) -> None:
-        topic = self._takeover.topic
+        topic = self._committed_state.topic
         self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def commit_if_due(self, now: float) -> None:
-        """At once after a while of quiet, else with what else happens within COMMIT_EVERY_S."""
-        changes = self._ledger.changes
+        """Commit what has changed: at once after a quiet time, else COMMIT_EVERY_S after the last commit."""
+        changes = self._in_flight.changes
         if now >= self._next_commit and changes != self._changes:
             self._changes = changes
-            if self._commit(self._owned.values()):
+            if self._commit(self._assignments.values()):
                 self._next_commit = now + COMMIT_EVERY_S
 
     def committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        """Kafka's answer to an asynchronous commit: what was not taken is sent again with the next."""
+        """Take Kafka's answer to an asynchronous commit. A failed commit is sent again with the next one."""
         for partition in partitions:
             if error is not None or partition.error is not None:
                 log.debug("commit_failed", partition=partition.partition, reason=str(error or partition.error))
-                owned = self._owned.get((partition.topic, partition.partition))
-                if owned is not None:
-                    owned.committed = None
+                assignment = self._assignments.get((partition.topic, partition.partition))
+                if assignment is not None:
+                    assignment.committed = None
                     self._changes = -1
 
     def fetched(self) -> list[TopicPartition]:
-        """What may be fetched: all that is owned, but for partitions whose metadata is full."""
-        return [TopicPartition(*key) for key in self._owned if key not in self._full]
+        """Return the partitions to fetch: all but the ones whose metadata is full."""
+        return [TopicPartition(*key) for key in self._assignments if key not in self._full]
 
     def close(self) -> None:
-        """Give everything back: settled, committed, and marked as given back."""
+        """Leave the group: publish what is answered, commit, and mark the partitions as cleanly released."""
         self._closing = True
         self._consumer.close()
 
     # ── rebalance ──
 
     def _assigned(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
-        if self._closing:  # given back at once; the group is no longer asked for offsets
+        if self._closing:  # revoked at once; the group is not asked for offsets any more
             return
-        left = self._takeover.read(consumer, partitions, self._ledger.capacity)
-        taken = []
+        states = self._committed_state.read(consumer, partitions, self._limit)
+        added = []
         for partition in partitions:
-            mine = left[partition.partition]
-            owned = Assignment(partition.topic, partition.partition, self._lane, mine.before)
-            owned.careful_until, owned.commit_first = mine.careful_until, self._commit_first
-            self._owned[partition.topic, partition.partition] = owned
-            self._handover.watch(owned)
-            taken.append(owned)
+            topic, number = partition.topic, partition.partition
+            before, recovery_until, _ = states[number]
+            assignment = Assignment(topic, number, self._lane, before, recovery_until, self._commit_before_dispatch)
+            self._assignments[topic, number] = assignment
+            self._quarantine.watch(assignment)
+            added.append(assignment)
         consumer.incremental_assign(partitions)
-        log.info("assigned", partitions=_named(partitions), owned=len(self._owned))
-        self._commit(taken)  # says that they have an owner, whose end will be noticed
+        log.info("assigned", partitions=_names(partitions), owned=len(self._assignments))
+        self._commit(added)  # marks them as owned, so that an unclean stop of this worker shows
 
     def _revoked(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
-        """Publish what is done, commit it, and leave the rest to the next owner."""
-        given = self._take_out(partitions)
-        if not self._ledger.settle(given, SETTLE_S):
-            log.warning("revoked_before_delivery", partitions=_named(partitions))
-        self._commit(given, wait=True, is_open=False)
-        self._forget(given, "revoked", partitions)
+        """Publish what is answered, commit it, and leave the rest to the next owner."""
+        revoked = self._take_out(partitions)
+        if not self._in_flight.wait_until_published(revoked, PUBLISH_BEFORE_REVOKE_S):
+            log.warning("revoked_before_delivery", partitions=_names(partitions))
+        self._commit(revoked, wait=True, is_open=False)
+        self._drop(revoked, "revoked", partitions)
 
     def _lost(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
-        """They are somebody else's already: nothing may be committed."""
-        self._forget(self._take_out(partitions), "lost", partitions)
+        """Another worker owns the partitions already: nothing may be committed."""
+        self._drop(self._take_out(partitions), "lost", partitions)
 
     def _take_out(self, partitions: list[TopicPartition]) -> list[Assignment]:
         keys = [(partition.topic, partition.partition) for partition in partitions]
         for key in keys:
             self._full.pop(key, None)
-        return [self._owned.pop(key) for key in keys if key in self._owned]
+        return [self._assignments.pop(key) for key in keys if key in self._assignments]
 
-    def _forget(self, given: list[Assignment], how: str, partitions: list[TopicPartition]) -> None:
-        self._handover.forget(given)
-        slots = self._ledger.drop(given)
-        self.on_dropped(given, slots)
-        log.info(how, partitions=_named(partitions), dropped=len(slots), owned=len(self._owned))
+    def _drop(self, assignments: list[Assignment], event: str, partitions: list[TopicPartition]) -> None:
+        self._quarantine.forget(assignments)
+        dropped = self._in_flight.drop(assignments)
+        self._on_revoked(assignments, dropped)
+        log.info(event, partitions=_names(partitions), dropped=len(dropped), owned=len(self._assignments))
 
     # ── commits ──
 
-    def _commit_first(self, owned: Iterable[Assignment]) -> bool:
-        """What was handed out of these is in flight from now on. False when Kafka did not take it, or they are gone."""
-        still = [one for one in owned if self._owned.get((one.topic, one.partition)) is one]
-        self._commit(still, wait=True)
-        return all(one.committed is not None for one in still)
+    def _commit_before_dispatch(self, assignments: Sequence[Assignment]) -> bool:
+        """Commit synchronously that jobs of these assignments are in flight. Return False if a commit failed.
 
-    def _commit(self, owned: Iterable[Assignment], *, wait: bool = False, is_open: bool = True) -> bool:
-        """Commit those that have changed; whether there were any."""
-        moved = []
-        for one, position, snapshot in self._ledger.positions(owned, self._policy.position):
+        Assignments that were revoked meanwhile are left out.
+        """
+        current = [each for each in assignments if self._assignments.get((each.topic, each.partition)) is each]
+        self._commit(current, wait=True)
+        return all(assignment.committed is not None for assignment in current)
+
+    def _commit(self, assignments: Iterable[Assignment], *, wait: bool = False, is_open: bool = True) -> bool:
+        """Commit the assignments that have changed; return whether there were any."""
+        changed = []
+        for assignment, position, snapshot in self._positions(assignments):
             if position is None:
                 continue
             fits = snapshot is not None and snapshot.position == position
-            said = encode(snapshot, self._takeover.topic_id, is_open=is_open) if snapshot and fits else ""
-            if (position, said) != one.committed:
-                one.committed = (position, said)
-                moved.append(TopicPartition(one.topic, one.partition, position, metadata=said))
-                self._watch_size(one, len(said))
-        if moved:
+            topic_id = self._committed_state.topic_id
+            metadata = encode(snapshot, topic_id, is_open=is_open) if snapshot and fits else ""
+            if (position, metadata) != assignment.committed:
+                assignment.committed = (position, metadata)
+                changed.append(TopicPartition(assignment.topic, assignment.partition, position, metadata=metadata))
+                self._watch_size(assignment, len(metadata))
+        if changed:
             self.commits += 1
-            self._send(moved, wait)
-        return bool(moved)
+            self._send(changed, wait)
+        return bool(changed)
 
-    def _send(self, moved: list[TopicPartition], wait: bool) -> None:
+    def _positions(self, assignments: Iterable[Assignment]) -> list[tuple[Assignment, int | None, Snapshot | None]]:
+        with self._in_flight.lock:
+            return [(each, each.tracker.position(), each.tracker.snapshot()) for each in assignments]
+
+    def _send(self, offsets: list[TopicPartition], wait: bool) -> None:
         try:
-            answer = self._consumer.commit(offsets=moved, asynchronous=not wait)
+            answer = self._consumer.commit(offsets=offsets, asynchronous=not wait)
         except KafkaException as error:
-            self.committed(error.args[0], moved)
+            self.committed(error.args[0], offsets)
         else:
             self.committed(None, answer or [])
 
-    def _watch_size(self, one: Assignment, size: int) -> None:
-        """A partition with too many holes is not fetched until jobs that hold it up are done.
+    def _watch_size(self, assignment: Assignment, size: int) -> None:
+        """Stop fetching a partition with too many holes until jobs that hold it up are done.
 
-        A pause throws away what was prefetched, 0.7 s of it; holes by the thousand are rare enough.
+        A pause throws away what was prefetched, which takes 0.7 s to fetch again; holes by the thousand are rare enough.
         """
-        key = (one.topic, one.partition)
-        if size > SOFT_LIMIT and key not in self._full and key in self._owned:
-            log.warning("too_many_holes", topic=one.topic, partition=one.partition, unfinished=one.tracker.outstanding)
-            self._full[key] = one
+        key = (assignment.topic, assignment.partition)
+        if size > SOFT_LIMIT and key not in self._full and key in self._assignments:
+            unfinished = assignment.tracker.outstanding
+            log.warning("too_many_holes", topic=key[0], partition=key[1], unfinished=unfinished)
+            self._full[key] = assignment
             self._consumer.pause([TopicPartition(*key)])
         elif size < RESUME_BELOW and key in self._full:
             del self._full[key]
             self._consumer.resume([TopicPartition(*key)])
 
 
-def _named(partitions: list[Any]) -> str:
+def _names(partitions: list[Any]) -> str:
     return " ".join(f"{p.topic}-{p.partition}" for p in sorted(partitions, key=lambda p: (p.topic, p.partition)))

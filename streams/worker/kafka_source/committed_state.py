@@ -1,4 +1,4 @@
-"""What the last owner of a partition left: where it stood, what it had done beyond, and whether it gave the partition back."""
+"""Reads what the last owner of a partition committed: its position, what is done beyond it, and whether it stopped cleanly."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ ASK_S = 10.0
 
 
 class StartState(NamedTuple):
-    """`before` is None where nobody can have worked. Up to `careful_until`, jobs may have been in flight at an unclean stop."""
+    """Where to begin a partition. `before` is None if its beginning is unknown. Offsets below `recovery_until` may have been in
+    flight at an unclean stop."""
 
     before: Snapshot | None
-    careful_until: int
+    recovery_until: int
     is_new: bool = False
 
 
 class CommittedStateReader:
-    """Of one topic. May be used from within a rebalance callback."""
+    """Reads the committed state of one topic's partitions. May be used within a rebalance callback."""
 
     def __init__(self, settings: Settings, topic: str, topic_id: str) -> None:
         self._settings = settings
@@ -39,29 +40,29 @@ class CommittedStateReader:
     def read(
         self, consumer: LogConsumer, partitions: Sequence[TopicPartition], in_flight: int
     ) -> dict[int, StartState]:
-        """By partition. `in_flight` is what one worker may hold at most.
+        """Return the start states by partition. `in_flight`: jobs that one worker has in flight at most.
 
-        Partitions newer than the group have no offset: they are set to begin at their beginning. Raises SluiceError when a
-        group has no offsets at all.
+        Partitions newer than the group have no offset: they start at their beginning. Raises SluiceError when the group has no
+        offsets at all.
         """
-        told = self._committed(consumer, [partition.partition for partition in partitions])
-        found = {place.partition: _left(consumer, place, self.topic_id, in_flight) for place in told}
-        missing = [partition for partition in partitions if found[partition.partition].is_new]
+        committed = self._committed(consumer, [partition.partition for partition in partitions])
+        states = {each.partition: _read_state(consumer, each, self.topic_id, in_flight) for each in committed}
+        missing = [partition for partition in partitions if states[partition.partition].is_new]
         if missing:
-            self._refuse_where_all_are(consumer)
+            self._refuse_if_all_are_new(consumer)
         for partition in missing:
             log.info("new_partition", topic=self.topic, partition=partition.partition)
             partition.offset = OFFSET_BEGINNING
-        return found
+        return states
 
-    def _refuse_where_all_are(self, consumer: LogConsumer) -> None:
-        # Asked through a client of its own: `list_topics` of the consumer within its own callback would make the client
+    def _refuse_if_all_are_new(self, consumer: LogConsumer) -> None:
+        # Asked through another client: `list_topics` of the consumer within its own callback would make the client
         # library abort at the next callback of the same poll (confluent_kafka 2.16 forgets the state of the outer call).
         try:
             numbers = kafka.admin(self._settings).list_topics(self.topic, timeout=ASK_S).topics[self.topic].partitions
         except KafkaException as error:
             raise kafka.translate(error, f"counting the partitions of {self.topic}") from error
-        if all(place.offset == OFFSET_INVALID for place in self._committed(consumer, numbers)):
+        if all(each.offset == OFFSET_INVALID for each in self._committed(consumer, numbers)):
             raise SluiceError(
                 f"The worker's group has no offsets on {self.topic}, so it can't know where to begin.",
                 next_step="Run `sluice topics apply`: it sets them at the beginning.",
@@ -74,37 +75,38 @@ class CommittedStateReader:
             raise kafka.translate(error, f"reading the group's offsets on {self.topic}") from error
 
 
-def _left(consumer: LogConsumer, told: TopicPartition, topic_id: str, in_flight: int) -> StartState:
-    if told.offset < 0:
-        begin, _ = _ends(consumer, told)
+def _read_state(consumer: LogConsumer, committed: TopicPartition, topic_id: str, in_flight: int) -> StartState:
+    if committed.offset < 0:
+        begin, _ = _watermarks(consumer, committed)
         return StartState(None if begin is None else Snapshot(begin, begin), 0, is_new=True)
-    word = decode(told.offset, told.metadata, topic_id)
-    if word is None:
-        return StartState(Snapshot(told.offset, told.offset), 0)
-    # Whatever is said of offsets beyond the committed one is believed only as far as the log goes.
-    claims = word.open or word.snapshot.end > told.offset
-    _, high = _ends(consumer, told) if claims else (None, None)
-    return start_state(word, high, in_flight)
+    metadata = decode(committed.offset, committed.metadata, topic_id)
+    if metadata is None:
+        return StartState(Snapshot(committed.offset, committed.offset), 0)
+    # Claims about offsets beyond the committed one are believed only as far as the log goes.
+    claims = metadata.open or metadata.snapshot.end > committed.offset
+    _, high = _watermarks(consumer, committed) if claims else (None, None)
+    return start_state(metadata, high, in_flight)
 
 
-def start_state(word: CommitMetadata, high: int | None, in_flight: int) -> StartState:
-    """What the word means, `high` being where the log ends (None: unknown).
+def start_state(metadata: CommitMetadata, high: int | None, in_flight: int) -> StartState:
+    """Turn committed metadata into a start state. `high` is the end of the log (None: unknown).
 
-    A log that ends before what was handed out has lost records: those now in their places were done by nobody. After an
-    unclean stop, the last commit may not have told of all that was in flight: of `in_flight` jobs at most, in the log by now.
+    If the log now ends before offsets that were handed out, records were lost: the new records at those offsets have never been
+    processed. After an unclean stop, up to `in_flight` jobs beyond the last commit may have been in flight, as far as the log
+    goes.
     """
-    before = word.taken_over()
+    before = metadata.for_next_owner()
     if high is not None and high < before.end:
         log.warning("log_truncated", position=before.position, handed_out=before.end, log_ends=high)
         before = Snapshot(before.position, before.position)
-    if word.open:
+    if metadata.open:
         possible = before.end + in_flight
         return StartState(before, possible if high is None else min(high, possible))
     return StartState(before, before.end if any(run.crashes for run in before.runs) else 0)
 
 
-def _ends(consumer: LogConsumer, place: TopicPartition) -> tuple[int | None, int | None]:
-    """Where a partition begins and ends now; None when it can't be said."""
+def _watermarks(consumer: LogConsumer, place: TopicPartition) -> tuple[int | None, int | None]:
+    """Return a partition's first offset and its end; None where Kafka does not answer."""
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(place.topic, place.partition), timeout=ASK_S)
     except KafkaException as error:

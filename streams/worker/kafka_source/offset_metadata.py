@@ -1,13 +1,13 @@
-"""What a commit says beside its offset: an OffsetTracker's snapshot as ASCII, at most 4 KiB. Pure.
+"""The metadata of a commit: an OffsetTracker's snapshot as ASCII, at most 4 KiB. Pure.
 
     sluice/1 open kYJ3hXyNT1y0b6c3a1mN2w bCd+1b
              │    │                      └ lengths in turn, from the committed offset on: unfinished, done, unfinished, …
              │    └ Kafka's topic id: a topic made again under its name has another
-             └ open while a worker owns the partition, closed once it has given it back
+             └ open while a worker owns the partition, closed once it has released it
 
-A length is a number in base 26, its last digit a small letter (`b` is 1, `Ba` is 26). Before an unfinished one may stand its
-state: `+n` in flight, after n executions that ended with their worker; `-n` the same, but not in flight. It holds until another
-stands there; the first is `+0`. What is not written so was written by somebody else, and says nothing.
+A length is a number in base 26, its last digit a small letter (`b` is 1, `Ba` is 26). A state may stand before an unfinished
+length: `+n` in flight, after n executions that ended with their worker; `-n` the same, but not in flight. A state holds until
+the next one; the first is `+0`. Metadata of any other form was written by another program and is ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streams.worker.kafka_source.offsets import OffsetRun, Snapshot
 
 #: The broker's default of `offset.metadata.max.bytes`. A commit with more is refused.
 HARD_LIMIT = 4096
-#: At this size no more is fetched: what is held may still break up into more runs as it finishes.
+#: At this size the partition is not fetched: jobs in flight may still break up into more runs as they finish.
 SOFT_LIMIT = 3072
 
 _FORMAT = "sluice/1"
@@ -32,13 +32,13 @@ _LONGEST = 5 + 12 + 12
 
 
 class CommitMetadata(NamedTuple):
-    """What metadata says. `open`: nobody has given the partition back since: what is in flight in it met its worker's end."""
+    """Decoded metadata. `open`: no worker has released the partition since, so offsets in flight ended with their worker."""
 
     snapshot: Snapshot
     open: bool
 
-    def taken_over(self) -> Snapshot:
-        """What the next owner begins with: nothing in flight. What was at an unclean stop has one execution more behind it."""
+    def for_next_owner(self) -> Snapshot:
+        """Return the state to start with: nothing in flight, and one more crash for what was in flight at an unclean stop."""
         runs = self.snapshot.runs
         return self.snapshot._replace(
             runs=tuple(OffsetRun(run.start, run.stop, run.crashes + (self.open and run.in_flight)) for run in runs)
@@ -46,16 +46,16 @@ class CommitMetadata(NamedTuple):
 
 
 def encode(snapshot: Snapshot, topic_id: str, *, is_open: bool) -> str:
-    """The metadata of a commit at `snapshot.position`; at most HARD_LIMIT bytes.
+    """Return the metadata of a commit at `snapshot.position`; at most HARD_LIMIT bytes.
 
-    What does not fit is told as one long unfinished run: that repeats work, and loses none.
+    Runs that do not fit are written as one long unfinished run, which repeats work and loses none.
     """
     head = f"{_FORMAT} {'open' if is_open else 'closed'} {topic_id} "
     return head + _body(snapshot, HARD_LIMIT - len(head))
 
 
 def decode(position: int, metadata: str | None, topic_id: str) -> CommitMetadata | None:
-    """What the metadata of a commit at `position` says; None for what is not ours, or of another topic of the same name."""
+    """Decode the metadata of a commit at `position`. None if it is not ours, or of an earlier topic of the same name."""
     found = _WHOLE.fullmatch(metadata or "")
     if found is None or found[2] != topic_id:
         return None
@@ -85,12 +85,12 @@ def _body(snapshot: Snapshot, room: int) -> str:
 
 
 def _as_one(runs: tuple[OffsetRun, ...], end: int) -> OffsetRun:
-    """These and everything between them and after them; never a count that one of them has not earned."""
+    """Join runs and everything between and after them, with the smallest number of crashes: none is blamed for another's."""
     return OffsetRun(runs[0].start, end, min(run.crashes for run in runs), all(run.in_flight for run in runs))
 
 
 def _pieces(runs: tuple[OffsetRun, ...], end: int) -> Iterator[str]:
-    """One for each run, with the done offsets that follow it."""
+    """Yield a piece for each run, with the done offsets after it."""
     crashes, in_flight = 0, True
     for number, run in enumerate(runs):
         state = ""

@@ -1,9 +1,10 @@
-"""Which offset of a partition may be committed, when jobs finish in any order. Pure: no Kafka, no clock, no lock.
+"""Which offset of a partition may be committed when jobs finish in any order. Pure: no Kafka, no clock, no lock.
 
-An offset is done once nobody needs to run it again. The position is the end of the done prefix; what is done beyond it (the
-holes) travels in the commit's metadata (`offset_metadata.py`), with how often the unfinished ones were in flight when a worker
-died. So whoever starts there repeats only what was unfinished, and knows a killer of hosts by its count. Offsets never
-delivered below one that was (transaction markers, compacted records) count as done, since nobody will ever hand them out.
+An offset is done once it never needs to run again. The position is the end of the done prefix. Offsets done beyond it (with
+holes between) are written to the commit's metadata (`offset_metadata.py`), with the number of crashes of each unfinished one.
+So the next owner repeats only what was unfinished, and finds a job that kills its host by that number. Offsets that were never
+handed out although a higher one was (transaction markers, compacted records) count as done, since Kafka will never hand them
+out.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import NamedTuple
 
 
 class OffsetRun(NamedTuple):
-    """Unfinished offsets in a row, `start` to `stop` (excluded). `crashes`: executions of each that ended with their worker.
-    `in_flight`: another execution of each may have begun."""
+    """Unfinished offsets in a row, from `start` to `stop` (excluded). `crashes`: executions of each that ended with their
+    worker. `in_flight`: another execution of each may have begun."""
 
     start: int
     stop: int
@@ -24,7 +25,7 @@ class OffsetRun(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A partition's state: everything below `position` is done; of what lies below `end`, all but the runs (rising)."""
+    """A partition's state: all offsets below `position` are done, and between it and `end` all but the runs (rising)."""
 
     position: int
     end: int
@@ -32,27 +33,27 @@ class Snapshot(NamedTuple):
 
 
 class OffsetTracker:
-    """One partition, for as long as this consumer owns it. Offsets are delivered in rising order, and done in any.
+    """One partition, from assignment to revocation. Offsets are handed out in rising order and done in any.
 
-    `before` is what the last owner left (`offset_metadata.Word.taken_over`).
+    `before` is the state that the last owner left (`CommitMetadata.for_next_owner`).
     """
 
     __slots__ = ("_before", "_known", "_next", "_unfinished")
 
     def __init__(self, before: Snapshot | None = None) -> None:
-        #: Delivered and not done, rising: the execution of each; negative while that has not begun.
+        #: Handed out and not done, rising: the execution of each; negative while that has not begun.
         self._unfinished: dict[int, int] = {}
-        self._before: deque[OffsetRun] = deque()  # unfinished when the last owner stopped, and not delivered again yet
-        self._next = -1  # one past the last delivered
-        self._known = -1  # one past the last that any owner was handed
+        self._before: deque[OffsetRun] = deque()  # unfinished when the last owner stopped, not handed out again yet
+        self._next = -1  # one past the last handed out to this owner
+        self._known = -1  # one past the last handed out to any owner
         if before is not None:
             self._known = before.end
             self._before.extend(before.runs)
 
-    def delivered(self, offset: int) -> int:
-        """Note that `offset` was handed out; which execution of it is to be run, from 1.
+    def handed_out(self, offset: int) -> int:
+        """Record that Kafka handed out `offset`. Return the number of the execution to run, from 1.
 
-        0 when none is: a record fetched twice is not to be run twice, and one that an earlier owner finished not again.
+        Return 0 if it must not run: a record fetched twice runs once, and one that an earlier owner finished not at all.
         """
         if offset < self._next:
             return 0
@@ -63,26 +64,26 @@ class OffsetTracker:
         return 1
 
     def done(self, offset: int) -> None:
-        """Note that `offset` needs no more work. Offsets that were never delivered, or done before, change nothing."""
+        """Record that `offset` needs no more work. Offsets never handed out, or done already, change nothing."""
         self._unfinished.pop(offset, None)
 
-    def withhold(self, offset: int) -> None:
-        """Its execution has not begun: if this worker dies now, it is not to blame."""
+    def hold(self, offset: int) -> None:
+        """Record that its execution has not begun: if this worker dies now, the job is not to blame."""
         if (execution := self._unfinished.get(offset, 0)) > 0:
             self._unfinished[offset] = -execution
 
     def begin(self, offset: int) -> None:
-        """What was withheld is about to be run."""
+        """Record that a held offset is about to run."""
         if (execution := self._unfinished.get(offset, 0)) < 0:
             self._unfinished[offset] = -execution
 
-    def executed(self, offset: int, execution: int) -> None:
-        """An unfinished offset's execution is now this one: its process died, and this worker runs it again."""
+    def set_execution(self, offset: int, execution: int) -> None:
+        """Set the execution of an unfinished offset that this worker runs again after a crash of its process."""
         if offset in self._unfinished:
             self._unfinished[offset] = execution
 
     def position(self) -> int | None:
-        """What to commit: the first offset that may still need work. None before anything is known."""
+        """Return the offset to commit: the first that may still need work. None before anything is known."""
         for offset in self._unfinished:
             return offset
         before = self._left()
@@ -90,24 +91,24 @@ class OffsetTracker:
 
     @property
     def end(self) -> int | None:
-        """One past the last delivered offset, to this owner or an earlier one: the position when all is done."""
+        """Return one past the last offset handed out to this owner or an earlier one: the position when all is done."""
         end = max(self._next, self._known)
         return None if end < 0 else end
 
     @property
     def outstanding(self) -> int:
-        """How many delivered offsets are not done."""
+        """Number of offsets handed out and not done."""
         return len(self._unfinished)
 
     def snapshot(self) -> Snapshot | None:
-        """For the metadata of a commit. None before anything is known."""
+        """Return the state for a commit's metadata. None before anything is known."""
         position, end = self.position(), self.end
         if position is None or end is None:
             return None
-        return Snapshot(position, end, (*self._delivered_runs(), *self._left()))
+        return Snapshot(position, end, (*self._handed_out_runs(), *self._left()))
 
     def _again(self, offset: int) -> int:
-        """Delivered to an earlier owner."""
+        """Return the execution to run of an offset that an earlier owner was handed; 0 if that owner finished it."""
         before = self._before
         while before and before[0].stop <= offset:
             before.popleft()
@@ -120,7 +121,7 @@ class OffsetTracker:
         return execution
 
     def _left(self) -> deque[OffsetRun]:
-        """The unfinished of earlier owners that are still to be delivered."""
+        """Return the unfinished offsets of earlier owners that are still to be handed out."""
         before = self._before
         while before and before[0].stop <= self._next:
             before.popleft()
@@ -128,7 +129,7 @@ class OffsetTracker:
             before[0] = before[0]._replace(start=self._next)
         return before
 
-    def _delivered_runs(self) -> Iterator[OffsetRun]:
+    def _handed_out_runs(self) -> Iterator[OffsetRun]:
         start, stop, now = -1, -1, 0
         for offset, execution in self._unfinished.items():
             if offset != stop or execution != now:

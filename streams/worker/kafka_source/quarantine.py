@@ -1,9 +1,10 @@
-"""From the poll to the child: at once, but for jobs that may have killed a worker with everything on it.
+"""Passes polled jobs to the child: at once, unless they may have killed a whole worker (docs/adr/0009).
 
-A partition whose last owner stopped without a word is treated with care until what may have been in flight then is through:
-its jobs are committed as being in flight before the child gets them, so that a killer is counted even if it kills at once. A
-job's second execution is like any other. The following ones run alone, since thousands of innocents may have been in flight
-twice: only a job that was alone with the host is to blame for its end. One that has had all its executions is not run again.
+A partition whose last owner stopped uncleanly is recovered first: until the offsets that may have been in flight then are
+through, its jobs are committed as in flight before the child gets them, so that a host killer is counted even if it kills at
+once. A job's second execution runs like any other. From the second crash on a job runs alone, since thousands of innocent jobs
+may have been in flight twice: only a job that was alone with the host is to blame for its end. A job that has used all its
+executions is not run again.
 """
 
 from __future__ import annotations
@@ -11,117 +12,119 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from schemas.errors import ErrorCode
 from streams import logs
-from streams.worker.in_flight import Assignment, InFlightJob, InFlightJobs
-from streams.worker.protocol import Flag
+from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob
+
+if TYPE_CHECKING:
+    from streams.worker.kafka_source.assignment import Assignment
 
 log = logs.get("worker")
 
-#: After so many unclean ends a job runs alone. The last execution that its policy allows is always alone.
+#: From so many crashes on a job runs alone. The last execution that its policy allows is always alone.
 ALONE_AFTER = 2
-#: After a commit that Kafka did not take.
+#: Pause after a commit that failed.
 PAUSE_S = 0.1
 
 
 class Quarantine:
-    """Used from the main thread only. `send` gives jobs to the child."""
+    """Used by the engine's thread only. `send` gives jobs to the child; `executions` is what the processor's policy allows."""
 
-    def __init__(self, ledger: InFlightJobs, send: Callable[[Iterable[InFlightJob]], None]) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, in_flight: InFlightJobs, send: Callable[[Iterable[InFlightJob]], None], executions: int = ALONE_AFTER + 1
+    ) -> None:
+        self._in_flight = in_flight
         self._send = send
-        self._waiting: deque[InFlightJob] = deque()  # withheld, in the order they came
-        self._careful: set[Assignment] = set()
-        self._one_alone = False  # the child may still have a job that is to be alone
-        self._not_before = 0.0
-        self._executions = ALONE_AFTER + 1
-
-    def limit(self, executions: int) -> None:
-        """Before the first job: how many executions the processor's policy allows."""
         self._executions = executions
+        self._held: deque[InFlightJob] = deque()  # in the order they came
+        self._recovering: set[Assignment] = set()
+        self._isolating = False  # the child may still have a job that must be alone
+        self._not_before = 0.0
 
-    def watch(self, owned: Assignment) -> None:
-        """A partition was taken over. Only one that was not given back properly is watched."""
-        if (owned.tracker.position() or 0) < owned.careful_until:
-            self._careful.add(owned)
+    @property
+    def holds_jobs(self) -> bool:
+        return bool(self._held)
 
-    def forget(self, given: Sequence[Assignment]) -> None:
-        """These are somebody else's now, and what waits of them."""
-        self._careful.difference_update(given)
-        if self._waiting:
-            self._waiting = deque(held for held in self._waiting if held.owned not in given)
+    def watch(self, assignment: Assignment) -> None:
+        """Take note of a new assignment; only one whose last owner stopped uncleanly is watched."""
+        if assignment.recovers:
+            self._recovering.add(assignment)
 
-    def give(self, jobs: list[InFlightJob]) -> None:
-        """These were taken in. While nothing is suspected, the child has them at once."""
-        if not self._careful and not self._waiting:
+    def forget(self, assignments: Sequence[Assignment]) -> None:
+        """Forget revoked assignments and their jobs."""
+        self._recovering.difference_update(assignments)
+        if self._held:
+            self._held = deque(job for job in self._held if job.origin not in assignments)
+
+    def dispatch(self, jobs: list[InFlightJob]) -> None:
+        """Send these to the child: at once, unless something is suspected."""
+        if not self._recovering and not self._held:
             self._send(jobs)
             return
-        self._ledger.withhold(jobs)
-        self._waiting.extend(jobs)
-        self.step(0.0)
+        self._in_flight.hold(jobs)
+        self._held.extend(jobs)
+        self.dispatch_held(0.0)
 
-    def step(self, timeout: float) -> bool:
-        """Give what may go now; whether something still waits.
+    def dispatch_held(self, timeout: float) -> bool:
+        """Send the held jobs that may go now; return whether some are still held.
 
-        Waits at most `timeout` seconds for the child to have nothing left, where somebody is to be alone with it.
+        Where a job must be alone, wait at most `timeout` seconds for the child to be empty.
         """
         pause = self._not_before - time.monotonic()
-        if self._waiting and pause > 0:
-            self._ledger.wait_until_empty(min(pause, timeout))
-        elif self._waiting:
-            suspect = next((held for held in self._waiting if self._to_be_alone(held)), None)
-            if suspect is None and not self._one_alone:
-                self._give_all()
-            elif self._ledger.wait_until_child_is_empty(timeout):
-                self._one_alone = False
-                self._give_all() if suspect is None else self._give_alone(suspect)
-        return bool(self._waiting)
+        if self._held and pause > 0:
+            self._in_flight.wait_until_empty(min(pause, timeout))
+        elif self._held:
+            suspect = next((job for job in self._held if self._must_be_alone(job)), None)
+            if suspect is None and not self._isolating:
+                self._send_all()
+            elif self._in_flight.wait_until_child_is_empty(timeout):
+                self._isolating = False
+                self._send_all() if suspect is None else self._send_alone(suspect)
+        return bool(self._held)
 
-    def _to_be_alone(self, held: InFlightJob) -> bool:
-        if held.flags & Flag.REJECTED:  # it was cancelled while it waited
+    def _must_be_alone(self, job: InFlightJob) -> bool:
+        if job.rejected:  # cancelled while it was held
             return False
-        return min(ALONE_AFTER, max(1, self._executions - 1)) <= held.crashes < self._executions
+        return min(ALONE_AFTER, max(1, self._executions - 1)) <= job.crashes < self._executions
 
-    def _give_all(self) -> None:
-        jobs = list(self._waiting)
-        self._waiting.clear()
+    def _send_all(self) -> None:
+        jobs = list(self._held)
+        self._held.clear()
         self._commit_and_send(jobs)
-        if self._careful:
-            self._careful = self._ledger.not_through(self._careful)
+        if self._recovering:
+            with self._in_flight.lock:
+                self._recovering = {assignment for assignment in self._recovering if assignment.recovers}
 
-    def _give_alone(self, suspect: InFlightJob) -> None:
-        self._waiting.remove(suspect)
-        suspect.flags |= Flag.ISOLATED
-        self._one_alone = True
-        log.warning("suspect_isolated", partition=suspect.owned.partition, offset=suspect.message.offset())
+    def _send_alone(self, suspect: InFlightJob) -> None:
+        self._held.remove(suspect)
+        suspect.isolate()
+        self._isolating = True
+        log.warning("suspect_isolated", partition=suspect.origin.partition, offset=suspect.offset)
         self._commit_and_send([suspect])
 
     def _commit_and_send(self, jobs: list[InFlightJob]) -> None:
-        begun = self._ledger.begin(jobs)
-        if not self._committed({held.owned for held in begun} & self._careful):
-            self._ledger.withhold(begun)
-            self._waiting.extendleft(reversed(begun))
+        begun = self._in_flight.begin(jobs)
+        origins = {job.origin for job in begun}
+        if not self._commit([assignment for assignment in self._recovering if assignment in origins]):
+            self._in_flight.hold(begun)
+            self._held.extendleft(reversed(begun))
             self._not_before = time.monotonic() + PAUSE_S
             return
-        for held in begun:
-            self._sentence(held)
+        for job in begun:
+            self._reject_host_killer(job)
         self._send(begun)
 
-    def _committed(self, owned: set[Assignment]) -> bool:
-        """Whether Kafka knows that jobs of these partitions are in flight now. One request for each consumer."""
+    def _commit(self, assignments: Iterable[Assignment]) -> bool:
+        """Commit that jobs of these assignments are in flight, with one request for each consumer; return False on failure."""
         requests: dict[Callable[..., bool], list[Assignment]] = {}
-        for one in owned:
-            requests.setdefault(one.commit_first, []).append(one)
+        for assignment in assignments:
+            requests.setdefault(assignment.commit_before_dispatch, []).append(assignment)
         return all(commit(together) for commit, together in requests.items())
 
-    def _sentence(self, held: InFlightJob) -> None:
-        """A job that has had its executions is not run: the child only makes its failure known."""
-        if held.flags & Flag.REJECTED or held.crashes < self._executions:
-            return
-        log.error("host_killer", partition=held.owned.partition, offset=held.message.offset(), executions=held.crashes)
-        held.flags |= Flag.REJECTED | Flag.ISOLATED
-        if held.crashes > self._executions:  # not even its error_code could be written: reading it kills
-            held.flags |= Flag.SKIP_DECODING
-        held.execution = self._executions
-        held.error_code = ErrorCode.WORKER_LOST.encode()
+    def _reject_host_killer(self, job: InFlightJob) -> None:
+        """Do not run a job that has used all its executions: the child only encodes its failure."""
+        if not job.rejected and job.crashes >= self._executions:
+            log.error("host_killer", partition=job.origin.partition, offset=job.offset, executions=job.crashes)
+            job.reject_host_killer(self._executions)

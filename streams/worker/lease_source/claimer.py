@@ -1,4 +1,4 @@
-"""Waits for jobs at the store, on a thread of its own: only as many as the main thread can run now."""
+"""Claims jobs from the lease store on its own thread: only as many as the engine can run now."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from streams import logs
 
 log = logs.get("worker")
 
-#: How long one call waits for a job. The store tells at once when there is one; this bounds what is missed, and how late a
-#: stopping worker notices.
+#: How long one call waits for a job. The store answers at once when there is one; this bounds the delay after a lost
+#: notification, and how late a stopping worker notices.
 WAIT_S = 1.0
-AGAIN_S = 1.0
+#: Pause after the store did not answer.
+RETRY_S = 1.0
 
 
 class ClaimedGrants(NamedTuple):
-    """Grants, and when, by our monotonic clock, they were asked for: their leases began later than that."""
+    """Grants, and when (monotonic) we asked for them: their leases began later than that."""
 
     asked_at: float
     grants: list[Grant]
@@ -38,26 +39,26 @@ class Claimer:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"claim-{processor}", daemon=True)
         self.fault: SluiceError | None = None
-        self.trouble: str | None = None  # why the store did not answer last time
+        self.store_fault: str | None = None  # why the store did not answer last time
 
     def start(self) -> None:
         self._thread.start()
 
     def ask(self, count: int) -> None:
-        """Up to so many jobs are wanted now, those included that were found and not yet taken."""
+        """Claim until `count` jobs are found, including those that were found and not taken yet."""
         with self._changed:
             self._wanted = count - sum(len(claimed.grants) for claimed in self._found)
             self._changed.notify_all()
 
     def take(self, timeout: float) -> list[ClaimedGrants]:
-        """What was found; waits for something."""
+        """Return what was found; wait for the first."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._found) or self.fault is not None, timeout)
             found, self._found = self._found, []
             return found
 
     def stop(self, timeout: float) -> list[ClaimedGrants]:
-        """What was found and never taken."""
+        """End the thread; return what was found and never taken."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -67,8 +68,8 @@ class Claimer:
 
     def _run(self) -> None:
         try:
-            while (count := self._next()) is not None:
-                self._look(count)
+            while (count := self._next_count()) is not None:
+                self._find(count)
         except SluiceError as error:
             with self._changed:
                 self.fault = error
@@ -76,23 +77,23 @@ class Claimer:
         finally:
             self._close()
 
-    def _next(self) -> int | None:
+    def _next_count(self) -> int | None:
         with self._changed:
             self._changed.wait_for(lambda: self._wanted > 0 or self._stopping)
             return None if self._stopping else self._wanted
 
-    def _look(self, count: int) -> None:
+    def _find(self, count: int) -> None:
         asked_at = time.monotonic()
         try:
-            grants, self.trouble = self._claim(count, WAIT_S), None
+            grants, self.store_fault = self._claim(count, WAIT_S), None
         except Unreachable as error:
-            self.trouble = error.message
+            self.store_fault = error.message
             log.warning("lease_store_unavailable", reason=error.message)
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping, AGAIN_S)
+                self._changed.wait_for(lambda: self._stopping, RETRY_S)
             return
         with self._changed:
             if grants:
-                self._wanted = 0  # until the main thread has taken these and says what it can run then
+                self._wanted = 0  # until the engine has taken these and asks again
                 self._found.append(ClaimedGrants(asked_at, grants))
                 self._changed.notify_all()

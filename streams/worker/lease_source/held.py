@@ -1,139 +1,103 @@
-"""A granted job in this worker's hands. To the ledger it is a record of a partition of its own, in which nothing else lies."""
+"""Jobs that this worker holds by lease."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from connectors.lease_store import Grant, Hold, RunKey
+from schemas.states import Lane
 from schemas.topics import TopicNames
-from streams.worker.in_flight import Assignment, InFlightJob
-from streams.worker.kafka_source.offsets import OffsetTracker
+from streams.worker.job import InFlightJob, JobOrigin
 
-LANES = ("live", "bulk")
-
-
-class GrantMessage:
-    """A grant's request, as a record from the log looks to the engine."""
-
-    def __init__(self, grant: Grant) -> None:
-        self._grant = grant
-
-    def __len__(self) -> int:
-        return len(self._grant.value)
-
-    def key(self) -> bytes:
-        return self._grant.key
-
-    def value(self) -> bytes:
-        return self._grant.value
-
-    def headers(self) -> tuple[tuple[str, bytes], ...]:
-        return self._grant.headers
-
-    def offset(self) -> int:
-        """-1 for a request that never lay in the log."""
-        return -1 if self._grant.coordinates is None else self._grant.coordinates.offset
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, int(self._grant.accepted_at.timestamp() * 1000)
+LANES = tuple(Lane)
 
 
-class OneJob(OffsetTracker):
-    """Says when the job's last record has reached the log. Nothing is committed by it."""
+class HeldLease(JobOrigin):
+    """A grant and its job. `lost`: another worker has the job, so nothing of it may be published.
 
-    def __init__(self, execution: int, done: Callable[[], None]) -> None:
-        super().__init__()
-        self._execution = execution
-        self._tell = done
+    `on_finished` and `on_released` are called with the lease, as JobOrigin says.
+    """
 
-    def delivered(self, offset: int) -> int:
-        return self._execution
+    __slots__ = ("_on_finished", "_on_released", "_until", "cancelled", "grant", "job", "lost")
 
-    def done(self, offset: int) -> None:
-        self._tell()
-
-
-class HeldLease:
-    """`until`: by our monotonic clock, up to when the job surely is ours: counted from before we asked, so that the store's
-    own time is never earlier. `lost`: it is not ours any more; nothing of it may be published."""
-
-    def __init__(self, grant: Grant, until: float, names: TopicNames, done: Callable[[HeldLease], None]) -> None:
-        self.grant = grant
-        self.until = until
-        self.lost = False
-        self.cancelled = False
-        self.request = GrantMessage(grant)
-        self.held: InFlightJob | None = None
+    def __init__(
+        self,
+        grant: Grant,
+        until: float,
+        names: TopicNames,
+        on_finished: Callable[[HeldLease], None],
+        on_released: Callable[[HeldLease], None],
+    ) -> None:
         place = grant.coordinates
         topic = place.topic if place is not None and place.topic else names.requests(grant.processor, grant.lane)
-        self.owned = Assignment(topic, 0 if place is None else place.partition, LANES.index(grant.lane))
-        self.owned.tracker = OneJob(grant.execution, lambda: done(self))
+        super().__init__(topic, 0 if place is None else place.partition, LANES.index(Lane(grant.lane)))
+        self.grant = grant
+        self.lost = False
+        self.cancelled = False
+        self._until = until
+        self._on_finished = on_finished
+        self._on_released = on_released
+        accepted_ms = int(grant.accepted_at.timestamp() * 1000)
+        received_us = time.time_ns() // 1000
+        offset = -1 if place is None else place.offset
+        self.job = InFlightJob(
+            self, offset, grant.key, grant.value, grant.headers, accepted_ms, len(grant.value), received_us
+        )
+        self.job.resume(grant.execution, grant.crashes)
 
-    def admitted(self, held: InFlightJob) -> None:
-        """It goes on counting where the grant stands."""
-        held.execution, held.crashes = self.grant.execution, self.grant.crashes
-        self.held = held
+    @property
+    def key(self) -> RunKey:
+        return self.grant.hold.key
 
     @property
     def hold(self) -> Hold:
-        held = self.held
-        if held is None:
-            return self.grant.hold
-        return Hold(self.grant.job_id, self.grant.run, self.grant.fence, held.execution, held.crashes)
+        """The lease with the job's present counts, for a heartbeat."""
+        return Hold(self.grant.job_id, self.grant.run, self.grant.fence, self.job.execution, self.job.crashes)
+
+    def is_sure(self, now: float) -> bool:
+        """True while the lease has surely not expired: by our monotonic clock, counted from before we asked for it, so that it
+        ends no later than by the store's clock."""
+        return now < self._until
+
+    def renew(self, until: float) -> None:
+        self._until = until
+
+    def mark(self, *, lost: bool = False, cancelled: bool = False) -> None:
+        self.lost, self.cancelled = lost or self.lost, cancelled or self.cancelled
+
+    def released(self, job: InFlightJob) -> None:
+        self._on_released(self)
+
+    def finished(self, job: InFlightJob) -> None:
+        self._on_finished(self)
 
 
 class HeldLeases:
-    """All of them, for every thread."""
+    """All leases that heartbeats renew. Used by every thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._by_key: dict[RunKey, HeldLease] = {}
-        self._by_slot: dict[int, HeldLease] = {}
 
     def __len__(self) -> int:
-        return len(self._by_slot)
+        return len(self._by_key)
 
-    def take(self, grip: HeldLease, held: InFlightJob) -> None:
-        grip.admitted(held)
+    def add(self, leases: Iterable[HeldLease]) -> None:
         with self._lock:
-            self._by_key[grip.grant.hold.key] = self._by_slot[held.slot] = grip
+            self._by_key |= {lease.key: lease for lease in leases}
 
-    def of_slot(self, slot: int) -> HeldLease | None:
-        return self._by_slot.get(slot)
-
-    def of_keys(self, keys: Iterable[RunKey]) -> list[HeldLease]:
+    def by_keys(self, keys: Iterable[RunKey]) -> list[HeldLease]:
         with self._lock:
             return [self._by_key[key] for key in keys if key in self._by_key]
 
     def holds(self) -> list[Hold]:
-        """What is ours."""
         with self._lock:
-            return [grip.hold for grip in self._by_key.values()]
+            return [lease.hold for lease in self._by_key.values()]
 
-    def all(self) -> list[HeldLease]:
+    def remove(self, lease: HeldLease) -> None:
+        """Forget a lease. A newer lease of the same run, granted to us while our process still works on it, stays."""
         with self._lock:
-            return list(self._by_slot.values())
-
-    def lose(self, grip: HeldLease) -> None:
-        """It is another's now, and may even be granted to us anew while our process is still at it."""
-        with self._lock:
-            self._forget_key(grip)
-
-    def let_go(self, grip: HeldLease) -> None:
-        assert grip.held is not None
-        with self._lock:
-            self._forget_key(grip)
-            self._by_slot.pop(grip.held.slot, None)
-
-    def _forget_key(self, grip: HeldLease) -> None:
-        if self._by_key.get(grip.grant.hold.key) is grip:
-            del self._by_key[grip.grant.hold.key]
-
-
-def admitted(grips: HeldLeases, made: list[HeldLease], held: list[InFlightJob]) -> None:
-    """Put what the ledger has made of these grips beside them."""
-    of_owned: dict[Any, HeldLease] = {grip.owned: grip for grip in made}
-    for one in held:
-        grips.take(of_owned[one.owned], one)
+            if self._by_key.get(lease.key) is lease:
+                del self._by_key[lease.key]

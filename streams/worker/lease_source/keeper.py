@@ -1,6 +1,6 @@
-"""Keeps jobs ours: says so every third of a lease, settles what is done, gives back what is not to be done here.
+"""Keeps leases: renews them every third of their length, settles what is done, releases what will not run here.
 
-A thread of its own with a connection of its own, so that nothing the worker does meanwhile makes it late.
+It has its own thread and its own connection, so that no other work of the worker delays a renewal.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 
 from connectors.lease_store import Grant, HeartbeatAnswer, LeaseStore
 from schemas.errors import SluiceError, Unreachable
@@ -17,54 +16,56 @@ from streams.worker.lease_source.held import HeldLease, HeldLeases
 
 log = logs.get("worker")
 
-#: However long the lease: an order to cancel is heard of by the answer.
-BEAT_S = 2.0
-#: After a store that did not answer.
-AGAIN_S = 0.5
+#: Longest time between heartbeats, however long the lease: their answers carry the cancels.
+HEARTBEAT_S = 2.0
+#: Pause after the store did not answer.
+RETRY_S = 0.5
 
 
 class LeaseKeeper:
-    """`lost` and `cancelled` fill with what the main thread is to stop. `answered` is called after each answer of the store."""
+    """`lost` and `cancelled` collect leases whose jobs the engine must stop."""
 
-    def __init__(self, store: LeaseStore, grips: HeldLeases, worker_id: str, processor: str) -> None:
+    def __init__(self, store: LeaseStore, leases: HeldLeases, worker_id: str, processor: str, lease_s: float) -> None:
         self._store = store
-        self._grips = grips
+        self._leases = leases
         self._worker_id = worker_id
-        self._lease_s = 30.0
-        self._period_s = BEAT_S
+        self._lease_s = lease_s
+        self._period_s = min(lease_s / 3, HEARTBEAT_S)
         self._wake = threading.Event()
         self._stopping = False
-        self._now = False
-        self._done: deque[HeldLease] = deque()
-        self._back: deque[tuple[Grant, bool]] = deque()
-        self._thread = threading.Thread(target=self._run, name=f"heart-{processor}", daemon=True)
+        self._renew_now = False
+        self._settled: deque[HeldLease] = deque()
+        self._released: deque[tuple[Grant, bool]] = deque()
+        self._thread = threading.Thread(target=self._run, name=f"keeper-{processor}", daemon=True)
         self.lost: deque[HeldLease] = deque()
         self.cancelled: deque[HeldLease] = deque()
-        self.answered: Callable[[], None] = lambda: None
         self.fault: SluiceError | None = None
-        self.trouble: str | None = None  # why the store did not answer last time
+        self.store_fault: str | None = None  # why the store did not answer last time
 
-    def start(self, lease_s: float) -> None:
-        self._lease_s, self._period_s = lease_s, min(lease_s / 3, BEAT_S)
+    def start(self) -> None:
         self._thread.start()
 
-    def beat_now(self) -> None:
-        """Somebody must know whether a job is still ours."""
-        self._now = True
+    def renew_now(self) -> None:
+        """Send a heartbeat now: someone must know whether a job is still ours. While the store is away this changes nothing."""
+        if not self._renew_now:
+            self._renew_now = True
+            self._wake.set()
+
+    def settle(self, lease: HeldLease) -> None:
+        """Settle a lease whose result is in the log."""
+        self._leases.remove(lease)
+        self._settled.append(lease)
         self._wake.set()
 
-    def finished(self, grip: HeldLease) -> None:
-        """Its result has reached the log."""
-        self._grips.let_go(grip)
-        self._done.append(grip)
-        self._wake.set()
-
-    def give_back(self, grant: Grant, *, started: bool) -> None:
-        self._back.append((grant, started))
+    def release(self, grant: Grant, *, started: bool) -> None:
+        """Let others claim the job at once. `started`: an execution of it has begun here."""
+        log.info("job_released", job_id=grant.job_id, run=grant.run, started=started)
+        self._released.append((grant, started))
         self._wake.set()
 
     def stop(self, timeout: float) -> None:
-        """After what is finished or given back has been told, if the store answers. What it never hears of expires."""
+        """Settle and release what is left, if the store answers, and end the thread. Leases that the store does not hear of
+        expire."""
         self._stopping = True
         self._wake.set()
         if self._thread.is_alive():
@@ -75,7 +76,7 @@ class LeaseKeeper:
     def _run(self) -> None:
         due = time.monotonic() + self._period_s
         try:
-            while not (self._stopping and not self._done and not self._back):
+            while not (self._stopping and not self._settled and not self._released):
                 self._wake.wait(max(0.0, due - time.monotonic()))
                 self._wake.clear()
                 due = self._turn(due)
@@ -85,48 +86,47 @@ class LeaseKeeper:
             self._store.close()
 
     def _turn(self, due: float) -> float:
-        """Tell what there is to tell; when the next beat is due."""
+        """Settle, release and renew what is due; return when the next heartbeat is due."""
         try:
-            self._tell()
-            if self._now or time.monotonic() >= due:
-                self._now = False
-                self._beat()
+            self._settle_and_release()
+            if self._renew_now or time.monotonic() >= due:
+                self._renew_now = False
+                self._renew()
                 due = time.monotonic() + self._period_s
-            self.trouble = None
+            self.store_fault = None
         except Unreachable as error:
-            self.trouble = error.message
-            log.warning("lease_store_unavailable", reason=error.message, held=len(self._grips))
+            self.store_fault = error.message
+            log.warning("lease_store_unavailable", reason=error.message, held=len(self._leases))
             if self._stopping:
-                self._done.clear()
-                self._back.clear()
-            self._now = True
-            due = time.monotonic() + AGAIN_S
+                self._settled.clear()
+                self._released.clear()
+            self._renew_now = True
+            due = time.monotonic() + RETRY_S
         return due
 
-    def _tell(self) -> None:
-        while self._done:
-            grant = self._done[0].grant
+    def _settle_and_release(self) -> None:
+        while self._settled:
+            grant = self._settled[0].grant
             self._store.settle(grant.job_id, grant.run, grant.fence)
-            self._done.popleft()
-        while self._back:
-            grant, started = self._back[0]
+            self._settled.popleft()
+        while self._released:
+            grant, started = self._released[0]
             self._store.release(grant.job_id, grant.run, grant.fence, started=started)
-            self._back.popleft()
+            self._released.popleft()
 
-    def _beat(self) -> None:
+    def _renew(self) -> None:
         asked_at = time.monotonic()
-        if holds := self._grips.holds():
-            self._obey(self._store.heartbeat(self._worker_id, holds, self._lease_s), asked_at)
-            self.answered()
+        if holds := self._leases.holds():
+            self._apply(self._store.heartbeat(self._worker_id, holds, self._lease_s), asked_at)
 
-    def _obey(self, answer: HeartbeatAnswer, asked_at: float) -> None:
-        for grip in self._grips.of_keys(answer.renewed):
-            grip.until = asked_at + self._lease_s
-        for grip in self._grips.of_keys(answer.lost):
-            grip.lost = True
-            self._grips.lose(grip)
-            self.lost.append(grip)
-        for grip in self._grips.of_keys(answer.cancelled):
-            if not grip.cancelled:
-                grip.cancelled = True
-                self.cancelled.append(grip)
+    def _apply(self, answer: HeartbeatAnswer, asked_at: float) -> None:
+        for lease in self._leases.by_keys(answer.renewed):
+            lease.renew(asked_at + self._lease_s)
+        for lease in self._leases.by_keys(answer.lost):
+            lease.mark(lost=True)
+            self._leases.remove(lease)
+            self.lost.append(lease)
+        for lease in self._leases.by_keys(answer.cancelled):
+            if not lease.cancelled:
+                lease.mark(cancelled=True)
+                self.cancelled.append(lease)

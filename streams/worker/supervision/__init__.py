@@ -1,4 +1,4 @@
-"""One child process and what becomes of it: start, messages, limits, replacement, death.
+"""One child process: its start, messages, limits, replacement and crashes.
 
 Runs in the parent. May import: the protocol and the jobs in flight. Start reading at `supervisor.py`.
 """

@@ -1,15 +1,19 @@
-"""What runs in the child right now: since when, how long it may, and what is to be told of it. Pure; the caller locks.
+"""Limits and progress of the jobs that run in the child. Pure, except that the caller locks.
 
-A job that is done within `QUIET_S` leaves no progress at all; after that its start is told once, then at most two words a
-second, the last one wins.
+A job that is done within `QUIET_S` leaves no progress at all. After that its start is reported once, then at most two updates a
+second, of which the last one wins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 from schemas.errors import ErrorCode
+from schemas.headers import DEADLINE, JOB
+from streams.worker.job import InFlightJob
 
 QUIET_S = 0.25
 PERIOD_S = 0.5
@@ -17,7 +21,7 @@ PERIOD_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ProgressUpdate:
-    """A word of progress. `sequence` orders the words of one execution."""
+    """Progress of a job. `sequence` orders the updates of one execution."""
 
     slot: int
     sequence: int
@@ -26,24 +30,48 @@ class ProgressUpdate:
     message: str
 
 
+class HeaderDeadline(NamedTuple):
+    """A deadline by Kafka headers. `known` is False for a request without our headers: only its value has the deadline."""
+
+    at: datetime | None
+    known: bool
+
+
+def deadline_from_headers(job: InFlightJob) -> HeaderDeadline:
+    """Never raises: anyone may write headers, and one that is no time counts as none."""
+    fields = dict(job.headers)
+    return HeaderDeadline(_parse_time(fields.get(DEADLINE)), JOB in fields)
+
+
+def _parse_time(text: bytes | None) -> datetime | None:
+    try:
+        at = None if text is None else datetime.fromisoformat(text.decode())
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is not None else None
+
+
 @dataclass(slots=True)
 class _ProgressState:
     due: float
     sequence: int = 0
-    waiting: tuple[str, float | None, str] | None = None
+    pending: tuple[str, float | None, str] | None = None
 
 
 class RunningJobs:
+    """Slots of the jobs that run in the child. All times are monotonic."""
+
     def __init__(self) -> None:
-        self._since: dict[int, float] = {}  # by slot, the oldest first
+        self._since: dict[int, float] = {}  # the oldest first
         self._limits: dict[int, float] = {}
-        self._asked: dict[int, float | None] = {}  # to stop: when our patience ends
-        self._deadlines: dict[int, float] = {}  # with the grace that comes after
-        self._told: dict[int, _ProgressState] = {}
-        self._long: set[int] = set()  # over QUIET_S, as `long` has said
+        self._cancelled: dict[int, float | None] = {}  # until when the job may take to stop
+        self._deadlines: dict[int, float] = {}  # with the grace after it
+        self._progress: dict[int, _ProgressState] = {}
+        self._long: set[int] = set()  # over QUIET_S, returned by `long` already
 
     def started(self, slots: Iterable[int], hard_ms: int | None, now: float) -> None:
-        """These begin now. Said again, a limit counts anew, and without one it ends; how long they have run counts on."""
+        """Mark slots as running. Calling it again restarts their hard limit (or clears it if `hard_ms` is None); the start time
+        is kept."""
         for slot in slots:
             self._since.setdefault(slot, now)
             if hard_ms is not None:
@@ -56,16 +84,16 @@ class RunningJobs:
             self._since.pop(slot, None)
             if self._limits:
                 self._limits.pop(slot, None)
-            if self._asked:
-                self._asked.pop(slot, None)
-            if self._told:
-                self._told.pop(slot, None)
+            if self._cancelled:
+                self._cancelled.pop(slot, None)
+            if self._progress:
+                self._progress.pop(slot, None)
             if self._long:
                 self._long.discard(slot)
                 self._deadlines.pop(slot, None)
 
-    def rests(self, slots: Iterable[int]) -> None:
-        """These wait until they are started again: nobody is to be killed for them meanwhile."""
+    def paused(self, slots: Iterable[int]) -> None:
+        """These wait for the device until they are started again: the child is not killed for them meanwhile."""
         for slot in slots:
             self._since.pop(slot, None)
             self._limits.pop(slot, None)
@@ -73,25 +101,25 @@ class RunningJobs:
             self._long.discard(slot)
 
     def dropped(self, slots: Iterable[int]) -> None:
-        """Nobody here waits for these any more. While one runs on it holds the device, so its limit stays."""
+        """These are not ours any more. One that runs on still uses the device, so its hard limit stays."""
         for slot in slots:
-            for each in (self._asked, self._deadlines, self._told):
+            for each in (self._cancelled, self._deadlines, self._progress):
                 each.pop(slot, None)
 
     def clear(self) -> set[int]:
-        """The child is gone; the slots of the jobs that had been asked to stop."""
-        asked = set(self._asked)
-        for each in (self._since, self._limits, self._asked, self._deadlines, self._told, self._long):
+        """The child is gone: forget all jobs; return the slots of the cancelled ones."""
+        cancelled = set(self._cancelled)
+        for each in (self._since, self._limits, self._cancelled, self._deadlines, self._progress, self._long):
             each.clear()
-        return asked
+        return cancelled
 
-    def ask(self, slots: Iterable[int], until: float | None) -> None:
-        """These were told to stop. One that has begun has until then (None: for ever); asked again, nothing is added."""
+    def cancelled(self, slots: Iterable[int], until: float | None) -> None:
+        """These were told to stop. One that runs may take until then (None: any time); a second cancel adds no time."""
         for slot in slots:
-            self._asked.setdefault(slot, until)
+            self._cancelled.setdefault(slot, until)
 
     def long(self, now: float) -> list[int]:
-        """Slots of jobs that have run for QUIET_S, each told once: what costs a look is asked of these only."""
+        """Return the slots that have run for QUIET_S, each once: only these are worth an expensive look."""
         found = []
         for slot, since in self._since.items():
             if now - since < QUIET_S:
@@ -101,42 +129,43 @@ class RunningJobs:
                 found.append(slot)
         return found
 
-    def end_by(self, slot: int, at: float) -> None:
-        """The job's deadline, with the grace that it has to stop after it."""
+    def set_deadline(self, slot: int, at: float) -> None:
+        """Set a job's deadline, including the grace to stop after it."""
         if slot in self._since:
             self._deadlines[slot] = at
 
     def overdue(self, now: float) -> dict[int, ErrorCode]:
-        """Slots of jobs that their process is to be killed for, and why."""
-        late = {slot: ErrorCode.TIMEOUT_ERROR for slot, limit in self._limits.items() if now >= limit}
-        late |= {slot: ErrorCode.DEADLINE_EXCEEDED for slot, at in self._deadlines.items() if now >= at}
-        if self._asked:
-            asked = self._asked.items()
-            late |= {
+        """Return the slots to kill the child for, and why."""
+        overdue = {slot: ErrorCode.TIMEOUT_ERROR for slot, limit in self._limits.items() if now >= limit}
+        overdue |= {slot: ErrorCode.DEADLINE_EXCEEDED for slot, at in self._deadlines.items() if now >= at}
+        if self._cancelled:
+            cancelled = self._cancelled.items()
+            overdue |= {
                 slot: ErrorCode.CANCELLED
-                for slot, until in asked
+                for slot, until in cancelled
                 if until is not None and now >= until and slot in self._since
             }
-        return late
+        return overdue
 
-    def tell(self, slot: int, stage: str, percent: float | None, message: str) -> None:
-        """The processor says how far it is."""
+    def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
+        """Take a progress update of the processor."""
         since = self._since.get(slot)
         if since is not None:
-            told = self._told.setdefault(slot, _ProgressState(since + QUIET_S))
-            told.waiting = (stage, percent, message)
+            state = self._progress.setdefault(slot, _ProgressState(since + QUIET_S))
+            state.pending = (stage, percent, message)
 
-    def notes(self, now: float) -> list[ProgressUpdate]:
-        """What is to be published now."""
+    def updates(self, now: float) -> list[ProgressUpdate]:
+        """Return the updates to publish now."""
         for slot, since in self._since.items():
             if now - since < QUIET_S:
                 break
-            if slot not in self._told:
-                self._told[slot] = _ProgressState(now, waiting=("started", None, ""))
-        return [self._note(slot, told, now) for slot, told in self._told.items() if told.waiting and now >= told.due]
+            if slot not in self._progress:
+                self._progress[slot] = _ProgressState(now, pending=("started", None, ""))
+        due = [item for item in self._progress.items() if item[1].pending and now >= item[1].due]
+        return [self._update(slot, state, now) for slot, state in due]
 
-    def _note(self, slot: int, told: _ProgressState, now: float) -> ProgressUpdate:
-        assert told.waiting is not None
-        stage, percent, message = told.waiting
-        told.waiting, told.due, told.sequence = None, now + PERIOD_S, told.sequence + 1
-        return ProgressUpdate(slot, told.sequence, stage, percent, message)
+    def _update(self, slot: int, state: _ProgressState, now: float) -> ProgressUpdate:
+        assert state.pending is not None
+        stage, percent, message = state.pending
+        state.pending, state.due, state.sequence = None, now + PERIOD_S, state.sequence + 1
+        return ProgressUpdate(slot, state.sequence, stage, percent, message)

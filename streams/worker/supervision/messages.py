@@ -1,21 +1,17 @@
-"""What a child says, as it comes: which jobs run and what became of them, how far they are, and what it tells of itself.
-
-The child's reader thread speaks to it by `heard` and `ended`; everything else is called by the worker's main thread.
-"""
+"""Handles the child's messages: which jobs run, their answers and progress, and facts about the child itself."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from schemas.errors import ErrorCode, StartupError
 from streams.worker import protocol
 from streams.worker.in_flight import InFlightJobs
-from streams.worker.protocol import MessageKind
-from streams.worker.publisher import Publisher
+from streams.worker.protocol import Answer, MessageKind
 from streams.worker.supervision.limits import ProgressUpdate, RunningJobs
 from streams.worker.supervision.process import ChildProcess
 from streams.worker.supervision.recycling import RecyclePolicy
@@ -23,127 +19,134 @@ from streams.worker.supervision.startup import StartupTracker
 
 
 class DueActions(NamedTuple):
-    """What is to be done about running jobs now. `long`: slots that have run for a while, each told once."""
+    """Actions that are due for running jobs. `long`: slots that have run for a while, each once."""
 
     overdue: dict[int, ErrorCode]
-    notes: list[ProgressUpdate]
+    updates: list[ProgressUpdate]
     long: list[int]
 
 
 class ChildMessages:
-    """Outlives the children: each is heard by the same one."""
+    """One object for all children, one after another. The reader thread calls `handle` and `ended`, the engine's the rest."""
 
-    def __init__(self, ledger: InFlightJobs, starts: StartupTracker, wear: RecyclePolicy) -> None:
-        self._ledger = ledger
-        self._starts = starts
-        self._wear = wear
+    def __init__(
+        self,
+        in_flight: InFlightJobs,
+        publish: Callable[[Answer], None],
+        startup: StartupTracker,
+        recycle_policy: RecyclePolicy,
+    ) -> None:
+        self._in_flight = in_flight
+        self._publish = publish
+        self._startup = startup
+        self._recycle_policy = recycle_policy
         self._running = RunningJobs()
         self._lock = threading.Lock()  # guards _running
         self._ended = threading.Event()
-        self._through: float | None = None
-        self._spoke = threading.Event()  # READY, BROKEN or the end
-        self.publisher: Publisher | None = None
+        self._drained_at: float | None = None
+        self._reported = threading.Event()  # READY, BROKEN or the end
         self.broken: StartupError | None = None
-        #: What the newest child said of itself when it was ready; by bucket, what it learned that the device can hold.
+        #: The READY message while the child takes jobs, the newest one of any child, and by bucket, what it learned that the
+        #: device can hold.
+        self.ready: dict[str, Any] | None = None
         self.about: dict[str, Any] = {}
         self.ceilings: dict[str, dict[str, Any]] = {}
 
     # ── the reader thread ──
 
-    def heard(self, child: ChildProcess, kind: MessageKind, body: bytes) -> None:
+    def handle(self, child: ChildProcess, kind: MessageKind, body: bytes) -> None:
         if kind is MessageKind.STARTED:
-            self._heard_started(body)
+            self._started(body)
         elif kind is MessageKind.ANSWERS:
-            self._heard_answers(body)
+            self._answers(body)
         elif kind is MessageKind.PROGRESS:
-            told = json.loads(body)
+            fields = json.loads(body)
             with self._lock:
-                self._running.tell(told["slot"], told["stage"], told["percent"], told["message"])
+                self._running.progress(fields["slot"], fields["stage"], fields["percent"], fields["message"])
         elif kind is MessageKind.PREPARED:
             with self._lock:
-                self._running.rests(protocol.unpack_slots(body))
+                self._running.paused(protocol.unpack_slots(body))
         elif kind is MessageKind.DROPPED:
-            self._ledger.give_back(protocol.unpack_slots(body))
+            self._in_flight.release(protocol.unpack_slots(body))
         elif kind is MessageKind.DRAINED:
-            child.ready = None  # it takes nothing more
-            self._through = time.monotonic()
+            self.ready = None  # it takes no more jobs
+            self._drained_at = time.monotonic()
         elif kind is MessageKind.BATCH_LIMIT:
-            told = json.loads(body)
-            self.ceilings = {**self.ceilings, told.pop("bucket"): told}
+            fields = json.loads(body)
+            self.ceilings = {**self.ceilings, fields.pop("bucket"): fields}
         elif kind is MessageKind.READY:
-            self._heard_ready(child, json.loads(body))
+            self._ready(child, json.loads(body))
         elif kind is MessageKind.BROKEN:
-            told = json.loads(body)
-            self.broken = StartupError(told["message"], next_step=told["next_step"])
+            fields = json.loads(body)
+            self.broken = StartupError(fields["message"], next_step=fields["next_step"])
 
     def ended(self, child: ChildProcess) -> None:
-        child.ready = None
+        self.ready = None
         self._ended.set()
-        self._spoke.set()
+        self._reported.set()
 
-    def _heard_started(self, body: bytes) -> None:
+    def _started(self, body: bytes) -> None:
         slots, hard_ms = protocol.unpack_started(body)
-        self._ledger.started(slots)
+        self._in_flight.started(slots)
         with self._lock:
             self._running.started(slots, hard_ms, time.monotonic())
 
-    def _heard_answers(self, body: bytes) -> None:
-        assert self.publisher is not None
+    def _answers(self, body: bytes) -> None:
         answers = list(protocol.unpack_answers(body))
         with self._lock:
             self._running.ended([answer.slot for answer in answers])
-        self._wear.answered += len(answers)
+        self._recycle_policy.count(len(answers))
         for answer in answers:
-            self.publisher.publish(answer)
+            self._publish(answer)
 
-    def _heard_ready(self, child: ChildProcess, told: dict[str, Any]) -> None:
-        self._starts.ready()
-        self._wear.fresh(told, child.resident)
-        child.ready = told
-        self.about, self.ceilings = told, {}
-        self._spoke.set()
+    def _ready(self, child: ChildProcess, ready: dict[str, Any]) -> None:
+        self._startup.ready()
+        self._recycle_policy.start(ready, child.resident)
+        self.ready = self.about = ready
+        self.ceilings = {}
+        self._reported.set()
 
-    # ── the main thread: the child ──
+    # ── the engine's thread: the child ──
 
     def begin(self) -> None:
-        """Another child is about to speak."""
-        self._through = None
+        """Expect messages of another child."""
+        self._drained_at = None
         self._ended.clear()
-        self._spoke.clear()
+        self._reported.clear()
 
-    def wait_for_word(self, timeout: float) -> bool:
-        """Whether the child is ready, broken or gone; waits for it."""
-        return self._spoke.wait(timeout)
+    def wait_for_report(self, timeout: float) -> bool:
+        """Wait until the child is ready, broken or gone; return False at the timeout."""
+        return self._reported.wait(timeout)
 
     @property
-    def through(self) -> float | None:
-        """Since when (monotonic) the child has nothing left to do but to end; None while it has."""
-        return self._through
+    def drained_at(self) -> float | None:
+        """When (monotonic) the child said that it has answered everything and ends; None before."""
+        return self._drained_at
 
     @property
     def has_ended(self) -> bool:
         return self._ended.is_set()
 
-    # ── the main thread: the jobs that run in it ──
+    # ── the engine's thread: the jobs that run in it ──
 
     def due(self, now: float) -> DueActions:
         with self._lock:
-            return DueActions(self._running.overdue(now), self._running.notes(now), self._running.long(now))
+            return DueActions(self._running.overdue(now), self._running.updates(now), self._running.long(now))
 
-    def ask(self, slots: Iterable[int], until: float | None) -> None:
-        """These were told to stop, and have until then (None: for ever)."""
+    def cancelled(self, slots: Iterable[int], until: float | None) -> None:
+        """These were told to stop, and have until then (None: any time)."""
         with self._lock:
-            self._running.ask(slots, until)
+            self._running.cancelled(slots, until)
 
-    def end_by(self, slot: int, at: float) -> None:
+    def set_deadline(self, slot: int, at: float) -> None:
         with self._lock:
-            self._running.end_by(slot, at)
+            self._running.set_deadline(slot, at)
 
     def dropped(self, slots: Iterable[int]) -> None:
         with self._lock:
             self._running.dropped(slots)
 
     def forget(self) -> set[int]:
-        """The child is gone; the slots of the jobs that had been told to stop."""
+        """The child is gone: forget its jobs; return the slots of the ones that were told to stop."""
         with self._lock:
             return self._running.clear()

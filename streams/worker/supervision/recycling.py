@@ -1,4 +1,4 @@
-"""When a child has served long enough. What native code leaks grows with the jobs; a fresh process has none of it."""
+"""Decides when to replace the child. Leaks of native code grow with the number of jobs; a fresh process has none of them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,35 @@ MIB = 1024 * 1024
 
 
 class RecyclePolicy:
-    """`answered` is counted by the thread that hears the child, the rest by the main one."""
+    """The thread that reads the child's messages counts answers, the engine's thread does the rest."""
 
     def __init__(self) -> None:
         self._jobs: int | None = None
         self._memory: int | None = None
-        self._tight = False
+        self._warned = False
         self.answered = 0
-        self.resident = 0
+        self.resident = 0  # bytes, when it was last measured
 
-    def fresh(self, ready: dict[str, Any], resident: int) -> None:
-        """A child has become ready and holds so many bytes. A limit that it exceeds before its first job is no use: each
+    def start(self, ready: dict[str, Any], resident: int) -> None:
+        """A child has become ready with `resident` bytes. Ignore a memory limit that it exceeds before its first job: every
         child would be replaced at once."""
         self.answered, self.resident = 0, resident
         self._jobs = ready.get("recycle_jobs")
         mib = ready.get("recycle_mib")
         self._memory = None if mib is None else mib * MIB
         if self._memory is not None and resident >= self._memory:
-            if not self._tight:
+            if not self._warned:
                 log.warning("recycle_memory_too_small", limit_mib=mib, needed_to_load_mib=resident // MIB)
-            self._tight, self._memory = True, None
+            self._warned, self._memory = True, None
+
+    def count(self, answers: int) -> None:
+        self.answered += answers
+
+    def measured(self, resident: int) -> None:
+        self.resident = resident
 
     def reason(self) -> str | None:
-        """Why the child is to be replaced; None while it may go on."""
+        """Return why the child must be replaced; None if it need not be."""
         if self._jobs is not None and self.answered >= self._jobs:
             return "jobs"
         if self._memory is not None and self.answered and self.resident >= self._memory:

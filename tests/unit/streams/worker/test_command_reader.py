@@ -16,18 +16,17 @@ from schemas.commands import job_key, processor_key
 from schemas.records import Control
 from schemas.registry import MemoryRegistry
 from streams.settings import Settings
-from streams.worker.command_state import CommandState
-from streams.worker.commands import CommandReader
+from streams.worker.commands import CommandReader, CommandState
 
 REGISTRY = MemoryRegistry()
-ORDER = Codec(REGISTRY).typed(Control, "control-value", self_contained("Control"), register=True)
+COMMAND = Codec(REGISTRY).typed(Control, "control-value", self_contained("Control"), register=True)
 LIST = {"type": "record", "name": "L", "fields": [{"name": "next", "type": ["null", "L"], "default": None}]}
 DEEP = struct.pack(">bI", 0, REGISTRY.register("l", json.dumps(LIST))) + b"\x02" * 200_000 + b"\x00"
 JOB = "01890000-0000-7000-8000-000000000001"
 
 
 class Topic:
-    """Stands for the consumer: hands over what it was given, once."""
+    """Stands in for the consumer: returns its messages once."""
 
     def __init__(self, *messages: Message) -> None:
         self._messages = list(messages)
@@ -40,48 +39,48 @@ class Topic:
         return taken
 
 
-def heard(*records: tuple[Any, Any]) -> CommandState:
-    orders = CommandState()
+def after(*records: tuple[Any, Any]) -> CommandState:
+    state = CommandState()
     messages = [
         Message(topic="control", partition=0, offset=n, key=key, value=value) for n, (key, value) in enumerate(records)
     ]
     consumer: Any = Topic(*messages)
-    CommandReader(Settings(), Codec(REGISTRY), orders)._take_in(consumer)
-    return orders
+    CommandReader(Settings(), Codec(REGISTRY), state)._take_in(consumer)
+    return state
 
 
-def paused(orders: CommandState) -> bool:
-    told = orders.of("echo")
-    assert told is not None
-    return told.paused
+def paused(state: CommandState) -> bool:
+    pause = state.pause_state("echo")
+    assert pause is not None
+    return pause.paused
 
 
-def order(action: str) -> bytes:
-    return ORDER.encode(Control(action, datetime.now(UTC), "me", processor="echo"))
+def command(action: str) -> bytes:
+    return COMMAND.encode(Control(action, datetime.now(UTC), "me", processor="echo"))
 
 
 ECHO = processor_key("echo")
-PAUSED = (ECHO, order("pause"))
+PAUSED = (ECHO, command("pause"))
 
 
-def test_pause_and_resume_are_heard() -> None:
-    assert paused(heard(PAUSED))
-    assert paused(heard(PAUSED, (ECHO, order("resume")))) is False
-    assert paused(heard(PAUSED, (ECHO, None))) is False
+def test_pause_and_resume_are_after() -> None:
+    assert paused(after(PAUSED))
+    assert paused(after(PAUSED, (ECHO, command("resume")))) is False
+    assert paused(after(PAUSED, (ECHO, None))) is False
 
 
 @pytest.mark.parametrize(
     "value",
-    [order("cancel"), order("dance"), DEEP, b"garbage", b""],
+    [command("cancel"), command("dance"), DEEP, b"garbage", b""],
     ids=["cancel", "unknown word", "deep", "garbage", "empty"],
 )
-def test_what_is_neither_pause_nor_resume_changes_nothing(value: bytes) -> None:
-    assert paused(heard(PAUSED, (ECHO, value)))
+def test_a_record_that_is_neither_pause_nor_resume_changes_nothing(value: bytes) -> None:
+    assert paused(after(PAUSED, (ECHO, value)))
 
 
-def test_a_record_that_breaks_the_reader_is_passed_over_and_the_next_is_heard() -> None:
-    assert paused(heard((17, b"x"), (None, None), PAUSED))
+def test_a_record_that_breaks_the_reader_is_passed_over_and_the_next_is_after() -> None:
+    assert paused(after((17, b"x"), (None, None), PAUSED))
 
 
 def test_a_cancel_is_known_by_its_key_alone() -> None:
-    assert heard((job_key(JOB, 0), DEEP)).is_cancelled(job_key(JOB, 0))
+    assert after((job_key(JOB, 0), DEEP)).is_cancelled(job_key(JOB, 0))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streams.worker.order_gate import OrderGate
+from streams.worker.ordering import OrderGate
 
 PARTITIONS, KEYS = st.integers(0, 2), st.sampled_from("abc")
 

@@ -5,141 +5,140 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from confluent_kafka import Message
-
 from processors.policy import Order
 from schemas.states import Disposition
-from streams.worker.in_flight import Assignment, InFlightJob, InFlightJobs
+from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob
+from streams.worker.kafka_source.assignment import Assignment
 from streams.worker.ordering import OrderedJobs
-from streams.worker.protocol import Answer, Flag
+from streams.worker.protocol import Answer
 from streams.worker.supervision.limits import ProgressUpdate
+from tests.harness.jobs import done, new_job
 
 NOW = time.monotonic()
 LATER = NOW + 3600
 
 
-class Row:
-    """A ledger and its turns, with the jobs that came."""
+class Sequence:
+    """The jobs of one partition in order."""
 
     def __init__(self, order: Order = Order.KEY) -> None:
-        self.ledger = InFlightJobs(100)
-        self.said: list[ProgressUpdate] = []
-        self.turns = OrderedJobs(order, self.ledger, self.said.append)
-        self.owned = Assignment("requests.echo", 0, 0)
+        self.in_flight = InFlightJobs()
+        self.updates: list[ProgressUpdate] = []
+        self.ordered = OrderedJobs(order, self.in_flight, self.updates.append)
+        self.assignment = Assignment("requests.echo", 0, 0)
         self._offset = 100
 
-    def come(
-        self, keys: Iterable[str | None], owned: Assignment | None = None, *, error_code: bool = False
+    def admit(
+        self, keys: Iterable[str | None], assignment: Assignment | None = None, *, cancelled: bool = False
     ) -> tuple[list[InFlightJob], list[InFlightJob]]:
-        """All that were admitted, and those of them that may run."""
+        """Admit a job for each key; return them, and the ones that may run."""
         arrivals = []
         for key in keys:
-            message = Message(
-                topic="requests.echo", partition=0, offset=self._offset, key=None if key is None else key.encode()
-            )
-            arrivals.append((message, owned or self.owned))
+            encoded = None if key is None else key.encode()
+            arrivals.append(new_job(assignment or self.assignment, self._offset, key=encoded))
             self._offset += 1
-        held = self.ledger.admit(arrivals, 7)
-        for one in held:
-            one.flags = Flag.REJECTED if error_code else 0
-        return held, self.turns.admit(held)
+        jobs = self.in_flight.admit(arrivals)
+        if cancelled:
+            for job in jobs:
+                job.cancel()
+        return jobs, self.ordered.admit(jobs)
 
-    def end(self, held: InFlightJob) -> None:
-        self.ledger.answered(held.slot, 1)
-        self.ledger.confirmed([held])
+    def finish(self, job: InFlightJob) -> None:
+        done(self.in_flight, job)
 
-    def fail(self, held: InFlightJob, wait_ms: int = 0, attempt: int = 1) -> bool:
-        answer = Answer(held.slot, 1, Disposition.RETRY, "job", 0, attempt, b"x", retry_in_ms=wait_ms)
-        return self.turns.keep(answer)
+    def fail(self, job: InFlightJob, wait_ms: int = 0, attempt: int = 1) -> bool:
+        answer = Answer(job.slot, 1, Disposition.RETRY, "job", 0, attempt, b"x", retry_in_ms=wait_ms)
+        return self.ordered.retry_here(job, answer)
 
 
 def test_the_next_of_a_key_runs_once_the_result_before_it_is_in_the_log() -> None:
-    row = Row()
-    (a1, a2, b1), runnable = row.come(["a", "a", "b"])
+    sequence = Sequence()
+    (a1, a2, b1), runnable = sequence.admit(["a", "a", "b"])
     assert runnable == [a1, b1]
-    assert row.ledger.unanswered() == [a1, b1]
-    row.ledger.answered(a1.slot, 1)
-    assert row.turns.due(NOW) == []
-    row.ledger.confirmed([a1])
-    assert row.turns.due(NOW) == [a2]
-    assert row.ledger.unanswered() == [a2, b1]
+    assert sequence.in_flight.with_child() == [a1, b1]
+    sequence.in_flight.answered(a1.slot, 1)
+    assert sequence.ordered.due(NOW) == []
+    sequence.in_flight.confirmed([a1])
+    assert sequence.ordered.due(NOW) == [a2]
+    assert sequence.in_flight.with_child() == [a2, b1]
 
 
 def test_a_partition_in_order_runs_one_at_a_time_whatever_the_keys() -> None:
-    row, other = Row(Order.PARTITION), Assignment("requests.echo", 1, 0)
-    (first, second), runnable = row.come(["a", None])
-    (beside,), also = row.come(["a"], other)
+    sequence, other = Sequence(Order.PARTITION), Assignment("requests.echo", 1, 0)
+    (first, second), runnable = sequence.admit(["a", None])
+    (beside,), also = sequence.admit(["a"], other)
     assert (runnable, also) == ([first], [beside])
-    row.end(first)
-    assert row.turns.due(NOW) == [second]
+    sequence.finish(first)
+    assert sequence.ordered.due(NOW) == [second]
 
 
-def test_jobs_without_a_key_wait_for_nobody() -> None:
-    held, runnable = Row().come([None, None])
-    assert runnable == held
+def test_jobs_without_a_key_wait_for_no_other() -> None:
+    jobs, runnable = Sequence().admit([None, None])
+    assert runnable == jobs
 
 
 def test_an_ordered_job_is_tried_again_in_its_place() -> None:
-    row = Row()
-    (first, second), _ = row.come(["a", "a"])
-    assert row.fail(first, wait_ms=60_000)
-    assert row.turns.due(time.monotonic()) == []
-    assert row.ledger.unanswered() == [], "the child has neither of them"
-    assert [(note.slot, note.stage) for note in row.said] == [(first.slot, "retrying")]
-    assert row.turns.due(LATER) == [first]
+    sequence = Sequence()
+    (first, second), _ = sequence.admit(["a", "a"])
+    assert sequence.fail(first, wait_ms=60_000)
+    assert sequence.ordered.due(time.monotonic()) == []
+    assert sequence.in_flight.with_child() == [], "the child has neither of them"
+    assert [(update.slot, update.stage) for update in sequence.updates] == [(first.slot, "retrying")]
+    assert sequence.ordered.due(LATER) == [first]
     assert (first.frame().attempt, first.execution) == (2, 1)
-    row.end(first)
-    assert row.turns.due(LATER) == [second]
+    sequence.finish(first)
+    assert sequence.ordered.due(LATER) == [second]
     assert second.frame().attempt == 0
 
 
-def test_a_job_without_a_turn_is_tried_again_by_the_timekeeper() -> None:
-    row = Row()
-    (free,), _ = row.come([None])
-    assert not row.fail(free)
-    assert row.turns.due(LATER) == []
+def test_a_job_without_an_order_key_is_tried_again_by_the_timekeeper() -> None:
+    sequence = Sequence()
+    (free,), _ = sequence.admit([None])
+    assert not sequence.fail(free)
+    assert sequence.ordered.due(LATER) == []
 
 
-def test_a_parked_job_whose_end_is_known_leaves_its_place() -> None:
-    row = Row()
-    (first, second, third), _ = row.come(["a"] * 3)
-    row.turns.withdraw(second)
-    row.end(second)
-    assert row.turns.due(NOW) == []
-    row.end(first)
-    assert row.turns.due(NOW) == [third]
+def test_a_waiting_job_that_is_withdrawn_leaves_the_sequence() -> None:
+    sequence = Sequence()
+    (first, second, third), _ = sequence.admit(["a"] * 3)
+    sequence.ordered.withdraw(second)
+    sequence.finish(second)
+    assert sequence.ordered.due(NOW) == []
+    sequence.finish(first)
+    assert sequence.ordered.due(NOW) == [third]
 
 
-def test_a_retry_whose_end_is_known_is_not_run_but_its_key_goes_on_after_it() -> None:
-    row = Row()
-    (first, second), _ = row.come(["a", "a"])
-    row.fail(first, wait_ms=60_000)
-    row.turns.withdraw(first)
-    assert row.turns.due(LATER) == []
-    row.end(first)
-    assert row.turns.due(LATER) == [second]
+def test_a_withdrawn_retry_keeps_its_place_until_it_is_answered() -> None:
+    sequence = Sequence()
+    (first, second), _ = sequence.admit(["a", "a"])
+    sequence.fail(first, wait_ms=60_000)
+    sequence.ordered.withdraw(first)
+    assert sequence.ordered.due(LATER) == []
+    sequence.finish(first)
+    assert sequence.ordered.due(LATER) == [second]
 
 
-def test_a_job_that_comes_cancelled_waits_for_nobody_and_holds_nobody_up() -> None:
-    row = Row()
-    (first,), _ = row.come(["a"])
-    (called_off,), runnable = row.come(["a"], error_code=True)
-    assert runnable == [called_off]
-    row.end(called_off)
-    (second,), _ = row.come(["a"])
-    assert row.turns.due(NOW) == []
-    row.end(first)
-    assert row.turns.due(NOW) == [second]
+def test_a_cancelled_arrival_waits_for_no_job_and_holds_none_up() -> None:
+    sequence = Sequence()
+    (first,), _ = sequence.admit(["a"])
+    (cancelled,), runnable = sequence.admit(["a"], cancelled=True)
+    assert runnable == [cancelled]
+    sequence.finish(cancelled)
+    (second,), _ = sequence.admit(["a"])
+    assert sequence.ordered.due(NOW) == []
+    sequence.finish(first)
+    assert sequence.ordered.due(NOW) == [second]
 
 
-def test_what_was_given_back_never_becomes_due() -> None:
-    row = Row()
-    (first, _), _ = row.come(["a", "a"])
-    (again,), _ = row.come(["b"])
-    row.fail(again, wait_ms=10)
-    row.ledger.answered(first.slot, 1)
-    row.ledger.drop([row.owned])
-    row.turns.forget([row.owned])
-    row.ledger.confirmed([first])
-    assert row.turns.due(LATER) == []
-    assert row.turns.parked == 0
+def test_jobs_of_a_revoked_partition_never_become_due() -> None:
+    sequence = Sequence()
+    (first, _), _ = sequence.admit(["a", "a"])
+    (again,), _ = sequence.admit(["b"])
+    sequence.fail(again, wait_ms=10)
+    sequence.in_flight.answered(first.slot, 1)
+    sequence.in_flight.drop([sequence.assignment])
+    sequence.ordered.forget([sequence.assignment])
+    sequence.in_flight.confirmed([first])
+    assert sequence.ordered.due(LATER) == []
+    assert sequence.ordered.waiting == 0

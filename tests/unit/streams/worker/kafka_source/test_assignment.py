@@ -1,4 +1,4 @@
-"""What a worker commits of its partitions, on the log's twin in memory."""
+"""Assignments and their commits, on the memory log."""
 
 from __future__ import annotations
 
@@ -12,48 +12,46 @@ from confluent_kafka.cimpl import NewTopic
 from schemas.errors import SluiceError
 from streams.log import kafka
 from streams.settings import Settings
-from streams.worker.in_flight import InFlightJob, InFlightJobs
-from streams.worker.kafka_source.assignment import AssignedPartitions, CommitPolicy
+from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob
+from streams.worker.kafka_source.assignment import AssignedPartitions
 from streams.worker.kafka_source.committed_state import CommittedStateReader
-from streams.worker.kafka_source.consumers import _lane
+from streams.worker.kafka_source.lane_consumer import has_record, job_from
 from streams.worker.kafka_source.offset_metadata import HARD_LIMIT, SOFT_LIMIT, CommitMetadata, decode
 from streams.worker.kafka_source.offsets import OffsetRun, Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
-from streams.worker.protocol import ChildConfig
+from tests.harness.jobs import done
 
 TOPIC, GROUP, TOPIC_ID = "requests.echo", "workers.echo", "kYJ3hXyNT1y0b6c3a1mN2w"
 
 
 class Worker:
-    """As much of one as owns a partition: it takes jobs in, and they are done when the test says so."""
+    """The part of a worker that owns a partition; its jobs are done when the test says so."""
 
     def __init__(self, settings: Settings) -> None:
         self._consumer = kafka.consumer(settings, GROUP, on_commit=self._on_commit)
-        self.ledger = InFlightJobs(10_000)
-        self.given: list[int] = []
-        handover = Quarantine(self.ledger, lambda jobs: self.given.extend(held.message.offset() for held in jobs))
-        takeover = CommittedStateReader(settings, TOPIC, TOPIC_ID)
-        self.partitions = AssignedPartitions(self._consumer, self.ledger, takeover, handover, 0, CommitPolicy())
+        self.in_flight = InFlightJobs()
+        self._quarantine = Quarantine(self.in_flight, lambda jobs: None)
+        committed_state = CommittedStateReader(settings, TOPIC, TOPIC_ID)
+        self.partitions = AssignedPartitions(
+            self._consumer, self.in_flight, committed_state, self._quarantine, 0, 10_000, lambda assignments, jobs: None
+        )
         self.partitions.subscribe()
-        self._handover = handover
-        self._held: dict[int, InFlightJob] = {}
+        self.jobs: dict[int, InFlightJob] = {}
         self._now = 0.0
 
     def take_in(self, most: int = 1, timeout: float = 5.0) -> list[int]:
-        """The offsets that came to be run."""
+        """Return the offsets of the jobs that came."""
         first = self._consumer.poll(timeout)
         messages: list[Any] = [] if first is None else [first, *self._consumer.consume(most - 1, 1.0)]
         by_key = self.partitions.by_key
-        jobs = self.ledger.admit([(m, by_key[m.topic(), m.partition()]) for m in messages], 7)
-        self._held |= {held.message.offset(): held for held in jobs}
-        self._handover.give(jobs)
-        return [held.message.offset() for held in jobs]
+        jobs = self.in_flight.admit([job_from(m, by_key[m.topic(), m.partition()], 7) for m in messages])
+        self.jobs |= {job.offset: job for job in jobs}
+        self._quarantine.dispatch(jobs)
+        return [job.offset for job in jobs]
 
     def finish(self, *offsets: int) -> None:
-        jobs = [self._held[offset] for offset in offsets]
-        for held in jobs:
-            self.ledger.answered(held.slot, 1)
-        self.ledger.confirmed(jobs)
+        done(self.in_flight, *[self.jobs[offset] for offset in offsets])
 
     def commit(self) -> None:
         self._now += 1.0
@@ -82,9 +80,9 @@ def write(settings: Settings, count: int) -> None:
 
 def last_commit(settings: Settings) -> tuple[int, str]:
     reader = kafka.consumer(settings, GROUP, **kafka.OUTSIDE)
-    (told,) = reader.committed([TopicPartition(TOPIC, 0)], timeout=5)
+    (committed,) = reader.committed([TopicPartition(TOPIC, 0)], timeout=5)
     reader.close()
-    return told.offset, told.metadata or ""
+    return committed.offset, committed.metadata or ""
 
 
 def test_a_commit_says_what_is_done_beyond_it_and_who_owns_the_partition(settings: Settings) -> None:
@@ -100,10 +98,10 @@ def test_a_commit_says_what_is_done_beyond_it_and_who_owns_the_partition(setting
     assert decode(*last_commit(settings), TOPIC_ID) == CommitMetadata(Snapshot(1, 5, runs), True)
     worker.partitions.close()
     assert decode(*last_commit(settings), TOPIC_ID) == CommitMetadata(Snapshot(1, 5, runs), False)
-    heir = Worker(settings)
-    assert heir.take_in(5) == [1, 4]
-    assert [heir._held[offset].execution for offset in (1, 4)] == [1, 1]
-    heir.partitions.close()
+    next_owner = Worker(settings)
+    assert next_owner.take_in(5) == [1, 4]
+    assert [next_owner.jobs[offset].execution for offset in (1, 4)] == [1, 1]
+    next_owner.partitions.close()
 
 
 def test_nothing_new_is_not_committed_again(settings: Settings) -> None:
@@ -145,7 +143,7 @@ def committed_by_hand(settings: Settings, offset: int, metadata: str = "") -> No
 
 
 @pytest.mark.parametrize("said", [f"sluice/1 closed {TOPIC_ID} aZZZZZZZZZZz", f"sluice/1 closed {TOPIC_ID} ab"])
-def test_what_is_said_to_be_done_beyond_the_end_of_the_log_was_done_by_nobody(settings: Settings, said: str) -> None:
+def test_offsets_committed_beyond_the_end_of_the_log_are_not_believed(settings: Settings, said: str) -> None:
     committed_by_hand(settings, 4, said)
     write(settings, 4)
     worker = Worker(settings)
@@ -156,18 +154,17 @@ def test_what_is_said_to_be_done_beyond_the_end_of_the_log_was_done_by_nobody(se
 
 
 @pytest.mark.parametrize(
-    ("offset", "told"), [(1000, "ends at offset 5, and the group's offset is 1000"), (0, "deleted")]
+    ("offset", "cause"), [(1000, "ends at offset 5, and the group's offset is 1000"), (0, "deleted")]
 )
-def test_an_offset_that_the_log_does_not_have_is_told_with_its_cause(
-    settings: Settings, offset: int, told: str
+def test_an_offset_that_the_log_does_not_have_is_reported_with_its_cause(
+    settings: Settings, offset: int, cause: str
 ) -> None:
     write(settings, 5)
     committed_by_hand(settings, offset)
     kafka.admin(settings).delete_records([TopicPartition(TOPIC, 0, 3)])[TopicPartition(TOPIC, 0, 3)].result(5)
-    ledger = InFlightJobs(10)
-    config = ChildConfig("echo", "w1", "cpu", "", {}, [[TOPIC, TOPIC_ID]], {})
-    lane = _lane(settings, config, ledger, Quarantine(ledger, lambda jobs: None), CommitPolicy(), 0)
-    lane.join()
-    with pytest.raises(SluiceError, match=told):
-        lane.poll(1, 5.0)
-    lane.close()
+    consumer = kafka.consumer(settings, GROUP)
+    consumer.subscribe([TOPIC])
+    message = consumer.poll(5.0)
+    with pytest.raises(SluiceError, match=cause):
+        has_record(message, consumer)
+    consumer.close()

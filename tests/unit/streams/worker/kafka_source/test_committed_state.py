@@ -23,18 +23,18 @@ def test_a_suspect_stays_one_over_a_clean_stop() -> None:
     )
 
 
-@pytest.mark.parametrize(("high", "careful_until"), [(30, 30), (500, 120), (20, 20), (None, 120)])
+@pytest.mark.parametrize(("high", "recovery_until"), [(30, 30), (500, 120), (20, 20), (None, 120)])
 def test_after_an_unclean_stop_care_goes_as_far_as_jobs_may_have_been_handed_out(
-    high: int | None, careful_until: int
+    high: int | None, recovery_until: int
 ) -> None:
     assert start_state(CommitMetadata(SNAPSHOT, True), high, 100) == StartState(
-        Snapshot(10, 20, (OffsetRun(10, 12, 1), OffsetRun(15, 16, 1))), careful_until
+        Snapshot(10, 20, (OffsetRun(10, 12, 1), OffsetRun(15, 16, 1))), recovery_until
     )
 
 
 def test_an_idle_worker_that_died_leaves_nothing_to_be_careful_about() -> None:
     left = start_state(CommitMetadata(Snapshot(20, 20), True), 20, 100)
-    assert left.careful_until <= 20
+    assert left.recovery_until <= 20
 
 
 def test_in_a_log_that_lost_its_end_nothing_counts_as_done() -> None:

@@ -52,7 +52,7 @@ def scattered(jobs: int) -> Snapshot:
     """Every thirtieth offset is unfinished: two letters and more for each."""
     tracker = OffsetTracker()
     for offset in range(jobs * 30):
-        tracker.delivered(offset)
+        tracker.handed_out(offset)
         if offset % 30:
             tracker.done(offset)
     made = tracker.snapshot()
@@ -112,7 +112,7 @@ def test_no_text_at_all_breaks_it(text: str) -> None:
 
 def test_a_stop_without_a_word_counts_for_what_was_in_flight_and_for_nothing_else() -> None:
     runs = (OffsetRun(5, 7, 0, True), OffsetRun(8, 9, 1, False), OffsetRun(10, 12, 1, True))
-    assert CommitMetadata(Snapshot(5, 12, runs), True).taken_over().runs == (
+    assert CommitMetadata(Snapshot(5, 12, runs), True).for_next_owner().runs == (
         OffsetRun(5, 7, 1),
         OffsetRun(8, 9, 1),
         OffsetRun(10, 12, 2),
@@ -120,4 +120,6 @@ def test_a_stop_without_a_word_counts_for_what_was_in_flight_and_for_nothing_els
 
 
 def test_a_partition_that_was_given_back_counts_nothing() -> None:
-    assert CommitMetadata(Snapshot(5, 7, (OffsetRun(5, 7, 1, True),)), False).taken_over().runs == (OffsetRun(5, 7, 1),)
+    assert CommitMetadata(Snapshot(5, 7, (OffsetRun(5, 7, 1, True),)), False).for_next_owner().runs == (
+        OffsetRun(5, 7, 1),
+    )

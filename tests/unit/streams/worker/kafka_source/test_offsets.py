@@ -19,7 +19,7 @@ def histories(draw: st.DrawFn) -> tuple[list[int], list[int]]:
 def tracker_of(offsets: list[int], done: list[int]) -> OffsetTracker:
     tracker = OffsetTracker()
     for offset in offsets:
-        assert tracker.delivered(offset)
+        assert tracker.handed_out(offset)
     for offset in done:
         tracker.done(offset)
     return tracker
@@ -76,9 +76,9 @@ def test_an_offset_that_was_never_delivered_is_not_done_by_saying_so() -> None:
 
 def test_a_record_that_is_fetched_twice_is_not_taken_twice() -> None:
     tracker = tracker_of([5, 6], [6])
-    assert not tracker.delivered(6)
-    assert not tracker.delivered(5)
-    assert tracker.delivered(7)
+    assert not tracker.handed_out(6)
+    assert not tracker.handed_out(5)
+    assert tracker.handed_out(7)
     assert tracker.end == 8
 
 
@@ -92,7 +92,7 @@ def test_it_begins_where_the_last_owner_stood() -> None:
 
 def test_only_what_was_unfinished_is_run_again_and_by_its_count() -> None:
     tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))))
-    assert {offset: tracker.delivered(offset) for offset in range(10, 22)} == {
+    assert {offset: tracker.handed_out(offset) for offset in range(10, 22)} == {
         **dict.fromkeys(range(10, 22), 0),
         **{10: 1, 11: 1, 15: 2, 20: 1, 21: 1},
     }
@@ -100,28 +100,28 @@ def test_only_what_was_unfinished_is_run_again_and_by_its_count() -> None:
 
 def test_the_position_passes_what_the_last_owner_had_done() -> None:
     tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 11), OffsetRun(15, 16))))
-    tracker.delivered(10)
+    tracker.handed_out(10)
     tracker.done(10)
     assert tracker.position() == 15
-    tracker.delivered(15)
+    tracker.handed_out(15)
     tracker.done(15)
     assert tracker.position() == 20
 
 
 def test_what_an_earlier_owner_left_unfinished_and_nobody_delivers_any_more_counts_as_done() -> None:
     tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 16),)))
-    assert tracker.delivered(13) == 1
+    assert tracker.handed_out(13) == 1
     assert tracker.position() == 13
     tracker.done(13)
     assert tracker.position() == 14
-    tracker.delivered(25)
+    tracker.handed_out(25)
     tracker.done(25)
     assert tracker.position() == 26
 
 
 def test_what_is_withheld_is_not_in_flight() -> None:
     tracker = tracker_of([5, 6], [])
-    tracker.withhold(6)
+    tracker.hold(6)
     assert tracker.snapshot() == Snapshot(5, 7, (OffsetRun(5, 6, 0, True), OffsetRun(6, 7, 0, False)))
     tracker.begin(6)
     assert tracker.snapshot() == Snapshot(5, 7, (OffsetRun(5, 7, 0, True),))
@@ -129,10 +129,10 @@ def test_what_is_withheld_is_not_in_flight() -> None:
 
 def test_a_child_that_dies_counts_too() -> None:
     tracker = tracker_of([5], [])
-    tracker.executed(5, 3)
+    tracker.set_execution(5, 3)
     assert tracker.snapshot() == Snapshot(5, 6, (OffsetRun(5, 6, 2, True),))
     tracker.done(5)
-    tracker.executed(5, 4)
+    tracker.set_execution(5, 4)
     assert tracker.snapshot() == Snapshot(6, 6)
 
 

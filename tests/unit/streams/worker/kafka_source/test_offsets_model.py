@@ -77,25 +77,25 @@ class Partitions(RuleBasedStateMachine):
         log = self.logs[p]
         position, metadata = log.committed
         word = decode(position, metadata, TOPIC_ID)
-        before = None if word is None else word.taken_over()
+        before = None if word is None else word.for_next_owner()
         tracker = OffsetTracker(before)
         assert tracker.position() in (None, position)
         self.owners[p] = Owner(tracker, position)
 
     @rule(p=partitions, most=st.integers(1, 30), withhold=st.booleans())
-    def delivered(self, p: int, most: int, withhold: bool) -> None:
+    def handed_out(self, p: int, most: int, withhold: bool) -> None:
         owner, log = self.owners.get(p), self.logs[p]
         if owner is None:
             return
         for offset in [offset for offset in log.offsets if offset >= owner.next][:most]:
-            execution = owner.tracker.delivered(offset)
+            execution = owner.tracker.handed_out(offset)
             owner.next = offset + 1
             assert (execution == 0) == (offset in log.committed_done), "committed as done means: not run again"
             if execution:
                 assert execution - 1 == log.told_deaths.get(offset, 0) <= log.crashes.get(offset, 0)
                 owner.running.add(offset)
                 if withhold:
-                    owner.tracker.withhold(offset)
+                    owner.tracker.hold(offset)
                     owner.withheld.add(offset)
                 else:
                     owner.begun.add(offset)
@@ -106,7 +106,7 @@ class Partitions(RuleBasedStateMachine):
         if owner is not None:
             for offset in log.offsets:
                 if owner.start <= offset < owner.next:
-                    assert owner.tracker.delivered(offset) == 0
+                    assert owner.tracker.handed_out(offset) == 0
 
     @rule(p=partitions)
     def begun(self, p: int) -> None:
@@ -175,7 +175,7 @@ class Partitions(RuleBasedStateMachine):
         for p, log in enumerate(self.logs):
             self.crashed(p)
             self.assigned(p)
-            self.delivered(p, len(log.offsets), False)
+            self.handed_out(p, len(log.offsets), False)
             owner = self.owners[p]
             assert owner.running >= set(log.offsets) - log.done
             for offset in sorted(owner.running, reverse=True):

@@ -1,4 +1,4 @@
-"""What keeps a leased job a worker's own, on the store in memory: heart, claimer, and the gate before the log."""
+"""Jobs by lease on the memory store: claims, renewals, and results that are published only under a sure lease."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ from streams.sink.event import Phase
 from streams.sink.fold import fold
 from streams.sink.rows import history_rows, run_rows
 from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob
 from streams.worker.lease_source.claimer import Claimer
-from streams.worker.lease_source.fenced_publisher import FencedPublisher
-from streams.worker.lease_source.held import HeldLease, HeldLeases, admitted
-from streams.worker.lease_source.keeper import LeaseKeeper
-from streams.worker.protocol import Answer
+from streams.worker.lease_source.held import HeldLease, HeldLeases
+from streams.worker.lease_source.source import LeaseSource
+from streams.worker.protocol import Answer, ChildConfig
+from streams.worker.publisher import Publisher
 from tests.harness.events import event
 from tests.harness.waiting import wait_until
 
@@ -39,7 +41,7 @@ LEASE_S = 30.0
 
 
 class Producer:
-    """Confirms whatever it is given, at the next poll."""
+    """Confirms each record at the next poll."""
 
     def __init__(self) -> None:
         self.topics: list[str] = []
@@ -60,41 +62,67 @@ class Producer:
         return 0
 
 
-class Bench:
-    """A worker's parts for leases, without a child."""
+class Supervisor:
+    """Stands in for the child's supervisor: remembers which jobs it must stop."""
+
+    restarts = 0
+
+    def __init__(self) -> None:
+        self.cancelled: list[int] = []
+        self.dropped: list[int] = []
+
+    def cancel(self, slots: list[int]) -> None:
+        self.cancelled += slots
+
+    def drop(self, slots: list[int]) -> None:
+        self.dropped += slots
+
+
+class Worker:
+    """The parts of a worker that handle leases, without a child."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store: LeaseStore = wiring.lease_store(settings)
-        self.ledger, self.grips, self.producer = InFlightJobs(10), HeldLeases(), Producer()
-        self.heart = LeaseKeeper(wiring.lease_store(settings), self.grips, "w1", "echo")
+        self.in_flight, self.producer, self.supervisor = InFlightJobs(), Producer(), Supervisor()
         producer: Any = self.producer
-        names = TopicNames("")
-        self.gate = FencedPublisher(
-            self.grips, self.heart.beat_now, producer, self.ledger, names, "echo", "w1", lambda held: None
+        supervisor: Any = self.supervisor
+        self.publisher = Publisher(producer, self.in_flight, TopicNames(""), "echo", "w1", lambda job: None)
+        self.publisher.start()
+        config = ChildConfig("echo", "w1", "", "", {}, [], {})
+        self.source = LeaseSource(
+            settings,
+            config,
+            {"batch": 1, "lease_s": LEASE_S, "executions": 3},
+            self.in_flight,
+            supervisor,
+            lambda: wiring.lease_store(settings),
         )
-        self.heart.answered = self.gate.look_again
+        self.source.start()
 
     def offer(self) -> str:
         """A request that the sink has stored."""
         job = uuid.UUID(new_id())
-        made = event(Phase.REQUESTED, job=job)
-        folds, _ = fold([made])
+        requested = event(Phase.REQUESTED, job=job)
+        folds, _ = fold([requested])
         row = LeaseRow(job.bytes, 0, "requested", 1, "a", "echo", "live", b"k", b"v", json.dumps([]).encode())
         with closing(wiring.sink_store(self.settings)) as sink:
             sink.store(run_rows(folds, None), history_rows(folds), (), [row])
         return str(job)
 
-    def take(self, *, sure_s: float = LEASE_S) -> HeldLease:
-        """Claim the next job, and admit it; by our own clock it is ours for so long."""
-        (grant,) = self.store.claim("echo", "w1", 1, LEASE_S)
-        grip = HeldLease(grant, time.monotonic() + sure_s, TopicNames(""), self.heart.finished)
-        admitted(self.grips, [grip], self.ledger.admit([(grip.request, grip.owned)], 0))
-        return grip
+    def take(self) -> InFlightJob:
+        """Claim the next job."""
+        jobs = iter(lambda: self.source.poll(0.05, jobs_wait=False), None)
+        return next(job for found in jobs for job in found or [])
 
-    def answer(self, grip: HeldLease, value: bytes = b"result") -> None:
-        assert grip.held is not None
-        self.gate.publish(Answer(grip.held.slot, 1, Disposition.SUCCEEDED, grip.grant.job_id, 0, 1, value))
+    def answer(self, job: InFlightJob, value: bytes = b"result") -> bool | None:
+        """Publish an answer if the source allows it; return what it decided."""
+        grant = lease_of(job).grant
+        answer = Answer(job.slot, 1, Disposition.SUCCEEDED, grant.job_id, 0, 1, value)
+        decision = self.source.may_publish(job, answer)
+        if decision:
+            self.publisher.publish(answer)
+        return decision
 
     def state(self, job: str) -> str:
         return str(self.database.leases[uuid.UUID(job).bytes, 0].state)
@@ -105,81 +133,95 @@ class Bench:
         return store._db
 
     def close(self) -> None:
-        self.gate.stop(1)
-        self.heart.stop(5)
+        self.source.close()
+        self.publisher.stop(1)
+
+
+def lease_of(job: InFlightJob) -> HeldLease:
+    assert isinstance(job.origin, HeldLease)
+    return job.origin
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def worker(tmp_path: Path) -> Iterator[Worker]:
     name = uuid.uuid4().hex
-    made = Bench(Settings(database_url=SecretStr(f"memory:{name}"), home=tmp_path))
-    made.gate.start()
+    made = Worker(Settings(database_url=SecretStr(f"memory:{name}"), home=tmp_path))
     yield made
     made.close()
     MemoryDatabase.forget(name)
 
 
-def test_a_result_in_the_log_settles_its_lease(bench: Bench) -> None:
-    job = bench.offer()
-    grip = bench.take()
-    bench.heart.start(LEASE_S)
-    bench.answer(grip)
-    wait_until(lambda: bench.state(job) == "settled", lambda: bench.state(job))
-    assert bench.producer.topics == ["results.echo"]
-    assert (len(bench.grips), len(bench.ledger)) == (0, 0)
+def test_a_result_in_the_log_settles_its_lease(worker: Worker) -> None:
+    job_id = worker.offer()
+    assert worker.answer(worker.take())
+    wait_until(lambda: worker.state(job_id) == "settled", lambda: worker.state(job_id))
+    assert worker.producer.topics == ["results.echo"]
+    assert len(worker.in_flight) == 0
 
 
-def test_a_result_waits_while_nobody_knows_whose_the_job_is_and_goes_out_when_it_is_ours(bench: Bench) -> None:
-    job = bench.offer()
-    grip = bench.take(sure_s=-1)
-    bench.answer(grip)
-    assert bench.producer.topics == []
-    bench.heart.start(LEASE_S)
-    wait_until(lambda: bench.state(job) == "settled", lambda: bench.state(job))
-    assert bench.producer.topics == ["results.echo"]
+def test_a_result_waits_while_its_lease_may_have_expired_and_is_published_once_it_is_renewed(worker: Worker) -> None:
+    job_id = worker.offer()
+    job = worker.take()
+    lease_of(job).renew(0.0)
+    assert worker.answer(job) is None
+    assert worker.producer.topics == []
+    wait_until(lambda: worker.answer(job) is True, lambda: "the lease was not renewed")
+    wait_until(lambda: worker.state(job_id) == "settled", lambda: worker.state(job_id))
+    assert worker.producer.topics == ["results.echo"]
 
 
-def test_a_result_of_a_job_that_is_anothers_goes_nowhere(bench: Bench) -> None:
-    job = bench.offer()
-    grip = bench.take(sure_s=-1)
-    assert bench.store.release(job, 0, grip.grant.fence, started=True)
-    (other,) = bench.store.claim("echo", "w2", 1, LEASE_S)
-    bench.answer(grip)
-    bench.heart.start(LEASE_S)
-    wait_until(lambda: bench.gate.discarded == 1, lambda: "nothing was discarded")
-    assert bench.producer.topics == []
-    assert list(bench.heart.lost) == [grip]
-    assert (len(bench.grips), len(bench.ledger)) == (0, 0)
-    assert bench.store.settle(job, 0, other.fence)
+def test_the_result_of_another_workers_job_is_discarded(worker: Worker) -> None:
+    job_id = worker.offer()
+    job = worker.take()
+    lease = lease_of(job)
+    assert worker.store.release(job_id, 0, lease.grant.fence, started=True)
+    (other,) = worker.store.claim("echo", "w2", 1, LEASE_S)
+    lease.renew(0.0)
+    assert worker.answer(job) is None
+    wait_until(lambda: lease.lost, lambda: "the keeper did not notice")
+    worker.source.tick(time.monotonic())
+    assert worker.supervisor.cancelled == [job.slot], "the child is told to stop it"
+    assert worker.answer(job) is False
+    assert (worker.producer.topics, len(worker.in_flight)) == ([], 0)
+    assert worker.store.settle(job_id, 0, other.fence)
 
 
-def test_an_answer_that_says_nothing_ends_nothing(bench: Bench) -> None:
-    job = bench.offer()
-    bench.answer(bench.take(), b"")
-    assert (bench.state(job), len(bench.ledger)) == ("held", 0)
+def test_an_answer_without_a_record_ends_no_lease(worker: Worker) -> None:
+    job_id = worker.offer()
+    assert worker.answer(worker.take(), b"") is False
+    assert (worker.state(job_id), len(worker.in_flight)) == ("held", 0)
 
 
-def test_a_job_that_was_lost_and_granted_to_us_anew_is_held_by_its_new_fence(bench: Bench) -> None:
-    job = bench.offer()
-    old = bench.take()
-    assert bench.store.release(job, 0, old.grant.fence, started=True)
-    bench.grips.lose(old)
-    new = bench.take()
-    bench.grips.let_go(old)
-    assert [hold.fence for hold in bench.grips.holds()] == [new.grant.fence]
+def test_a_lost_job_that_is_granted_to_us_again_is_held_by_its_new_fence(worker: Worker) -> None:
+    worker.offer()
+    old = lease_of(worker.take())
+    new = HeldLease(replace(old.grant, fence=old.grant.fence + 1), 0.0, TopicNames(""), print, print)
+    leases = HeldLeases()
+    leases.add([old])
+    leases.add([new])
+    leases.remove(old)
+    assert [hold.fence for hold in leases.holds()] == [new.grant.fence]
 
 
-def test_what_is_given_back_can_be_claimed_at_once(bench: Bench) -> None:
-    bench.offer()
-    grip = bench.take()
-    bench.heart.start(LEASE_S)
-    bench.heart.give_back(grip.grant, started=True)
-    (again,) = bench.store.claim("echo", "w2", 1, LEASE_S, wait_s=20)
+def test_a_released_job_can_be_claimed_at_once(worker: Worker) -> None:
+    worker.offer()
+    job = worker.take()
+    worker.source.release([job])
+    assert worker.supervisor.dropped == [job.slot]
+    (again,) = worker.store.claim("echo", "w2", 1, LEASE_S, wait_s=20)
+    assert (again.execution, again.crashes) == (1, 0)
+
+
+def test_a_job_that_runs_at_the_end_is_released_with_its_execution_counted(worker: Worker) -> None:
+    worker.offer()
+    worker.in_flight.started([worker.take().slot])
+    worker.source.close()
+    (again,) = worker.store.claim("echo", "w2", 1, LEASE_S, wait_s=20)
     assert (again.execution, again.crashes) == (2, 0)
 
 
-class Door:
-    """Grants that come when they are put there, or an error."""
+class Claims:
+    """Stands in for the store: returns prepared grants, or raises an error."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -196,27 +238,27 @@ class Door:
 
 
 def test_a_claimer_asks_for_no_more_until_what_it_found_was_taken() -> None:
-    door, found = Door(), list[Any](["one", "other"])
-    door.answers = [[], found]
-    claimer = Claimer(door.claim, door.closed.set, "echo")
+    claims, found = Claims(), list[Any](["one", "other"])
+    claims.answers = [[], found]
+    claimer = Claimer(claims.claim, claims.closed.set, "echo")
     claimer.start()
     claimer.ask(2)
-    wait_until(lambda: len(door.asked) == 2, lambda: str(door.asked))
+    wait_until(lambda: len(claims.asked) == 2, lambda: str(claims.asked))
     claimer.ask(2)  # both are there already
     ((_, grants),) = claimer.take(20)
     assert grants == found
     assert claimer.stop(5) == []
-    assert door.asked == [2, 2]
-    assert door.closed.is_set()
+    assert claims.asked == [2, 2]
+    assert claims.closed.is_set()
 
 
 def test_a_claimer_waits_for_a_store_that_is_away_and_gives_up_on_one_that_is_wrong() -> None:
-    door = Door()
-    door.answers = [Unreachable("It is away."), UsageError("It was never migrated.")]
-    claimer = Claimer(door.claim, door.closed.set, "echo")
+    claims = Claims()
+    claims.answers = [Unreachable("It is away."), UsageError("It was never migrated.")]
+    claimer = Claimer(claims.claim, claims.closed.set, "echo")
     claimer.start()
     claimer.ask(1)
-    wait_until(lambda: claimer.fault is not None, lambda: str(door.asked))
+    wait_until(lambda: claimer.fault is not None, lambda: str(claims.asked))
     assert isinstance(claimer.fault, UsageError)
     assert claimer.take(0) == []
     claimer.stop(5)

@@ -1,4 +1,4 @@
-"""Who runs for how long, and what is told of it."""
+"""How long jobs run, and which progress is published."""
 
 from __future__ import annotations
 
@@ -9,53 +9,53 @@ from streams.worker.supervision.limits import RunningJobs
 def test_a_job_done_at_once_leaves_no_progress() -> None:
     running = RunningJobs()
     running.started([1], None, 0.0)
-    running.tell(1, "half", 50, "")
-    assert running.notes(0.2) == []
+    running.progress(1, "half", 50, "")
+    assert running.updates(0.2) == []
     running.ended([1])
-    assert running.notes(9.0) == []
+    assert running.updates(9.0) == []
 
 
 def test_for_a_job_that_is_prepared_and_waits_for_the_device_nobody_is_killed() -> None:
     running = RunningJobs()
     running.started([1], 1000, 0.0)
     assert running.long(0.5) == [1]
-    running.end_by(1, 0.7)
-    running.rests([1])
+    running.set_deadline(1, 0.7)
+    running.paused([1])
     assert (running.overdue(9.0), running.long(9.0)) == ({}, [])
     running.started([1], 1000, 10.0)
     assert running.long(10.5) == [1], "its deadline is asked for again"
-    running.end_by(1, 10.7)
+    running.set_deadline(1, 10.7)
     assert running.overdue(10.8) == {1: ErrorCode.DEADLINE_EXCEEDED}
 
 
 def test_a_long_job_tells_once_that_it_has_started() -> None:
     running = RunningJobs()
     running.started([1, 2], None, 0.0)
-    assert [(note.slot, note.stage, note.sequence) for note in running.notes(0.3)] == [
+    assert [(update.slot, update.stage, update.sequence) for update in running.updates(0.3)] == [
         (1, "started", 1),
         (2, "started", 1),
     ]
-    assert running.notes(5.0) == []
+    assert running.updates(5.0) == []
 
 
 def test_two_words_a_second_and_the_last_one_wins() -> None:
     running = RunningJobs()
     running.started([1], None, 0.0)
-    running.notes(0.3)
-    running.tell(1, "a", 10, "")
-    running.tell(1, "b", 20, "two")
-    assert running.notes(0.5) == []
-    (note,) = running.notes(0.85)
-    assert (note.stage, note.percent, note.message, note.sequence) == ("b", 20, "two", 2)
-    running.tell(1, "c", 30, "")
-    assert running.notes(1.2) == []
-    assert [note.stage for note in running.notes(1.4)] == ["c"]
+    running.updates(0.3)
+    running.progress(1, "a", 10, "")
+    running.progress(1, "b", 20, "two")
+    assert running.updates(0.5) == []
+    (update,) = running.updates(0.85)
+    assert (update.stage, update.percent, update.message, update.sequence) == ("b", 20, "two", 2)
+    running.progress(1, "c", 30, "")
+    assert running.updates(1.2) == []
+    assert [update.stage for update in running.updates(1.4)] == ["c"]
 
 
 def test_a_word_of_a_job_that_is_over_is_dropped() -> None:
     running = RunningJobs()
-    running.tell(7, "late", None, "")
-    assert running.notes(9.0) == []
+    running.progress(7, "late", None, "")
+    assert running.updates(9.0) == []
 
 
 def test_jobs_past_their_limit_are_overdue_until_they_end() -> None:
@@ -81,14 +81,14 @@ def test_with_its_process_everything_is_forgotten() -> None:
     running.started([1], 10, 0.0)
     running.clear()
     assert running.overdue(9.0) == {}
-    assert running.notes(9.0) == []
+    assert running.updates(9.0) == []
 
 
 def test_a_running_job_that_was_asked_to_stop_is_overdue_when_patience_ends() -> None:
     running = RunningJobs()
     running.started([1], None, 0.0)
-    running.ask([1, 2], 5.0)
-    running.ask([1], 9.0)
+    running.cancelled([1, 2], 5.0)
+    running.cancelled([1], 9.0)
     assert running.overdue(4.9) == {}
     assert running.overdue(5.0) == {1: ErrorCode.CANCELLED}, "job 2 waits: its process is not to blame"
 
@@ -96,7 +96,7 @@ def test_a_running_job_that_was_asked_to_stop_is_overdue_when_patience_ends() ->
 def test_a_job_that_stops_when_asked_is_not_overdue() -> None:
     running = RunningJobs()
     running.started([1], 100_000, 0.0)
-    running.ask([1], 5.0)
+    running.cancelled([1], 5.0)
     running.ended([1])
     assert running.overdue(6.0) == {}
 
@@ -104,7 +104,7 @@ def test_a_job_that_stops_when_asked_is_not_overdue() -> None:
 def test_without_a_grace_a_job_that_was_asked_is_never_killed_but_remembered() -> None:
     running = RunningJobs()
     running.started([1], None, 0.0)
-    running.ask([1, 2], None)
+    running.cancelled([1, 2], None)
     assert running.overdue(1e9) == {}
     assert running.clear() == {1, 2}
     assert running.clear() == set()
@@ -126,8 +126,8 @@ def test_a_job_past_its_deadline_and_its_grace_is_overdue() -> None:
     running = RunningJobs()
     running.started([1], None, 0.0)
     assert running.long(1.0) == [1]
-    running.end_by(1, 5.0)
-    running.end_by(2, 5.0)
+    running.set_deadline(1, 5.0)
+    running.set_deadline(2, 5.0)
     assert running.overdue(4.9) == {}
     assert running.overdue(5.0) == {1: ErrorCode.DEADLINE_EXCEEDED}
     running.ended([1])
@@ -137,7 +137,7 @@ def test_a_job_past_its_deadline_and_its_grace_is_overdue() -> None:
 def test_a_job_that_was_given_back_keeps_its_hard_limit_while_it_holds_the_device() -> None:
     running = RunningJobs()
     running.started([1], 1000, 0.0)
-    running.ask([1], 0.5)
+    running.cancelled([1], 0.5)
     running.dropped([1])
     assert running.overdue(0.9) == {}
     assert running.overdue(1.0) == {1: ErrorCode.TIMEOUT_ERROR}

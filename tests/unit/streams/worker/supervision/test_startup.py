@@ -20,35 +20,37 @@ from streams.worker.supervision.startup import (
 
 
 @pytest.fixture
-def starts(tmp_path: Path) -> StartupTracker:
+def startup(tmp_path: Path) -> StartupTracker:
     made = StartupTracker("words", tmp_path, 60.0)
     made.began(0.0)
     return made
 
 
-def test_a_process_that_dies_three_times_before_it_is_ready_is_given_up(starts: StartupTracker) -> None:
-    assert [starts.died(1, -9, 1.0), starts.died(2, -9, 2.0)] == [0.0, 0.0]
+def test_a_process_that_dies_three_times_before_it_is_ready_is_given_up(startup: StartupTracker) -> None:
+    assert [startup.ended(1, -9, 1.0), startup.ended(2, -9, 2.0)] == [0.0, 0.0]
     with pytest.raises(StartupError, match=r"'words' died 3 times while starting \(killed by SIGKILL\)"):
-        starts.died(3, -9, 3.0)
+        startup.ended(3, -9, 3.0)
 
 
-def test_a_processor_that_was_ready_once_is_started_again_for_ever_and_ever_more_rarely(starts: StartupTracker) -> None:
-    starts.ready()
-    assert starts.died(1, -9, 1.0) == 0.0, "it died at work, not at its start"
-    starts.began(1.0)
-    assert [starts.died(pid, 1, 2.0) for pid in range(7)] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-    starts.ready()
-    starts.began(9.0)
-    assert starts.died(9, 1, 9.0) == 1.0
+def test_a_processor_that_was_ready_once_is_started_again_for_ever_and_ever_more_rarely(
+    startup: StartupTracker,
+) -> None:
+    startup.ready()
+    assert startup.ended(1, -9, 1.0) == 0.0, "it died at work, not at its start"
+    startup.began(1.0)
+    assert [startup.ended(pid, 1, 2.0) for pid in range(7)] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    startup.ready()
+    startup.began(9.0)
+    assert startup.ended(9, 1, 9.0) == 1.0
 
 
-def test_a_start_that_could_not_even_end_itself_is_ended(starts: StartupTracker) -> None:
-    assert not starts.hangs(60.0 + MARGIN_S - 0.1)
-    assert starts.hangs(60.0 + MARGIN_S)
+def test_a_start_that_could_not_even_end_itself_is_ended(startup: StartupTracker) -> None:
+    assert not startup.hangs(60.0 + MARGIN_S - 0.1)
+    assert startup.hangs(60.0 + MARGIN_S)
     with pytest.raises(StartupError, match="not ready within 60 s"):
-        starts.died(1, -9, 60.0 + MARGIN_S)
-    starts.ready()
-    assert not starts.hangs(1e9)
+        startup.ended(1, -9, 60.0 + MARGIN_S)
+    startup.ready()
+    assert not startup.hangs(1e9)
 
 
 def test_a_block_that_is_done_in_time_leaves_nothing(tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_a_block_that_is_done_in_time_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_statuses_are_told_in_words() -> None:
+def test_exit_statuses_are_described_in_words() -> None:
     assert [describe_exit(3), describe_exit(-11), describe_exit(-63)] == [
         "exit status 3",
         "killed by SIGSEGV",
@@ -73,11 +75,11 @@ def test_a_worker_of_one_processor_says_what_is_wrong_with_it() -> None:
 def test_a_worker_of_several_names_the_broken_and_the_others() -> None:
     broken = StartupError("Processor 'a' can't start.", next_step="Install it.")
     also = StartupError("Processor 'b' hangs.")
-    told = combined_error({"a": broken, "b": also}, ["echo", "embed"], ["slow"])
-    assert isinstance(told, StartupError)
-    assert told.next_step == "Install it."
+    error = combined_error({"a": broken, "b": also}, ["echo", "embed"], ["slow"])
+    assert isinstance(error, StartupError)
+    assert error.next_step == "Install it."
     for words in ("'a' can't start", "'b' hangs", "'echo', 'embed' could start", "'slow' were still loading"):
-        assert words in told.message
+        assert words in error.message
 
 
 def test_what_is_no_fault_of_a_start_is_raised_as_it_is() -> None:

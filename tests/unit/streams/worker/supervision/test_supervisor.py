@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import ErrorCode, StartupError
-from streams.worker.protocol import Flag
+from schemas.errors import StartupError
 from streams.worker.supervision import supervisor
 from tests.harness.processors.killer import installed
 from tests.harness.supervisor_driver import Driver, driving
@@ -32,13 +31,15 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
 def test_a_job_that_is_told_to_stop_does_and_its_mates_go_on(driver: Driver) -> None:
     obedient, mate, waiting, other = driver.send("obedient", "a", "b", "c")
     driver.until_running(obedient)
-    driver.until(lambda: bool(driver.notes))
+    driver.until(lambda: bool(driver.updates))
     driver.supervisor.cancel([obedient.slot])
     driver.until_answered(obedient, mate, waiting, other)
     assert driver.ending(obedient) == ("cancelled", "CANCELLED", 1)
-    assert {driver.ending(held) for held in (mate, waiting, other)} == {("succeeded", None, 1)}
+    assert {driver.ending(job) for job in (mate, waiting, other)} == {("succeeded", None, 1)}
     assert driver.supervisor.restarts == 0
-    words = {(note.stage, note.percent, note.message) for note in driver.notes if note.slot == obedient.slot}
+    words = {
+        (update.stage, update.percent, update.message) for update in driver.updates if update.slot == obedient.slot
+    }
     assert words == {("waiting", None, "to be told")}
 
 
@@ -52,7 +53,7 @@ def test_a_job_that_will_not_stop_loses_its_process_and_its_mates_run_again_unsu
     driver.until_answered(stubborn, first, second)
     assert driver.ending(waiting) == ("cancelled", "CANCELLED", 1)
     assert driver.ending(stubborn) == ("cancelled", "CANCELLED", 1)
-    assert [driver.ending(held) for held in (first, second)] == [("succeeded", None, 2)] * 2
+    assert [driver.ending(job) for job in (first, second)] == [("succeeded", None, 2)] * 2
     assert (first.crashes, first.flags) == (0, 0)
 
 
@@ -86,7 +87,7 @@ def test_a_worker_that_was_away_too_long_for_one_job_kills_nobody_for_it(driver:
     mates = driver.send(*["nap 0.3"] * 3)  # longer than a job may run unnoticed, and than the grace
     driver.until_answered(late, *mates)
     assert driver.ending(late) == ("failed", "DEADLINE_EXCEEDED", 1)
-    assert [driver.ending(held) for held in mates] == [("succeeded", None, 1)] * 3
+    assert [driver.ending(job) for job in mates] == [("succeeded", None, 1)] * 3
     assert driver.supervisor.restarts == 0
 
 
@@ -97,7 +98,7 @@ def test_a_job_that_goes_on_past_its_deadline_costs_its_mates_one_execution(driv
     mates = driver.send(*["nap 0.3"] * 3)
     driver.until_answered(*first, stubborn, *mates)
     assert driver.ending(stubborn) == ("failed", "DEADLINE_EXCEEDED", 1)
-    assert [driver.ending(held) for held in mates] == [("succeeded", None, 2)] * 3
+    assert [driver.ending(job) for job in mates] == [("succeeded", None, 2)] * 3
     assert driver.supervisor.restarts == 1
 
 
@@ -108,28 +109,28 @@ def test_of_several_suspects_only_the_killers_end_as_dead_letters(
     with driving(tmp_path) as driver:
         a, first, b, second, c, d = jobs = driver.send("a", "kill", "b", "kill", "c", "d")
         driver.until_answered(*jobs)
-        assert [driver.ending(held)[:2] for held in (a, b, c, d)] == [("succeeded", None)] * 4
-        assert [driver.ending(held) for held in (first, second)] == [("failed", "WORKER_LOST", 2)] * 2
-        assert {driver.collected.answers[held.slot].dead_reason for held in (first, second)} == {"WORKER_LOST"}
-        assert [held.crashes for held in jobs] == [1, 2, 1, 2, 0, 0]
+        assert [driver.ending(job)[:2] for job in (a, b, c, d)] == [("succeeded", None)] * 4
+        assert [driver.ending(job) for job in (first, second)] == [("failed", "WORKER_LOST", 2)] * 2
+        assert {driver.collected.answers[job.slot].dead_reason for job in (first, second)} == {"WORKER_LOST"}
+        assert [job.crashes for job in jobs] == [1, 2, 1, 2, 0, 0]
         assert driver.supervisor.restarts == 3
 
 
 def test_a_job_cancelled_before_the_child_had_it_is_answered_and_not_run(driver: Driver) -> None:
-    told, parked = driver.ledger.admit([(driver.message("kill"), driver.owned) for _ in range(2)], 0)
-    told.flags, told.error_code = Flag.REJECTED, ErrorCode.CANCELLED.encode()
-    parked.parked = True
-    driver.supervisor.cancel([parked.slot])
-    parked.parked = False
-    driver.supervisor.send([told, parked])
-    driver.until_answered(told, parked)
-    assert [driver.ending(held) for held in (told, parked)] == [("cancelled", "CANCELLED", 1)] * 2
+    before, waiting = driver.admit("kill", "kill")
+    before.cancel()
+    driver.in_flight.wait([waiting])
+    driver.supervisor.cancel([waiting.slot])
+    driver.in_flight.begin([waiting])
+    driver.supervisor.send([before, waiting])
+    driver.until_answered(before, waiting)
+    assert [driver.ending(job) for job in (before, waiting)] == [("cancelled", "CANCELLED", 1)] * 2
 
 
 def test_the_child_knows_no_credentials(driver: Driver) -> None:
     jobs = driver.send("knows DATABASE_URL", "knows SLUICE_CALLBACK_SECRETS", "knows PATIENT_ROOM")
     driver.until_answered(*jobs)
-    assert [driver.said(held) for held in jobs] == ["nothing", "nothing", "12"]
+    assert [driver.said(job) for job in jobs] == ["nothing", "nothing", "12"]
 
 
 @pytest.mark.parametrize("processor", ["Brief", "BriefWithThreads"])
@@ -142,8 +143,8 @@ def test_after_so_many_jobs_the_child_is_replaced_and_no_job_notices(
         driver.until(lambda: driver.supervisor.recycled == 1)
         jobs += driver.send(*["who"] * 5)
         driver.until_answered(*jobs)
-        assert [driver.ending(held) for held in jobs] == [("succeeded", None, 1)] * 20
-        assert len({driver.said(held) for held in jobs}) >= 2, "more than one process did the work"
+        assert [driver.ending(job) for job in jobs] == [("succeeded", None, 1)] * 20
+        assert len({driver.said(job) for job in jobs}) >= 2, "more than one process did the work"
         assert (driver.supervisor.restarts, driver.supervisor.recycled) == (0, 1)
 
 
@@ -151,16 +152,16 @@ def test_after_so_many_jobs_the_child_is_replaced_and_no_job_notices(
 def test_a_child_that_would_not_leave_is_replaced_and_no_job_notices(
     habit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "LEAVE_S", 0.2)
+    monkeypatch.setattr(supervisor, "EXIT_S", 0.2)
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Brief", MOODY))
     with driving(tmp_path) as driver:
         jobs = driver.send(habit, *["who"] * 14)
         driver.until(lambda: driver.supervisor.recycled == 1)
         jobs += driver.send(*["who"] * 5)
         driver.until_answered(*jobs)
-        assert [driver.ending(held) for held in jobs] == [("succeeded", None, 1)] * 20
+        assert [driver.ending(job) for job in jobs] == [("succeeded", None, 1)] * 20
         assert (driver.supervisor.restarts, driver.supervisor.recycled) == (0, 1)
-        assert {held.crashes for held in jobs} == {0}
+        assert {job.crashes for job in jobs} == {0}
 
 
 @pytest.mark.parametrize("kind", ["program", "copy"])
@@ -188,7 +189,7 @@ def test_a_child_that_grows_is_replaced_and_no_job_notices(tmp_path: Path, monke
         driver.until(lambda: driver.supervisor.recycled == 1)
         jobs = leak + driver.send(*["a"] * 10)
         driver.until_answered(*jobs)
-        assert {driver.ending(held) for held in jobs} == {("succeeded", None, 1)}
+        assert {driver.ending(job) for job in jobs} == {("succeeded", None, 1)}
         assert 0 < driver.supervisor.resident < 300 << 20
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.health.report import STANDBY_S
-from streams.worker import health
+from streams.worker.worker import health_details, why_not_ready
 
 READY = {
     "version": "3",
@@ -25,7 +25,7 @@ def status(*, live: int = 2, bulk: int = 2, joined_s: float | None = 1.0, **chan
 
 
 @pytest.mark.parametrize(
-    ("told", "why_not"),
+    ("engine", "reason"),
     [
         (status(), None),
         (status(ready=None), "the process of echo is starting"),
@@ -35,22 +35,17 @@ def status(*, live: int = 2, bulk: int = 2, joined_s: float | None = 1.0, **chan
         (status(bulk=0), None),
     ],
 )
-def test_it_is_ready_once_its_child_is_and_it_has_a_share(told: dict[str, Any], why_not: str | None) -> None:
-    assert health.missing(told) == why_not
+def test_it_is_ready_once_its_child_is_and_it_has_a_share(engine: dict[str, Any], reason: str | None) -> None:
+    assert why_not_ready(engine) == reason
 
 
-def test_what_is_told_of_it_has_the_childs_own_words_and_its_memory() -> None:
-    told = health.told(status())
-    assert (told["device"], told["versions"], told["in_flight"]) == ("cpu", {"3": 100}, 7)
-    assert told["device_reason"] == READY["device_reason"]
-    assert told["child_rss"] > 1_000_000
-    assert "ready" not in told
-    assert not told["standby"]
+def test_the_details_have_the_childs_facts() -> None:
+    details = health_details(status())
+    assert (details["device"], details["versions"], details["in_flight"]) == ("cpu", {"3": 100}, 7)
+    assert details["device_reason"] == READY["device_reason"]
+    assert "ready" not in details
+    assert not details["standby"]
 
 
-def test_a_worker_without_any_partition_is_told_as_a_standby() -> None:
-    assert health.told(status(live=0, bulk=0, joined_s=STANDBY_S))["standby"]
-
-
-def test_the_memory_of_a_process_that_is_gone_is_not_told() -> None:
-    assert health.told(status(child=None))["child_rss"] is None
+def test_a_worker_without_any_partition_is_a_standby() -> None:
+    assert health_details(status(live=0, bulk=0, joined_s=STANDBY_S))["standby"]

@@ -1,0 +1,154 @@
+"""The consumer of one lane: its own topic, its own partitions, paused when there is no capacity for too long."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from schemas.errors import SluiceError
+from schemas.states import Lane
+from streams import logs
+from streams.log import kafka
+from streams.log.port import LogConsumer
+from streams.worker.job import InFlightJob
+from streams.worker.kafka_source.assignment import AssignedPartitions, Assignment
+from streams.worker.kafka_source.committed_state import ASK_S
+
+log = logs.get("worker")
+
+LANES = tuple(Lane)
+
+
+class LaneConsumer:
+    """Used by the engine's thread only. A lane that takes nothing for `pause_after_s` is paused and polled, to stay in the
+    group."""
+
+    def __init__(
+        self, number: int, consumer: LogConsumer, partitions: AssignedPartitions, pause_after_s: float
+    ) -> None:
+        self.name = LANES[number].value
+        self.partitions = partitions
+        self.received = 0
+        self._consumer = consumer
+        self._pause_after_s = pause_after_s
+        self._joined = False
+        self._paused = False
+        self._last_poll = time.monotonic()
+        self._kept: list[InFlightJob] = []  # came although the lane was paused
+
+    def join(self) -> None:
+        if not self._joined:
+            self._joined = True
+            self.partitions.subscribe()
+
+    def poll(self, most: int, timeout: float = 0.0) -> list[InFlightJob]:
+        """Return the first job as soon as it is there, and up to `most` that came with it. Resumes a paused lane."""
+        if self._paused:
+            self._resume()
+        kept, self._kept = self._kept, []
+        jobs = [*self._still_ours(kept), *self._read(most, 0.0 if kept else timeout)]
+        self.received += len(jobs)
+        return jobs
+
+    def keep_alive(self) -> list[InFlightJob]:
+        """Stay in the group without capacity. Returns nothing most of the time; a job that comes all the same exceeds the
+        limit."""
+        if not self._paused and time.monotonic() - self._last_poll < self._pause_after_s:
+            return []
+        self._pause()
+        jobs = self._read(1, 0.0)
+        self.received += len(jobs)
+        return jobs
+
+    def pause(self, timeout: float) -> None:
+        """Take nothing until the next `poll`; rebalances go on. Jobs that come all the same are kept until then."""
+        self._pause()
+        self._kept += self._read(1, timeout)
+
+    def close(self) -> None:
+        """Leave the group; see AssignedPartitions.close."""
+        self.partitions.close()
+
+    def _pause(self) -> None:
+        """Pause all partitions, including ones that were assigned since the last pause."""
+        self._paused = True
+        if self._joined:
+            self._consumer.pause(self._consumer.assignment())
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._joined:
+            self._consumer.resume(self.partitions.fetched())
+
+    def _still_ours(self, jobs: list[InFlightJob]) -> list[InFlightJob]:
+        by_key = self.partitions.by_key
+        return [job for job in jobs if by_key.get((job.origin.topic, job.origin.partition)) is job.origin]
+
+    def _read(self, most: int, timeout: float) -> list[InFlightJob]:
+        self._last_poll = time.monotonic()
+        if not self._joined:
+            return []
+        try:
+            first = self._consumer.poll(timeout)
+            if first is None:
+                return []
+            messages: list[Any] = [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
+        except KafkaException as error:
+            raise kafka.translate(error, "reading requests") from error
+        by_key, received_us = self.partitions.by_key, time.time_ns() // 1000
+        # A record of a partition that was revoked during the same poll belongs to another worker.
+        return [
+            job_from(message, assignment, received_us)
+            for message in messages
+            if has_record(message, self._consumer)
+            and (assignment := by_key.get((message.topic(), message.partition()))) is not None
+        ]
+
+
+def job_from(message: Any, assignment: Assignment, received_us: int) -> InFlightJob:
+    return InFlightJob(
+        assignment,
+        message.offset(),
+        message.key(),
+        message.value(),
+        message.headers(),
+        message.timestamp()[1],
+        len(message),
+        received_us,
+    )
+
+
+def has_record(message: Any, consumer: LogConsumer) -> bool:
+    """Return False for a message that only reports an error. Raises SluiceError if the loop can't go on after it."""
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        raise _offset_lost(message, consumer)
+    if error.fatal():
+        raise kafka.translate(error, "reading requests")
+    log.warning("poll_error", reason=error.str())
+    return False
+
+
+def _offset_lost(message: Any, consumer: LogConsumer) -> SluiceError:
+    """Return the error for a group whose offset lies before the log's beginning or after its end."""
+    place = TopicPartition(message.topic(), message.partition())
+    name = f"{place.topic}, partition {place.partition}"
+    try:
+        (committed,) = consumer.committed([place], timeout=ASK_S)
+        _, high = consumer.get_watermark_offsets(place, timeout=ASK_S)
+    except KafkaException:
+        committed, high = place, None
+    if high is not None and committed.offset > high:
+        return SluiceError(
+            f"The log was cut: {name} ends at offset {high}, and the group's offset is {committed.offset}.",
+            next_step="Stop the group's workers and set its offset to the earliest (kafka-consumer-groups --reset-offsets "
+            "--to-earliest): that repeats jobs, and loses none that the log still has.",
+        )
+    return SluiceError(
+        f"The group's offset on {name} is no longer in the log: requests were deleted before they were run.",
+        next_step="Run `sluice topics plan` to compare retention and offsets.",
+    )

@@ -1,0 +1,200 @@
+"""Everything of an engine that exists once its child is ready: built whole, with the limits of the processor's policy.
+
+source ─▶ cancelled ones rejected ─▶ order ─▶ source.dispatch ─▶ child ─▶ may_publish ─▶ publisher
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from processors.policy import Order
+from schemas.contract import contract
+from schemas.errors import StartupError
+from schemas.states import Disposition
+from streams import logs, wiring
+from streams.log import kafka
+from streams.settings import Settings
+from streams.worker.cancellation import Cancellations
+from streams.worker.commands import CommandReader, PauseAcknowledger
+from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob, JobOrigin, JobState
+from streams.worker.job_source import JobSource
+from streams.worker.kafka_source.source import KafkaSource
+from streams.worker.lease_source.source import LeaseSource
+from streams.worker.ordering import OrderedJobs
+from streams.worker.progress import ProgressPublisher
+from streams.worker.protocol import Answer, ChildConfig
+from streams.worker.publisher import Publisher
+from streams.worker.supervision.supervisor import Supervisor
+
+log = logs.get("worker")
+
+PAUSED_POLL_S = 0.05
+DRAIN_POLL_S = 0.02
+PUBLISHER_STOP_S = 5.0
+
+
+class EngineSession:
+    """The way of one processor's jobs. `ready` is the child's READY message.
+
+    Used by the engine's thread, except `publish` (the child's reader) and what only reads.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: ChildConfig,
+        ready: Mapping[str, Any],
+        in_flight: InFlightJobs,
+        supervisor: Supervisor,
+        commands: CommandReader,
+    ) -> None:
+        processor, state = config.processor, commands.state
+        self._processor = processor
+        self._in_flight = in_flight
+        self._supervisor = supervisor
+        self._commands = commands
+        producer, names = kafka.producer(settings), settings.topics
+        self._publisher = Publisher(producer, in_flight, names, processor, config.worker_id, supervisor.refuse_for_size)
+        self._progress = ProgressPublisher(settings, self._publisher, in_flight, config)
+        self._acknowledger = PauseAcknowledger(settings, config, state, self._publisher)
+        leased = contract(processor).leased
+        self._order = Order.NONE if leased else Order(ready["order"])
+        self._ordered: OrderedJobs | None = None
+        if self._order is not Order.NONE:
+            self._ordered = OrderedJobs(self._order, in_flight, self._progress.write)
+        self._cancellations = Cancellations(processor, state, in_flight, supervisor, self._ordered)
+        self._undecided: deque[Answer] = deque()  # answers that the source can't decide on yet
+        self._source: JobSource
+        if leased:
+            self._source = LeaseSource(
+                settings, config, ready, in_flight, supervisor, partial(wiring.lease_store, settings)
+            )
+        else:
+            self._source = KafkaSource(settings, config, ready, in_flight, supervisor, self._revoked)
+
+    def start(self) -> None:
+        self._publisher.start()
+        self._commands.wait_until_read()
+        self._source.start()
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "order": self._order.value,
+            "waiting": 0 if self._ordered is None else self._ordered.waiting,
+            "published": self._publisher.published,
+            "dead_lettered": self._publisher.dead_lettered,
+            **self._source.status(),
+        }
+
+    # ── one turn of the loop ──
+
+    def take(self, timeout_s: float) -> None:
+        """Take new jobs and send what may run to the child; wait at most about `timeout_s`."""
+        if self._ordered is not None:
+            self._send_due(self._ordered)
+        paused = self._commands.state.is_paused(self._processor)
+        if paused:
+            self._admit(self._source.pause(PAUSED_POLL_S))
+        self._acknowledger.acknowledge()
+        if paused:
+            return
+        if self._supervisor.backlog:
+            self._supervisor.pump(timeout_s)
+            self._admit(self._source.keep_alive())
+        else:
+            jobs_wait = self._ordered is not None and self._ordered.waiting > 0
+            self._admit(self._source.poll(timeout_s, jobs_wait=jobs_wait))
+
+    def tick(self, now: float) -> None:
+        """Look after the child, cancels, commits and leases. Raises SluiceError when the engine can't go on."""
+        for update in self._supervisor.tick(now):
+            self._progress.write(update)
+        self._cancellations.apply()
+        self._source.tick(now)
+        for _ in range(len(self._undecided)):
+            self.publish(self._undecided.popleft())
+        if self._publisher.fault is not None:
+            raise self._publisher.fault
+
+    def publish(self, answer: Answer) -> None:
+        """Publish the child's answer, unless its job runs again here or is another worker's. From the child's reader thread."""
+        job = self._in_flight.get(answer.slot)
+        if job is None:
+            return
+        retry = self._ordered is not None and answer.disposition is Disposition.RETRY
+        if self._ordered is not None and retry and self._ordered.retry_here(job, answer):
+            return
+        decision = self._source.may_publish(job, answer)
+        if decision:
+            self._publisher.publish(answer)
+        elif decision is None:
+            self._undecided.append(answer)
+
+    def deadline(self, job: InFlightJob) -> datetime | None:
+        return self._progress.deadline(job)
+
+    def _admit(self, jobs: list[InFlightJob]) -> None:
+        if not jobs:
+            return
+        cancelled = self._cancellations.reject_cancelled(jobs)
+        self._source.dispatch(jobs if self._ordered is None else self._ordered.admit(jobs))
+        if cancelled:  # so that they are answered while the device works
+            self._supervisor.cancel(cancelled)
+        self._source.tick(time.monotonic())
+
+    def _send_due(self, ordered: OrderedJobs) -> None:
+        due = ordered.due(time.monotonic())
+        if due:
+            self._cancellations.reject_cancelled(due)
+            self._source.dispatch(due)
+
+    def _revoked(self, origins: Sequence[JobOrigin]) -> None:
+        if self._ordered is not None:
+            self._ordered.forget(origins)
+
+    # ── stopping ──
+
+    def drain(self, until: float, tick: Callable[[], None]) -> bool:
+        """Finish the jobs that have begun, and release the others for another worker; return False at the time `until`.
+
+        A job whose process crashed is tried again here, too: another worker would not know that it is a suspect.
+        """
+        log.info("draining", held=len(self._in_flight))
+        restarts = -1
+        while len(self._in_flight):
+            if time.monotonic() >= until:
+                return False
+            self._source.pause(0.0)
+            tick()
+            if restarts != self._supervisor.restarts:  # a new child was given everything again
+                restarts = self._supervisor.restarts
+                jobs = self._in_flight.with_child()
+                self._source.release([job for job in jobs if job.state is JobState.QUEUED and not job.crashes])
+            self._source.release(self._in_flight.set_aside())
+            self._supervisor.pump(0)
+            self._in_flight.wait_until_empty(DRAIN_POLL_S)
+        return True
+
+    def close(self) -> None:
+        """Give up what is left, after the child has ended."""
+        self._source.close()
+        self._publisher.stop(PUBLISHER_STOP_S)
+
+
+def check_custody(processor: str, ready: Mapping[str, Any]) -> None:
+    """Raise StartupError if contract and policy name different owners of waiting jobs: then no worker would take them.
+
+    Submitters and the sink read the contract; the worker obeys the policy, as the child's READY message says it.
+    """
+    declared, actual = contract(processor).custody, ready["custody"]
+    if actual != declared:
+        raise StartupError(
+            f"The contract of processor {processor!r} says custody {declared!r}, its policy says {actual!r}.",
+            next_step=f"Let ProcessorContract(custody=…) and Policy(custody=…) of {processor!r} say the same.",
+        )
