@@ -1,9 +1,10 @@
-"""For those who write processors: run one, or a whole flow around it, within a test and without a broker (docs/testing.md).
+"""Runs a processor, or a whole flow around it, within a test and without a broker (docs/testing.md).
 
     from streams.testing import Flow, run_processor
 
-What runs is the engine's own: submitter, intake, batches, result writer, sink, timekeeper, courier. Only the log and the
-database are twins in memory, and the worker has no process of its own. Importing this imports nothing heavy.
+The parts are the engine's own: submitter, decoder, executor, result writer, sink, timekeeper, notifier. Only the log and the
+database are in-memory twins, and the worker has no child process. Importing this package imports nothing heavy. Start reading
+at `flow.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The backend of a flow: takes callbacks in memory, keeps them, and answers as it is told."""
+"""The backend of a flow: receives callbacks in memory, keeps them, and answers as the test wants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """One POST. `event` is its body; `status` what was answered. Tries of one delivery share its `delivery_id`."""
+    """A POST that the backend received. `event` is its body, `status` the answer. Tries of a delivery share a `delivery_id`."""
 
     delivery_id: str
     url: str
@@ -33,7 +33,7 @@ class Callback:
 
 
 class Backend:
-    """`answer`: the status of every answer, or what gives it for a URL and an event."""
+    """`answer`: the status of every answer, or a function that returns it for a URL and an event."""
 
     def __init__(self) -> None:
         self.callbacks: list[Callback] = []
@@ -48,7 +48,7 @@ class Backend:
 
 
 def deliver_due(settings: Settings, database: MemoryDatabase, backend: Backend) -> None:
-    """Run a courier until nothing is due by the database's clock."""
+    """Run a dispatcher until nothing is due by the database's clock."""
     if _is_due(database):
         asyncio.run(_deliver(settings, database, backend))
 
@@ -56,7 +56,7 @@ def deliver_due(settings: Settings, database: MemoryDatabase, backend: Backend) 
 async def _deliver(settings: Settings, database: MemoryDatabase, backend: Backend) -> None:
     from streams.notify.dispatcher import DeliveryDispatcher
 
-    courier = DeliveryDispatcher(
+    dispatcher = DeliveryDispatcher(
         backend,
         wiring.delivery_store(settings),
         per_destination=settings.callback_connections,
@@ -64,7 +64,7 @@ async def _deliver(settings: Settings, database: MemoryDatabase, backend: Backen
         seed=0,
     )
     stop = asyncio.Event()
-    running = asyncio.create_task(courier.run(stop))
+    running = asyncio.create_task(dispatcher.run(stop))
     while _is_due(database) and not running.done():  # noqa: ASYNC110 - a store has nothing to await
         await asyncio.sleep(0.0005)
     stop.set()
@@ -72,7 +72,7 @@ async def _deliver(settings: Settings, database: MemoryDatabase, backend: Backen
 
 
 def _is_due(database: MemoryDatabase) -> bool:
-    """Whether a delivery is to be tried, or is being tried."""
+    """True if a delivery is due, or is being tried."""
     with database.reading() as now:
         pending = [one for one in database.deliveries.values() if one.state == "pending"]
         return any(one.notifier is not None or one.due_at <= now for one in pending)

@@ -1,7 +1,7 @@
-"""A whole flow in one process and one thread: from the submit to the callback, in milliseconds, as often as a test wants.
+"""A whole flow in one process and one thread, from the submit to the callback, in milliseconds.
 
-Nothing happens by itself: `settle` lets everybody do what there is to do, `advance` lets time pass. So a test never waits, and
-the same test does the same thing each time.
+Nothing happens by itself: `settle` lets every part do its work, `advance` lets time pass. So a test never waits, and does
+the same thing each time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, Unpack
 from uuid import UUID
 
 from confluent_kafka import Message
@@ -29,9 +29,11 @@ from schemas.envelope import result_of
 from schemas.errors import NotFound, SluiceError, UsageError
 from schemas.records import Claim, Result
 from schemas.registry import MemoryRegistry
+from schemas.states import Lane
 from schemas.topics import declared
 from streams import wiring
 from streams.client.commands import CommandClient
+from streams.client.job_options import JobOptions
 from streams.client.submitter import Submitter
 from streams.log.memory import MemoryLog
 from streams.settings import Settings
@@ -41,13 +43,13 @@ from streams.testing.services import Services
 from streams.testing.worker import Died, InProcessWorker
 from streams.worker.child.loader import Loaded, load, load_versions
 
-#: Rounds until a flow that never comes to rest is given up.
+#: Rounds after which `settle` raises, because the flow never comes to rest.
 ROUNDS = 1000
 MOMENTS = ("taken", "run", "published")
 
 
 class Stage(NamedTuple):
-    """What a job said by `ctx.progress`."""
+    """A progress report of a job (`ctx.progress`)."""
 
     stage: str
     percent: float | None
@@ -55,8 +57,8 @@ class Stage(NamedTuple):
 
 
 class Flow:
-    """`processors`: names of installed ones, or classes and instances of one's own; the contract of a class that is not
-    installed is given by `contract`, those of several by `contracts`. A context manager, for one thread."""
+    """`processors`: names of installed processors, or classes or instances. The contract of a class that is not installed is
+    given by `contract`, those of several by `contracts`. A context manager, for one thread."""
 
     def __init__(
         self,
@@ -68,8 +70,8 @@ class Flow:
     ) -> None:
         if not processors:
             raise UsageError("A flow needs a processor.", next_step='Name one: Flow("echo").')
-        self._given = processors
-        self._lent = contracts if contract is None else (*contracts, contract)
+        self._processors = processors
+        self._contracts = contracts if contract is None else (*contracts, contract)
         self._partitions = partitions
         self._device = device
         self._open = ExitStack()
@@ -85,39 +87,39 @@ class Flow:
 
     # ── what a backend does ──
 
-    def submit(self, processor: str, input_: Any, **options: Any) -> str:
-        """Submit a job and return its id; `options` are those of `streams.client.submitter.Submitter.submit_nowait`.
+    def submit(self, processor: str, input_: Any, **options: Unpack[JobOptions]) -> str:
+        """Submit a job and return its id. It does not run before `settle`.
 
-        Nothing is run before `settle`. Raises UnknownProcessor, InvalidInput, PayloadTooLarge.
+        Raises UnknownProcessor, InvalidInput, PayloadTooLarge.
         """
         return self._submitter.submit(processor, input_, **options).job_id
 
     def upload(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
-        """Hand a file in: the claim on it is what a job's input names."""
+        """Store a file and return its claim, for a job's input."""
         return wiring.object_store(self.settings).put_file(path, content_type)
 
     def cancel(self, job_id: str, reason: str = "", run: int = 0) -> None:
-        """Ask for a job to stop."""
-        with CommandClient(self.settings, by="test") as controls:
-            controls.cancel(job_id, run, reason)
+        """Cancel a job."""
+        with CommandClient(self.settings, by="test") as commands:
+            commands.cancel(job_id, run, reason)
 
     def pause(self, processor: str) -> None:
-        """Ask for no more jobs of a processor to be started; `resume` ends it."""
-        with CommandClient(self.settings, by="test") as controls:
-            controls.pause(processor)
+        """Start no more jobs of a processor, until `resume`."""
+        with CommandClient(self.settings, by="test") as commands:
+            commands.pause(processor)
 
     def resume(self, processor: str) -> None:
-        with CommandClient(self.settings, by="test") as controls:
-            controls.resume(processor)
+        with CommandClient(self.settings, by="test") as commands:
+            commands.resume(processor)
 
     def answer_callbacks(self, answer: int | Callable[[str, dict[str, Any]], int]) -> None:
-        """With which status the backend answers from now on: always this, or what is returned for a URL and an event."""
+        """Set the status with which the backend answers: a number, or a function that returns it for a URL and an event."""
         self._backend.answer = answer
 
     # ── what happens ──
 
     def settle(self, *, worker: bool = True) -> None:
-        """Until nothing is left to do now. What waits for a time goes on waiting (`advance`); without `worker` jobs do too."""
+        """Work until nothing is left to do now. With `worker=False` no jobs run. Work that is due later waits for `advance`."""
         for _ in range(ROUNDS):
             before = self._mark()
             self._services.settle(self._mark)
@@ -130,7 +132,7 @@ class Flow:
         raise SluiceError(f"The flow has not come to rest in {ROUNDS} rounds: something asks for more each time.")
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass: retries, deadlines, `not_before` and callbacks become due. Then `settle`."""
+        """Let time pass, so that retries, deadlines, `not_before` and callbacks become due. Call `settle` afterwards."""
         self.clock.advance(seconds)
 
     @property
@@ -139,8 +141,8 @@ class Flow:
         return self.clock.now()
 
     def kill_worker(self, when: str = "published", processor: str | None = None) -> None:
-        """Let the worker die once, at its next batch: when the jobs are "taken", when they are "run" and nothing of it is
-        published, or when the results are "published" and nothing is committed. Another takes over from the last commit."""
+        """Let the worker die once, at its next batch: when the jobs are "taken", when they are "run" and nothing is published
+        yet, or when the results are "published" and nothing is committed. Another takes over from the last commit."""
         if when not in MOMENTS:
             raise UsageError(f"A worker does not die at {when!r}.", next_step=f"The moments are: {', '.join(MOMENTS)}.")
         for name, one in self._workers.items():
@@ -152,7 +154,7 @@ class Flow:
         names = self.settings.topics
         topics = {
             "result": [names.results(name) for name in self._workers],
-            "request": [names.requests(name, lane) for name in self._workers for lane in ("live", "bulk")],
+            "request": [names.requests(name, lane) for name in self._workers for lane in Lane],
         }
         if what not in topics:
             raise UsageError(f"There is no {what!r} to write again.", next_step="It is a result or a request.")
@@ -166,7 +168,7 @@ class Flow:
     # ── what came of it ──
 
     def job(self, job_id: str, run: int | None = None) -> JobView:
-        """As `sluice job` shows it. Raises NotFound before the job was stored, which `settle` does."""
+        """Return a job as `sluice job` shows it. Raises NotFound until the sink has stored it, which `settle` does."""
         with wiring.job_store(self.settings) as store:
             view = store.job(job_id, run)
         if view is None:
@@ -174,36 +176,36 @@ class Flow:
         return view
 
     def outcomes(self, processor: str) -> list[Result[Any]]:
-        """The final words on `outcomes.<processor>`, typed."""
+        """Return the records of `outcomes.<processor>`, typed."""
         found = self.records(self.settings.topics.outcomes(processor))
         made = contract(processor)
         return [result_of(made, self._codec.decode(message.value() or b"")) for message in found]
 
     @property
     def callbacks(self) -> list[Callback]:
-        """Everything that the backend was sent, each try by itself."""
+        """Every callback that the backend received, each try by itself."""
         return list(self._backend.callbacks)
 
     def progress(self, job_id: str) -> list[Stage]:
-        """What a job said while it ran."""
+        """Return the progress reports of a job."""
         return list(self._stages[job_id])
 
     def records(self, topic: str) -> list[Message]:
-        """What a topic holds, partition by partition."""
+        """Return the records of a topic, partition by partition."""
         return self.log.records(topic)
 
     def dead_letters(self) -> list[Mapping[str, str]]:
-        """The headers of each: where from, and why."""
+        """Return the headers of each dead letter: its origin and the reason."""
         found = self.records(self.settings.topics.dead_letters)
-        told: list[dict[str, Any]] = [dict(message.headers() or ()) for message in found]
-        return [{name: _text(value) for name, value in one.items()} for one in told]
+        headers_of: list[dict[str, Any]] = [dict(message.headers() or ()) for message in found]
+        return [{name: _text(value) for name, value in fields.items()} for fields in headers_of]
 
     # ── inside ──
 
     def _start(self, stack: ExitStack) -> None:
         name = f"flow-{uuid.uuid4().hex}"
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-flow-"))
-        stack.enter_context(installed(*self._lent))
+        stack.enter_context(installed(*self._contracts))
         self.clock = Clock()
         self.database = MemoryDatabase(self.clock)
         self.log = MemoryLog(waits=False, now_ms=lambda: int(self.clock.now().timestamp() * 1000))
@@ -223,7 +225,7 @@ class Flow:
         )
         self._backend = Backend()
         self._stages: dict[str, list[Stage]] = defaultdict(list)
-        loaded = [self._loaded(given) for given in self._given]
+        loaded = [self._loaded(processor) for processor in self._processors]
         contracts = [contract(versions[0].processor.name) for versions in loaded]
         topic_ids = self._make_topics(contracts)
         self._codec = wiring.codec(self.settings)
@@ -239,21 +241,21 @@ class Flow:
                 topic_ids=topic_ids,
                 now=self.clock.now,
                 is_cancelled=self._is_cancelled,
-                tell=self._told,
+                tell=self._on_progress,
             )
             self._workers[made.name] = worker
             stack.callback(worker.close)
         self._services = Services(self.settings, threading.Event())
         stack.callback(self._services.close)
 
-    def _loaded(self, given: Any) -> list[Loaded]:
-        if isinstance(given, str):
-            rollout = self.settings.rollouts.get(given)
-            return load_versions(given, rollout, self._device, self.settings.weights_dir)
-        return [load(given() if isinstance(given, type) else given, self._device, self.settings.weights_dir)]
+    def _loaded(self, processor: Any) -> list[Loaded]:
+        weights_dir = self.settings.weights_dir
+        if isinstance(processor, str):
+            return load_versions(processor, self.settings.rollouts.get(processor), self._device, weights_dir)
+        return [load(processor() if isinstance(processor, type) else processor, self._device, weights_dir)]
 
     def _make_topics(self, contracts: list[AnyContract]) -> dict[str, str]:
-        """As `sluice topics apply` does it; their ids by name."""
+        """Make the topics, like `sluice topics apply`. Returns their ids by name."""
         registry, ids = wiring.registry(self.settings), {}
         for topic in declared(contracts, self.settings.topics, self._partitions):
             made = self.log.create_topic(topic.name, topic.partitions, topic.config())
@@ -275,11 +277,11 @@ class Flow:
     def _is_cancelled(self, job_id: str, run: int) -> bool:
         return bool(self.database.cancels) and (UUID(job_id).bytes, run) in self.database.cancels
 
-    def _told(self, job_id: str, stage: str, percent: float | None, message: str) -> None:
+    def _on_progress(self, job_id: str, stage: str, percent: float | None, message: str) -> None:
         self._stages[job_id].append(Stage(stage, percent, message))
 
     def _mark(self) -> tuple[int, int]:
-        """Changes with everything that happens."""
+        """Return a value that changes with everything that happens."""
         return self.log.appended, self.database.changes
 
 

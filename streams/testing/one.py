@@ -1,4 +1,4 @@
-"""One job through one processor, and nothing else: no log, no store, no header."""
+"""Runs a job through a processor, with no log, no store and no header."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from schemas.envelope import typed_input
 
 
 def run_processor(processor: Any, input_: Any, *, folder: Path | None = None, device: str = "cpu") -> Any:
-    """The processor's output for this input. Raises the job's own error, InvalidInput for an input that is not of its type.
+    """Return the processor's output for this input. Raises the job's own error; InvalidInput if the input has another type.
 
     `processor`: its name, its class, or an instance that is loaded. `input_`: its input type, or a mapping with its fields.
-    `folder`: where files are saved; without one they are gone when this returns.
+    `folder`: where files are saved; without one they are deleted when this returns.
     """
     made = _loaded(processor, device)
     given = typed_input(_contract(made), input_) if isinstance(input_, Mapping) else input_

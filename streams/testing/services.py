@@ -1,4 +1,4 @@
-"""The sink and the timekeeper of a flow: the real ones, one step at a time."""
+"""Runs the sink and the timekeeper of a flow, the real ones, a step at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streams.timekeeper.requests import RequestReader
 
 
 class Services:
-    """`stop` is never set: nothing is ever away."""
+    """`stop` is never set, because no dependency is ever unreachable."""
 
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self._store = wiring.sink_store(settings)
@@ -31,11 +31,11 @@ class Services:
         self._duties = Timekeeper(settings).duties(self._due, wiring.lease_store(settings), self._reader)
 
     def settle(self, mark: Callable[[], object]) -> None:
-        """Until none of them has anything left to do; `mark` changes when something happened."""
+        """Step until none of them has anything left to do. `mark` returns something that changes when something happened."""
         while True:
             before = mark()
             self._session.step()
-            self._session.settle()  # what is held for a result that may come soon is stored as well
+            self._session.settle()  # also stores requests that wait for a result that may come soon
             self._commands.turn(self._commands_consumer, self._commands_store)
             if self._due.lead():
                 for duty in self._duties:

@@ -114,7 +114,7 @@ class HeaderFields(NamedTuple):
 
 
 class JobFrame(NamedTuple):
-    """One request for the child.
+    """A request for the child.
 
     `lane` is the lane's position in `schemas.states.Lane`. `error_code` says why a job with Flag.REJECTED failed. `attempt`
     replaces the record's attempt (an ordered job is retried in place); 0 keeps the record's.

@@ -112,7 +112,6 @@ NOT_YET = {
         "tests/contract/test_log.py",
         "tests/integration/test_cli.py",
         "tests/integration/test_stack.py",
-        "tests/unit/streams/testing/test_flow.py",
     },
     "functions": set[str](),
 }

@@ -41,14 +41,14 @@ class ParentChannel(Protocol):
     def started(self, slots: list[int], hard_ms: int | None) -> None: ...
 
     def prepared(self, slots: list[int]) -> None:
-        """These jobs wait for the device: until they are started again, the process is not killed for them."""
+        """Report jobs that wait for the device: until they are started again, the process is not killed for them."""
 
     def answers(self, answers: list[Answer]) -> None: ...
 
     def dropped(self, slots: list[int]) -> None: ...
 
     def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None:
-        """The device ran out of memory: from now on batches of this bucket have at most this size and cost."""
+        """Report that the device ran out of memory: batches of this bucket now have at most this size and cost."""
 
 
 #: Frames from the parent, a JobFrame that comes back after its schema was fetched, a Task that is prepared, the number of jobs

@@ -30,7 +30,7 @@ OnTasks = Callable[[Sequence[Task]], None]
 
 
 class JobRunner:
-    """One processor, loaded in each of its versions, with everything that its jobs need."""
+    """Runs the jobs of a processor, which is loaded in each of its versions."""
 
     def __init__(
         self,

@@ -63,7 +63,7 @@ class WorkerLoadContext:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """One version, ready to work."""
+    """A version that is ready to work."""
 
     processor: AnyProcessor
     context: WorkerLoadContext

@@ -1,4 +1,4 @@
-"""One job inside the child, from its decoded request to its answer."""
+"""A job inside the child, from its decoded request to its answer."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from streams.worker.child.results import ResultWriter
 
 @dataclass(slots=True)
 class Model:
-    """One loaded version. `policy` is the processor's, with batches limited to SLUICE_MAX_BATCH; `writer` names this version in
+    """A loaded version. `policy` is the processor's, with batches limited to SLUICE_MAX_BATCH; `writer` names this version in
     each result."""
 
     processor: AnyProcessor

@@ -37,9 +37,9 @@ def test_every_example_does_what_it_says(tmp_path: Path, monkeypatch: pytest.Mon
         test()
 
 
-def test_what_a_flow_can_do_is_all_written_down() -> None:
+def test_every_method_of_a_flow_is_documented() -> None:
     from streams.testing import Flow
 
-    told = DOC.read_text(encoding="utf-8")
+    text = DOC.read_text(encoding="utf-8")
     public = [name for name in vars(Flow) if not name.startswith("_")]
-    assert [name for name in public if f"`{name}" not in told and f"{name}`" not in told] == []
+    assert [name for name in public if f"`{name}" not in text and f"{name}`" not in text] == []

@@ -1,62 +1,20 @@
-"""A whole flow in one process: what becomes of jobs, however often something goes wrong on the way."""
+"""Jobs go through a whole flow in one process, from the submit to the callback."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
-from processors.policy import Batch, Order, Policy
-from processors.protocol import Job, JobContext, LoadContext
-from schemas.contract import ProcessorContract, known_processors
-from schemas.errors import ConnectionFailed, InvalidInput, NotFound, UnknownProcessor, UsageError
+from schemas.contract import known_processors
+from schemas.errors import InvalidInput, NotFound, UnknownProcessor, UsageError
 from schemas.records import EchoInput, EchoOutput
 from streams.testing import Flow, run_processor
+from tests.unit.streams.testing.shout import SHOUT, Shout
 
 BACKEND = "http://backend.example/done"
-
-
-class Shout:
-    """A processor of a test's own, which is not installed: the echo's types, and faults on request."""
-
-    name, version, request, result, model_sha256 = "shout", "1", EchoInput, EchoOutput, ""
-    policy = Policy(batch=Batch(8))
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.runs: list[list[str]] = []
-
-    def load(self, ctx: LoadContext) -> None:
-        """Nothing to load."""
-
-    def prepare(self, job: Job[EchoInput], ctx: JobContext) -> str:
-        ctx.progress("prepare", 10.0, "hm")
-        if job.input.message == "":
-            raise InvalidInput("There is nothing to shout.")
-        return job.input.message
-
-    def run(self, items: Sequence[str]) -> Sequence[str]:
-        self.runs.append(list(items))
-        if self.failures:
-            self.failures -= 1
-            raise ConnectionFailed("The storage is away.")
-        if "bug" in items:
-            raise ValueError("bug")
-        return [item.upper() for item in items]
-
-    def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
-        return EchoOutput(raw, len(raw))
-
-
-AVRO = Path(__file__).parent / "avro"
-SHOUT = ProcessorContract("shout", EchoInput, EchoOutput, AVRO)
 
 
 def test_a_job_goes_from_the_submit_to_the_callback() -> None:
@@ -74,8 +32,13 @@ def test_a_job_goes_from_the_submit_to_the_callback() -> None:
         )
         [outcome] = flow.outcomes("echo")
         assert (outcome.header.job_id, outcome.output) == (job, EchoOutput("hello", 5))
-        [told] = flow.callbacks
-        assert (told.url, told.job_id, told.state, told.event["type"]) == (BACKEND, job, "COMPLETED", "job.completed")
+        [callback] = flow.callbacks
+        assert (callback.url, callback.job_id, callback.state, callback.event["type"]) == (
+            BACKEND,
+            job,
+            "COMPLETED",
+            "job.completed",
+        )
 
 
 def test_the_embedding_of_a_digit_has_unit_length() -> None:
@@ -113,10 +76,10 @@ def test_a_bad_input_fails_for_good_and_its_neighbours_do_not() -> None:
         errors = [error.code for job in jobs if (error := flow.job(job).error)]
         assert states == ["COMPLETED", "FAILED", "FAILED", "COMPLETED"]
         assert errors == ["INVALID_INPUT", "PROCESSOR_ERROR"]
-        assert sorted(told.state for told in flow.callbacks) == ["COMPLETED", "COMPLETED", "FAILED", "FAILED"]
+        assert sorted(callback.state for callback in flow.callbacks) == ["COMPLETED", "COMPLETED", "FAILED", "FAILED"]
 
 
-def test_what_is_wrong_at_the_door_never_becomes_a_job() -> None:
+def test_an_input_that_is_refused_never_becomes_a_job() -> None:
     with Flow("echo") as flow:
         with pytest.raises(UnknownProcessor, match="ecko"):
             flow.submit("ecko", {"message": "x"})
@@ -142,7 +105,7 @@ def test_a_failure_that_may_pass_is_tried_again_when_its_time_has_come() -> None
         flow.advance(300)
         flow.settle()
         assert (flow.job(job).state, flow.job(job).attempt) == ("COMPLETED", 3)
-        assert [told.state for told in flow.callbacks] == ["COMPLETED"]
+        assert [callback.state for callback in flow.callbacks] == ["COMPLETED"]
 
 
 def test_attempts_come_to_an_end() -> None:
@@ -157,7 +120,7 @@ def test_attempts_come_to_an_end() -> None:
         assert view.error.code == "CONNECTION_ERROR"
 
 
-def test_a_job_that_nobody_runs_expires_at_its_deadline() -> None:
+def test_a_job_that_no_worker_runs_expires_at_its_deadline() -> None:
     with Flow("echo") as flow:
         job = flow.submit("echo", {"message": "x"}, deadline=flow.now + timedelta(minutes=1), callback_url=BACKEND)
         flow.settle(worker=False)
@@ -167,7 +130,7 @@ def test_a_job_that_nobody_runs_expires_at_its_deadline() -> None:
         assert flow.job(job).state == "EXPIRED"
         flow.settle()  # the worker comes too late
         assert flow.job(job).state == "EXPIRED"
-        assert [told.state for told in flow.callbacks] == ["EXPIRED"]
+        assert [callback.state for callback in flow.callbacks] == ["EXPIRED"]
 
 
 def test_a_retry_after_the_deadline_is_not_run() -> None:
@@ -191,7 +154,7 @@ def test_a_job_does_not_begin_before_its_time() -> None:
         assert (flow.job(job).state, flow.job(job).attempt) == ("COMPLETED", 1)
 
 
-def test_a_backend_that_is_away_is_told_later_and_once_it_took_it_no_more() -> None:
+def test_a_callback_is_tried_again_until_the_backend_accepts_it_and_then_no_more() -> None:
     with Flow("echo") as flow:
         flow.answer_callbacks(503)
         job = flow.submit("echo", {"message": "x"}, callback_url=BACKEND)
@@ -203,8 +166,8 @@ def test_a_backend_that_is_away_is_told_later_and_once_it_took_it_no_more() -> N
         flow.settle()
         flow.advance(100_000)
         flow.settle()
-        assert [told.status for told in flow.callbacks] == [503, 204]
-        assert len({told.delivery_id for told in flow.callbacks}) == 1
+        assert [callback.status for callback in flow.callbacks] == [503, 204]
+        assert len({callback.delivery_id for callback in flow.callbacks}) == 1
         assert flow.job(job).deliveries[0].state == "delivered"
 
 
@@ -221,7 +184,7 @@ def test_a_job_that_waits_is_cancelled_and_never_calls_back_as_completed() -> No
         assert view.state == "CANCELLED"
         assert view.cancel is not None
         assert view.cancel.reason == "not needed"
-        assert [told.state for told in flow.callbacks] == ["CANCELLED"]
+        assert [callback.state for callback in flow.callbacks] == ["CANCELLED"]
         assert shout.runs == []
 
 
@@ -232,7 +195,7 @@ def test_a_cancel_that_comes_too_late_changes_nothing() -> None:
         flow.cancel(job)
         flow.settle()
         assert flow.job(job).state == "COMPLETED"
-        assert [told.state for told in flow.callbacks] == ["COMPLETED"]
+        assert [callback.state for callback in flow.callbacks] == ["COMPLETED"]
 
 
 def test_a_paused_processor_starts_nothing_until_it_is_resumed() -> None:
@@ -253,69 +216,10 @@ def test_jobs_that_are_claimed_by_lease_are_not_for_a_flow() -> None:
     assert "shout" not in known_processors()
 
 
-# ── what dies, and what comes twice ──
-
-
-@pytest.mark.parametrize(("when", "runs"), [("taken", 1), ("run", 2), ("published", 2)])
-def test_a_worker_that_dies_costs_a_run_and_never_an_outcome(when: str, runs: int) -> None:
-    shout = Shout()
-    with Flow(shout, contract=SHOUT) as flow:
-        jobs = [flow.submit("shout", {"message": text}, callback_url=BACKEND) for text in ("a", "b")]
-        flow.kill_worker(when)
-        flow.settle()
-        assert [flow.job(job).state for job in jobs] == ["COMPLETED", "COMPLETED"]
-        assert sum(map(len, shout.runs)) == 2 * runs
-        assert len(flow.outcomes("shout")) == 2
-        assert sorted(told.job_id for told in flow.callbacks) == sorted(jobs)
-
-
-def test_a_result_or_a_request_that_comes_twice_is_one_outcome_and_one_callback() -> None:
-    with Flow("echo") as flow:
-        job = flow.submit("echo", {"message": "x"}, callback_url=BACKEND)
-        with pytest.raises(NotFound):
-            flow.redeliver(job)
-        flow.settle()
-        flow.redeliver(job)
-        flow.redeliver(job, "request")
-        flow.settle()
-        kinds = sorted(line.kind for line in flow.job(job).history)
-        assert kinds == ["request", "request", "result", "superseded", "superseded"]
-        assert len(flow.outcomes("echo")) == 1
-        assert len(flow.callbacks) == 1
-
-
-def test_the_same_key_is_the_same_job() -> None:
-    with Flow("echo") as flow:
-        one, two = (flow.submit("echo", {"message": "x"}, idempotency_key="k") for _ in range(2))
-        flow.settle()
-        assert one == two
-        assert len(flow.outcomes("echo")) == 1
-
-
-def test_bytes_that_are_no_request_are_a_dead_letter() -> None:
-    with Flow("echo") as flow:
-        producer = flow.log.producer()
-        producer.produce("requests.echo", b"?")
-        producer.flush()
-        flow.settle()
-        [dead] = flow.dead_letters()
-        assert (dead["sluice-dl-topic"], dead["sluice-dl-offset"]) == ("requests.echo", "0")
-
-
-def test_ordered_jobs_run_one_by_one() -> None:
-    shout = Shout()
-    shout.policy = Policy(batch=Batch(8), order=Order.PARTITION)
-    with Flow(shout, contract=SHOUT) as flow:
-        for text in "abc":
-            flow.submit("shout", {"message": text}, order_key="same")
-        flow.settle()
-        assert shout.runs == [["a"], ["b"], ["c"]]
-
-
 # ── the flow itself ──
 
 
-def test_fifty_flows_know_nothing_of_each_other() -> None:
+def test_fifty_flows_do_not_affect_each_other() -> None:
     for number in range(50):
         with Flow("echo") as flow:
             job = flow.submit("echo", {"message": str(number)}, callback_url=BACKEND)
@@ -324,7 +228,7 @@ def test_fifty_flows_know_nothing_of_each_other() -> None:
             assert len(flow.outcomes("echo")) == len(flow.callbacks) == 1
 
 
-def test_a_file_is_handed_in_and_claimed(tmp_path: Path) -> None:
+def test_an_uploaded_file_can_be_claimed(tmp_path: Path) -> None:
     with Flow("echo") as flow:
         (tmp_path / "scan.nii").write_bytes(b"scan")
         claim = flow.upload(tmp_path / "scan.nii")
@@ -332,7 +236,7 @@ def test_a_file_is_handed_in_and_claimed(tmp_path: Path) -> None:
         assert claim.uri.startswith("file://")
 
 
-def test_a_flow_says_what_it_can_not_do() -> None:
+def test_a_flow_refuses_what_it_can_not_do() -> None:
     with pytest.raises(UsageError, match="needs a processor"):
         Flow()
     with Flow("echo") as flow:
@@ -351,34 +255,3 @@ def test_one_job_runs_without_any_flow() -> None:
         run_processor(Shout(), {"message": ""})
     with pytest.raises(InvalidInput, match="no field text"):
         run_processor(Shout, {"text": "x"})
-
-
-# ── the plugin ──
-
-
-def test_the_pytest_plugin_is_found_by_its_entry_point() -> None:
-    [point] = entry_points(group="pytest11", name="sluice")
-    assert point.value == "streams.testing.plugin"
-
-
-USES_THE_FIXTURE = """
-import sys
-
-def test_nothing_heavy_is_there_before_it_is_asked_for():
-    assert not {"torch", "confluent_kafka", "fastavro", "aiohttp", "psycopg"} & set(sys.modules)
-
-def test_it_opens_flows_and_closes_them(sluice_flow):
-    flow = sluice_flow("echo")
-    job = flow.submit("echo", {"message": "hello"})
-    flow.settle()
-    assert flow.job(job).state == "COMPLETED"
-"""
-
-
-def test_the_pytest_plugin_gives_flows_and_imports_nothing_before(tmp_path: Path) -> None:
-    (tmp_path / "test_theirs.py").write_text(USES_THE_FIXTURE)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "streams.testing.plugin", "-c", "/dev/null", str(tmp_path)]
-    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=alone)
-    assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout

@@ -1,4 +1,4 @@
-"""The services as they are, threads and all, on the twins: topics applied, a sink and a timekeeper running side by side."""
+"""The sink and the timekeeper run side by side, with their threads, on the in-memory twins."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_sink_and_timekeeper_run_on_the_twins_unchanged(settings: Settings) -> N
         in_thread(Sink(settings, notify=False).run),
         in_thread(Timekeeper(settings).run),
         Submitter(settings) as submitter,
-        CommandClient(settings, by="test") as controls,
+        CommandClient(settings, by="test") as commands,
         wiring.job_store(settings) as store,
     ):
         soon = datetime.now(UTC) + timedelta(seconds=0.2)
         late = submitter.submit("echo", EchoInput("x"), deadline=soon).job_id
         unwanted = submitter.submit("echo", EchoInput("y")).job_id
-        controls.cancel(unwanted)
+        commands.cancel(unwanted)
 
         def states() -> list[str | None]:
             views = [store.job(job) for job in (late, unwanted)]

@@ -1,4 +1,4 @@
-"""Cancelling jobs inside the child: what waits is answered while the device works, what runs is told."""
+"""Jobs are cancelled inside the child: waiting jobs are answered while the device works, running jobs find out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.harness.executor_kit import Kit, Upper
 
 
 class Steady(Upper):
-    """Its device works on "hold" until `go`; "heed" raises as soon as it is told to stop."""
+    """A device that works on "hold" until `go`; "heed" raises as soon as it is cancelled."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
@@ -35,7 +35,7 @@ class Steady(Upper):
             self.busy.set()
             assert self.go.wait(10)
         if "heed" in items and self.contexts["heed"].cancelled():
-            raise JobCancelled("Told to stop.")
+            raise JobCancelled("Stopped.")
         return super().run(items)
 
 
@@ -75,7 +75,7 @@ def test_jobs_that_wait_are_answered_while_the_device_works(kit: Kit, processor:
     assert [item for batch in processor.batches for item in batch] == ["hold", "b"]
 
 
-def test_a_running_job_is_told_and_may_stop(kit: Kit, processor: Steady) -> None:
+def test_a_running_job_finds_out_and_may_stop(kit: Kit, processor: Steady) -> None:
     kit.send(kit.request("heed"))
     assert processor.busy.wait(10)
     assert not processor.contexts["heed"].cancelled()
@@ -86,7 +86,7 @@ def test_a_running_job_is_told_and_may_stop(kit: Kit, processor: Steady) -> None
     assert (disposition(kit, 0), kit.code(0)) == ("cancelled", "CANCELLED")
 
 
-def test_a_job_that_is_told_before_its_last_step_does_not_begin_it(kit: Kit, processor: Steady) -> None:
+def test_a_job_that_is_cancelled_before_its_last_step_does_not_begin_it(kit: Kit, processor: Steady) -> None:
     kit.send(kit.request("hold"))
     assert processor.busy.wait(10)
     kit.executor.cancel(kit.inbox, [0])
@@ -124,7 +124,7 @@ def test_a_job_whose_deadline_passes_while_it_waits_is_not_begun(kit: Kit, proce
     assert ["a"] not in processor.batches
 
 
-def test_cancelling_what_is_over_does_nothing(kit: Kit) -> None:
+def test_cancelling_an_answered_job_does_nothing(kit: Kit) -> None:
     kit.send(kit.request("a"))
     assert kit.channel.wait_for(1)
     kit.executor.cancel(kit.inbox, [0, 99])

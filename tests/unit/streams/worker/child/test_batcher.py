@@ -1,4 +1,4 @@
-"""Which jobs run together, and which first."""
+"""The batcher and the fair queue decide which jobs run together, and which first."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_after_running_out_of_memory_batches_stay_small() -> None:
     assert made.take(0.0, idle=True) == [2]
 
 
-def test_unwanted_items_are_forgotten() -> None:
+def test_unwanted_items_are_removed() -> None:
     made = batcher(4)
     assert made.remove(lambda item: item % 2 == 0) == [0, 2]
     assert made.take(0.0, idle=True) == [1, 3]
@@ -78,7 +78,7 @@ def test_a_batch_costs_no_more_than_the_policy_allows() -> None:
     assert made.take(0.0, idle=True) == [4, 1]
 
 
-def test_an_item_too_dear_for_any_batch_runs_alone() -> None:
+def test_an_item_that_costs_more_than_any_batch_runs_alone() -> None:
     made = costly(2, 25, 0)
     assert [made.take(0.0, idle=True) for _ in range(3)] == [[2], [25], [0]]
 
@@ -88,7 +88,7 @@ def test_a_batch_that_costs_enough_need_not_wait_for_more() -> None:
     assert costly(6, 5).take(0.0, idle=False) == [6]
 
 
-def test_what_did_not_fit_is_remembered_by_its_cost_where_there_is_one() -> None:
+def test_the_limit_after_running_out_of_memory_is_a_cost_where_there_is_one() -> None:
     made = costly(8, 1, 1, 1, 1, 1, max_cost=None, max_size=9)
     made.reduce_limit(1, cost=5.0)
     assert (made.max_size(), made.max_cost()) == (9, 5.0)
@@ -114,7 +114,7 @@ def test_a_full_bucket_goes_first_until_the_older_one_has_waited_long_enough() -
     assert made.take(0.1, idle=True) == ["old"]
 
 
-def test_a_large_shape_that_did_not_fit_says_nothing_of_the_small_ones() -> None:
+def test_a_large_shape_that_did_not_fit_does_not_limit_the_small_ones() -> None:
     made: Batcher[str] = Batcher(Batch(4))
     made.reduce_limit(1, key="large")
     for n in range(2):
@@ -124,7 +124,7 @@ def test_a_large_shape_that_did_not_fit_says_nothing_of_the_small_ones() -> None
     assert (made.max_size("large"), made.max_size("small")) == (1, 4)
 
 
-def test_each_bucket_may_have_a_policy_of_its_own() -> None:
+def test_each_bucket_may_have_its_own_policy() -> None:
     policies: dict[Hashable, Batch] = {"v1": Batch(1), "v2": Batch(3)}
     made: Batcher[int] = Batcher(Batch(), policy_of=policies.__getitem__)
     for n in range(6):
@@ -154,7 +154,7 @@ def test_a_live_job_overtakes_a_bulk_backlog() -> None:
     assert made.take(1.0, idle=True)[0] == "live"
 
 
-def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
+def test_an_empty_lane_saves_nothing_up() -> None:
     queue: FairQueue[int] = FairQueue(LaneWeights(live=1, bulk=1))
     for _ in range(50):
         queue.add(LIVE, LIVE)
@@ -165,7 +165,7 @@ def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
     assert sorted(queue.pop() for _ in range(4)) == [LIVE, LIVE, BULK, BULK]
 
 
-def test_what_is_dropped_from_a_queue_leaves_the_others_in_order() -> None:
+def test_removing_items_keeps_the_order_of_the_others() -> None:
     queue: FairQueue[int] = FairQueue(LaneWeights())
     for n in range(6):
         queue.add(n, n % 2)
@@ -180,7 +180,7 @@ def test_a_lane_without_weight_is_refused(weights: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("wrong", [0, -1.0, float("nan")])
-def test_a_limit_of_cost_that_nothing_could_meet_is_refused(wrong: float) -> None:
+def test_a_cost_limit_that_no_batch_could_meet_is_refused(wrong: float) -> None:
     with pytest.raises(ValueError, match="max_cost"):
         Batch(max_cost=wrong)
 

@@ -1,4 +1,4 @@
-"""A failing batch is halved until the bad job stands alone."""
+"""A failing batch is halved until the bad job is alone."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_good_ones_complete_and_each_bad_one_has_its_own_error(count: int, b
     assert max(device.runs.values()) <= 1 + math.ceil(math.log2(count))
 
 
-def test_one_bad_job_among_32_costs_no_other_more_than_five_further_runs() -> None:
+def test_one_bad_job_among_32_costs_the_others_at_most_five_further_runs() -> None:
     device = Device({17})
     outcomes = run_all(device.run, range(32), never)
     assert [item for item, outcome in enumerate(outcomes) if isinstance(outcome, Exception)] == [17]
@@ -69,7 +69,7 @@ def test_a_good_batch_runs_once() -> None:
     assert device.batches == [[1, 2, 3]]
 
 
-def test_no_items_are_not_run() -> None:
+def test_an_empty_batch_does_not_run() -> None:
     assert run_all(Device().run, [], never) == []
 
 
@@ -78,13 +78,13 @@ def test_an_error_in_an_items_place_is_that_items_outcome() -> None:
     assert run_all(lambda items: [1, error], ["a", "b"], never) == [1, error]
 
 
-def test_a_processor_that_loses_count_fails_its_jobs_not_the_worker() -> None:
+def test_a_wrong_number_of_outcomes_fails_the_jobs_and_not_the_worker() -> None:
     outcomes = run_all(lambda items: [], [1, 2], never)
     assert [type(outcome) for outcome in outcomes] == [ProcessorBug, ProcessorBug]
     assert "0 outcomes for 1 items" in str(outcomes[0])
 
 
-def test_an_error_keeps_its_places_but_not_what_the_device_held() -> None:
+def test_an_error_keeps_its_traceback_but_not_the_memory_of_its_frames() -> None:
     held: list[weakref.ref[Any]] = []
 
     def run(items: Sequence[int]) -> list[int]:
@@ -102,19 +102,19 @@ def test_an_error_keeps_its_places_but_not_what_the_device_held() -> None:
 
 
 @given(st.integers(1, 64), st.integers(1, 64), st.sets(st.integers(0, 63)))
-def test_what_does_not_fit_is_run_in_pieces_that_do(count: int, room: int, bad: set[int]) -> None:
-    device, told = Device(bad, room), list[int]()
-    outcomes = run_all(device.run, range(count), lambda start, stop: told.append(stop - start))
+def test_a_batch_that_does_not_fit_runs_in_pieces_that_do(count: int, room: int, bad: set[int]) -> None:
+    device, reported = Device(bad, room), list[int]()
+    outcomes = run_all(device.run, range(count), lambda start, stop: reported.append(stop - start))
     for item, outcome in enumerate(outcomes):
         assert outcome == item * 10 if item not in bad else str(outcome) == f"bad {item}"
-    assert all(size > room for size in told), "only what really did not fit is told"
+    assert all(size > room for size in reported), "only what really did not fit is reported"
     assert max(device.runs.values()) <= 1 + math.ceil(math.log2(count))
 
 
 def test_once_a_size_has_failed_the_rest_of_the_batch_is_not_tried_with_it_again() -> None:
-    device, told = Device(room=4), list[tuple[int, int]]()
-    assert run_all(device.run, range(32), lambda start, stop: told.append((start, stop))) == list(range(0, 320, 10))
-    assert told == [(0, 32), (0, 16), (0, 8)]
+    device, reported = Device(room=4), list[tuple[int, int]]()
+    assert run_all(device.run, range(32), lambda start, stop: reported.append((start, stop))) == list(range(0, 320, 10))
+    assert reported == [(0, 32), (0, 16), (0, 8)]
     assert [len(batch) for batch in device.batches] == [32, 16, 8, *[4] * 8]
 
 
@@ -127,7 +127,7 @@ def test_one_job_that_does_not_fit_is_out_of_memory() -> None:
 
 
 def more_than_there_is() -> Exception:
-    """What torch really raises for the CPU's memory."""
+    """The error that torch really raises for the CPU's memory."""
     with pytest.raises(RuntimeError) as raised:
         torch.empty(1 << 50)
     return raised.value
@@ -150,6 +150,6 @@ class ArrayMemoryError(MemoryError):
         (OSError(12, "Cannot allocate memory"), False),
     ],
 )
-def test_running_out_of_memory_is_told_from_other_errors(error: Exception, is_one: bool) -> None:
+def test_running_out_of_memory_is_distinguished_from_other_errors(error: Exception, is_one: bool) -> None:
     assert is_out_of_memory(error) == is_one
     assert not is_one or as_out_of_memory(error).code == ErrorCode.OUT_OF_MEMORY

@@ -1,4 +1,4 @@
-"""What a job is given: a checkpoint that the next execution finds."""
+"""A job's checkpoint is found by its next execution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.harness.executor_kit import Kit, Upper
 
 
 class Counting(Upper):
-    """Each start goes on from the last; the third one succeeds."""
+    """Each start continues from the last; the third one succeeds."""
 
     def prepare(self, job: Job[EchoInput], ctx: JobContext) -> str:
         begun = int(ctx.checkpoint.get() or b"0") + 1

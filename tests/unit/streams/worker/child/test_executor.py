@@ -1,4 +1,4 @@
-"""What happens to jobs inside the child, with and without CPU threads."""
+"""Executors run jobs in the child, with and without CPU threads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Kit:
     return Kit(Upper(Policy(batch=Batch(4), threads=request.param)), tmp_path)
 
 
-def test_good_jobs_are_done_though_others_fail_in_every_step(kit: Kit) -> None:
+def test_good_jobs_succeed_although_others_fail_in_every_step(kit: Kit) -> None:
     said = ["a", "bad in prepare", "b", "bad in run", "c", "bad in finish", "d"]
     kit.send(*[kit.request(message) for message in said])
     kit.work()
@@ -74,7 +74,7 @@ def test_jobs_that_wait_together_run_together(tmp_path: Path) -> None:
     assert kit.channel.begun == [([0, 1, 2, 3], None), ([4, 5], None)]
 
 
-def test_a_suspect_runs_alone(kit: Kit) -> None:
+def test_an_isolated_job_runs_alone(kit: Kit) -> None:
     kit.send(*[kit.request(f"s{n}") for n in range(3)], flags=Flag.ISOLATED)
     kit.send(*[kit.request(str(n)) for n in range(3)])
     kit.work()
@@ -82,7 +82,7 @@ def test_a_suspect_runs_alone(kit: Kit) -> None:
     assert alone == [["s0"], ["s1"], ["s2"]]
 
 
-def test_each_job_is_said_to_have_started_before_it_is_answered(kit: Kit) -> None:
+def test_each_job_is_reported_as_started_before_it_is_answered(kit: Kit) -> None:
     kit.send(*[kit.request(str(n)) for n in range(9)])
     kit.work()
     assert {slot for slots, _ in kit.channel.begun for slot in slots} == set(range(9))
@@ -95,7 +95,7 @@ def test_the_hard_limit_of_a_job_goes_before_that_of_its_processor(tmp_path: Pat
     assert kit.channel.begun == [([0, 1], 9000), ([1], 50)]
 
 
-def test_a_verdict_is_written_and_not_run(kit: Kit) -> None:
+def test_a_rejected_job_is_answered_and_does_not_run(kit: Kit) -> None:
     kit.send(kit.request("a"), flags=Flag.REJECTED, error_code=b"TIMEOUT_ERROR")
     kit.send(kit.request("b"), flags=Flag.REJECTED, error_code=b"WORKER_LOST")
     kit.work()
@@ -107,11 +107,11 @@ def test_a_verdict_is_written_and_not_run(kit: Kit) -> None:
 
 
 class Witness(Upper):
-    """Its device works until others' answers have been heard; says whether they were."""
+    """A device that works until other jobs are answered, and records whether they were."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__(policy)
-        self.heard_first: list[bool] = []
+        self.answered_first: list[bool] = []
         self.kit: Kit | None = None
 
     def prepare(self, job: Job[EchoInput], ctx: JobContext) -> str:
@@ -123,7 +123,7 @@ class Witness(Upper):
     def run(self, items: Sequence[str]) -> Sequence[str]:
         assert self.kit is not None
         # With threads the device does not wait for what is being prepared.
-        self.heard_first.append(self.kit.channel.wait_for(3 if self.policy.threads else 4, 5))
+        self.answered_first.append(self.kit.channel.wait_for(3 if self.policy.threads else 4, 5))
         return super().run(items)
 
 
@@ -133,7 +133,7 @@ class SortedWitness(Witness):
 
 
 @pytest.mark.parametrize(("kind", "threads"), [(Witness, 0), (SortedWitness, 0), (Witness, 2)])
-def test_what_does_not_run_is_answered_before_its_neighbours_run(
+def test_jobs_that_do_not_run_are_answered_before_their_neighbours_run(
     kind: type[Witness], threads: int, tmp_path: Path
 ) -> None:
     processor = kind(Policy(batch=Batch(8), threads=threads))
@@ -144,7 +144,7 @@ def test_what_does_not_run_is_answered_before_its_neighbours_run(
     kit.send(kit.request("b"))
     kit.work()
     assert [kit.code(slot) for slot in range(5)] == ["PROCESSOR_ERROR", *["DEADLINE_EXCEEDED"] * 3, None]
-    assert processor.heard_first == [True]
+    assert processor.answered_first == [True]
     assert processor.ran == ["b"]
 
 
@@ -163,7 +163,7 @@ def test_the_answer_of_a_job_with_a_deadline_does_not_wait_for_the_next_ones(tmp
     assert list(kit.channel.answered) == [0, 1]
 
 
-def test_what_kills_whoever_reads_it_is_put_aside_unread(kit: Kit) -> None:
+def test_a_record_that_kills_its_readers_becomes_a_dead_letter_unread(kit: Kit) -> None:
     job = new_id()
     kit.send(kit.request("a"), flags=Flag.REJECTED | Flag.SKIP_DECODING, error_code=b"WORKER_LOST", headers=named(job))
     kit.work()
@@ -189,13 +189,13 @@ def test_bytes_that_are_no_record_become_a_dead_letter_and_fail_the_job_that_the
     assert [kit.result(3)["header"][name] for name in ("job_id", "run", "attempt")] == [job, 2, 5]
 
 
-def test_a_record_whose_job_id_is_none_is_a_dead_letter(kit: Kit) -> None:
+def test_a_record_without_a_valid_job_id_is_a_dead_letter(kit: Kit) -> None:
     kit.send(kit.request("x", job_id="j" * 100_000))
     kit.work()
     assert (kit.channel.answered[0].dead_reason, kit.channel.answered[0].value) == ("UNDECODABLE", b"")
 
 
-def test_an_unknown_schema_is_told_from_bad_bytes(kit: Kit) -> None:
+def test_an_unknown_schema_is_distinguished_from_bad_bytes(kit: Kit) -> None:
     kit.send(b"\0\0\0\x27\x0fxyz")
     kit.work()
     assert kit.channel.answered[0].dead_reason == "UNKNOWN_SCHEMA"
@@ -247,21 +247,26 @@ def test_files_that_a_job_saved_travel_as_claims_and_its_folder_is_gone(kit: Kit
     assert list(kit.scratch.iterdir()) == []
 
 
-def test_jobs_that_were_given_back_are_not_begun(tmp_path: Path) -> None:
+def test_dropped_jobs_are_not_begun(tmp_path: Path) -> None:
     kit = Kit(Upper(), tmp_path)
     kit.send(kit.request("a"), kit.request("b"))
     kit.inbox.put((MessageKind.DROP, pack_slots([1])))
     kit.send(kit.request("c"))
-    kit._sent -= 1  # one of the three is nobody's any more
+    kit._sent -= 1  # one of the three is dropped
     kit.work()
     assert kit.processor.batches == [["a", "c"]]
 
 
-def test_a_result_says_what_ran_where_and_for_how_long(kit: Kit) -> None:
+def test_a_result_names_what_ran_where_and_for_how_long(kit: Kit) -> None:
     kit.send(kit.request("a"))
     kit.work()
-    told = kit.result(0)["result"]
-    assert told["request_coordinates"] == {"topic": "requests.echo", "partition": 3, "offset": 100, "topic_id": "tid"}
-    assert (told["worker_id"], told["device"], told["model_version"], told["code_version"]) == ("w1", "cpu", "7", "0.0")
-    assert (told["input_sha256"], told["execution"], told["timings"]["batch_size"]) == ("00", 1, 1)
-    assert told["timings"]["run_ms"] > 0
+    result = kit.result(0)["result"]
+    assert result["request_coordinates"] == {"topic": "requests.echo", "partition": 3, "offset": 100, "topic_id": "tid"}
+    assert (result["worker_id"], result["device"], result["model_version"], result["code_version"]) == (
+        "w1",
+        "cpu",
+        "7",
+        "0.0",
+    )
+    assert (result["input_sha256"], result["execution"], result["timings"]["batch_size"]) == ("00", 1, 1)
+    assert result["timings"]["run_ms"] > 0

@@ -1,4 +1,4 @@
-"""A real child whose device runs out of memory: real errors of torch, in a process of its own."""
+"""A real child runs out of memory on its device: real errors of torch, in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NARROW = "tests.harness.processors.narrow"
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    """One child for all: it imports torch, which takes its time."""
+    """Share one child, because it takes long to import torch."""
     folder = tmp_path_factory.mktemp("child")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", installed(folder / "site", "Narrow", NARROW))
@@ -22,7 +22,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
             yield made
 
 
-def test_out_of_memory_is_halved_remembered_and_ends_only_the_job_that_fits_nowhere(driver: Driver) -> None:
+def test_a_batch_that_does_not_fit_is_halved_and_only_the_job_that_fits_nowhere_fails(driver: Driver) -> None:
     large = driver.send(*[f"L{n}" for n in range(8)])
     driver.until_answered(*large)
     assert {driver.ending(held) for held in large} == {("succeeded", None, 1)}
@@ -40,7 +40,7 @@ def test_out_of_memory_is_halved_remembered_and_ends_only_the_job_that_fits_nowh
     assert driver.supervisor.restarts == 0
 
 
-def test_a_bad_job_among_32_fails_with_its_own_words_and_the_31_complete(driver: Driver) -> None:
+def test_a_bad_job_among_32_fails_with_its_own_message_and_the_31_complete(driver: Driver) -> None:
     jobs = driver.send(*[f"s{n}" if n != 17 else "s17, bad" for n in range(32)])
     driver.until_answered(*jobs)
     endings = [driver.ending(held) for held in jobs]

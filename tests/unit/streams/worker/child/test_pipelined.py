@@ -54,7 +54,7 @@ class Watched(Upper):
 
 @pytest.fixture
 def at_work(tmp_path: Path) -> Iterator[Callable[[Policy], Kit]]:
-    """A bench that works while the test sends."""
+    """Start executors that work while the test sends."""
     made: list[tuple[Kit, threading.Thread]] = []
 
     def start(policy: Policy) -> Kit:
@@ -139,7 +139,7 @@ def test_no_more_is_prepared_than_the_running_batch_and_the_next(at_work: Callab
     assert kit.channel.wait_for(9)
 
 
-def test_nothing_is_prepared_beside_a_suspect(at_work: Callable[[Policy], Kit]) -> None:
+def test_nothing_is_prepared_while_an_isolated_job_runs(at_work: Callable[[Policy], Kit]) -> None:
     kit = at_work(Policy(batch=Batch(1), threads=2))
     steps, go = watched(kit), threading.Event()
     steps.hold("run s", go)
@@ -159,7 +159,7 @@ def test_each_run_of_a_bisected_batch_has_the_whole_hard_limit(at_work: Callable
     assert kit.channel.begun == [([0, 1, 2, 3], 9000)] * 5
 
 
-def test_a_fault_of_the_engines_own_ends_the_work(tmp_path: Path) -> None:
+def test_an_error_of_the_engine_itself_ends_the_process(tmp_path: Path) -> None:
     for threads in (0, 1):
         kit = Kit(Watched(Policy(threads=threads)), tmp_path)
         kit.inbox.put(RuntimeError("ours"))

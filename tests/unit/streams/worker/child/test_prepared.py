@@ -1,4 +1,4 @@
-"""What a job was prepared to decides with which others it runs: its cost and its bucket, and what fits into memory."""
+"""The cost and the bucket of prepared jobs decide which run together, and how many fit into memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.harness.executor_kit import Kit, Upper
 
 
 class Shaped(Upper):
-    """Its items are words: as wide as they are long, and as dear. The device holds `room` letters, and takes one width."""
+    """A processor of words: a word's bucket and cost are its length. The device holds `room` letters, and takes one width."""
 
     def __init__(self, policy: Policy, room: int = 10_000) -> None:
         super().__init__(policy)
@@ -64,7 +64,7 @@ def test_in_one_thread_batches_are_full_before_the_device_gets_them(tmp_path: Pa
     assert kit.processor.batches == [["a", "c", "e"], ["bb", "dd", "ff"]]
 
 
-def test_a_batch_costs_no_more_than_allowed_and_what_is_dearer_runs_alone(tmp_path: Path, threads: int) -> None:
+def test_a_batch_costs_no_more_than_allowed_and_a_job_that_costs_more_runs_alone(tmp_path: Path, threads: int) -> None:
     kit = Kit(Priced(Policy(batch=Batch(8, max_cost=6), threads=threads)), tmp_path)
     kit.send(*[kit.request("x" * length) for length in (3, 3, 3, 9, 1, 1)])
     kit.work()
@@ -72,7 +72,7 @@ def test_a_batch_costs_no_more_than_allowed_and_what_is_dearer_runs_alone(tmp_pa
     assert sorted(map(len, kit.processor.ran)) == [1, 1, 3, 3, 3, 9]
 
 
-def test_a_fault_in_cost_or_bucket_is_that_jobs_alone(tmp_path: Path, threads: int) -> None:
+def test_an_error_in_cost_or_bucket_fails_that_job_alone(tmp_path: Path, threads: int) -> None:
     priced = Kit(Priced(Policy(batch=Batch(4), threads=threads)), tmp_path)
     priced.send(*[priced.request(message) for message in ("a", "priceless", "nan", "b")])
     priced.work()
@@ -84,7 +84,7 @@ def test_a_fault_in_cost_or_bucket_is_that_jobs_alone(tmp_path: Path, threads: i
     assert [shaped.code(slot) for slot in range(2)] == ["PROCESSOR_ERROR", None]
 
 
-def test_a_suspect_of_a_sorted_processor_runs_alone(tmp_path: Path, threads: int) -> None:
+def test_an_isolated_job_runs_alone_although_jobs_are_prepared_first(tmp_path: Path, threads: int) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(4), threads=threads)), tmp_path)
     kit.send(kit.request("s1"), kit.request("s2"), flags=Flag.ISOLATED)
     kit.send(kit.request("a1"), kit.request("a2"))
@@ -104,7 +104,7 @@ def test_live_jobs_are_prepared_and_run_before_a_bulk_backlog(tmp_path: Path) ->
 # ── memory ──
 
 
-def test_what_ran_out_of_memory_is_done_in_halves_and_the_next_batches_are_small(tmp_path: Path) -> None:
+def test_a_batch_that_runs_out_of_memory_is_halved_and_the_next_ones_are_smaller(tmp_path: Path) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(8)), room=10), tmp_path)
     kit.send(*[kit.request(f"lar{n}") for n in range(8)])  # four letters each: two fit
     kit.work()
@@ -113,7 +113,7 @@ def test_what_ran_out_of_memory_is_done_in_halves_and_the_next_batches_are_small
     assert kit.channel.batch_limits == [("7/4", 4, None), ("7/4", 2, None)]
 
 
-def test_a_large_shape_does_not_lower_what_small_ones_may(tmp_path: Path) -> None:
+def test_a_large_shape_does_not_reduce_the_limit_of_small_ones(tmp_path: Path) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(4)), room=8), tmp_path)
     kit.send(*[kit.request(f"lar{n}") for n in range(4)], *[kit.request(f"s{n}") for n in range(4)])
     kit.send(*[kit.request(f"LAR{n}") for n in range(4)])
@@ -121,7 +121,7 @@ def test_a_large_shape_does_not_lower_what_small_ones_may(tmp_path: Path) -> Non
     assert [len(batch) for batch in kit.processor.batches] == [4, 2, 2, 4, 2, 2]
 
 
-def test_what_did_not_fit_is_remembered_by_cost(tmp_path: Path) -> None:
+def test_the_reduced_limit_is_a_cost_where_there_is_one(tmp_path: Path) -> None:
     class Narrow(Priced):
         def run(self, items: Sequence[str]) -> Sequence[str]:
             if sum(map(len, items)) > 10:
@@ -135,16 +135,16 @@ def test_what_did_not_fit_is_remembered_by_cost(tmp_path: Path) -> None:
     assert [len(batch) for batch in kit.processor.batches] == [2, 2, 4, 4]
 
 
-def test_one_job_that_does_not_fit_is_told_so_and_tried_again_later(tmp_path: Path, threads: int) -> None:
+def test_one_job_that_does_not_fit_fails_with_out_of_memory_and_is_retried(tmp_path: Path, threads: int) -> None:
     kit = Kit(Shaped(Policy(batch=Batch(4), threads=threads), room=8), tmp_path)
     kit.send(kit.request("far too large"), kit.request("ok"))
     kit.work()
-    told = kit.result(0)["result"]
-    assert (told["error"]["code"], told["disposition"]) == ("OUT_OF_MEMORY", "retry")
+    result = kit.result(0)["result"]
+    assert (result["error"]["code"], result["disposition"]) == ("OUT_OF_MEMORY", "retry")
     assert kit.code(1) is None
 
 
-def test_running_out_of_memory_while_preparing_is_called_by_its_name(tmp_path: Path, threads: int) -> None:
+def test_running_out_of_memory_while_preparing_has_its_own_error_code(tmp_path: Path, threads: int) -> None:
     class Greedy(Upper):
         def prepare(self, job: Job[EchoInput], ctx: JobContext) -> str:
             torch.empty(1 << 50)

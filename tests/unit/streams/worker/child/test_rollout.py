@@ -1,4 +1,4 @@
-"""Which version of a processor a job runs with."""
+"""SLUICE_ROLLOUT decides which version of a processor runs a job."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def test_spaces_and_a_last_semicolon_do_no_harm() -> None:
         ("echo=1;echo=2", "named twice"),
     ],
 )
-def test_a_setting_that_can_not_be_meant_is_refused_by_name(
-    text: str, says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_setting_without_sense_is_refused_by_name(text: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_ROLLOUT", text)
     with pytest.raises(UsageError, match="SLUICE_ROLLOUT") as raised:
         load_settings()
@@ -53,7 +51,7 @@ def test_a_setting_that_can_not_be_meant_is_refused_by_name(
     assert raised.value.next_step
 
 
-def test_the_settings_hand_out_what_they_say() -> None:
+def test_the_settings_parse_their_rollouts() -> None:
     assert Settings(rollout="echo=2").rollouts == {"echo": Rollout("2")}
 
 

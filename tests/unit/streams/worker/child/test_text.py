@@ -1,4 +1,4 @@
-"""What a processor says of its progress, made fit to travel."""
+"""Progress reports and error messages of a processor are cleaned up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.worker.child.text import LONGEST_MESSAGE, LONGEST_STAGE, clean_prog
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "cleaned"),
     [
         (0, 0.0),
         (55.5, 55.5),
@@ -27,8 +27,8 @@ from streams.worker.child.text import LONGEST_MESSAGE, LONGEST_STAGE, clean_prog
         ([], None),
     ],
 )
-def test_a_percent_is_a_number_from_0_to_100_or_none(said: Any, told: float | None) -> None:
-    assert clean_progress("stage", said, "") == ("stage", told, "")
+def test_a_percent_is_a_number_from_0_to_100_or_none(said: Any, cleaned: float | None) -> None:
+    assert clean_progress("stage", said, "") == ("stage", cleaned, "")
 
 
 def test_long_texts_are_cut_and_others_become_texts() -> None:
@@ -45,7 +45,7 @@ class Mute:
         raise RuntimeError("no")
 
 
-def test_what_is_no_text_for_avro_json_or_postgres_becomes_one() -> None:
+def test_text_that_avro_json_or_postgres_refuse_is_replaced() -> None:
     stage, percent, message = clean_progress("\udcff.dcm", Mute(), "a\0" + "\udcff" * 1000)
     assert (stage, percent) == ("\\udcff.dcm", None)
     assert message.startswith("a\ufffd\\udcff")
@@ -54,8 +54,8 @@ def test_what_is_no_text_for_avro_json_or_postgres_becomes_one() -> None:
 
 
 @given(st.text(st.characters()), st.integers(0, 50))
-def test_whatever_is_said_can_travel(said: str, longest: int) -> None:
-    told = to_text(said, longest)
-    assert told.encode().decode() == told
-    assert "\0" not in told
-    assert len(told) <= longest
+def test_any_text_can_be_encoded(said: str, longest: int) -> None:
+    cleaned = to_text(said, longest)
+    assert cleaned.encode().decode() == cleaned
+    assert "\0" not in cleaned
+    assert len(cleaned) <= longest

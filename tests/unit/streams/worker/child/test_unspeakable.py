@@ -1,4 +1,4 @@
-"""Errors and outputs that can't be written down as they are: each is its own job's end, and nobody else's."""
+"""Errors and outputs that can't be encoded as they are fail their own job and no other."""
 
 from __future__ import annotations
 
@@ -81,21 +81,21 @@ class Unspeakable(Upper):
 
 @pytest.mark.parametrize("what", ERRORS)
 @pytest.mark.parametrize("step", ["prepare", "run", "finish"])
-def test_an_error_that_can_not_be_written_down_ends_its_own_job(tmp_path: Path, step: str, what: str) -> None:
+def test_an_error_that_can_not_be_encoded_fails_its_own_job(tmp_path: Path, step: str, what: str) -> None:
     kit = Kit(Unspeakable(), tmp_path)
     kit.send(kit.request("before"), kit.request(f"{step}:{what}"), kit.request("after"))
     kit.work()
-    told = kit.result(1)["result"]
-    assert told["disposition"] == "failed"
-    assert told["error"]["code"] == ERRORS[what][1]
-    assert ERRORS[what][2] in told["error"]["message"]
-    assert "\0" not in told["error"]["message"]
-    assert len(told["error"]["fingerprint"]) == 16
+    result = kit.result(1)["result"]
+    assert result["disposition"] == "failed"
+    assert result["error"]["code"] == ERRORS[what][1]
+    assert ERRORS[what][2] in result["error"]["message"]
+    assert "\0" not in result["error"]["message"]
+    assert len(result["error"]["fingerprint"]) == 16
     assert [kit.code(0), kit.code(2)] == [None, None]
 
 
 @pytest.mark.parametrize("what", OUTPUTS)
-def test_an_output_that_can_not_be_written_down_ends_its_own_job(tmp_path: Path, what: str) -> None:
+def test_an_output_that_can_not_be_encoded_fails_its_own_job(tmp_path: Path, what: str) -> None:
     kit = Kit(Unspeakable(), tmp_path)
     kit.send(kit.request("before"), kit.request(f"output:{what}"), kit.request("after"))
     kit.work()
@@ -103,12 +103,12 @@ def test_an_output_that_can_not_be_written_down_ends_its_own_job(tmp_path: Path,
 
 
 @pytest.mark.parametrize("after", [float("nan"), float("-inf"), -5, "soon", "nan", object(), [1], 10**400])
-def test_a_wait_that_is_none_is_not_waited_for(tmp_path: Path, after: Any) -> None:
+def test_a_retry_after_that_is_no_number_is_ignored(tmp_path: Path, after: Any) -> None:
     assert retry_in_ms(tmp_path, after) == 500
 
 
 @pytest.mark.parametrize("after", [float("inf"), 1e300, "1e9"])
-def test_a_wait_without_end_is_a_day(tmp_path: Path, after: Any) -> None:
+def test_a_retry_after_without_end_is_a_day(tmp_path: Path, after: Any) -> None:
     assert retry_in_ms(tmp_path, after) == 86_400_500
 
 
@@ -124,7 +124,7 @@ def retry_in_ms(tmp_path: Path, after: Any) -> Any:
     return kit.result(0)["result"]["retry_in_ms"]
 
 
-def test_memory_that_ran_out_is_known_by_its_type_whatever_it_says(tmp_path: Path) -> None:
+def test_running_out_of_memory_is_recognised_by_its_type_whatever_its_message(tmp_path: Path) -> None:
     class Full(Upper):
         def prepare(self, job: Job[EchoInput], ctx: JobContext) -> str:
             raise OutOfMemory("\udcff")

@@ -1,4 +1,4 @@
-"""Two versions of a processor in one child: each job runs with one, and its result says which."""
+"""A child has several versions of a processor: each job runs with one, and its result says which."""
 
 from __future__ import annotations
 
@@ -46,30 +46,30 @@ def test_the_result_names_the_weights_of_the_version_that_ran(kit: Kit) -> None:
     assert [kit.result(slot)["result"]["model_sha256"] for slot in (0, 1)] == [None, "ab" * 32]
 
 
-def test_other_jobs_are_shared_by_their_ids(kit: Kit) -> None:
+def test_other_jobs_are_distributed_by_their_ids(kit: Kit) -> None:
     jobs = [new_id() for _ in range(20)]
     kit.send(*[kit.request("x", job_id=job) for job in jobs])
     kit.work()
     assert [version(kit, slot) for slot in range(20)] == ["8" if percentile_of(job) < 50 else "7" for job in jobs]
 
 
-def test_a_version_that_is_not_there_fails_its_job_at_once_and_names_those_that_are(kit: Kit) -> None:
+def test_a_version_that_is_not_loaded_fails_its_job_at_once_and_names_those_that_are(kit: Kit) -> None:
     kit.send(kit.request("a", model_version="9"), kit.request("b", model_version="8"))
     kit.work()
-    told = kit.result(0)["result"]
-    assert (told["disposition"], told["error"]["code"]) == ("failed", "MODEL_NOT_FOUND")
-    assert "'9'; this worker has 7, 8." in told["error"]["message"]
+    result = kit.result(0)["result"]
+    assert (result["disposition"], result["error"]["code"]) == ("failed", "MODEL_NOT_FOUND")
+    assert "'9'; this worker has 7, 8." in result["error"]["message"]
     assert kit.code(1) is None
 
 
-def test_a_lone_version_is_pinned_too(tmp_path: Path) -> None:
+def test_a_job_can_be_pinned_to_the_only_version(tmp_path: Path) -> None:
     kit = Kit(Upper(), tmp_path)
     kit.send(kit.request("a", model_version="7"), kit.request("b", model_version="8"))
     kit.work()
     assert [kit.code(slot) for slot in (0, 1)] == [None, "MODEL_NOT_FOUND"]
 
 
-def test_a_version_without_a_share_serves_who_asks_for_it(tmp_path: Path) -> None:
+def test_a_version_without_a_share_runs_jobs_that_ask_for_it(tmp_path: Path) -> None:
     kit = kit_with(tmp_path, percent=0.0)
     kit.send(*[kit.request(str(n)) for n in range(10)], kit.request("pinned", model_version="8"))
     kit.work()

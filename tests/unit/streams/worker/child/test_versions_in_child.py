@@ -1,4 +1,4 @@
-"""A real child with two versions of a processor: what it loads, what it says of itself, and how it fails."""
+"""A real child loads two versions of a processor, reports them, and fails with a clear error."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_version_is_loaded_and_warm_before_the_first_job(versions: Path) -> None:
     with driving(versions, rollout="killer=1,2:0") as driver:
         assert driver.supervisor.about["versions"] == {"1": 100.0, "2": 0.0}
-        told = [driver.supervisor.about[name] for name in ("version", "device", "device_reason", "device_fallback")]
-        assert told == ["1", "cpu", "the processor asks for no device", False]
+        ready = [driver.supervisor.about[name] for name in ("version", "device", "device_reason", "device_fallback")]
+        assert ready == ["1", "cpu", "the processor asks for no device", False]
         (first, second, third) = (driver.send("s", model_version=version)[0] for version in (None, "2", "3"))
         driver.until_answered(first, second, third)
         assert driver.said(first) == "s by 1, warm"
@@ -39,7 +39,7 @@ def test_without_the_setting_there_is_the_plain_version_whatever_else_is_install
         assert driver.supervisor.about["versions"] == {"1": 100.0}
 
 
-def test_to_roll_back_does_not_depend_on_what_is_rolled_back(versions: Path) -> None:
+def test_a_rollback_does_not_depend_on_the_version_that_is_rolled_back(versions: Path) -> None:
     with driving(versions, rollout="killer=1") as driver:
         assert driver.supervisor.about["versions"] == {"1": 100.0}
 
@@ -54,7 +54,7 @@ def failing(folder: Path, rollout: str) -> str:
     return str(raised.value)
 
 
-def test_a_version_that_is_not_installed_stops_the_worker_and_those_that_are_are_named(versions: Path) -> None:
+def test_a_version_that_is_not_installed_stops_the_worker_with_the_names_of_those_that_are(versions: Path) -> None:
     said = failing(versions, "killer=1,4:10")
     assert "'killer' has no version '4'. Installed: 1 (killer), 3 (killer@cold), " in said
     assert "can't be imported (killer@lost)" in said
