@@ -17,7 +17,7 @@ from tests.harness.stores import Stores
 
 @pytest.fixture(scope="session")
 def database(stack: dict[str, str]) -> Iterator[str]:
-    """One for all contract tests, emptied before each: that takes a tenth of making one."""
+    """A database for all contract tests, emptied before each: emptying takes a tenth of the time of creating."""
     name = f"t{uuid.uuid4().hex[:10]}"
     yield create_database(stack["DATABASE_URL"], name)
     drop_database(stack["DATABASE_URL"], name)

@@ -1,4 +1,4 @@
-"""Custody by lease, on Postgres and in memory: one holder at a time, and a fence against whoever was it before."""
+"""Custody by lease, on Postgres and in memory: one holder at a time, and a fence against the previous holder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_stored_request_is_granted_once_as_it_travelled_the_oldest_and_live_fi
     assert leases.claim("embed", "w1", 10, 60.0) == []
 
 
-def test_a_stale_fence_is_refused_and_a_job_given_back_is_granted_anew(stores: Stores) -> None:
+def test_a_stale_fence_is_refused_and_a_released_job_is_granted_again(stores: Stores) -> None:
     leases = lease_store(stores)
     [job] = waiting(stores)
     [old] = claim(leases)
@@ -109,7 +109,7 @@ def test_what_is_cancelled_paused_or_ended_is_not_granted(stores: Stores) -> Non
     assert stores.sink.executions([(done.bytes, 0)]) == {}
 
 
-def test_a_retry_settles_the_lease_and_the_next_attempt_starts_it_anew(stores: Stores) -> None:
+def test_a_retry_settles_the_lease_and_the_next_attempt_opens_a_new_one(stores: Stores) -> None:
     leases = lease_store(stores)
     [job] = waiting(stores)
     [grant] = claim(leases)
@@ -143,7 +143,7 @@ def test_twenty_that_claim_at_once_never_hold_the_same_job(stores: Stores) -> No
     assert len({grant.fence for grant in grants}) == 60
 
 
-def test_who_was_told_of_a_job_that_another_got_waits_on(stores: Stores) -> None:
+def test_a_claimer_that_was_notified_of_a_job_that_another_got_waits_on(stores: Stores) -> None:
     leases, other = lease_store(stores), lease_store(stores)
     assert claim(leases, wait_s=0.01) == []  # it listens from now on
     waiting(stores)

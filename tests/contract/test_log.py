@@ -1,4 +1,4 @@
-"""What the log promises: Kafka as confluent_kafka's clients show it, and the twin in memory. One suite for both.
+"""Promises of the log, one suite for Kafka (through confluent_kafka's clients) and its twin in memory.
 
 Each test makes a topic of its own under a new name, and goes through `streams.log.kafka` as the engine does.
 """
@@ -101,7 +101,7 @@ def until(enough: Callable[[], bool], step: Callable[[], Any] | None = None) -> 
 
 
 def read(consumer: LogConsumer, count: int) -> list[Any]:
-    """So many messages, errors among them."""
+    """Read `count` messages, errors included."""
     found: list[Any] = []
     until(lambda: len(found) >= count, lambda: found.extend(consumer.consume(count - len(found), 0.2)))
     return found
@@ -155,22 +155,22 @@ def _note(places: dict[str, int], key: str, error: KafkaError | None, message: A
     places[key] = message.partition()
 
 
-def test_reports_come_while_the_producer_polls_and_tell_where_the_record_lies(log: Log) -> None:
-    told: list[Any] = []
+def test_delivery_reports_come_while_the_producer_polls_and_carry_the_offset(log: Log) -> None:
+    reports: list[Any] = []
     for n in range(3):
-        log.producer.produce(log.topic, b"%d" % n, partition=0, on_delivery=lambda *report: told.append(report))
+        log.producer.produce(log.topic, b"%d" % n, partition=0, on_delivery=lambda *report: reports.append(report))
     assert len(log.producer) == 3
-    until(lambda: len(told) == 3, lambda: log.producer.poll(0.2))
-    assert [(error, message.offset()) for error, message in told] == [(None, 0), (None, 1), (None, 2)]
+    until(lambda: len(reports) == 3, lambda: log.producer.poll(0.2))
+    assert [(error, message.offset()) for error, message in reports] == [(None, 0), (None, 1), (None, 2)]
     assert len(log.producer) == 0
 
 
 def test_a_record_that_the_broker_finds_too_large_is_reported_as_such(log: Log) -> None:
-    told: list[Any] = []
-    log.producer.produce(log.topic, b"x" * 1_100_000, on_delivery=lambda error, _: told.append(error))
+    reports: list[Any] = []
+    log.producer.produce(log.topic, b"x" * 1_100_000, on_delivery=lambda error, _: reports.append(error))
     log.producer.flush(PATIENCE_S)
-    assert [error.code() for error in told] == [KafkaError.MSG_SIZE_TOO_LARGE]
-    assert not told[0].retriable()
+    assert [error.code() for error in reports] == [KafkaError.MSG_SIZE_TOO_LARGE]
+    assert not reports[0].retriable()
 
 
 def test_a_record_that_the_client_may_not_send_is_refused_at_once(log: Log) -> None:
@@ -205,7 +205,7 @@ def test_a_paused_partition_is_silent_and_loses_nothing(log: Log) -> None:
     assert values(read(reader, 1)) == ["quiet"]
 
 
-def test_the_end_of_a_partition_is_told_where_it_was_asked_for_once_for_each_end(log: Log) -> None:
+def test_the_end_of_a_partition_is_reported_once_for_each_end_if_asked_for(log: Log) -> None:
     log.write("a", partition=0)
     reader = log.reader(log.at(0), **{"enable.partition.eof": True})
     record, end = read(reader, 2)
@@ -217,7 +217,7 @@ def test_the_end_of_a_partition_is_told_where_it_was_asked_for_once_for_each_end
     assert first(reader).error().code() == KafkaError._PARTITION_EOF
 
 
-def test_who_begins_at_the_end_gets_only_what_comes_later(log: Log) -> None:
+def test_a_reader_that_begins_at_the_end_gets_only_later_records(log: Log) -> None:
     log.write("old", partition=0)
     reader = log.reader(log.at(0, OFFSET_END), **{"enable.partition.eof": True})
     assert first(reader).error().code() == KafkaError._PARTITION_EOF
@@ -265,7 +265,7 @@ def test_a_time_finds_the_first_record_at_or_after_it(log: Log) -> None:
 # ── topics ──
 
 
-def test_topics_are_listed_described_and_told_apart_by_their_ids(log: Log) -> None:
+def test_topics_are_listed_described_and_distinguished_by_their_ids(log: Log) -> None:
     assert set(log.admin.list_topics(timeout=PATIENCE_S).topics[log.topic].partitions) == {0, 1}
     first_id = describe(log).topic_id
     assert len(str(first_id)) == 22
@@ -275,10 +275,10 @@ def test_topics_are_listed_described_and_told_apart_by_their_ids(log: Log) -> No
     assert str(describe(log).topic_id) != str(first_id)
 
 
-def test_a_topic_that_nobody_made_is_told_as_an_error(log: Log) -> None:
-    unknown = "contract.nobody-made-this"
-    told = log.reader().list_topics(unknown, timeout=PATIENCE_S).topics[unknown]
-    assert told.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+def test_an_unknown_topic_is_listed_with_an_error(log: Log) -> None:
+    unknown = "contract.not-made"
+    listed = log.reader().list_topics(unknown, timeout=PATIENCE_S).topics[unknown]
+    assert listed.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
     future = log.admin.describe_topics(TopicCollection([unknown]))[unknown]
     with pytest.raises(KafkaException) as refused:
         future.result(PATIENCE_S)
@@ -303,29 +303,29 @@ def describe(log: Log) -> Any:
 
 
 class Heard:
-    """What a member is told of its partitions."""
+    """A member of a group; records its rebalance callbacks."""
 
     def __init__(self, log: Log, group: str, **more: Any) -> None:
         self.owns: set[int] = set()
-        self.told: list[str] = []
+        self.events: list[str] = []
         self.answers: list[Any] = []
         self.consumer = log.member(
-            group, **{"auto.offset.reset": "earliest", "on_commit": lambda *told: self.answers.append(told), **more}
+            group, **{"auto.offset.reset": "earliest", "on_commit": lambda *answer: self.answers.append(answer), **more}
         )
         self.consumer.subscribe([log.topic], self._assigned, self._revoked, self._lost)
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        self.told.append("assigned")
+        self.events.append("assigned")
         self.owns |= {place.partition for place in partitions}
         consumer.incremental_assign(partitions)
 
     def _revoked(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        self.told.append("revoked")
+        self.events.append("revoked")
         self.owns -= {place.partition for place in partitions}
         consumer.incremental_unassign(partitions)
 
     def _lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        self.told.append("lost")
+        self.events.append("lost")
         self.owns -= {place.partition for place in partitions}
         consumer.incremental_unassign(partitions)
 
@@ -337,7 +337,7 @@ def group() -> str:
 
 def test_a_lone_member_gets_every_partition_from_within_poll(log: Log, group: str) -> None:
     member = Heard(log, group)
-    assert member.told == []
+    assert member.events == []
     until(lambda: member.owns == {0, 1}, lambda: member.consumer.poll(0.1))
     assert {place.partition for place in member.consumer.assignment()} == {0, 1}
 
@@ -353,8 +353,8 @@ def test_offsets_and_their_metadata_are_the_groups_and_outlive_the_member(log: L
     found = after.committed([log.at(0), log.at(1)], timeout=PATIENCE_S)
     assert [(place.offset, place.metadata or "") for place in found] == [(2, "holes 3-4"), (OFFSET_INVALID, "")]
     after.subscribe([log.topic])
-    told = [message for message in read(after, 2) if message.error() is None]
-    assert values(told) == ["c"]  # the other partition has no offset, and `error` says so
+    found = [message for message in read(after, 2) if message.error() is None]
+    assert values(found) == ["c"]  # the other partition has no offset, and `error` says so
 
 
 def test_an_asynchronous_commit_is_answered_from_within_poll(log: Log, group: str) -> None:
@@ -380,9 +380,9 @@ def test_a_second_member_takes_its_share_once_the_first_has_given_it_up(log: Log
         assert not one.owns & two.owns
 
     until(lambda: len(one.owns) == len(two.owns) == 1, both)
-    assert one.told[:2] == ["assigned", "revoked"]
+    assert one.events[:2] == ["assigned", "revoked"]
     two.consumer.close()
-    assert two.told == ["assigned", "revoked"]
+    assert two.events == ["assigned", "revoked"]
     until(lambda: one.owns == {0, 1}, lambda: one.consumer.poll(0.1))
 
 
@@ -405,8 +405,8 @@ def test_a_stranger_can_not_commit_while_the_group_has_members(log: Log, group: 
 def test_a_group_without_an_offset_is_an_error_where_guessing_is_forbidden(log: Log, group: str) -> None:
     log.write("a", partition=0)
     member = Heard(log, group, **{"auto.offset.reset": "error"})
-    told = first(member.consumer)
-    assert told.error().code() == KafkaError._AUTO_OFFSET_RESET
+    message = first(member.consumer)
+    assert message.error().code() == KafkaError._AUTO_OFFSET_RESET
 
 
 def test_partitions_that_are_added_reach_the_members(log: Log, group: str) -> None:
@@ -417,16 +417,16 @@ def test_partitions_that_are_added_reach_the_members(log: Log, group: str) -> No
 
 
 def test_a_group_is_described_with_its_members_and_what_they_own(log: Log, group: str) -> None:
-    def told() -> Any:
+    def description() -> Any:
         return log.admin.describe_consumer_groups([group])[group].result(PATIENCE_S)
 
-    assert told().members == []  # nobody ever heard of it
+    assert description().members == []  # no member ever joined
     member = Heard(log, group, **{"client.id": "worker-7"})
     until(lambda: member.owns == {0, 1}, lambda: member.consumer.poll(0.1))
-    [one] = told().members
+    [one] = description().members
     assert (one.client_id, {place.partition for place in one.assignment.topic_partitions}) == ("worker-7", {0, 1})
     member.consumer.close()
-    until(lambda: told().members == [])
+    until(lambda: description().members == [])
 
 
 def test_the_twins_have_every_part_of_the_port() -> None:
@@ -438,7 +438,7 @@ def test_the_twins_have_every_part_of_the_port() -> None:
         assert parts <= set(dir(client))
 
 
-def test_a_member_waits_for_a_topic_that_nobody_has_made_yet(log: Log, group: str) -> None:
+def test_a_member_waits_for_a_topic_that_does_not_exist_yet(log: Log, group: str) -> None:
     log.admin.delete_topics([log.topic])[log.topic].result(PATIENCE_S)
     until(lambda: log.topic not in log.admin.list_topics(timeout=PATIENCE_S).topics)
     member = Heard(log, group, **{"topic.metadata.refresh.interval.ms": 500})

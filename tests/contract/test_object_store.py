@@ -1,4 +1,4 @@
-"""What every claim store promises, on a local folder and in memory; and what `fetch` refuses wherever it runs."""
+"""Promises of every claim store, on a local folder and in memory, and what `fetch` refuses."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_an_object_that_is_not_there_is_invalid_input(store: ClaimStore, tmp_pat
         "../../etc/passwd",
         "http://169.254.169.254/latest/meta-data/",
         "https://example.com/volume.nii",
-        "s3://somebody-elses-bucket/key",
+        "s3://another-bucket/key",
         "memory://other/key",
         "",
         "nonsense",

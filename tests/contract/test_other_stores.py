@@ -1,4 +1,4 @@
-"""What the timekeeper, the notifier, the doors and people are promised by their stores, on Postgres and in memory."""
+"""Promises of the stores of timekeeper, notifier, accepted requests and views, on Postgres and in memory."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PAST = datetime(2020, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-def owed(stores: Stores, count: int = 1, **more: Any) -> list[UUID]:
-    """Ended jobs, each with a delivery."""
+def ended_with_delivery(stores: Stores, count: int = 1, **more: Any) -> list[UUID]:
+    """Store ended jobs, each with a pending delivery."""
     jobs = [new_job() for _ in range(count)]
     for n, job in enumerate(jobs):
         stores.store(requested(job, 2 * n, header=CALLBACK), ended(job, 2 * n + 1, header=CALLBACK), **more)
@@ -34,8 +34,8 @@ def owed(stores: Stores, count: int = 1, **more: Any) -> list[UUID]:
 # ── deliveries ──
 
 
-def test_what_is_due_and_nobodys_is_claimed_once_with_what_its_body_needs(stores: Stores) -> None:
-    [job] = owed(stores)
+def test_a_due_delivery_without_holder_is_claimed_once_with_the_contents_of_its_body(stores: Stores) -> None:
+    [job] = ended_with_delivery(stores)
     me, other = uuid.uuid4().bytes, uuid.uuid4().bytes
     for notifier in (me, other):
         stores.deliveries.renew(notifier, 60.0)
@@ -51,7 +51,7 @@ def test_a_delivery_stored_under_a_notifier_is_its_own_until_it_retires(stores: 
     me, other = uuid.uuid4().bytes, uuid.uuid4().bytes
     stores.deliveries.renew(me, 60.0)
     stores.deliveries.renew(other, 60.0)
-    owed(stores, notifier=me)
+    ended_with_delivery(stores, notifier=me)
     assert stores.deliveries.claim(other, 10) == []
     assert len(stores.deliveries.held(me, 10)) == 1
     stores.deliveries.retire(me)
@@ -59,7 +59,7 @@ def test_a_delivery_stored_under_a_notifier_is_its_own_until_it_retires(stores: 
 
 
 def test_each_try_is_kept_and_a_delivered_one_stays_delivered(stores: Stores) -> None:
-    [job] = owed(stores)
+    [job] = ended_with_delivery(stores)
     me = uuid.uuid4().bytes
     stores.deliveries.renew(me, 60.0)
     [claimed] = stores.deliveries.claim(me, 10)
@@ -74,8 +74,8 @@ def test_each_try_is_kept_and_a_delivered_one_stays_delivered(stores: Stores) ->
     [view] = stores.view(job).deliveries
     assert view.state == "delivered"
     assert view.due_at is None
-    told = [(one.n, one.status, one.ms, one.error) for one in view.tries]
-    assert told == [(1, 503, 1.5, "busy"), (2, 204, 2.5, None), (3, 500, 1.0, "late")]
+    found_tries = [(one.n, one.status, one.ms, one.error) for one in view.tries]
+    assert found_tries == [(1, 503, 1.5, "busy"), (2, 204, 2.5, None), (3, 500, 1.0, "late")]
 
 
 # ── what is due ──
@@ -87,7 +87,7 @@ def test_one_leads_and_the_other_follows_when_it_goes(stores: Stores) -> None:
     assert stores.due.lead()
     assert not other.lead()
     stores.due.close()
-    wait_until(other.lead, lambda: "nobody leads")  # a database notices a closed connection a moment later
+    wait_until(other.lead, lambda: "no leader")  # a database notices a closed connection a moment later
 
 
 def test_a_retry_is_due_at_its_time_and_then_the_next_attempt_is_under_way(stores: Stores) -> None:
@@ -102,7 +102,7 @@ def test_a_retry_is_due_at_its_time_and_then_the_next_attempt_is_under_way(store
     assert stores.due.due(10) == []
 
 
-def test_a_deadline_and_a_start_are_due_for_jobs_that_nobody_has_read(stores: Stores) -> None:
+def test_a_deadline_and_a_start_are_due_for_jobs_that_no_worker_has_read(stores: Stores) -> None:
     late, early, both = new_job(), new_job(), new_job()
     stores.store(requested(late, 1, header={"deadline": PAST}))
     stores.store(requested(early, 2, header={"not_before": PAST + timedelta(days=1)}))
@@ -130,8 +130,8 @@ def test_what_could_not_be_done_and_what_moved_on_are_left_as_they_are(stores: S
     assert stores.due.due(10) == []
 
 
-def test_what_was_decided_long_ago_is_forgotten_but_not_what_is_still_owed(stores: Stores) -> None:
-    [kept] = owed(stores)
+def test_old_outcomes_are_pruned_unless_a_delivery_is_pending(stores: Stores) -> None:
+    [kept] = ended_with_delivery(stores)
     old, waiting = new_job(), new_job()
     stores.store(requested(old, 10), ended(old, 11))
     stores.store(requested(waiting, 12))
@@ -142,7 +142,7 @@ def test_what_was_decided_long_ago_is_forgotten_but_not_what_is_still_owed(store
     assert stores.view(waiting).state == "PENDING"
 
 
-# ── orders ──
+# ── commands ──
 
 GRACE = timedelta(seconds=60)
 
@@ -151,7 +151,7 @@ def cancel(job: UUID, reason: str = "not needed", run: int = 0) -> CancelRow:
     return CancelRow(job.bytes, run, AT, "me", reason)
 
 
-def test_a_waiting_job_that_is_to_stop_is_found_and_one_that_has_ended_is_not(stores: Stores) -> None:
+def test_a_waiting_job_with_a_cancel_is_found_and_an_ended_one_is_not(stores: Stores) -> None:
     waiting, done = new_job(), new_job()
     stores.store(requested(waiting, 3))
     stores.store(requested(done, 4), ended(done, 5))
@@ -160,12 +160,12 @@ def test_a_waiting_job_that_is_to_stop_is_found_and_one_that_has_ended_is_not(st
     [due] = stores.due.open_cancels(GRACE, 10)
     assert (due.job_id, due.kind, due.offset, due.reason) == (str(waiting), "cancel", 3, "not needed")
     assert stores.due.open_cancels(GRACE, 10) == []  # looked at again later
-    told = stores.view(waiting).cancel
-    assert told is not None
-    assert (told.requested_by, told.reason, told.requested_at) == ("me", "not needed", AT)
+    cancelled = stores.view(waiting).cancel
+    assert cancelled is not None
+    assert (cancelled.requested_by, cancelled.reason, cancelled.requested_at) == ("me", "not needed", AT)
 
 
-def test_an_order_to_stop_may_come_before_its_job_and_a_running_one_is_left_to_its_worker(stores: Stores) -> None:
+def test_a_cancel_may_come_before_its_job_and_a_running_job_is_left_to_its_worker(stores: Stores) -> None:
     unknown, running = new_job(), new_job()
     stores.store(requested(running, 1))
     stores.sink.mark_progress([ProgressRow(running.bytes, 0, 1, 1, 1, "w", "run", None)])
@@ -178,7 +178,7 @@ def test_an_order_to_stop_may_come_before_its_job_and_a_running_one_is_left_to_i
     assert [due.job_id for due in stores.due.open_cancels(timedelta(0), 10)] == [str(later)]
 
 
-def test_the_last_order_to_a_processor_stands_with_the_answers_since(stores: Stores) -> None:
+def test_the_last_command_to_a_processor_stands_with_the_acknowledgements_since(stores: Stores) -> None:
     job = new_job()
     stores.store(requested(job))
     before, after = AT - timedelta(seconds=1), AT + timedelta(seconds=1)
@@ -197,8 +197,8 @@ def test_standings_are_by_job_or_by_batch(stores: Stores) -> None:
     stores.store(requested(open_, 1, header={"batch_id": "b1"}))
     stores.store(requested(done, 2, header={"batch_id": "b1"}), ended(done, 3, header={"batch_id": "b1"}))
     found = stores.control.run_states([str(open_), str(done), str(stranger)])
-    told = {(one.job_id, one.run, one.processor, one.state) for one in found}
-    assert told == {(str(open_), 0, "echo", "PENDING"), (str(done), 0, "echo", "COMPLETED")}
+    cancellable = {(one.job_id, one.run, one.processor, one.state) for one in found}
+    assert cancellable == {(str(open_), 0, "echo", "PENDING"), (str(done), 0, "echo", "COMPLETED")}
     assert stores.control.run_states([str(open_)], 3) == []
     assert [one.job_id for one in stores.control.open_jobs("b1")] == [str(open_)]
 

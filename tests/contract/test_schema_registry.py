@@ -1,4 +1,4 @@
-"""What every schema registry promises: the real one over HTTP, the same behind its cache on disk, and the twin in memory."""
+"""Promises of every schema registry: the real one over HTTP, the same behind its cache on disk, and the twin in memory."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_schema_or_a_subject_that_was_never_registered_has_no_id(registry: Sch
 
 
 @pytest.mark.parametrize("schema_id", [2_000_000_000, 0, -1])
-def test_an_id_that_nobody_gave_out_is_unknown(registry: SchemaRegistry, schema_id: int) -> None:
+def test_an_id_that_was_never_given_is_unknown(registry: SchemaRegistry, schema_id: int) -> None:
     with pytest.raises(UnknownSchema, match=str(schema_id)):
         registry.schema_by_id(schema_id)
 

@@ -1,4 +1,4 @@
-"""What the arbiter's store promises, on Postgres and in memory."""
+"""Promises of the sink's store, which decides the winner, on Postgres and in memory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_result_may_come_before_its_request(stores: Stores) -> None:
     assert stores.kinds(job) == [("request", 0), ("result", 1)]
 
 
-def test_another_input_under_the_same_id_changes_nothing_and_is_told(stores: Stores) -> None:
+def test_another_input_under_the_same_id_changes_nothing_and_is_reported(stores: Stores) -> None:
     job = new_job()
     stores.store(requested(job))
     assert stores.store(ended(job, 1, input_sha256="b")).losers == {(job.bytes, 0)}
@@ -62,7 +62,7 @@ def test_the_same_record_twice_leaves_one_line(stores: Stores) -> None:
     assert stores.kinds(job) == [("request", 0), ("result", 1)]
 
 
-def test_what_an_outcome_tells_can_be_read_again(stores: Stores) -> None:
+def test_an_outcome_can_be_read_again_in_full(stores: Stores) -> None:
     job, at = new_job(), datetime(2026, 1, 1, 12, tzinfo=UTC)
     end = TerminalResult(
         State.FAILED,
@@ -160,7 +160,7 @@ def test_an_offset_moves_only_from_where_its_owner_left_it(stores: Stores) -> No
         stores.store(offsets=[step(mine, 10)])
 
 
-def test_a_partition_that_nobody_claimed_can_not_move(stores: Stores) -> None:
+def test_a_partition_without_a_claim_can_not_move(stores: Stores) -> None:
     mine = stores.claim()
     with pytest.raises(Fenced):
         stores.store(offsets=[step(mine, 1)._replace(topic_id=REQUESTS)])
@@ -181,27 +181,27 @@ def test_what_the_store_has_no_room_for_leaves_everything_as_it_was(stores: Stor
 # ── callbacks ──
 
 
-def test_a_winner_owes_one_delivery_and_a_loser_none(stores: Stores) -> None:
+def test_a_winner_has_one_delivery_and_a_loser_none(stores: Stores) -> None:
     job = new_job()
     stores.store(requested(job, header=CALLBACK), ended(job, 1, header=CALLBACK))
     stores.store(ended(job, 2, header=CALLBACK, state=State.FAILED))
-    [owed] = stores.view(job).deliveries
-    assert (owed.kind, owed.destination, owed.state) == ("outcome", CALLBACK["callback_url"], "pending")
+    [delivery] = stores.view(job).deliveries
+    assert (delivery.kind, delivery.destination, delivery.state) == ("outcome", CALLBACK["callback_url"], "pending")
 
 
-def test_nobody_is_told_of_a_shadow_run(stores: Stores) -> None:
+def test_a_shadow_run_has_no_delivery(stores: Stores) -> None:
     job = new_job()
     stores.store(ended(job, 1, header={**CALLBACK, "mode": "shadow"}))
     assert stores.view(job).deliveries == []
 
 
-def test_an_end_that_could_not_be_read_is_told_to_whom_the_request_named(stores: Stores) -> None:
+def test_an_undecodable_result_is_delivered_to_the_callback_of_its_request(stores: Stores) -> None:
     job = new_job()
     stores.store(requested(job, header=CALLBACK))
     stores.store(ended(job, 1, input_sha256="", state=State.FAILED))
-    assert [owed.destination for owed in stores.view(job).deliveries] == [CALLBACK["callback_url"]]
+    assert [delivery.destination for delivery in stores.view(job).deliveries] == [CALLBACK["callback_url"]]
 
 
-def test_a_job_that_nobody_heard_of_is_none(stores: Stores) -> None:
+def test_an_unknown_job_is_none(stores: Stores) -> None:
     assert stores.jobs.job(str(JOB)) is None
     assert stores.jobs.job("no id at all") is None

@@ -1,4 +1,4 @@
-"""Whatever happens to two jobs, in whatever batches it is read: Postgres and its twin come to the same end."""
+"""Postgres and its twin in memory store the same for any events of two jobs in any batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.harness.stores import CALLBACK, Stores, new_job
 
 pytestmark = pytest.mark.stack
 
-#: Which job, what, run, attempt, input, how it ended, whether anybody is to be told.
+#: Which job, phase, run, attempt, input, final state, and whether there is a callback.
 HAPPENINGS = st.tuples(
     st.integers(0, 1),
     st.sampled_from([Phase.REQUESTED, Phase.RETRYING, Phase.ENDED, Phase.NOTED]),
@@ -34,8 +34,8 @@ HAPPENINGS = st.tuples(
 
 
 def made(jobs: tuple[UUID, UUID], offset: int, happening: Any) -> Event:
-    which, phase, run, attempt, input_, state, told = happening
-    header = CALLBACK if told else {}
+    which, phase, run, attempt, input_, state, callback = happening
+    header = CALLBACK if callback else {}
     given_: dict[str, Any] = {"attempt": attempt, "run": run, "input_sha256": input_, "state": state, "header": header}
     return event(phase, offset, job=jobs[which], **given_)
 
@@ -50,8 +50,8 @@ def end_of(stores: Stores, job: UUID) -> Any:
             result = None if view.result is None else view.result.offset
             runs.append((view.state, view.attempt, view.execution, view.due_kind, view.request, result, view.error))
     now = stores.view(job)
-    owed = [(one.destination, one.state) for one in now.deliveries]
-    return now.run, now.input_sha256, now.callback_url, runs, owed, sorted(stores.kinds(job))
+    deliveries = [(one.destination, one.state) for one in now.deliveries]
+    return now.run, now.input_sha256, now.callback_url, runs, deliveries, sorted(stores.kinds(job))
 
 
 @pytest.fixture(scope="module")

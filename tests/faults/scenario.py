@@ -25,7 +25,7 @@ STRUCK_WITH_AT_LEAST = 50
 
 @dataclass(frozen=True, slots=True)
 class Aftermath:
-    """What was left once the road was quiet again."""
+    """The records and rows at the end, when every job had ended."""
 
     unfinished_at_strike: int
     submitted: set[str]

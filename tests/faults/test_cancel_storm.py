@@ -54,7 +54,7 @@ def test_each_job_ends_once_as_completed_or_cancelled_and_its_backend_hears_just
 ) -> None:
     with running(settings, ["sink"], ["worker", "echo"], ["timekeeper"]):
         submitted = submit_and_cancel(settings, receiver)
-        assert receiver.wait_for(JOBS, PATIENCE_S), f"{len(receiver.ids)} of {JOBS} were told"
+        assert receiver.wait_for(JOBS, PATIENCE_S), f"{len(receiver.ids)} of {JOBS} were called back"
     with psycopg.connect(settings.database) as database:
         rows = database.execute("SELECT job_id::text, state FROM runs").fetchall()
         outcomes = database.execute("SELECT job_id::text, status FROM outcomes").fetchall()
@@ -64,8 +64,8 @@ def test_each_job_ends_once_as_completed_or_cancelled_and_its_backend_hears_just
     assert sorted(rows) == sorted(outcomes)
     states = Counter(state for _, state in outcomes)
     assert states.keys() == {"COMPLETED", "CANCELLED"}, states
-    told: dict[str, set[str]] = {}
+    called: dict[str, set[str]] = {}
     for callback in receiver.callbacks:
         event = callback.event()["data"]
-        told.setdefault(event["job_id"], set()).add(event["status"])
-    assert told == {job: {state} for job, state in outcomes}
+        called.setdefault(event["job_id"], set()).add(event["status"])
+    assert called == {job: {state} for job, state in outcomes}

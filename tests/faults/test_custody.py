@@ -32,7 +32,7 @@ def log(settings: Settings) -> Iterator[WorkerLog]:
 
 
 def rebalances(service: Service) -> list[str]:
-    """What the worker was told of its partitions, in order."""
+    """Return the rebalance events in the worker's log, in order."""
     said = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
     return [line["event"] for line in said if line["event"] in ("assigned", "revoked", "lost")]
 

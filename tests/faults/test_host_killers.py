@@ -1,4 +1,4 @@
-"""What a worker that died leaves behind: done work stays done, and a job that kills its host is found and dead-lettered."""
+"""After a worker's crash done work stays done, and a job that kills its host is found and dead-lettered."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def job(log: WorkerLog, message: str, partition: int = 0) -> str:
     return asked.job_id
 
 
-def last_word(settings: Settings, partition: int) -> CommitMetadata | None:
-    """What the group's last commit says."""
+def last_commit(settings: Settings, partition: int) -> CommitMetadata | None:
+    """Return the metadata of the group's last commit."""
     topic = settings.topics.requests("killer")
     consumer = kafka.consumer(settings, f"{settings.topic_prefix}workers.killer", **kafka.OUTSIDE)
-    (told,) = consumer.committed([TopicPartition(topic, partition)], timeout=10)
+    (committed,) = consumer.committed([TopicPartition(topic, partition)], timeout=10)
     consumer.close()
-    parts = (told.metadata or "").split(" ")
-    return decode(told.offset, told.metadata, parts[2]) if len(parts) == 4 else None
+    parts = (committed.metadata or "").split(" ")
+    return decode(committed.offset, committed.metadata, parts[2]) if len(parts) == 4 else None
 
 
 def test_what_was_done_beyond_a_long_job_is_not_done_again_after_kill_9(
@@ -61,11 +61,11 @@ def test_what_was_done_beyond_a_long_job_is_not_done_again_after_kill_9(
     worker = Service(settings, ["worker", "killer"])
     log.read_results_of(quick)
     log.read_until(
-        lambda: (word := last_word(settings, 0)) is not None and word.snapshot.end == 101 and holes(word) == 1
+        lambda: (commit := last_commit(settings, 0)) is not None and commit.snapshot.end == 101 and holes(commit) == 1
     )
     worker.kill()
     worker.start()
-    log.read_until(lambda: (word := last_word(settings, 0)) is not None and word.snapshot.runs[0].crashes == 1)
+    log.read_until(lambda: (commit := last_commit(settings, 0)) is not None and commit.snapshot.runs[0].crashes == 1)
     gate.touch()
     after = job(log, "go")
     log.read_results_of({slow, after})
@@ -74,9 +74,9 @@ def test_what_was_done_beyond_a_long_job_is_not_done_again_after_kill_9(
     assert {tuple(executions(log, one)) for one in quick | {after}} == {(1,)}
 
 
-def holes(word: CommitMetadata) -> int:
-    """How many offsets are unfinished."""
-    return sum(run.stop - run.start for run in word.snapshot.runs)
+def holes(commit: CommitMetadata) -> int:
+    """Return how many offsets are unfinished."""
+    return sum(run.stop - run.start for run in commit.snapshot.runs)
 
 
 def test_a_job_that_kills_its_host_three_times_is_dead_lettered_and_its_partition_moves_on(
@@ -102,9 +102,9 @@ def test_a_job_that_kills_its_host_three_times_is_dead_lettered_and_its_partitio
     assert {outcome for one in before | behind for outcome in outcomes(log, one)} == {("succeeded", None)}
     assert outcome(log, killer) == ("failed", "WORKER_LOST")
     assert executions(log, killer) == [3]
-    ((_, told),) = log.dead
-    assert told[headers.DL_REASON] == b"WORKER_LOST"
-    assert told[headers.JOB] == killer.encode()
+    ((_, fields),) = log.dead
+    assert fields[headers.DL_REASON] == b"WORKER_LOST"
+    assert fields[headers.JOB] == killer.encode()
 
 
 def outcomes(log: WorkerLog, job_id: str) -> set[tuple[str, str | None]]:

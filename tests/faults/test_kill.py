@@ -94,7 +94,7 @@ def test_a_worker_whose_process_is_killed_again_and_again_goes_on(settings: Sett
             for pid in set(road.worker.children()) - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
-        assert receiver.wait_for(JOBS, PATIENCE_S), "every job ended, and its backend was told"
+        assert receiver.wait_for(JOBS, PATIENCE_S), "every job ended, and its backend was called"
         assert road.worker.process.poll() is None
 
 

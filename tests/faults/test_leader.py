@@ -1,4 +1,4 @@
-"""One timekeeper leads; when it is killed, stopped or cut off, another one goes on within ten seconds."""
+"""When the leading timekeeper is killed, stopped or cut off, another one leads within ten seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.harness.waiting import in_thread, wait_until
 
 pytestmark = pytest.mark.stack
 
-TAKEOVER_S = 10.0
+FAILOVER_S = 10.0
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def scribe(settings: Settings) -> Iterator[Scribe]:
 
 
 def leader(scribe: Scribe) -> int | None:
-    """The server process of the session that leads; None while nobody does."""
+    """Return the server process of the leader's session; None while there is no leader."""
     found = scribe.rows(
         "SELECT l.pid FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database AND d.datname = current_database()"
         " WHERE l.locktype = 'advisory' AND l.granted"
@@ -52,14 +52,14 @@ def test_another_one_leads_within_ten_seconds_and_each_retry_is_published_once(
     settings: Settings, scribe: Scribe, fate: str
 ) -> None:
     with running(settings, ["timekeeper"]) as [first]:
-        wait_until(lambda: leader(scribe) is not None, lambda: "nobody leads")
+        wait_until(lambda: leader(scribe) is not None, lambda: "no leader")
         before = leader(scribe)
         with running(settings, ["timekeeper"]):
             retries(scribe, 20)
             struck = time.monotonic()
             strike(scribe, first, fate, before)
-            wait_until(lambda: leader(scribe) not in (None, before), lambda: "nobody leads any more")
-            assert time.monotonic() - struck < TAKEOVER_S
+            wait_until(lambda: leader(scribe) not in (None, before), lambda: "no new leader")
+            assert time.monotonic() - struck < FAILOVER_S
             retries(scribe, 20)
             if fate == "stopped":
                 first.process.send_signal(signal.SIGCONT)

@@ -33,7 +33,7 @@ class Received:
 
 @dataclass
 class Backend:
-    """What it was sent, and where it listens."""
+    """The requests that a callback server received, and its port."""
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
@@ -101,7 +101,7 @@ def run(scenario: Coroutine[Any, Any, Any]) -> None:
 
 
 def try_against(handler: Handler, **options: Any) -> tuple[DeliveryTry, Backend]:
-    """What came of one try against a backend that answers with `handler`, and what that backend saw."""
+    """Make one try against a backend that answers with `handler`; return the try and that backend."""
 
     async def scenario() -> tuple[DeliveryTry, Backend]:
         async with serving(handler) as backend:

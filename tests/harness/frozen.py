@@ -1,4 +1,4 @@
-"""A part that is there and does not answer: its processes are stopped, and go on at the end."""
+"""A component that exists and does not answer: its processes are stopped, and continue at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BACK_S = 60.0
 
 @contextmanager
 def frozen(*ports: int) -> Iterator[None]:
-    """Whoever listens on these ports of this machine, and its children (Postgres has one for each connection)."""
+    """Stop the processes that listen on these ports, and their children (Postgres has one for each connection)."""
     with ExitStack() as thaw:
         for port in ports:
             for pid in _family(port):
@@ -32,7 +32,7 @@ def frozen(*ports: int) -> Iterator[None]:
 
 
 def wait_until_kafka_is_back(settings: Settings) -> None:
-    """A broker that was stopped for long has been given up by its controller, and takes no new topic for some seconds."""
+    """Wait until the broker creates topics again: a controller fences a broker that was stopped for long for some seconds."""
     admin, name, until = kafka.admin(settings), f"{settings.topic_prefix}is-back", time.monotonic() + BACK_S
     while time.monotonic() < until:
         try:
@@ -58,7 +58,7 @@ def postgres_port(settings: Settings) -> int:
 def _family(port: int) -> list[int]:
     parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
     listening = [pid for pid in parents if process.listens_on(pid, port)]
-    assert listening, f"nobody on this machine listens on port {port}: this test stops a part, which must be here"
+    assert listening, f"no process on this machine listens on port {port}; this test stops it, so it must run here"
     return [*listening, *(pid for pid, parent in parents.items() if parent in listening and pid not in listening)]
 
 

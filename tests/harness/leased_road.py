@@ -107,7 +107,7 @@ class Crew:
             wait_until(partial(says, service, "worker_ready"), service.log.read_text, START_S)
 
     def owner(self, road: Road, job_id: str) -> Service:
-        """Whoever runs a job."""
+        """Return the worker that runs a job."""
         road.wait(job_id, "PROCESSING")
         (found,) = [service for service in self.services if is_of(road.owner(job_id), service)]
         return found

@@ -65,8 +65,8 @@ class Scribe:
 
     def request(self, job: JobHeader, message: str = "hello") -> Coordinates:
         value = self._request.encode(to_plain(Request(job, EchoInput(message))))
-        told = headers.request_headers(job, source="test")
-        place = self.raw(self.names.requests(job.processor, job.lane), value, told, job.job_id)
+        fields = headers.request_headers(job, source="test")
+        place = self.raw(self.names.requests(job.processor, job.lane), value, fields, job.job_id)
         self._places[job.job_id, job.run] = place
         return place
 
@@ -81,13 +81,13 @@ class Scribe:
     def payload(self, job: JobHeader) -> Payload:
         """A request as it is accepted by a row."""
         value = self._request.encode(to_plain(Request(job, EchoInput("hello"))))
-        told = [(name, text.decode()) for name, text in headers.request_headers(job, source="test")]
-        return Payload(job.job_id, job.run, job.processor, job.lane, job.job_id.encode(), value, told)
+        fields = [(name, text.decode()) for name, text in headers.request_headers(job, source="test")]
+        return Payload(job.job_id, job.run, job.processor, job.lane, job.job_id.encode(), value, fields)
 
     def result(self, job: JobHeader, disposition: str = "succeeded", **changes: Any) -> bytes:
         value = self.result_bytes(job, disposition, **changes)
-        told = headers.result_headers(job, disposition, 1, source="test")
-        self.raw(self.names.results("echo"), value, told, job.job_id)
+        fields = headers.result_headers(job, disposition, 1, source="test")
+        self.raw(self.names.results("echo"), value, fields, job.job_id)
         return value
 
     def result_bytes(self, job: JobHeader, disposition: str = "succeeded", **changes: Any) -> bytes:
@@ -101,8 +101,8 @@ class Scribe:
         return self._result.encode(to_plain(Result(job, info, output)))
 
     def progress(self, job: JobHeader, **changes: Any) -> None:
-        told: dict[str, Any] = {"execution": 1, "sequence": 1, "stage": "run", "worker_id": "worker-1"}
-        made = Progress(job.job_id, job.run, job.attempt, processor="echo", at=datetime.now(UTC), **told | changes)
+        fields: dict[str, Any] = {"execution": 1, "sequence": 1, "stage": "run", "worker_id": "worker-1"}
+        made = Progress(job.job_id, job.run, job.attempt, processor="echo", at=datetime.now(UTC), **fields | changes)
         self.raw(self.names.progress, self._progress.encode(to_plain(made)), [], job.job_id)
 
     def control(self, order: Control) -> None:
@@ -110,14 +110,14 @@ class Scribe:
         key = f"processor:{order.processor}:{order.by}"
         self.raw(self.names.control, self._control.encode(to_plain(order)), [], key)
 
-    def raw(self, topic: str, value: bytes, told: list[tuple[str, bytes]], key: str = "key") -> Coordinates:
+    def raw(self, topic: str, value: bytes, fields: list[tuple[str, bytes]], key: str = "key") -> Coordinates:
         places: list[Coordinates] = []
 
         def report(error: Any, message: Any) -> None:
             assert error is None, error
             places.append(Coordinates(topic, message.partition(), message.offset()))
 
-        given: Any = told
+        given: Any = fields
         self._producer.produce(topic, value, key.encode(), headers=given, on_delivery=report)
         assert self._producer.flush(10) == 0
         return places[0]
@@ -132,7 +132,7 @@ class Scribe:
         return str(found[0][0]) if found else None
 
     def kinds(self, job: JobHeader) -> list[str]:
-        """What history says of a job, sorted."""
+        """Return the kinds of a job's history entries, sorted."""
         return sorted(kind for (kind,) in self.rows("SELECT kind FROM history WHERE job_id = %s", job.job_id))
 
     def wait(self, job: JobHeader, state: str) -> None:

@@ -39,7 +39,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 class Service:
-    """One running `sluice` process. Its log is kept beside the test's files."""
+    """A running `sluice` process. Its log is kept beside the test's files."""
 
     def __init__(self, settings: Settings, args: Sequence[str], program: Sequence[str] = (SLUICE,)) -> None:
         self._settings = settings

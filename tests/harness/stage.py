@@ -50,8 +50,8 @@ class Stage:
         made = [JobHeader(new_id(), PERFORMER.name, datetime.now(UTC), "", **changed) for _ in inputs]
         values = [self._encoder.encode(to_plain(Request(*pair))) for pair in zip(made, inputs, strict=True)]
         for header, value in zip(made, values, strict=True):
-            told: Any = request_headers(header, source="test")
-            self._producer.produce(topic, value, (key or header.job_id).encode(), headers=told)
+            fields: Any = request_headers(header, source="test")
+            self._producer.produce(topic, value, (key or header.job_id).encode(), headers=fields)
         assert self._producer.flush(10) == 0
         return [header.job_id for header in made]
 
@@ -64,7 +64,7 @@ class Stage:
         )
 
     def read(self, timeout: float) -> None:
-        """What there is, waiting a little for the first of it."""
+        """Read the records that are there, waiting up to `timeout` seconds for the first."""
         for message in poll_batch(self._consumer, 500, timeout):
             assert message.error() is None, message.error()
             plain = self._codec.decode(cast(bytes, message.value()))

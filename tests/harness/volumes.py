@@ -33,7 +33,7 @@ def write_nifti(path: Path, data: Array, affine: Array | None = None) -> Path:
 
 
 def dicom_slices(data: NDArray[np.int16], affine: Array) -> list[FileDataset]:
-    """One data set per slice along the third axis; `affine` counts to R-A-S, DICOM to L-P-S."""
+    """Return one data set per slice along the third axis; `affine` counts to R-A-S, DICOM to L-P-S."""
     to_patient = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     spacing = np.linalg.norm(to_patient[:3, :3], axis=0)
     series = generate_uid()

@@ -28,7 +28,7 @@ BATCH = 10
 
 
 class WorkerLog:
-    """What the worker writes, as it comes, and raw access to what it reads."""
+    """Reads what the worker publishes, and writes raw records into its requests topic."""
 
     def __init__(self, settings: Settings, contract: AnyContract = ECHO) -> None:
         self.settings = settings
@@ -55,13 +55,13 @@ class WorkerLog:
         self.read_until(lambda: jobs <= self.results.keys())
 
     def raw(self, value: bytes, given: dict[str, str] | None = None) -> None:
-        told: Any = [(name, text.encode()) for name, text in (given or {}).items()]
-        self._producer.produce(self._requests, value, headers=told)
+        fields: Any = [(name, text.encode()) for name, text in (given or {}).items()]
+        self._producer.produce(self._requests, value, headers=fields)
         assert self._producer.flush(10) == 0
 
     def place(self, partition: int, value: bytes, job_id: str) -> None:
-        told: Any = [(headers.JOB, job_id.encode())]
-        self._producer.produce(self._requests, value, partition=partition, headers=told)
+        fields: Any = [(headers.JOB, job_id.encode())]
+        self._producer.produce(self._requests, value, partition=partition, headers=fields)
         assert self._producer.flush(10) == 0
 
     def request(self, header: JobHeader, input_: EchoInput) -> bytes:
@@ -76,13 +76,13 @@ class WorkerLog:
             self._sort(message)
 
     def _sort(self, message: Any) -> None:
-        told = dict(message.headers() or ())
+        fields = dict(message.headers() or ())
         if message.topic() == self._topics[0]:
             plain = self.codec.decode(message.value())
             self.results.setdefault(plain["header"]["job_id"], []).append(plain)
-            self.result_headers[plain["header"]["job_id"]] = told
+            self.result_headers[plain["header"]["job_id"]] = fields
         elif message.topic() == self._topics[1]:
-            self.dead.append((message.value(), told))
+            self.dead.append((message.value(), fields))
         else:
             self.progress.append(self.codec.decode(message.value()))
 

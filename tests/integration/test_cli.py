@@ -29,7 +29,7 @@ pytestmark = pytest.mark.stack
 
 
 def at(settings: Settings, **addresses: str) -> Settings:
-    """The same installation with another address; addresses that were looked up already are forgotten."""
+    """Return the same installation with another address, without the addresses that were looked up already."""
     changed = settings.model_copy(update=addresses)
     for looked_up in ("bootstrap", "registry_url", "database"):
         changed.__dict__.pop(looked_up, None)
@@ -37,7 +37,7 @@ def at(settings: Settings, **addresses: str) -> Settings:
 
 
 class CommandLine:
-    """`sluice …` as a person types it, with the settings of the test."""
+    """Runs `sluice …` in a process of its own, with the settings of the test."""
 
     def __init__(self, settings: Settings) -> None:
         self._environment = environment(settings)
@@ -73,13 +73,13 @@ def test_applying_twice_changes_nothing(settings: Settings) -> None:
     assert topics.apply(settings, contracts) == []
 
 
-def test_what_is_planned_for_a_new_prefix_is_what_is_applied(settings: Settings) -> None:
+def test_the_plan_for_a_new_prefix_is_applied_as_it_was_shown(settings: Settings) -> None:
     other = settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}second."})
     planned = topics.plan(other, [ECHO])
-    told: list[Any] = []
-    applied = topics.apply(other, [ECHO], told.append)
+    reported: list[Any] = []
+    applied = topics.apply(other, [ECHO], reported.append)
     assert sorted(map(repr, applied)) == sorted(map(repr, planned))
-    assert told == applied
+    assert reported == applied
     assert {change.kind for change in applied} == {
         ChangeKind.CREATE_TOPIC,
         ChangeKind.REGISTER_SCHEMA,
@@ -100,14 +100,14 @@ def test_more_partitions_are_added_and_given_their_first_offsets(settings: Setti
     assert topics.plan(wider, [ECHO]) == []
 
 
-def test_partitions_beyond_the_declared_are_told_of_and_kept(settings: Settings) -> None:
+def test_partitions_beyond_the_declared_are_reported_and_kept(settings: Settings) -> None:
     narrower = settings.model_copy(update={"partitions": 1})
     changes = topics.apply(narrower, [ECHO])
     assert {change.kind for change in changes} == {ChangeKind.WARNING}
     assert topics.plan(settings, [ECHO]) == []
 
 
-def test_plan_says_by_its_status_that_something_would_change(sluice: CommandLine, settings: Settings) -> None:
+def test_the_exit_status_of_a_plan_says_that_something_would_change(sluice: CommandLine, settings: Settings) -> None:
     assert sluice("topics", "plan").returncode == ExitCode.OK
     more = CommandLine(settings.model_copy(update={"partitions": 4}))
     done = more("topics", "plan", "--json")
@@ -118,7 +118,7 @@ def test_plan_says_by_its_status_that_something_would_change(sluice: CommandLine
 # ── submitting and waiting ──
 
 
-def test_a_submitted_job_lies_where_it_is_said_to(settings: Settings) -> None:
+def test_a_submitted_job_is_at_the_offset_that_submit_returned(settings: Settings) -> None:
     with Submitter(settings) as submitter:
         job = submitter.submit("echo", EchoInput("hi"), case_id="case-1")
     (record,) = [
@@ -147,7 +147,7 @@ def test_nothing_is_accepted_while_the_broker_is_away(settings: Settings) -> Non
 
 
 @pytest.mark.usefixtures("services")
-def test_waiting_tells_each_outcome_once_and_typed(settings: Settings) -> None:
+def test_waiting_returns_each_outcome_once_and_typed(settings: Settings) -> None:
     with OutcomeWaiter(settings, contract("echo")) as waiter, Submitter(settings) as submitter:
         good = [submitter.submit_nowait("echo", EchoInput(f"good {n}")) for n in range(20)]
         bad = submitter.submit_nowait("echo", EchoInput("bad", fail="INVALID_INPUT"))
@@ -166,7 +166,7 @@ def test_waiting_ends_with_the_time(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("services")
-def test_submit_and_wait_tells_the_outcome_by_its_status(sluice: CommandLine) -> None:
+def test_submit_and_wait_shows_the_outcome_in_its_exit_status(sluice: CommandLine) -> None:
     done = sluice("submit", "echo", "--input", '{"message": "hi"}', "--wait", "--json", "--timeout", "40")
     assert done.returncode == ExitCode.OK, done.stderr
     outcome = json.loads(done.stdout)
@@ -188,7 +188,7 @@ def test_submit_and_wait_tells_the_outcome_by_its_status(sluice: CommandLine) ->
 
 
 @pytest.mark.usefixtures("services")
-def test_the_same_key_twice_is_one_job_and_both_are_told_its_outcome(sluice: CommandLine) -> None:
+def test_the_same_key_twice_is_one_job_and_both_get_its_outcome(sluice: CommandLine) -> None:
     asked = ("submit", "echo", "--input", '{"message": "hi"}', "--idempotency-key", "k", "--wait", "--timeout", "40")
     first, second = sluice(*asked), sluice(*asked)
     assert (first.returncode, second.returncode) == (ExitCode.OK, ExitCode.OK)
@@ -196,7 +196,7 @@ def test_the_same_key_twice_is_one_job_and_both_are_told_its_outcome(sluice: Com
     assert len(sluice.json("jobs")) == 1
 
 
-def test_a_job_that_nobody_does_times_out_with_its_own_status(sluice: CommandLine) -> None:
+def test_a_job_that_no_worker_runs_times_out_with_its_own_status(sluice: CommandLine) -> None:
     done = sluice("submit", "echo", "--input", '{"message": "hi"}', "--wait", "--timeout", "0.5")
     assert done.returncode == ExitCode.WAIT_TIMED_OUT
     assert "`sluice job " in done.stderr
@@ -212,14 +212,14 @@ def test_wrong_input_is_refused_before_there_is_a_job(sluice: CommandLine, setti
     assert tail.last(settings, settings.topics.requests("echo"), 10) == []
 
 
-def test_a_job_nobody_heard_of_is_not_found(sluice: CommandLine) -> None:
+def test_an_unknown_job_is_not_found(sluice: CommandLine) -> None:
     assert sluice("job", "019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10").returncode == ExitCode.NOT_FOUND
 
 
 # ── uploads and looking at topics ──
 
 
-def test_an_upload_is_kept_and_told(sluice: CommandLine, settings: Settings, tmp_path: Path) -> None:
+def test_an_upload_is_kept_and_announced(sluice: CommandLine, settings: Settings, tmp_path: Path) -> None:
     scan = tmp_path / "scan.nii.gz"
     scan.write_bytes(b"voxels")
     event = sluice.json("upload", str(scan), "--kind", "mr-volume", "--case-id", "4711")
@@ -259,7 +259,7 @@ def test_following_misses_nothing_between_the_last_records_and_the_next(settings
     assert sorted(map(str, seen)) == sorted(between)
 
 
-def test_what_does_not_decode_is_shown_with_the_reason(settings: Settings) -> None:
+def test_a_record_that_does_not_decode_is_shown_with_the_reason(settings: Settings) -> None:
     producer = kafka.producer(settings)
     producer.produce(settings.topics.requests("echo"), b"not avro", b"key")
     producer.flush(10)
@@ -291,7 +291,7 @@ def test_the_doctor_finds_a_made_installation_in_order(sluice: CommandLine) -> N
     assert {"kafka", "schema registry", "topics", "postgres", "object store", "disk"} <= {c["name"] for c in checks}
 
 
-def test_the_doctor_names_what_is_away(settings: Settings) -> None:
+def test_the_doctor_names_the_unreachable_component(settings: Settings) -> None:
     away = CommandLine(at(settings, schema_registry_url="http://127.0.0.1:1"))
     done = away("doctor", "--json")
     assert done.returncode == ExitCode.UNREACHABLE
@@ -305,7 +305,7 @@ def test_migrating_twice_does_nothing_the_second_time(sluice: CommandLine) -> No
     assert sluice("migrate", "--check").returncode == ExitCode.OK
 
 
-def test_the_addresses_are_told_for_a_shell(sluice: CommandLine, settings: Settings) -> None:
+def test_the_addresses_are_printed_for_a_shell(sluice: CommandLine, settings: Settings) -> None:
     lines = sluice("env").stdout.splitlines()
     assert f"export KAFKA_BOOTSTRAP_SERVERS={settings.bootstrap}" in lines
     assert sluice.json("env")["DATABASE_URL"] == settings.database

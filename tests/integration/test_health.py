@@ -1,4 +1,4 @@
-"""Each service says whether it is alive and ready, whatever it needs is away, and ends within its bound."""
+"""Each service reports whether it is alive and ready, also while a dependency is away, and stops within its bound."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ COMMANDS = ["worker", "echo", "--device", "cpu"], ["sink"], ["timekeeper"], ["no
 
 
 def answers(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What each living service tells, by its name."""
+    """Return the status of each running service, by its name."""
     return {answer.service_file.service: answer.status or {} for answer in ask_all(settings.home)}
 
 
 def wait_until_ready(settings: Settings, count: int) -> None:
-    def so() -> bool:
-        told = answers(settings)
-        return len(told) == count and all(status.get("ready") for status in told.values())
+    def ready() -> bool:
+        statuses = answers(settings)
+        return len(statuses) == count and all(status.get("ready") for status in statuses.values())
 
-    wait_until(so, lambda: f"not all are ready: {answers(settings)}")
+    wait_until(ready, lambda: f"not all are ready: {answers(settings)}")
 
 
 def reasons_of_all(settings: Settings) -> dict[str, str]:
-    """Once none is ready: why not."""
-    told: dict[str, dict[str, Any]] = {}
+    """Wait until no service is ready; return the reasons of each."""
+    statuses: dict[str, dict[str, Any]] = {}
 
-    def so() -> bool:
-        told.update(answers(settings))
-        return not any(status["ready"] for status in told.values())
+    def ready() -> bool:
+        statuses.update(answers(settings))
+        return not any(status["ready"] for status in statuses.values())
 
-    wait_until(so, lambda: f"some are ready still: {told}")
-    return {name: " ".join(status["reasons"]) for name, status in told.items()}
+    wait_until(ready, lambda: f"some are ready still: {statuses}")
+    return {name: " ".join(status["reasons"]) for name, status in statuses.items()}
 
 
 def livez(settings: Settings, service: str) -> int:
@@ -58,20 +58,20 @@ def livez(settings: Settings, service: str) -> int:
     return get(note.url, "/livez")[0]
 
 
-def test_services_tell_how_they_are_when_all_is_well_and_when_what_they_need_does_not_answer(
+def test_services_report_their_health_when_all_is_well_and_when_a_dependency_does_not_answer(
     settings: Settings,
 ) -> None:
     hasty = settings.model_copy(update={"drain_s": 0.0})
     with running(hasty, *COMMANDS) as services:
         wait_until_ready(settings, 4)
-        told = answers(settings)
-        (engine,) = told["worker"]["engines"]
+        statuses = answers(settings)
+        (engine,) = statuses["worker"]["engines"]
         assert (engine["processor"], engine["device"], engine["versions"]) == ("echo", "cpu", {"1": 100.0})
         assert (engine["in_flight"], engine["paused"]) == (0, False)
         assert engine["partitions"] > 0
         assert engine["child_rss"] > 1_000_000
-        assert told["sink"]["partitions"] > 0
-        assert told["timekeeper"]["role"] == "leader"
+        assert statuses["sink"]["partitions"] > 0
+        assert statuses["timekeeper"]["role"] == "leader"
 
         assert_status_shows(settings)
 
@@ -99,7 +99,7 @@ def test_services_tell_how_they_are_when_all_is_well_and_when_what_they_need_doe
 
 
 def assert_status_shows(settings: Settings) -> None:
-    """`sluice status` and `sluice doctor` find what was started by hand, too."""
+    """Check that `sluice status` and `sluice doctor` find services that were started by hand, too."""
     done = subprocess.run([SLUICE, "status", "--json"], env=environment(settings), capture_output=True, timeout=60)
     assert done.returncode == ExitCode.OK, done.stderr
     seen = json.loads(done.stdout)
@@ -117,13 +117,13 @@ def assert_status_shows(settings: Settings) -> None:
 
 
 def assert_it_said_why(log: Path, status: int) -> None:
-    """A service that was ended by force says where it hung; one that stopped by itself says that."""
+    """Check the log: a service that was ended by force shows where it hung; one that stopped by itself says so."""
     events = [json.loads(line)["event"] for line in log.read_text().splitlines() if line.startswith("{")]
     assert ("stop_timed_out" in events) == (status == ExitCode.INTERNAL)
     assert ("stopped" in events) == (status == ExitCode.OK)
 
 
-def test_a_worker_whose_hands_are_full_is_alive_and_ready(settings: Settings) -> None:
+def test_a_worker_at_its_in_flight_limit_is_alive_and_ready(settings: Settings) -> None:
     with Submitter(settings) as submitter:
         for _ in range(2200):  # echo holds 2,000 at most
             submitter.submit_nowait("echo", EchoInput("x", delay_ms=1500))

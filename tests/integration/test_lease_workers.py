@@ -1,4 +1,4 @@
-"""Workers that claim by lease: they come, go, die and sleep, and here is what becomes of their jobs."""
+"""Workers that claim jobs by lease: they start, stop, crash and freeze, and no job is lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def crew(road: Road) -> Iterator[Crew]:
 
 
 def left(road: Road, job: str) -> tuple[object, ...]:
-    """How many rows there are of a job's custody."""
+    """Return how many rows of a job's custody there are."""
     return road.rows(
         "SELECT (SELECT count(*) FROM leases WHERE job_id = %s), (SELECT count(*) FROM payloads WHERE job_id = %s)",
         job,
@@ -62,7 +62,7 @@ def test_a_retry_is_claimed_again_as_the_next_attempt(road: Road, crew: Crew) ->
 
 
 @pytest.mark.parametrize("message", ["polite", "stubborn"])
-def test_a_running_job_is_told_to_stop_and_its_process_killed_if_it_does_not(
+def test_a_running_job_is_asked_to_stop_and_its_process_killed_if_it_does_not(
     road: Road, crew: Crew, message: str
 ) -> None:
     crew.need(1)
@@ -71,11 +71,11 @@ def test_a_running_job_is_told_to_stop_and_its_process_killed_if_it_does_not(
     (child,) = worker.children()
     road.cancel(job)
     road.wait(job, "CANCELLED")
-    assert is_of(road.outcome(job)[2], worker)  # the worker's own word, before the timekeeper lost its patience
+    assert is_of(road.outcome(job)[2], worker)  # the worker's own result, before the timekeeper's grace was over
     assert (worker.children() == [child]) is (message == "polite")
 
 
-def test_a_processor_at_rest_is_granted_to_nobody_and_its_workers_say_so(road: Road, crew: Crew) -> None:
+def test_no_jobs_of_a_paused_processor_are_granted_and_its_workers_acknowledge(road: Road, crew: Crew) -> None:
     crew.need(1)
     with CommandClient(road.settings) as controls, wiring.command_store(road.settings) as orders:
 
@@ -88,7 +88,7 @@ def test_a_processor_at_rest_is_granted_to_nobody_and_its_workers_say_so(road: R
         job = road.submit("work")
         road.wait(job, "PENDING")
         with closing(wiring.lease_store(road.settings)) as store:
-            assert store.claim("leased", "somebody", 1, 60) == []
+            assert store.claim("leased", "another", 1, 60) == []
         assert road.lease(job)[0] == "waiting"
         controls.resume("leased")
         road.wait(job, "COMPLETED")
@@ -106,7 +106,7 @@ def test_a_job_that_kills_its_processes_is_given_up(road: Road, crew: Crew) -> N
 
 def test_a_job_of_ten_leases_stays_where_it_is_while_workers_join(road: Road, crew: Crew, tmp_path: Path) -> None:
     crew.need(1)
-    long, begun = road.submit(f"until {tmp_path / 'told'}", 120_000), time.monotonic()
+    long, begun = road.submit(f"until {tmp_path / 'go'}", 120_000), time.monotonic()
     worker = crew.owner(road, long)
     crew.need(3)
     quick = [road.submit("quick") for _ in range(4)]
@@ -114,7 +114,7 @@ def test_a_job_of_ten_leases_stays_where_it_is_while_workers_join(road: Road, cr
         road.wait(job, "COMPLETED")
         assert not is_of(road.outcome(job)[2], worker)  # it is busy, and claims nothing that would wait
     time.sleep(max(0.0, begun + 10.5 * LEASE_S - time.monotonic()))
-    (tmp_path / "told").touch()
+    (tmp_path / "go").touch()
     road.wait(long, "COMPLETED")
     assert is_of(road.outcome(long)[2], worker)
     assert road.state(long)[1] == 1
@@ -123,14 +123,14 @@ def test_a_job_of_ten_leases_stays_where_it_is_while_workers_join(road: Road, cr
 
 def test_a_killed_workers_job_runs_elsewhere_soon_after_its_lease(road: Road, crew: Crew, tmp_path: Path) -> None:
     crew.need(2)
-    job = road.submit(f"until {tmp_path / 'told'}", 120_000)
+    job = road.submit(f"until {tmp_path / 'go'}", 120_000)
     first = crew.owner(road, job)
     gone = road.owner(job)
     first.kill()
     killed = time.monotonic()
     wait_until(lambda: road.owner(job) != gone, lambda: str(road.state(job)))
     assert time.monotonic() - killed < LEASE_S + 5
-    (tmp_path / "told").touch()
+    (tmp_path / "go").touch()
     road.wait(job, "COMPLETED")
     assert road.outcome(job)[2] != gone
     assert road.state(job)[1] == 2
@@ -147,8 +147,8 @@ def test_a_worker_that_slept_through_its_lease_does_no_harm(road: Road, crew: Cr
     wait_until(lambda: "result_discarded" in sleeper.log.read_text(), sleeper.log.read_text)
     assert road.kinds(job) == ["request", "result"]
     # And it works on: the others together take two each at most.
-    more = [road.submit(f"until {tmp_path / 'told'}", 120_000) for _ in range(2 * len(crew.services))]
+    more = [road.submit(f"until {tmp_path / 'go'}", 120_000) for _ in range(2 * len(crew.services))]
     wait_until(lambda: any(is_of(road.owner(one), sleeper) for one in more), sleeper.log.read_text)
-    (tmp_path / "told").touch()
+    (tmp_path / "go").touch()
     for one in more:
         road.wait(one, "COMPLETED")

@@ -1,4 +1,4 @@
-"""Custody by lease on real parts: leases that run out, words that come too late, and a worker that is stopped."""
+"""Custody by lease on real parts: leases that expire, results that come too late, and a worker that is stopped."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_job_lost_too_often_ends_as_worker_lost(road: Road) -> None:
     assert dict(dead.headers())[headers.DL_ATTEMPTS] == b"2"
 
 
-def test_of_an_older_execution_only_a_success_counts(road: Road) -> None:
+def test_only_a_success_counts_from_an_older_execution(road: Road) -> None:
     job = road.submit("work")
     store = wiring.lease_store(road.settings)
     (stale,) = store.claim("leased", "first", 1, 0.05, wait_s=20)
@@ -58,7 +58,7 @@ def test_of_an_older_execution_only_a_success_counts(road: Road) -> None:
     store.close()
 
 
-def test_a_stopped_worker_gives_back_what_it_can_not_finish(road: Road) -> None:
+def test_a_stopped_worker_releases_what_it_can_not_finish(road: Road) -> None:
     job = road.submit("long", 60_000)
     with running(road.settings.model_copy(update={"drain_s": 0.2}), COMMANDS[0]) as (worker,):
         road.wait(job, "PROCESSING")

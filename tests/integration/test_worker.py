@@ -1,4 +1,4 @@
-"""The worker on a real log: what it publishes, what survives its death, and how it fails."""
+"""The worker on a real log: what it publishes, what survives a crash, and how it fails."""
 
 from __future__ import annotations
 
@@ -52,9 +52,13 @@ def test_every_job_gets_its_result_and_says_where_it_comes_from(
     log.read_results_of({sent.job_id})
     (plain,) = log.results[sent.job_id]
     assert plain["output"] == {"message": "hello", "length": 5}
-    told = plain["result"]["request_coordinates"]
-    assert (told["topic"], told["partition"], told["offset"]) == (sent.topic, sent.partition, sent.offset)
-    assert told["topic_id"]
+    coordinates = plain["result"]["request_coordinates"]
+    assert (coordinates["topic"], coordinates["partition"], coordinates["offset"]) == (
+        sent.topic,
+        sent.partition,
+        sent.offset,
+    )
+    assert coordinates["topic_id"]
     timings = plain["result"]["timings"]
     assert timings["received_at"] <= timings["started_at"] <= timings["finished_at"]
     assert plain["result"]["input_sha256"] == plain["header"]["input_sha256"] != ""
@@ -98,7 +102,7 @@ def test_the_bad_among_two_hundred_end_clearly_and_the_good_go_through(
     assert outcome(log, again) == ("retry", "CONNECTION_ERROR")
     assert log.results[again][0]["result"]["retry_in_ms"] >= 0
     assert outcome(log, bug) == ("failed", "PROCESSOR_ERROR")
-    reasons = {value: told[headers.DL_REASON] for value, told in log.dead}
+    reasons = {value: fields[headers.DL_REASON] for value, fields in log.dead}
     assert reasons[b"not avro at all"] == b"UNDECODABLE"
     assert reasons[b"\0\0\0\0\1garbage"] == b"UNDECODABLE"
     assert reasons[struct.pack(">bI", 0, 2_000_000_000) + b"x"] == b"UNKNOWN_SCHEMA"
@@ -183,9 +187,9 @@ def test_a_job_that_kills_its_process_is_put_aside_and_takes_no_innocent_with_it
     assert {outcome(log, job.job_id) for job in innocent} == {("succeeded", None)}
     assert outcome(log, killer.job_id) == ("failed", "WORKER_LOST")
     assert executions(log, killer.job_id) == [2]
-    ((value, told),) = log.dead
+    ((value, fields),) = log.dead
     assert value == log.request(killer, EchoInput("kill"))
-    assert told[headers.DL_REASON] == b"WORKER_LOST"
+    assert fields[headers.DL_REASON] == b"WORKER_LOST"
 
 
 @pytest.mark.parametrize(
@@ -228,10 +232,10 @@ def test_workers_that_come_and_go_share_the_work_and_lose_none_of_it(
 
 
 def test_a_worker_without_topics_says_what_to_do(settings: Settings) -> None:
-    service = Service(settings.model_copy(update={"topic_prefix": "nobody-made-these."}), ["worker", "echo"])
+    service = Service(settings.model_copy(update={"topic_prefix": "not-made."}), ["worker", "echo"])
     assert service.process.wait(60) != 0
     said = service.log.read_text()
-    assert "nobody-made-these.requests.echo" in said
+    assert "not-made.requests.echo" in said
     assert "sluice topics apply" in said
 
 

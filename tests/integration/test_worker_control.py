@@ -25,7 +25,7 @@ def stage(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def answers(stage: Stage) -> list[str]:
-    """What workers have said of the processor, in the order of their answers' key."""
+    """Return the workers' acknowledgements, ordered by their key."""
     return [word["action"] for word in stage.control if word["action"] in ("paused", "resumed")]
 
 
@@ -33,7 +33,7 @@ def test_a_paused_processor_begins_nothing_and_a_worker_that_starts_knows_what_w
     stage: Stage, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.client.commands.known_processors", lambda: ["performer"])
-    with CommandClient(settings, by="somebody") as controls:
+    with CommandClient(settings, by="an operator") as controls:
         early = stage.ask(*[EchoInput(f"early {n}") for n in range(20)])
         controls.cancel_many([(job, 0) for job in early[:5]], "not needed")
         controls.pause("performer", "maintenance")
@@ -51,9 +51,9 @@ def test_a_paused_processor_begins_nothing_and_a_worker_that_starts_knows_what_w
             more = stage.ask(EchoInput("more"))
             controls.resume("performer")
             stage.read_results_of(set(more))
-    told = stage.dispositions()
+    dispositions = stage.dispositions()
     expected = (["cancelled"] * 5 + ["succeeded"] * 15) * 2
-    assert [told[job] for job in (*early, *late)] == expected
+    assert [dispositions[job] for job in (*early, *late)] == expected
     (said,) = {(word["by"], word["processor"]) for word in stage.control if word["action"] == "paused"}
     assert said[0] in {plain["result"]["worker_id"] for plain in stage.results}
     stage.close()
@@ -65,7 +65,7 @@ def test_of_many_cancels_in_the_middle_of_the_work_each_job_ends_once(stage: Sta
         stage.read_until(lambda: len(stage.results) >= 50)
         controls.cancel_many([(job, 0) for job in jobs])
         stage.read_results_of(set(jobs))
-    told = list(stage.dispositions().values())
-    assert set(told) == {"succeeded", "cancelled"}
-    assert told.count("cancelled") >= 100
+    dispositions = list(stage.dispositions().values())
+    assert set(dispositions) == {"succeeded", "cancelled"}
+    assert dispositions.count("cancelled") >= 100
     stage.close()

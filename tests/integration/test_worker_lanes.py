@@ -93,7 +93,7 @@ def owned(service: Service) -> list[int]:
     """How many live and bulk partitions a worker owns, by its own log."""
     found = [0, 0]
     for line in service.log.read_text().splitlines():
-        told = json.loads(line) if line.startswith("{") else {}
-        if "owned" in told:
-            found[".bulk-" in told["partitions"]] = told["owned"]
+        event = json.loads(line) if line.startswith("{") else {}
+        if "owned" in event:
+            found[".bulk-" in event["partitions"]] = event["owned"]
     return found

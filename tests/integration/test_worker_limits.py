@@ -64,8 +64,8 @@ def test_each_job_that_can_not_go_on_ends_by_its_own_fault_and_the_others_comple
     assert outcome(log, killer) == ("failed", "WORKER_LOST")
     assert executions(log, killer) in ([3], [4]), "three crashes, and perhaps one start beside the late one"
     log.read_until(lambda: bool(log.dead))
-    ((_, told),) = log.dead
-    assert (told[headers.JOB], told[headers.DL_REASON]) == (killer.encode(), b"WORKER_LOST")
+    ((_, dead_headers),) = log.dead
+    assert (dead_headers[headers.JOB], dead_headers[headers.DL_REASON]) == (killer.encode(), b"WORKER_LOST")
 
 
 @pytest.mark.parametrize("processor", ["Brief", "Leaky"])

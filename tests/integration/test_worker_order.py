@@ -24,8 +24,8 @@ KEYS = "abcde"
 
 def parked(settings: Settings) -> int:
     """Jobs that wait in the worker for their turn, as it tells itself."""
-    told = [answer.status or {} for answer in ask_all(settings.home)]
-    return sum(engine["parked"] for status in told for engine in status.get("engines", ()))
+    statuses = [answer.status or {} for answer in ask_all(settings.home)]
+    return sum(engine["parked"] for status in statuses for engine in status.get("engines", ()))
 
 
 def test_jobs_of_a_key_end_in_order_through_delays_and_retries(
@@ -73,9 +73,9 @@ def test_a_key_that_waits_holds_up_no_other_and_what_is_parked_can_be_cancelled_
         assert slow not in stage.ended(), "what was cancelled did not wait for its turn"
         others = stage.ask(*[EchoInput(f"other {n}") for n in range(20)])
         stage.read_results_of({slow, *behind, *others})
-    told = stage.dispositions()
-    assert [told[job] for job in behind] == ["cancelled", "succeeded"] * 3
-    assert {told[job] for job in rushed} == {"cancelled"}
+    dispositions = stage.dispositions()
+    assert [dispositions[job] for job in behind] == ["cancelled", "succeeded"] * 3
+    assert {dispositions[job] for job in rushed} == {"cancelled"}
     order = [plain["header"]["job_id"] for plain in stage.results if plain["header"]["job_id"] in {slow, *behind[1::2]}]
     assert order == [slow, *behind[1::2]]
     stage.close()

@@ -62,7 +62,7 @@ def test_a_canary_gets_its_share_a_pinned_job_its_version_and_one_setting_rolls_
         assert set(versions(log, jobs).values()) == {"1"}
 
 
-def test_a_rollout_of_a_processor_that_nobody_knows_stops_the_worker_with_the_nearest_name(settings: Settings) -> None:
+def test_a_rollout_of_a_processor_that_is_unknown_stops_the_worker_with_the_nearest_name(settings: Settings) -> None:
     service = Service(settings.model_copy(update={"rollout": "ehco=2"}), ["worker", "echo"])
     assert service.process.wait(60) == ExitCode.USAGE
     assert "Did you mean 'echo'" in service.log.read_text()
@@ -84,7 +84,7 @@ def test_two_processors_share_a_worker_and_its_device_and_the_death_of_one_child
         echo.read_results_of(steady)
     assert {outcome(log, job) for job in others} == {outcome(echo, job) for job in steady} == {("succeeded", None)}
     assert {number for job in steady for number in executions(echo, job)} == {1}, "none of them had to run again"
-    told = [plain["result"] for one in (log, echo) for (plain, *_) in one.results.values()]
-    assert {result["device"] for result in told} == {"cpu"}
-    assert len({result["worker_id"] for result in told}) == 1
+    results = [plain["result"] for one in (log, echo) for (plain, *_) in one.results.values()]
+    assert {result["device"] for result in results} == {"cpu"}
+    assert len({result["worker_id"] for result in results}) == 1
     echo.close()

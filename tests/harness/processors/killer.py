@@ -1,4 +1,4 @@
-"""A processor that takes its process with it when it is told to, as a fault in native code or the memory killer would.
+"""A processor that kills its process on request, as a fault in native code or the out-of-memory killer would.
 
 `installed` makes it known by entry points of its own, as any other distribution's processor is.
 """

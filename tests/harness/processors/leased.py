@@ -1,4 +1,4 @@
-"""A processor whose jobs are claimed by lease: it takes as long as it is told to, and stops when asked to, if it is polite.
+"""A processor whose jobs are claimed by lease. A job's message says how long it takes and how it ends.
 
 `installed` makes it known by entry points of its own, as any other distribution's processor is.
 """
@@ -26,8 +26,8 @@ LEASED: ProcessorContract[EchoInput, EchoOutput] = ProcessorContract(
 
 
 class Leased:
-    """What a message asks for: "polite" stops when it is told to, "kill" ends its process, "again" needs a second attempt,
-    "until PATH" works until there is such a file. Anything else works on, whatever it is told."""
+    """Does what the message says: "polite" stops when cancelled, "kill" ends its process, "again" needs a second attempt,
+    "until PATH" works until that file exists. Anything else works on and ignores a cancel."""
 
     name, version, request, result, model_sha256 = "leased", "1", EchoInput, EchoOutput, ""
     policy = Policy(
@@ -66,7 +66,7 @@ class Leased:
 
 
 class ByOffset(Leased):
-    """Its policy contradicts its contract."""
+    """A processor whose policy contradicts its contract."""
 
     policy = Policy()
 

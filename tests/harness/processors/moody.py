@@ -64,7 +64,7 @@ class Moody:
         elif what == "nap":
             time.sleep(float(how))
         elif what == "obedient":
-            return _wait_to_be_told(item.ctx)
+            return _wait_for_cancel(item.ctx)
         elif what == "leak":
             self._leaked.append(bytearray(os.urandom(1)) * (int(how) << 20))
         elif what == "knows":
@@ -75,7 +75,7 @@ class Moody:
 
 
 class Clinging:
-    """What this process flushes last does not let it go."""
+    """A stream whose flush hangs, so that the process can not exit."""
 
     def flush(self) -> None:
         time.sleep(LONG_S)
@@ -91,7 +91,7 @@ class Nervous(Moody):
 
 
 class Brief(Moody):
-    """Its process is replaced after ten jobs."""
+    """A processor whose process is replaced after ten jobs."""
 
     policy = Policy(batch=Batch(4), recycle=Recycle(jobs=10))
 
@@ -101,7 +101,7 @@ class BriefWithThreads(Brief):
 
 
 class Leaky(Moody):
-    """Its process is replaced above 300 MiB."""
+    """A processor whose process is replaced above 300 MiB."""
 
     policy = Policy(batch=Batch(1), recycle=Recycle(memory_mib=300))
 
@@ -129,12 +129,12 @@ def _start_daemon(how: str) -> int:
     return pid
 
 
-def _wait_to_be_told(ctx: JobContext) -> str | JobError:
-    """Works until it is told to stop, and says how far it is."""
+def _wait_for_cancel(ctx: JobContext) -> str | JobError:
+    """Work until the job is cancelled, and report progress."""
     until = time.monotonic() + LONG_S
     while time.monotonic() < until:
         if ctx.cancelled():
-            return JobCancelled("Told to stop.")
-        ctx.progress("waiting", float("nan"), "to be told")
+            return JobCancelled("Asked to stop.")
+        ctx.progress("waiting", float("nan"), "for a cancel")
         time.sleep(0.02)
-    return "never told"
+    return "never cancelled"
