@@ -109,7 +109,7 @@ def assert_status_shows(settings: Settings) -> None:
         "timekeeper": True,
         "notify": True,
     }
-    (engine,) = [engine for each in seen["services"] for engine in each["told"].get("engines", [])]
+    (engine,) = [engine for each in seen["services"] for engine in each["status"].get("engines", [])]
     assert (engine["processor"], engine["device"]) == ("echo", "cpu")
     assert {lag["records"] for lag in seen["lag"] if lag["group"].endswith("workers.echo")} == {0}
     checks = {check.name: check.severity for check in checks_of_services(settings)}
