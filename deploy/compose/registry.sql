@@ -1,2 +1,2 @@
--- The schema registry keeps its schemas here, apart from sluice's own tables.
+-- A database of its own for the schema registry, separate from the tables of sluice.
 CREATE DATABASE registry;

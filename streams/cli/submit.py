@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
@@ -14,6 +14,7 @@ from streams.cli.inputs import pairs
 from streams.cli.options import Json
 from streams.cli.output import err, out, out_json
 from streams.cli.progress import progress_bar
+from streams.client.job_options import JobOptions, describe
 
 if TYPE_CHECKING:
     from schemas.contract import AnyContract
@@ -44,59 +45,48 @@ Wait = Annotated[bool, Parameter(help="Wait for the outcome and print it.")]
 Timeout = Annotated[float, Parameter(help="With --wait: seconds to wait; then exit status 124.")]
 
 
+def _option(name: str, *, form: str = "", flag: str | None = None) -> Parameter:
+    """Return a job option's parameter. Its help is that of `JobOptions`, after the form in which the command takes it."""
+    return Parameter(name=flag, help=f"{form} {describe(name)}".lstrip())
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class SubmitOptions:
-    """The options of a job, besides its input."""
+    """Options of a job; None and () leave the default of `JobOptions`."""
 
-    callback_url: Annotated[
-        str | None, Parameter(help="URL that receives the outcome in a signed POST. Default: no callback.")
-    ] = None
-    idempotency_key: Annotated[
-        str | None, Parameter(help="Submitting again with the same key makes no second job. Default: none.")
-    ] = None
-    tenant: Annotated[str, Parameter(help="Tenant that owns the job.")] = "default"
-    lane: Annotated[
-        Literal["live", "bulk"], Parameter(help="live, or bulk for large batches, which never delay live jobs.")
-    ] = "live"
+    callback_url: Annotated[str | None, _option("callback_url")] = None
+    idempotency_key: Annotated[str | None, _option("idempotency_key")] = None
+    tenant: Annotated[str | None, _option("tenant")] = None
+    lane: Annotated[Literal["live", "bulk"] | None, _option("lane")] = None
     deadline: Annotated[
         timedelta | None,
         Parameter(help="Time limit from now (30s, 5m, 2h). A job not finished by then ends as EXPIRED. Default: none."),
     ] = None
-    not_before: Annotated[
-        datetime | None, Parameter(help="Earliest start (2026-03-01T06:00:00+00:00). Default: at once.")
-    ] = None
+    not_before: Annotated[datetime | None, _option("not_before", form="As 2026-03-01T06:00:00+00:00.")] = None
     delay: Annotated[
-        timedelta | None, Parameter(help="Time before the job may start (30s, 5m, 2h). Default: none.")
+        timedelta | None, Parameter(help="Like --not-before, but from now (30s, 5m, 2h). Default: none.")
     ] = None
-    order_key: Annotated[
-        str | None,
-        Parameter(
-            help="Jobs with the same key share a partition, so a processor can run them in order. Default: none."
-        ),
-    ] = None
-    batch_id: Annotated[
-        str | None, Parameter(name="--batch", help="Name shared by many jobs, to cancel them together. Default: none.")
-    ] = None
-    model_version: Annotated[
-        str | None, Parameter(help="Model version that must run the job. Default: the current version.")
-    ] = None
-    external_id: Annotated[str | None, Parameter(help="Your own id for the job, stored with it. Default: none.")] = None
-    case_id: Annotated[str | None, Parameter(help="Case the job belongs to. Default: none.")] = None
-    label: Annotated[tuple[str, ...], Parameter(help="key=value, stored with the job; repeatable. Default: none.")] = ()
-    max_attempts: Annotated[int, Parameter(help="Number of attempts before a retryable failure is final.")] = 3
+    order_key: Annotated[str | None, _option("order_key")] = None
+    batch_id: Annotated[str | None, _option("batch_id", flag="--batch")] = None
+    model_version: Annotated[str | None, _option("model_version")] = None
+    external_id: Annotated[str | None, _option("external_id")] = None
+    case_id: Annotated[str | None, _option("case_id")] = None
+    label: Annotated[tuple[str, ...], _option("labels", form="key=value; repeatable.")] = ()
+    max_attempts: Annotated[int | None, _option("max_attempts")] = None
 
-    def for_submitter(self) -> dict[str, Any]:
-        """Return the options as `streams.client.submitter.Submitter` takes them. Raises UsageError."""
-        options = {field.name: getattr(self, field.name) for field in fields(self)}
-        del options["label"], options["deadline"], options["delay"]
+    def for_submitter(self) -> JobOptions:
+        """Return the options that were given, as `Submitter` takes them. Raises UsageError."""
         if self.delay is not None and self.not_before is not None:
             raise UsageError("--delay and --not-before can't be combined.", next_step="Give one of them.")
         now = datetime.now(UTC)
-        deadline = None if self.deadline is None else now + self.deadline
-        not_before = self.not_before if self.delay is None else now + self.delay
-        labels = pairs(self.label, "--label")
-        return {**options, "labels": labels, "deadline": deadline, "not_before": not_before}
+        options = {
+            **{field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("label", "delay")},
+            "labels": pairs(self.label, "--label") or None,
+            "deadline": None if self.deadline is None else now + self.deadline,
+            "not_before": self.not_before if self.delay is None else now + self.delay,
+        }
+        return cast(JobOptions, {name: value for name, value in options.items() if value is not None})
 
 
 def submit(

@@ -28,7 +28,8 @@ MOST_LABELS = 64
 class Option:
     """The meaning (with its unit) and limits of an option; its default is that of `JobHeader`.
 
-    `longest`: characters of a text. `least`: the smallest number. `choices`: the only values that are accepted.
+    `longest`: characters of a text. `least`: the smallest number. `choices`: the only values that are accepted. `default`: the
+    meaning of None, for an option without a default in `JobHeader`.
     """
 
     meaning: str
@@ -36,6 +37,7 @@ class Option:
     least: int | None = None
     choices: tuple[Any, ...] = ()
     limit: str = ""
+    default: str = "none"
 
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError, naming the option and its limit, if a job can't have this value."""
@@ -62,38 +64,44 @@ class JobOptions(TypedDict, total=False):
     """Keywords of `Submitter.submit`; an option that is None counts as not given."""
 
     tenant: Annotated[str | None, _text("Tenant that owns the job; the same idempotency key differs between tenants.")]
-    lane: Annotated[Lane | str | None, _text("Lane of the job, live or bulk: bulk jobs never delay live ones.")]
-    idempotency_key: Annotated[str | None, _text("The same key makes the same job, however often it is sent.")]
+    lane: Annotated[Lane | str | None, Option("Lane: live, or bulk for large batches, which never delay live jobs.")]
+    idempotency_key: Annotated[str | None, _text("Submitting again with the same key makes no second job.")]
     deadline: Annotated[datetime | None, Option("Time, with zone, after which the job ends as EXPIRED.")]
     not_before: Annotated[
-        datetime | None, Option("Time, with zone, before which the job does not start.", limit="At most 13 days ahead.")
+        datetime | None,
+        Option(
+            "Time, with zone, before which the job does not start.", limit="At most 13 days ahead.", default="at once"
+        ),
     ]
-    order_key: Annotated[str | None, _text("Jobs of one key share a partition; a processor may run them in order.")]
+    order_key: Annotated[
+        str | None, _text("Jobs with the same key share a partition, so that a processor can run them in order.")
+    ]
     model_version: Annotated[
-        str | None, _text("Version of the processor that runs the job; without it the current one.")
+        str | None,
+        Option("Version of the processor that must run the job.", longest=LONGEST_ID, default="the current version"),
     ]
     max_attempts: Annotated[int, Option("Attempts before a retryable failure is final.", least=1)]
     soft_limit_ms: Annotated[
         int | None,
-        Option("Milliseconds after which the job is asked to stop; without it the processor's limit.", least=1),
+        Option("Milliseconds after which the job is asked to stop.", least=1, default="the processor's limit"),
     ]
     hard_limit_ms: Annotated[
-        int | None, Option("Milliseconds after which its process is killed; without it the processor's limit.", least=1)
+        int | None, Option("Milliseconds after which its process is killed.", least=1, default="the processor's limit")
     ]
-    callback_url: Annotated[str | None, _text("URL that receives the outcome.", LONGEST_URL)]
+    callback_url: Annotated[str | None, _text("URL that receives the outcome in a signed POST.", LONGEST_URL)]
     callback_profile: Annotated[
         str | None, _text("Name of a callback configuration; stored with the job, not used yet.")
     ]
-    external_id: Annotated[str | None, _text("The backend's own id of the job.")]
+    external_id: Annotated[str | None, _text("Your own id for the job, stored with it.")]
     case_id: Annotated[str | None, _text("Case the job belongs to.")]
     upload_id: Annotated[str | None, _text("Upload the job works on.")]
-    batch_id: Annotated[str | None, _text("Name that many jobs share, to cancel or list them by.")]
+    batch_id: Annotated[str | None, _text("Name shared by many jobs, to cancel them together.")]
     parent_job_id: Annotated[str | None, _text("Job that this one continues.")]
     replay_id: Annotated[str | None, _text("Replay that the job is part of.")]
     labels: Annotated[
         Mapping[str, str] | None,
         Option(
-            "Names and texts to find the job by.",
+            "Names and texts stored with the job.",
             limit=f"At most {MOST_LABELS}; names of {LONGEST_ID} characters, texts of {LONGEST_LABEL}.",
         ),
     ]
@@ -113,7 +121,7 @@ _DEFAULTS = {field.name: field.default for field in fields(JobHeader) if isinsta
 def describe(name: str) -> str:
     """Return an option's meaning, limit and default as sentences, for a command's help."""
     option = OPTIONS[name]
-    default = f"Default: {_DEFAULTS[name]}." if name in _DEFAULTS else ""
+    default = f"Default: {_DEFAULTS.get(name, option.default)}."
     return " ".join(part for part in (option.meaning, option.limits(), default) if part)
 
 

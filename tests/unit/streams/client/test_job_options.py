@@ -25,4 +25,4 @@ def test_an_option_is_described_in_sentences(name: str) -> None:
 
 def test_a_description_says_the_limit_and_the_default() -> None:
     assert describe("max_attempts").endswith("At least 1. Default: 3.")
-    assert describe("case_id").endswith("At most 256 characters.")
+    assert describe("case_id").endswith("At most 256 characters. Default: none.")
