@@ -1,4 +1,4 @@
-"""Kafka clients, configured once. Reasons and measurements stand beside each setting that is not librdkafka's default."""
+"""Creates Kafka clients, and translates their errors. Each setting that differs from librdkafka's default has its reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 log = logs.get("kafka")
 
-#: Codes that mean "it may work again by itself".
+#: Codes of conditions that pass without a change: of the client (_…) and of the broker.
 _UNREACHABLE = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
@@ -27,27 +27,37 @@ _UNREACHABLE = frozenset(
         KafkaError._RESOLVE,
         KafkaError._MSG_TIMED_OUT,
         KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._WAIT_COORD,
         KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.BROKER_NOT_AVAILABLE,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.THROTTLING_QUOTA_EXCEEDED,
     }
 )
 
-#: For a consumer that never joins its group. The classic protocol wants a poll interval longer than its session (45 s),
-#: whatever workers were given.
+#: For a consumer that never joins its group. The classic protocol requires a poll interval longer than its session (45 s),
+#: whatever `max.poll.interval.ms` the settings give the workers.
 OUTSIDE: Mapping[str, str | int] = {"group.protocol": "classic", "max.poll.interval.ms": 300_000}
 
 
 def producer(settings: Settings, **more: Any) -> LogProducer:
-    """An idempotent producer. `linger.ms` 0: a job waits for nothing; librdkafka still batches what queues up meanwhile."""
-    made: dict[str, Any] = {
+    """Return an idempotent producer. `linger.ms` 0 delays no job; librdkafka still batches records that queue up meanwhile."""
+    config: dict[str, Any] = {
         **_common(settings),
         "enable.idempotence": True,
         "acks": "all",
         "linger.ms": 0,
-        "partitioner": "murmur2_random",  # as Java's and Faust's, so that a key has one partition whoever writes
+        "partitioner": "murmur2_random",  # as in the Java client and Faust, so that a key has one partition in every client
         "queue.buffering.max.messages": 200_000,
         "queue.buffering.max.kbytes": 512 * 1024,
         "delivery.timeout.ms": 120_000,
@@ -56,12 +66,12 @@ def producer(settings: Settings, **more: Any) -> LogProducer:
         **more,
     }
     twin = _twin(settings)
-    return Producer(made) if twin is None else twin.producer(made)
+    return Producer(config) if twin is None else twin.producer(config)
 
 
 def consumer(settings: Settings, group: str, **more: Any) -> LogConsumer:
-    """A consumer that commits only when told to. KIP-848 groups: a rebalance stops only the partitions that move."""
-    made: dict[str, Any] = {
+    """Return a consumer that commits only explicitly. In KIP-848 groups a rebalance stops only the partitions that move."""
+    config: dict[str, Any] = {
         **_common(settings),
         "group.id": group,
         "group.protocol": "consumer",
@@ -69,7 +79,7 @@ def consumer(settings: Settings, group: str, **more: Any) -> LogConsumer:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
         "enable.partition.eof": False,
-        "fetch.queue.backoff.ms": 10,  # the default of 1 s stalls a consumer that has drained its queue
+        "fetch.queue.backoff.ms": 10,  # the default, 1 s, delays a consumer that has emptied its queue
         "fetch.wait.max.ms": 100,
         "queued.max.messages.kbytes": 64 * 1024,
         "max.poll.interval.ms": 300_000,
@@ -77,11 +87,11 @@ def consumer(settings: Settings, group: str, **more: Any) -> LogConsumer:
         **more,
     }
     twin = _twin(settings)
-    return Consumer(made) if twin is None else twin.consumer(made)
+    return Consumer(config) if twin is None else twin.consumer(config)
 
 
 def reader(settings: Settings, **more: Any) -> LogConsumer:
-    """A consumer outside any group, for reading by assignment (tail, wait, retry)."""
+    """Return a consumer outside any group, which reads the partitions it assigns to itself."""
     return consumer(settings, "sluice-readers", **{**OUTSIDE, "auto.offset.reset": "earliest", **more})
 
 
@@ -93,7 +103,7 @@ def admin(settings: Settings) -> LogAdmin:
 
 
 def translate(error: KafkaError | KafkaException, doing: str) -> SluiceError:
-    """A Kafka error as one of ours. `doing` completes the sentence "Kafka failed while …"."""
+    """Return a Kafka error as one of this project's. `doing` completes the sentence "Kafka failed while …"."""
     inner = error.args[0] if isinstance(error, KafkaException) and error.args else error
     if isinstance(inner, KafkaError) and (inner.code() in _UNREACHABLE or inner.retriable()):
         return Unreachable(
@@ -104,8 +114,7 @@ def translate(error: KafkaError | KafkaException, doing: str) -> SluiceError:
 
 
 def _twin(settings: Settings) -> MemoryLog | None:
-    """The log within this process, where the address is `memory:NAME` (docs/testing.md). Its clients keep the port's promises
-    (`streams.log.port`), and are called here by the names of the real ones."""
+    """Return the log within this process for an address `memory:NAME` (docs/testing.md), else None."""
     if not settings.bootstrap.startswith("memory:"):
         return None
     from streams.log.memory import MemoryLog
@@ -118,7 +127,7 @@ def _common(settings: Settings) -> dict[str, Any]:
         "bootstrap.servers": settings.bootstrap,
         "client.id": "sluice",
         "error_cb": _on_error(),
-        "log_level": 0,  # librdkafka would print to stderr, every 50 ms while Kafka is away; error_cb tells the same once
+        "log_level": 0,  # librdkafka would print to stderr every 50 ms while Kafka is away; error_cb reports the same once
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 2_000,
         "broker.address.family": "v4" if settings.bootstrap.startswith("127.") else "any",

@@ -1,11 +1,11 @@
-"""The log as a port: the part of confluent_kafka's clients that the engine uses, so that something else can stand behind it.
+"""The log as a port: the part of confluent_kafka's clients that the engine uses, and is typed against.
 
-Two implementations keep these promises, and one suite (tests/contract/test_log.py) runs on both: the clients of confluent_kafka
-on a real broker, and `streams.log.memory` within this process. The names, the argument order and the errors are
-confluent_kafka's own, so that nothing lies between the engine and the real clients.
+Two implementations keep these promises: the clients of confluent_kafka on a real broker, and `streams.log.memory` within this
+process. One suite tests both (tests/contract/test_log_*.py). Names, argument order and errors are confluent_kafka's own, so
+that there is no layer between the engine and the real clients.
 
-Records, places and errors are confluent_kafka's `Message`, `TopicPartition`, `KafkaError` and `KafkaException` in both. A
-client belongs to one thread, but for a producer, which may be shared. Rebalance and commit callbacks run inside the consumer's
+Records, partitions and errors are confluent_kafka's `Message`, `TopicPartition`, `KafkaError` and `KafkaException` in both. A
+client belongs to one thread; only a producer may be shared. Rebalance and commit callbacks run inside the consumer's
 `poll`, `consume` and `close`; delivery reports inside the producer's `poll` and `flush`. Timeouts are seconds.
 """
 
@@ -17,17 +17,17 @@ from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, Message, TopicPartition
 
-#: Told once for each record: its error or None, and the record with its partition and offset.
+#: Called once for each record, with its error or None, and the record with its partition and offset.
 DeliveryReport = Callable[[KafkaError | None, Message], None]
-#: The consumer, and the partitions that come or go. What it does not (un)assign itself is (un)assigned after it.
+#: Called with the consumer and the partitions; those that it does not (un)assign are (un)assigned after it.
 Rebalance = Callable[[Any, list[TopicPartition]], None]
-#: Told of each asynchronous commit: its error or None, and the offsets.
+#: Called for each asynchronous commit, with its error or None, and the offsets.
 OnCommit = Callable[[KafkaError | None, list[TopicPartition]], None]
 Headers = Sequence[tuple[str, bytes | str | None]] | Mapping[str, bytes | str | None]
 
 
 class LogProducer(Protocol):
-    """Writes records. Each ends in one delivery report; records of one partition lie in the order of their `produce` calls."""
+    """Writes records. Each gets one delivery report; records of one partition are in the order of their `produce` calls."""
 
     def produce(
         self,
@@ -40,31 +40,31 @@ class LogProducer(Protocol):
         timestamp: int = 0,
         headers: Any = None,
     ) -> None:
-        """Queue a record. Without a partition the key decides (murmur2, as Java's), without a key chance does.
+        """Queue a record. Without a partition the key decides (murmur2, as in Java), without a key the choice is random.
 
         Raises BufferError when the queue is full, KafkaException when the client refuses it (larger than `message.max.bytes`).
         """
         ...
 
     def poll(self, timeout: float = -1) -> int:
-        """Hand out delivery reports; waits for the first at most so long."""
+        """Serve delivery reports, waiting up to `timeout` for the first; return how many."""
         ...
 
     def flush(self, timeout: float = -1) -> int:
-        """Hand out reports until none is outstanding; how many still are."""
+        """Serve delivery reports until none is outstanding; return how many still are after `timeout`."""
         ...
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
-        """Give up what is not confirmed."""
+        """Give up all records that are not confirmed; their reports carry an error."""
         ...
 
     def __len__(self) -> int:
-        """Records without a report."""
+        """Return the number of records without a report."""
         ...
 
 
 class LogConsumer(Protocol):
-    """Reads records: as a member of its group (`subscribe`), or by itself what it assigns."""
+    """Reads records: as a member of its group (`subscribe`), or from the partitions it assigns to itself."""
 
     def subscribe(
         self,
@@ -73,19 +73,19 @@ class LogConsumer(Protocol):
         on_revoke: Rebalance | None = None,
         on_lost: Rebalance | None = None,
     ) -> None:
-        """Join the group. A partition moves only after its owner's `on_revoke` has returned; `on_lost` says that the group
-        has given it away already: nothing may be committed."""
+        """Join the group. A partition moves only after its owner's `on_revoke` has returned. `on_lost` means that the group
+        has already given the partition away: nothing may be committed."""
         ...
 
     def unsubscribe(self) -> None: ...
 
     def poll(self, timeout: float = -1) -> Message | None:
-        """The next record, or a message whose `error()` is set: the end of a partition (with `enable.partition.eof`), an
+        """Return the next record, or a message whose `error()` is set: the end of a partition (with `enable.partition.eof`), an
         unknown topic, an offset that is gone (with `auto.offset.reset=error`)."""
         ...
 
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
-        """As many as are there, waiting until there are so many or the time is over."""
+        """Return up to `num_messages`, waiting until there are as many or `timeout` is over."""
         ...
 
     def assign(self, partitions: list[TopicPartition]) -> None: ...
@@ -99,11 +99,11 @@ class LogConsumer(Protocol):
     def assignment(self) -> list[TopicPartition]: ...
 
     def seek(self, partition: TopicPartition) -> None:
-        """Read on from that offset. Raises KafkaException for a partition that is not assigned."""
+        """Continue at this offset. Raises KafkaException for a partition that is not assigned."""
         ...
 
     def pause(self, partitions: list[TopicPartition]) -> None:
-        """Hand out no more of these; their position stays."""
+        """Return no more messages of these partitions; their position stays."""
         ...
 
     def resume(self, partitions: list[TopicPartition]) -> None: ...
@@ -111,24 +111,24 @@ class LogConsumer(Protocol):
     def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]: ...
 
     def committed(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
-        """The group's offsets and their metadata; OFFSET_INVALID where there is none."""
+        """Return the group's offsets and their metadata; OFFSET_INVALID where there is none."""
         ...
 
     @property
     def commit(self) -> Callable[..., Any]:
-        """`commit(message=…)` or `commit(offsets=…)`, with `asynchronous`: the offset after a message, or offsets with their
-        metadata. An asynchronous commit is answered by `on_commit`. Raises KafkaException: at once for a synchronous commit
-        of a consumer that the group no longer knows, and for a stranger's while the group has members."""
+        """Call as `commit(message=…)` or `commit(offsets=…)`, with `asynchronous`: the offset after a message, or offsets with
+        metadata. `on_commit` is called for an asynchronous commit. A synchronous one raises KafkaException if the group no
+        longer knows the consumer, or if it is no member while the group has members."""
         ...
 
     def get_watermark_offsets(
         self, partition: TopicPartition, timeout: float = -1, cached: bool = False
     ) -> tuple[int, int]:
-        """The first offset that is kept, and the one that the next record gets. Raises KafkaException."""
+        """Return the first kept offset and the one the next record gets. Raises KafkaException."""
         ...
 
     def offsets_for_times(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
-        """Per partition the first offset at or after the given milliseconds; OFFSET_END where all are older."""
+        """Return per partition the first offset at or after its time in ms; OFFSET_END if all records are older."""
         ...
 
     def list_topics(self, topic: str = ..., timeout: float = -1) -> Any: ...
@@ -136,12 +136,12 @@ class LogConsumer(Protocol):
     def memberid(self) -> str | None: ...
 
     def close(self) -> None:
-        """Give the partitions back (`on_revoke` is called) and leave."""
+        """Revoke the partitions (`on_revoke` is called) and leave the group."""
         ...
 
 
 class LogAdmin(Protocol):
-    """Topics and groups. Each call answers with a future per name, whose errors are KafkaExceptions."""
+    """Topics and groups. Each call returns a future per name, whose errors are KafkaExceptions."""
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any: ...
 
@@ -158,7 +158,7 @@ class LogAdmin(Protocol):
     def describe_topics(self, topics: Any, **more: Any) -> dict[str, Future[Any]]: ...
 
     def describe_consumer_groups(self, group_ids: list[str], **more: Any) -> dict[str, Future[Any]]:
-        """Members and what they own; none for a group that nobody ever heard of."""
+        """Describe members and their partitions; an unknown group has no members."""
         ...
 
     def describe_configs(self, resources: list[Any], **more: Any) -> dict[Any, Future[Any]]: ...

@@ -1,4 +1,4 @@
-"""Stores of both kinds: in memory and on a database of the test's own."""
+"""Both implementations of each port: in memory, and on a real stack with a database or topic of the test's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.memory import MemoryDatabase
+from streams.log.memory import MemoryLog
 from streams.settings import Settings
+from tests.harness.contract_log import LogUnderTest
 from tests.harness.databases import create_database, drop_database, empty_database
 from tests.harness.stores import Stores
 
@@ -34,3 +36,19 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     yield made
     made.close()
     MemoryDatabase.forget(name)
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.stack)])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogUnderTest]:
+    address = f"memory:{uuid.uuid4().hex}"
+    if request.param == "kafka":
+        address = request.getfixturevalue("stack")["KAFKA_BOOTSTRAP_SERVERS"]
+    made = LogUnderTest(Settings(kafka_bootstrap_servers=address, home=tmp_path))
+    yield made
+    made.close()
+    MemoryLog.forget(address.removeprefix("memory:"))
+
+
+@pytest.fixture
+def group() -> str:
+    return f"contract.{uuid.uuid4().hex[:10]}"

@@ -1,4 +1,4 @@
-"""Each service reports whether it is alive and ready, also without its dependencies, and ends within its time limit."""
+"""Each service reports whether it is alive and ready, also while a dependency is away, and stops within its bound."""
 
 from __future__ import annotations
 
@@ -34,44 +34,44 @@ def answers(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def wait_until_ready(settings: Settings, count: int) -> None:
-    def holds() -> bool:
-        found = answers(settings)
-        return len(found) == count and all(status.get("ready") for status in found.values())
+    def ready() -> bool:
+        statuses = answers(settings)
+        return len(statuses) == count and all(status.get("ready") for status in statuses.values())
 
-    wait_until(holds, lambda: f"not all are ready: {answers(settings)}")
+    wait_until(ready, lambda: f"not all are ready: {answers(settings)}")
 
 
 def reasons_of_all(settings: Settings) -> dict[str, str]:
-    """Wait until no service is ready, and return the reasons by name."""
-    found: dict[str, dict[str, Any]] = {}
+    """Wait until no service is ready; return the reasons of each."""
+    statuses: dict[str, dict[str, Any]] = {}
 
-    def holds() -> bool:
-        found.update(answers(settings))
-        return not any(status["ready"] for status in found.values())
+    def ready() -> bool:
+        statuses.update(answers(settings))
+        return not any(status["ready"] for status in statuses.values())
 
-    wait_until(holds, lambda: f"some are still ready: {found}")
-    return {name: " ".join(status["reasons"]) for name, status in found.items()}
+    wait_until(ready, lambda: f"some are ready still: {statuses}")
+    return {name: " ".join(status["reasons"]) for name, status in statuses.items()}
 
 
 def livez(settings: Settings, service: str) -> int:
-    (found,) = [entry for entry in running_services(settings.home) if entry.service == service]
-    return get(found.url, "/livez")[0]
+    (note,) = [note for note in running_services(settings.home) if note.service == service]
+    return get(note.url, "/livez")[0]
 
 
-def test_services_report_their_health_with_and_without_their_dependencies(
+def test_services_report_their_health_when_all_is_well_and_when_a_dependency_does_not_answer(
     settings: Settings,
 ) -> None:
     hasty = settings.model_copy(update={"drain_s": 0.0})
     with running(hasty, *COMMANDS) as services:
         wait_until_ready(settings, 4)
-        found = answers(settings)
-        (engine,) = found["worker"]["engines"]
+        statuses = answers(settings)
+        (engine,) = statuses["worker"]["engines"]
         assert (engine["processor"], engine["device"], engine["versions"]) == ("echo", "cpu", {"1": 100.0})
         assert (engine["in_flight"], engine["paused"]) == (0, False)
         assert engine["partitions"] > 0
         assert engine["child_rss"] > 1_000_000
-        assert found["sink"]["partitions"] > 0
-        assert found["timekeeper"]["role"] == "leader"
+        assert statuses["sink"]["partitions"] > 0
+        assert statuses["timekeeper"]["role"] == "leader"
 
         assert_status_shows(settings)
 
@@ -93,13 +93,13 @@ def test_services_report_their_health_with_and_without_their_dependencies(
             assert time.monotonic() - asked < CLOSE_S + 10
         assert set(ended.values()) <= {ExitCode.OK, ExitCode.INTERNAL}
         for service in services:
-            assert_the_log_says_why(service.log, ended[service.log.stem])
+            assert_it_said_why(service.log, ended[service.log.stem])
     assert running_services(settings.home) == []
     wait_until_kafka_is_back(settings)
 
 
 def assert_status_shows(settings: Settings) -> None:
-    """`sluice status` and `sluice doctor` find services that were started by hand."""
+    """Check that `sluice status` and `sluice doctor` find services that were started by hand, too."""
     done = subprocess.run([SLUICE, "status", "--json"], env=environment(settings), capture_output=True, timeout=60)
     assert done.returncode == ExitCode.OK, done.stderr
     seen = json.loads(done.stdout)
@@ -116,14 +116,14 @@ def assert_status_shows(settings: Settings) -> None:
     assert checks == dict.fromkeys(["worker echo", "sink", "timekeeper", "notify"], Severity.OK)
 
 
-def assert_the_log_says_why(log: Path, status: int) -> None:
-    """The log of a service ended by force says where it hung; that of one that stopped says so."""
+def assert_it_said_why(log: Path, status: int) -> None:
+    """Check the log: a service that was ended by force shows where it hung; one that stopped by itself says so."""
     events = [json.loads(line)["event"] for line in log.read_text().splitlines() if line.startswith("{")]
     assert ("stop_timed_out" in events) == (status == ExitCode.INTERNAL)
     assert ("stopped" in events) == (status == ExitCode.OK)
 
 
-def test_a_fully_loaded_worker_is_alive_and_ready(settings: Settings) -> None:
+def test_a_worker_at_its_in_flight_limit_is_alive_and_ready(settings: Settings) -> None:
     with Submitter(settings) as submitter:
         for _ in range(2200):  # echo holds 2,000 at most
             submitter.submit_nowait("echo", EchoInput("x", delay_ms=1500))

@@ -1,4 +1,4 @@
-"""What only the log in memory can do, and what no broker shows at will. Its promises as a log: tests/contract/test_log.py."""
+"""Behaviour of the memory log beyond the port (tests/contract/test_log_*.py), such as evictions and compaction on demand."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.log.memory import MemoryConsumer, MemoryLog
+from streams.log.port import LogAdmin, LogConsumer, LogProducer
 
 FOREVER_S = 30.0
 
 
 @pytest.fixture
 def log() -> MemoryLog:
-    made = MemoryLog()
-    made.create_topic("t", 2)
-    return made
+    log = MemoryLog()
+    log.create_topic("t", 2)
+    return log
 
 
-def member(log: MemoryLog, told: list[str]) -> MemoryConsumer:
-    made = log.consumer({"group.id": "g", "auto.offset.reset": "earliest"})
-    made.subscribe(
+def member(log: MemoryLog, callbacks: list[str]) -> MemoryConsumer:
+    consumer = log.consumer({"group.id": "g", "auto.offset.reset": "earliest"})
+    consumer.subscribe(
         ["t"],
-        lambda _, places: told.append(f"assigned {len(places)}"),
-        lambda _, places: told.append(f"revoked {len(places)}"),
-        lambda _, places: told.append(f"lost {len(places)}"),
+        lambda _, partitions: callbacks.append(f"assigned {len(partitions)}"),
+        lambda _, partitions: callbacks.append(f"revoked {len(partitions)}"),
+        lambda _, partitions: callbacks.append(f"lost {len(partitions)}"),
     )
-    return made
+    return consumer
 
 
 def test_a_poll_that_waits_is_woken_by_a_record(log: MemoryLog) -> None:
@@ -43,17 +44,17 @@ def test_a_poll_that_waits_is_woken_by_a_record(log: MemoryLog) -> None:
 
 
 def test_a_poll_that_waits_is_woken_by_a_member_that_leaves(log: MemoryLog) -> None:
-    told: list[str] = []
-    one, two = member(log, []), member(log, told)
+    callbacks: list[str] = []
+    one, two = member(log, []), member(log, callbacks)
     one.poll(0)
     two.poll(0)
-    assert told == ["assigned 1"]
+    assert callbacks == ["assigned 1"]
     thread = threading.Thread(target=two.consume, args=(1, FOREVER_S))
     thread.start()
     one.close()
     log.producer().produce("t", b"x", partition=0)
     thread.join(FOREVER_S)
-    assert told == ["assigned 1", "assigned 1"]
+    assert callbacks == ["assigned 1", "assigned 1"]
 
 
 def test_a_log_that_never_waits_answers_at_once() -> None:
@@ -65,32 +66,32 @@ def test_a_log_that_never_waits_answers_at_once() -> None:
     assert time.monotonic() - began < FOREVER_S / 2
 
 
-def test_a_member_that_was_thrown_out_may_not_commit_and_hears_of_its_loss(log: MemoryLog) -> None:
-    told: list[str] = []
-    consumer = member(log, told)
+def test_an_evicted_member_may_not_commit_and_its_partitions_are_lost(log: MemoryLog) -> None:
+    callbacks: list[str] = []
+    consumer = member(log, callbacks)
     consumer.poll(0)
-    [one] = log.group("g").members
-    log.evict("g", one)
+    [evicted] = log.group("g").members
+    log.evict("g", evicted)
     with pytest.raises(KafkaException) as refused:
         consumer.commit(offsets=[TopicPartition("t", 0, 1)], asynchronous=False)
     assert refused.value.args[0].code() == KafkaError.STALE_MEMBER_EPOCH
     consumer.poll(0)
-    assert told == ["assigned 2", "lost 2", "assigned 2"]
+    assert callbacks == ["assigned 2", "lost 2", "assigned 2"]
 
 
-def test_a_member_that_dies_says_nothing_and_another_takes_over(log: MemoryLog) -> None:
-    told: list[str] = []
-    first, second = member(log, told), member(log, [])
+def test_a_member_that_dies_revokes_nothing_and_another_takes_over(log: MemoryLog) -> None:
+    callbacks: list[str] = []
+    first, second = member(log, callbacks), member(log, [])
     first.poll(0)
     first.die()
     second.poll(0)
-    assert told == ["assigned 1"]
+    assert callbacks == ["assigned 1"]
     assert len(second.assignment()) == 2
     with pytest.raises(RuntimeError, match="closed"):
         first.poll(0)
 
 
-def test_compaction_leaves_the_last_word_of_each_key_with_its_offset(log: MemoryLog) -> None:
+def test_compaction_keeps_the_last_record_of_each_key_with_its_offset(log: MemoryLog) -> None:
     producer = log.producer()
     for key, value in (("a", b"1"), ("b", b"1"), ("a", b"2"), ("b", None)):
         producer.produce("t", value, key, partition=0)
@@ -120,3 +121,10 @@ def test_lag_is_what_a_group_has_not_committed(log: MemoryLog) -> None:
     assert log.lag("g", ["t"]) == 3
     log.consumer({"group.id": "g"}).commit(offsets=[TopicPartition("t", 0, 2)], asynchronous=False)
     assert log.lag("g", ["t"]) == 1
+
+
+def test_the_memory_clients_have_every_method_of_the_port() -> None:
+    log = MemoryLog()
+    clients: tuple[LogProducer, LogConsumer, LogAdmin] = (log.producer(), log.consumer({"group.id": "g"}), log.admin())
+    for client, port in zip(clients, (LogProducer, LogConsumer, LogAdmin), strict=True):
+        assert {name for name in vars(port) if not name.startswith("_")} <= set(dir(client))
