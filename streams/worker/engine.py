@@ -37,7 +37,7 @@ NO_SESSION = {"partitions": 0, "received": 0, "published": 0, "dead_lettered": 0
 
 
 class Engine:
-    """Runs one processor until told to stop."""
+    """Runs one processor until it is stopped."""
 
     def __init__(self, settings: Settings, config: ChildConfig, commands: CommandReader) -> None:
         self._settings = settings

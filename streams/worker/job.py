@@ -1,4 +1,4 @@
-"""One job in this worker, from the poll until its result is in the log. Pure. States and the transitions between them:
+"""A job in this worker, from the poll until its result is in the log. Pure. Its states and transitions:
 
     admitted ──▶ QUEUED ──started──▶ RUNNING ──answered──▶ PUBLISHING ──all records confirmed──▶ (leaves)
                  │    ▲                │ │                     │
@@ -176,7 +176,7 @@ class InFlightJob:
         self.state = JobState.QUEUED
 
     def publish(self, records: int) -> None:
-        """Its answer is here and is published as `records` records."""
+        """The child has answered; the answer is published as `records` records."""
         self.state, self.unconfirmed = JobState.PUBLISHING, records
 
     def confirm(self) -> bool:

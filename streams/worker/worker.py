@@ -129,7 +129,7 @@ class Worker:
         return combined_error(self._faults, started, [e.processor for e in others if not e.could_start])
 
     def _configs(self, scratch: Path, stop: threading.Event) -> list[ChildConfig]:
-        """Wait for Kafka and the registry; [] when told to stop. Raises Unreachable after PATIENCE_S."""
+        """Wait for Kafka and the registry; [] when stopped meanwhile. Raises Unreachable after PATIENCE_S."""
         try:
             return until_reachable(
                 lambda: [self._config(each, scratch) for each in self._contracts],

@@ -50,7 +50,7 @@ def last_commit(settings: Settings, partition: int) -> CommitMetadata | None:
     return decode(committed.offset, committed.metadata, parts[2]) if len(parts) == 4 else None
 
 
-def test_what_was_done_beyond_a_long_job_is_not_done_again_after_kill_9(
+def test_jobs_done_beyond_a_long_one_are_not_repeated_after_kill_9(
     settings: Settings, log: WorkerLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = tmp_path / "gate"

@@ -127,7 +127,7 @@ class Driver:
         return str(self._result(job)["output"]["message"])
 
     def result(self, job: InFlightJob) -> dict[str, Any]:
-        """What the worker says of the attempt."""
+        """The result's part that the worker writes."""
         return dict(self._result(job)["result"])
 
     def _result(self, job: InFlightJob) -> dict[str, Any]:

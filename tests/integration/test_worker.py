@@ -169,7 +169,7 @@ def test_a_stopped_worker_finishes_what_it_holds_and_the_next_one_begins_after_i
     assert all(executions(log, job) == [1] for job in first | second)
 
 
-def test_a_job_that_kills_its_process_is_put_aside_and_takes_no_innocent_with_it(
+def test_a_job_that_kills_its_process_is_isolated_and_takes_no_other_with_it(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site"))

@@ -1,4 +1,4 @@
-"""Orders on a real log: cancels and pauses reach a worker that runs, and one that starts later."""
+"""Commands on a real log: cancels and pauses reach a worker that runs, and one that starts later."""
 
 from __future__ import annotations
 

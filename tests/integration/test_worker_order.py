@@ -22,10 +22,10 @@ WORKER = ("worker", "performer")
 KEYS = "abcde"
 
 
-def parked(settings: Settings) -> int:
+def waiting(settings: Settings) -> int:
     """Jobs that wait in the worker for their turn, as it tells itself."""
     statuses = [answer.status or {} for answer in ask_all(settings.home)]
-    return sum(engine["parked"] for status in statuses for engine in status.get("engines", ()))
+    return sum(engine["waiting"] for status in statuses for engine in status.get("engines", ()))
 
 
 def test_jobs_of_a_key_end_in_order_through_delays_and_retries(
@@ -54,7 +54,7 @@ def test_jobs_of_a_key_end_in_order_through_delays_and_retries(
     stage.close()
 
 
-def test_a_key_that_waits_holds_up_no_other_and_what_is_parked_can_be_cancelled_at_once(
+def test_a_key_that_waits_holds_up_no_other_and_waiting_jobs_can_be_cancelled_at_once(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", ByKey))
@@ -63,10 +63,10 @@ def test_a_key_that_waits_holds_up_no_other_and_what_is_parked_can_be_cancelled_
         (slow,) = stage.ask(EchoInput("slow", delay_ms=8000), key="a")
         stage.read_until(lambda: any(word["job_id"] == slow for word in stage.progress))
         behind = stage.ask(*[EchoInput(f"behind {n}") for n in range(6)], key="a")
-        wait_until(lambda: parked(settings) == 6, lambda: f"{parked(settings)} are parked, not 6")
+        wait_until(lambda: waiting(settings) == 6, lambda: f"{waiting(settings)} wait, not 6")
         controls.cancel_many([(job, 0) for job in behind[::2]])
         stage.read_results_of(set(behind[::2]))
-        # Order or request, whichever the worker reads first.
+        # Command or request, whichever the worker reads first.
         rushed = stage.ask(*[EchoInput(f"rushed {n}") for n in range(4)], key="a")
         controls.cancel_many([(job, 0) for job in rushed])
         stage.read_results_of(set(rushed))

@@ -33,7 +33,7 @@ class Snapshot(NamedTuple):
 
 
 class OffsetTracker:
-    """One partition, from assignment to revocation. Offsets are handed out in rising order and done in any.
+    """Tracks one partition, from assignment to revocation. Offsets are handed out in rising order and done in any.
 
     `before` is the state that the last owner left (`CommitMetadata.for_next_owner`).
     """

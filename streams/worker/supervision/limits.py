@@ -93,7 +93,7 @@ class RunningJobs:
                 self._deadlines.pop(slot, None)
 
     def paused(self, slots: Iterable[int]) -> None:
-        """These wait for the device until they are started again: the child is not killed for them meanwhile."""
+        """Stop the clock of jobs that wait for the device until they are started again."""
         for slot in slots:
             self._since.pop(slot, None)
             self._limits.pop(slot, None)
@@ -101,7 +101,7 @@ class RunningJobs:
             self._long.discard(slot)
 
     def dropped(self, slots: Iterable[int]) -> None:
-        """These are not ours any more. One that runs on still uses the device, so its hard limit stays."""
+        """Forget jobs that are not ours any more. One that runs on still uses the device, so its hard limit stays."""
         for slot in slots:
             for each in (self._cancelled, self._deadlines, self._progress):
                 each.pop(slot, None)
@@ -114,7 +114,7 @@ class RunningJobs:
         return cancelled
 
     def cancelled(self, slots: Iterable[int], until: float | None) -> None:
-        """These were told to stop. One that runs may take until then (None: any time); a second cancel adds no time."""
+        """Mark jobs as cancelled. A running one has until `until` to stop (None: any time); a second cancel adds no time."""
         for slot in slots:
             self._cancelled.setdefault(slot, until)
 

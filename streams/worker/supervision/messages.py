@@ -27,7 +27,7 @@ class DueActions(NamedTuple):
 
 
 class ChildMessages:
-    """One object for all children, one after another. The reader thread calls `handle` and `ended`, the engine's the rest."""
+    """Serves all children, one after another. The reader thread calls `handle` and `ended`, the engine's thread the rest."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class ChildMessages:
             return DueActions(self._running.overdue(now), self._running.updates(now), self._running.long(now))
 
     def cancelled(self, slots: Iterable[int], until: float | None) -> None:
-        """These were told to stop, and have until then (None: any time)."""
+        """Mark jobs as cancelled; see RunningJobs."""
         with self._lock:
             self._running.cancelled(slots, until)
 
@@ -147,6 +147,6 @@ class ChildMessages:
             self._running.dropped(slots)
 
     def forget(self) -> set[int]:
-        """The child is gone: forget its jobs; return the slots of the ones that were told to stop."""
+        """The child is gone: forget its jobs; return the slots of the cancelled ones."""
         with self._lock:
             return self._running.clear()

@@ -90,10 +90,10 @@ def combined_error(
     if not isinstance(first, StartupError) or len(faults) + len(started) + len(loading) == 1:
         return first
     messages = [error.message for error in faults.values() if isinstance(error, StartupError)]
-    for names, verb in ((started, "could start"), (loading, "were still loading")):
+    for names, what in ((started, "could start"), (loading, "were still loading")):
         if names:
             messages.append(
-                f"Of this worker's other processors {', '.join(map(repr, names))} {verb}; all were stopped."
+                f"Of this worker's other processors {', '.join(map(repr, names))} {what}; all were stopped."
             )
     combined = StartupError("\n".join(messages), next_step=first.next_step)
     combined.__cause__ = first

@@ -154,7 +154,7 @@ class Supervisor:
             self._child.pump(timeout)
 
     def drop(self, slots: list[int]) -> None:
-        """Another worker owns these now. The child need not begin them; what runs is told to stop, and its limits hold."""
+        """Another worker owns these now. The child need not begin them; running ones must stop, and keep their limits."""
         if slots and self._child is not None:
             packed = [protocol.pack_slots(slots)]
             self._child.send(
@@ -170,7 +170,7 @@ class Supervisor:
             self._child.send(protocol.write_frame(MessageKind.DROP, [protocol.pack_slots(slots)]))
 
     def cancel(self, slots: Iterable[int]) -> None:
-        """Cancel jobs. A waiting one is answered at once; a running one is told to stop, and after the policy's grace its
+        """Cancel jobs. A waiting one is answered at once; a running one is asked to stop, and after the policy's grace its
         process is killed. Slots whose jobs are answered already are left out."""
         with_child = []
         for job in filter(None, map(self._in_flight.get, slots)):

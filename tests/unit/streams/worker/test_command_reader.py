@@ -1,4 +1,4 @@
-"""What a worker makes of the control topic's records, the good and the bad."""
+"""The worker reads the control topic's records, good and bad."""
 
 from __future__ import annotations
 

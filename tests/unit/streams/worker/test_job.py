@@ -1,4 +1,4 @@
-"""What a crash or a kill of the child does to its jobs."""
+"""Crashes and kills of the child change the state of its jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One job of a key at a time, in the order in which they came."""
+"""Jobs of a key run one at a time, in the order in which they came."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ class GateBesideAModel(RuleBasedStateMachine):
 
     @rule(partition=PARTITIONS, key=KEYS)
     def admit(self, partition: int, key: str) -> None:
-        row = self.model[partition, key]
-        row.append(self.next)
-        assert self.gate.admit(partition, key, self.next) is (len(row) == 1)
+        queue = self.model[partition, key]
+        queue.append(self.next)
+        assert self.gate.admit(partition, key, self.next) is (len(queue) == 1)
         self.next += 1
 
     @precondition(lambda self: any(self.model.values()))
     @rule(data=st.data())
     def done(self, data: st.DataObject) -> None:
-        partition, key = data.draw(st.sampled_from(sorted(at for at, row in self.model.items() if row)))
-        row = self.model[partition, key]
-        row.pop(0)
-        assert self.gate.done(partition, key) == (row[0] if row else None)
+        partition, key = data.draw(st.sampled_from(sorted(at for at, queue in self.model.items() if queue)))
+        queue = self.model[partition, key]
+        queue.pop(0)
+        assert self.gate.done(partition, key) == (queue[0] if queue else None)
 
     @rule(partition=PARTITIONS)
     def drop(self, partition: int) -> None:
-        parked = [item for (owner, _), row in self.model.items() if owner == partition for item in row[1:]]
+        waiting = [item for (owner, _), queue in self.model.items() if owner == partition for item in queue[1:]]
         for at in [at for at in self.model if at[0] == partition]:
             del self.model[at]
-        assert sorted(self.gate.drop(partition)) == sorted(parked)
+        assert sorted(self.gate.drop(partition)) == sorted(waiting)
 
     @invariant()
-    def counts_what_is_parked(self) -> None:
-        assert len(self.gate) == sum(max(0, len(row) - 1) for row in self.model.values())
+    def counts_the_waiting(self) -> None:
+        assert len(self.gate) == sum(max(0, len(queue) - 1) for queue in self.model.values())
 
 
 TestGateBesideAModel = GateBesideAModel.TestCase

@@ -1,4 +1,4 @@
-"""What the next owner makes of a partition's last commit."""
+"""The state in which the next owner starts a partition, by its last commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RUNS = (OffsetRun(10, 12, 0, True), OffsetRun(15, 16, 1, False))
 SNAPSHOT = Snapshot(10, 20, RUNS)
 
 
-def test_after_a_clean_stop_nothing_counts_and_nobody_is_careful() -> None:
+def test_after_a_clean_stop_there_is_nothing_to_recover() -> None:
     clean = Snapshot(10, 20, (OffsetRun(10, 12, 0, True),))
     assert start_state(CommitMetadata(clean, False), 30, 100) == StartState(Snapshot(10, 20, (OffsetRun(10, 12),)), 0)
 

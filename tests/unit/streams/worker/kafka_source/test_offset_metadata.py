@@ -1,4 +1,4 @@
-"""What a commit says beside its offset comes back as it was, fits, and never claims more than is so."""
+"""Metadata of a commit: it is decoded as it was encoded, fits, and never claims too much."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def states(runs: tuple[OffsetRun, ...]) -> dict[int, tuple[int, bool]]:
 @given(snapshots(longest=40), st.booleans())
 def test_what_was_written_is_read_again(snapshot: Snapshot, is_open: bool) -> None:
     text = encode(snapshot, TOPIC, is_open=is_open)
-    word = decode(snapshot.position, text, TOPIC)
-    assert word is not None
-    assert word.open == is_open
-    assert (word.snapshot.position, word.snapshot.end) == (snapshot.position, snapshot.end)
-    assert states(word.snapshot.runs) == states(snapshot.runs)
+    metadata = decode(snapshot.position, text, TOPIC)
+    assert metadata is not None
+    assert metadata.open == is_open
+    assert (metadata.snapshot.position, metadata.snapshot.end) == (snapshot.position, snapshot.end)
+    assert states(metadata.snapshot.runs) == states(snapshot.runs)
 
 
 @given(snapshots())
@@ -60,16 +60,16 @@ def scattered(jobs: int) -> Snapshot:
     return made
 
 
-def test_what_does_not_fit_is_repeated_and_never_skipped() -> None:
+def test_work_that_does_not_fit_is_repeated_and_never_skipped() -> None:
     snapshot = scattered(3000)
     text = encode(snapshot, TOPIC, is_open=True)
     assert HARD_LIMIT - 40 < len(text) <= HARD_LIMIT
-    word = decode(snapshot.position, text, TOPIC)
-    assert word is not None
-    told = word.snapshot
-    assert told.end == snapshot.end
-    assert offsets(snapshot.runs) < offsets(told.runs)
-    assert len(told.runs) > 1000, "all that fits is told as it is"
+    metadata = decode(snapshot.position, text, TOPIC)
+    assert metadata is not None
+    decoded = metadata.snapshot
+    assert decoded.end == snapshot.end
+    assert offsets(snapshot.runs) < offsets(decoded.runs)
+    assert len(decoded.runs) > 1000, "runs that fit are kept as they are"
 
 
 @pytest.mark.parametrize("in_flight", [True, False])
@@ -77,10 +77,10 @@ def test_what_does_not_fit_gets_no_count_that_it_has_not_earned(in_flight: bool)
     snapshot = scattered(3000)
     *others, last = snapshot.runs
     mixed = (*(run._replace(crashes=2) for run in others), last._replace(crashes=1, in_flight=in_flight))
-    word = decode(0, encode(snapshot._replace(runs=mixed), TOPIC, is_open=True), TOPIC)
-    assert word is not None
-    assert (word.snapshot.runs[-1].crashes, word.snapshot.runs[-1].in_flight) == (1, in_flight)
-    assert word.snapshot.runs[0].crashes == 2
+    metadata = decode(0, encode(snapshot._replace(runs=mixed), TOPIC, is_open=True), TOPIC)
+    assert metadata is not None
+    assert (metadata.snapshot.runs[-1].crashes, metadata.snapshot.runs[-1].in_flight) == (1, in_flight)
+    assert metadata.snapshot.runs[0].crashes == 2
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,15 @@ def test_what_does_not_fit_gets_no_count_that_it_has_not_earned(in_flight: bool)
         "sluice/1 open AnotherTopicOfThisName bb",
     ],
 )
-def test_what_somebody_else_wrote_says_nothing(text: str | None) -> None:
+def test_metadata_of_another_program_is_ignored(text: str | None) -> None:
     assert decode(7, text, TOPIC) is None
 
 
 @given(st.text(max_size=60))
 def test_no_text_at_all_breaks_it(text: str) -> None:
     for whole in (text, f"sluice/1 open {TOPIC} {text}"):
-        word = decode(7, whole, TOPIC)
-        assert word is None or word.snapshot.position == 7 <= word.snapshot.end
+        metadata = decode(7, whole, TOPIC)
+        assert metadata is None or metadata.snapshot.position == 7 <= metadata.snapshot.end
 
 
 def test_a_stop_without_a_word_counts_for_what_was_in_flight_and_for_nothing_else() -> None:

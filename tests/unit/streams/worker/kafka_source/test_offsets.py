@@ -108,7 +108,7 @@ def test_the_position_passes_what_the_last_owner_had_done() -> None:
     assert tracker.position() == 20
 
 
-def test_what_an_earlier_owner_left_unfinished_and_nobody_delivers_any_more_counts_as_done() -> None:
+def test_an_unfinished_offset_that_is_never_handed_out_again_counts_as_done() -> None:
     tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 16),)))
     assert tracker.handed_out(13) == 1
     assert tracker.position() == 13

@@ -17,7 +17,7 @@ TOPIC_ID = "kYJ3hXyNT1y0b6c3a1mN2w"
 
 
 class Log:
-    """One partition as the broker has it, and what really happened to its jobs."""
+    """A partition as the broker has it, and the true history of its jobs."""
 
     def __init__(self) -> None:
         self.offsets: list[int] = []  # of records; markers lie between them
@@ -25,9 +25,9 @@ class Log:
         self.committed = (0, "")
         self.done: set[int] = set()
         self.committed_done: set[int] = set()
-        #: How often an owner died after a commit of its own that said: this one is in flight.
-        self.told_deaths: dict[int, int] = {}
-        #: How often an owner died that had begun it. What was told can only be less.
+        #: Owners that crashed after a commit that says this offset is in flight.
+        self.committed_crashes: dict[int, int] = {}
+        #: Owners that crashed after they had begun it; commits can only show fewer.
         self.crashes: dict[int, int] = {}
 
 
@@ -36,10 +36,10 @@ class Owner:
         self.tracker = tracker
         self.start = self.next = start
         self.running: set[int] = set()
-        self.withheld: set[int] = set()
+        self.held: set[int] = set()
         self.begun: set[int] = set()
         self.done: set[int] = set()
-        self.told: set[int] = set()  # in flight, as the last commit of this owner says
+        self.committed: set[int] = set()  # in flight by the last commit of this owner
 
 
 class Partitions(RuleBasedStateMachine):
@@ -82,8 +82,8 @@ class Partitions(RuleBasedStateMachine):
         assert tracker.position() in (None, position)
         self.owners[p] = Owner(tracker, position)
 
-    @rule(p=partitions, most=st.integers(1, 30), withhold=st.booleans())
-    def handed_out(self, p: int, most: int, withhold: bool) -> None:
+    @rule(p=partitions, most=st.integers(1, 30), hold=st.booleans())
+    def handed_out(self, p: int, most: int, hold: bool) -> None:
         owner, log = self.owners.get(p), self.logs[p]
         if owner is None:
             return
@@ -92,11 +92,11 @@ class Partitions(RuleBasedStateMachine):
             owner.next = offset + 1
             assert (execution == 0) == (offset in log.committed_done), "committed as done means: not run again"
             if execution:
-                assert execution - 1 == log.told_deaths.get(offset, 0) <= log.crashes.get(offset, 0)
+                assert execution - 1 == log.committed_crashes.get(offset, 0) <= log.crashes.get(offset, 0)
                 owner.running.add(offset)
-                if withhold:
+                if hold:
                     owner.tracker.hold(offset)
-                    owner.withheld.add(offset)
+                    owner.held.add(offset)
                 else:
                     owner.begun.add(offset)
 
@@ -112,17 +112,17 @@ class Partitions(RuleBasedStateMachine):
     def begun(self, p: int) -> None:
         owner = self.owners.get(p)
         if owner is not None:
-            for offset in owner.withheld:
+            for offset in owner.held:
                 owner.tracker.begin(offset)
-            owner.begun |= owner.withheld
-            owner.withheld.clear()
+            owner.begun |= owner.held
+            owner.held.clear()
 
     @rule(p=partitions, data=st.data())
     def finished(self, p: int, data: st.DataObject) -> None:
         owner = self.owners.get(p)
-        if owner is None or not owner.running - owner.withheld:
+        if owner is None or not owner.running - owner.held:
             return
-        some = data.draw(st.sets(st.sampled_from(sorted(owner.running - owner.withheld))))
+        some = data.draw(st.sets(st.sampled_from(sorted(owner.running - owner.held))))
         for offset in some:
             owner.tracker.done(offset)
         owner.running -= some
@@ -144,18 +144,18 @@ class Partitions(RuleBasedStateMachine):
         owner, log = self.owners.pop(p, None), self.logs[p]
         if owner is None:
             return
-        for counts, offsets in ((log.crashes, owner.begun), (log.told_deaths, owner.told)):
+        for counts, offsets in ((log.crashes, owner.begun), (log.committed_crashes, owner.committed)):
             for offset in offsets:
                 counts[offset] = counts.get(offset, 0) + 1
 
     @rule(p=partitions, text=st.sampled_from(["", "by hand", "AAAA", "sluice/1 open other bb", "sluice/9"]))
-    def moved_by_somebody_else(self, p: int, text: str) -> None:
+    def moved_by_another_tool(self, p: int, text: str) -> None:
         """A tool commits the same place with metadata of its own: holes and counts are forgotten, work is repeated."""
         log = self.logs[p]
         if p not in self.owners:
             log.committed = (log.committed[0], text)
             log.committed_done = {offset for offset in log.offsets if offset < log.committed[0]}
-            log.told_deaths.clear()
+            log.committed_crashes.clear()
 
     @invariant()
     def the_position_never_passes_unfinished_work(self) -> None:
@@ -191,8 +191,8 @@ class Partitions(RuleBasedStateMachine):
         unfinished = {offset for run in snapshot.runs for offset in range(run.start, run.stop)}
         assert not unfinished & owner.done, "what an earlier owner did without committing may run again"
         log.committed_done = {offset for offset in log.offsets if offset < snapshot.end} - unfinished
-        owner.told = owner.running - owner.withheld
-        assert log.committed_done <= log.done, "only what is done is said to be"
+        owner.committed = owner.running - owner.held
+        assert log.committed_done <= log.done, "no offset is committed as done that is not"
 
 
 TestPartitions = Partitions.TestCase

@@ -180,7 +180,7 @@ def test_the_result_of_another_workers_job_is_discarded(worker: Worker) -> None:
     assert worker.answer(job) is None
     wait_until(lambda: lease.lost, lambda: "the keeper did not notice")
     worker.source.tick(time.monotonic())
-    assert worker.supervisor.cancelled == [job.slot], "the child is told to stop it"
+    assert worker.supervisor.cancelled == [job.slot], "the child must stop it"
     assert worker.answer(job) is False
     assert (worker.producer.topics, len(worker.in_flight)) == ([], 0)
     assert worker.store.settle(job_id, 0, other.fence)

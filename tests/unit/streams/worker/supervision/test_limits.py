@@ -15,7 +15,7 @@ def test_a_job_done_at_once_leaves_no_progress() -> None:
     assert running.updates(9.0) == []
 
 
-def test_for_a_job_that_is_prepared_and_waits_for_the_device_nobody_is_killed() -> None:
+def test_the_child_is_not_killed_for_a_prepared_job_that_waits_for_the_device() -> None:
     running = RunningJobs()
     running.started([1], 1000, 0.0)
     assert running.long(0.5) == [1]
@@ -69,7 +69,7 @@ def test_jobs_past_their_limit_are_overdue_until_they_end() -> None:
     assert running.overdue(2.0) == {}
 
 
-def test_a_new_start_counts_the_limit_anew() -> None:
+def test_another_start_restarts_the_limit() -> None:
     running = RunningJobs()
     running.started([1], 1000, 0.0)
     running.started([1], 1000, 0.8)

@@ -1,4 +1,4 @@
-"""What is said of processors that can't start."""
+"""Errors of processors that can't start."""
 
 from __future__ import annotations
 

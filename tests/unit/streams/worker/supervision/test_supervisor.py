@@ -28,7 +28,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
         yield made
 
 
-def test_a_job_that_is_told_to_stop_does_and_its_mates_go_on(driver: Driver) -> None:
+def test_a_cancelled_job_stops_and_its_mates_go_on(driver: Driver) -> None:
     obedient, mate, waiting, other = driver.send("obedient", "a", "b", "c")
     driver.until_running(obedient)
     driver.until(lambda: bool(driver.updates))
@@ -40,7 +40,7 @@ def test_a_job_that_is_told_to_stop_does_and_its_mates_go_on(driver: Driver) -> 
     words = {
         (update.stage, update.percent, update.message) for update in driver.updates if update.slot == obedient.slot
     }
-    assert words == {("waiting", None, "to be told")}
+    assert words == {("waiting", None, "for a cancel")}
 
 
 def test_a_job_that_will_not_stop_loses_its_process_and_its_mates_run_again_unsuspected(driver: Driver) -> None:
@@ -67,7 +67,7 @@ def test_a_job_past_its_hard_limit_is_killed_and_blamed_alone(driver: Driver) ->
     assert (slow.crashes, driver.supervisor.restarts) == (0, 1)
 
 
-def test_a_job_is_told_at_its_deadline_and_killed_when_it_goes_on(driver: Driver) -> None:
+def test_a_job_is_asked_to_stop_at_its_deadline_and_killed_if_it_goes_on(driver: Driver) -> None:
     soon = datetime.now(UTC) + timedelta(milliseconds=600)
     (obedient,) = driver.send("obedient", deadline=soon)
     driver.until_answered(obedient)
@@ -82,7 +82,7 @@ def test_a_job_is_told_at_its_deadline_and_killed_when_it_goes_on(driver: Driver
     assert driver.ending(waiting) == ("failed", "DEADLINE_EXCEEDED", 1)
 
 
-def test_a_worker_that_was_away_too_long_for_one_job_kills_nobody_for_it(driver: Driver) -> None:
+def test_a_job_that_is_late_before_it_begins_kills_no_child(driver: Driver) -> None:
     (late,) = driver.send("a", deadline=datetime.now(UTC) - timedelta(seconds=10))
     mates = driver.send(*["nap 0.3"] * 3)  # longer than a job may run unnoticed, and than the grace
     driver.until_answered(late, *mates)
@@ -198,19 +198,19 @@ def test_a_processor_that_hangs_while_it_loads_is_named_with_the_place(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Hanging", MOODY))
     with (
-        pytest.raises(StartupError, match=r"'killer' was not ready within 0\.5 s") as told,
+        pytest.raises(StartupError, match=r"'killer' was not ready within 0\.5 s") as caught,
         driving(tmp_path, load_timeout_s=0.5),
     ):
         pass
-    assert "moody.py" in told.value.message
-    assert "in load" in told.value.message
-    assert "SLUICE_LOAD_TIMEOUT_S" in str(told.value.next_step)
+    assert "moody.py" in caught.value.message
+    assert "in load" in caught.value.message
+    assert "SLUICE_LOAD_TIMEOUT_S" in str(caught.value.next_step)
 
 
 def test_a_processor_that_leaves_while_it_loads_is_named_with_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Leaving", MOODY))
-    with pytest.raises(StartupError, match=r"'killer'.*SystemExit: 7") as told, driving(tmp_path):
+    with pytest.raises(StartupError, match=r"'killer'.*SystemExit: 7") as caught, driving(tmp_path):
         pass
-    assert "Traceback" in told.value.message
+    assert "Traceback" in caught.value.message
