@@ -1,4 +1,4 @@
-"""A step of the sink that fails between poll and store loses nothing: the next sink reads its records again."""
+"""A step of the sink that fails between poll and store loses no job: the next sink reads its records again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Message
 from pydantic import SecretStr
 
 from connectors.memory import MemoryDatabase
@@ -20,6 +21,8 @@ from streams.admin import topics
 from streams.client.submitter import Submitter
 from streams.log import kafka
 from streams.log.memory import MemoryLog
+from streams.log.polling import poll_batch
+from streams.log.port import LogConsumer
 from streams.log.retry import Stopped
 from streams.settings import Settings
 from streams.sink.batching import EventBatches
@@ -56,8 +59,18 @@ def open_sink(settings: Settings) -> Session:
     return open_session(settings, store, kafka.producer(settings), table, NoHandoff(), threading.Event())
 
 
+def submit_jobs(settings: Settings) -> None:
+    with Submitter(settings) as submitter:
+        for number in range(JOBS):
+            submitter.submit("echo", EchoInput(str(number)))
+
+
+def unreachable(*_: Any) -> Any:
+    raise Unreachable("Postgres is unreachable.")
+
+
 def step_until_read(session: Session) -> None:
-    """Raises what a step raises."""
+    """Run enough steps to read everything. Raises what a step raises."""
     for _ in range(10):
         session.step()
 
@@ -75,26 +88,24 @@ def jobs_after_another_sink(settings: Settings) -> int:
         return sum(store.counts().values())
 
 
-@pytest.mark.parametrize("fault", [Stopped(), Unreachable("Postgres is away."), ValueError("a bug")], ids=type)
+@pytest.mark.parametrize("fault", [Stopped(), Unreachable("Postgres is unreachable."), ValueError("a bug")], ids=type)
 @pytest.mark.parametrize(
     ("part", "call"),
     [(EventBatches, "take"), (EventBatches, "take_held"), (BatchWriter, "write"), (OutcomePublisher, "publish")],
-    ids=lambda given: given if isinstance(given, str) else given.__name__,
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_a_job_whose_step_fails_is_stored_by_the_next_sink(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, part: type, call: str, fault: Exception
 ) -> None:
-    with Submitter(settings) as submitter:
-        for number in range(JOBS):
-            submitter.submit("echo", EchoInput(str(number)))
+    submit_jobs(settings)
     sink = open_sink(settings)
-    honest = getattr(part, call)
+    original = getattr(part, call)
 
-    def fails_after_the_call(*given: Any, **named: Any) -> Any:
-        if call == "take" and not given[1]:  # nothing was polled yet
-            return honest(*given, **named)
+    def fails_after_the_call(*args: Any) -> Any:
+        if call == "take" and not args[1]:  # no message was polled yet
+            return original(*args)
         if call.startswith("take"):
-            honest(*given, **named)
+            original(*args)
         raise fault
 
     with monkeypatch.context() as broken:
@@ -106,21 +117,15 @@ def test_a_job_whose_step_fails_is_stored_by_the_next_sink(
     assert jobs_after_another_sink(settings) == JOBS
 
 
-def test_a_sink_that_could_not_settle_before_a_rebalance_starts_over(
+def test_a_sink_that_could_not_settle_before_a_rebalance_ends_its_session(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Submitter(settings) as submitter:
-        for number in range(JOBS):
-            submitter.submit("echo", EchoInput(str(number)))
+    submit_jobs(settings)
     sink = open_sink(settings)
     step_until_read(sink)
     second = open_sink(settings)
     with monkeypatch.context() as broken:
-
-        def away(*_: Any) -> Any:
-            raise Unreachable("Postgres is away.")
-
-        broken.setattr(BatchWriter, "write", away)
+        broken.setattr(BatchWriter, "write", unreachable)
         second_joins = threading.Thread(target=second.step)
         second_joins.start()
         with pytest.raises(Unreachable):
@@ -129,3 +134,27 @@ def test_a_sink_that_could_not_settle_before_a_rebalance_starts_over(
     sink.close()
     second.close()
     assert jobs_after_another_sink(settings) == JOBS
+
+
+def test_a_settle_that_fails_inside_consume_ends_the_session_before_its_messages_are_stored(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit_jobs(settings)
+    sink = open_sink(settings)
+    for _ in range(3):
+        sink.step()  # the requests are read and held
+    submit_jobs(settings)
+
+    def poll_with_a_rebalance(consumer: LogConsumer, limit: int, timeout_s: float) -> list[Message]:
+        messages = poll_batch(consumer, limit, timeout_s)
+        with monkeypatch.context() as broken:
+            broken.setattr(BatchWriter, "write", unreachable)
+            sink._on_revoke(consumer, [])
+        return messages
+
+    with monkeypatch.context() as rebalancing:
+        rebalancing.setattr("streams.sink.session.poll_batch", poll_with_a_rebalance)
+        with pytest.raises(Unreachable):
+            sink.step()
+    sink.close()
+    assert jobs_after_another_sink(settings) == 2 * JOBS
