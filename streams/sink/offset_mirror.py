@@ -34,18 +34,13 @@ class OffsetMirror:
         if not wait and not self.due:
             return
         self._committed_at = time.monotonic()
-        published = {key: position.published for key, position in self._positions.items()}
-        moved = {key: offset for key, offset in published.items() if offset != self._committed.get(key)}
+        moved = {key: p for key, p in self._positions.items() if p.published != self._committed.get(key)}
         if not moved:
             return
-        topics = {key: position.topic for key, position in self._positions.items()}
-        offsets = [TopicPartition(topics[key], key[1], offset) for key, offset in moved.items()]
-        self._committed |= moved
+        offsets = [TopicPartition(p.topic, key[1], p.published) for key, p in moved.items()]
+        self._committed |= {key: p.published for key, p in moved.items()}
         try:
-            if wait:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
-            else:
-                self._consumer.commit(offsets=offsets, asynchronous=True)
+            self._consumer.commit(offsets=offsets, asynchronous=not wait)
         except KafkaException as error:  # only lag tools read these offsets
             log.warning("offsets_not_mirrored", reason=str(error))
 

@@ -12,10 +12,9 @@ from confluent_kafka import KafkaError, Message
 from streams import logs
 from streams.log.confirmed_producer import enqueue
 from streams.log.port import LogProducer
+from streams.sink.positions import Key
 
 log = logs.get("sink")
-
-Key = tuple[bytes, int]
 
 
 class OutcomeRecord(NamedTuple):
@@ -61,10 +60,6 @@ class OutcomePublisher:
         """Wait up to `timeout_s` until everything is confirmed, then do as `poll`."""
         self._producer.flush(timeout_s)
         return self.poll()
-
-    @property
-    def outstanding(self) -> int:
-        return len(self._batches)
 
     def _produce(self, batch: _Batch, outcome: OutcomeRecord) -> None:
         def report(error: KafkaError | None, _: Message) -> None:

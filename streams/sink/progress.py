@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from operator import itemgetter
 
 from confluent_kafka import Message
 
@@ -21,6 +22,8 @@ from streams.sink.validate import POISON, check, kinds_of
 KEEP_S = 10.0
 
 _KINDS = kinds_of(Progress)
+#: The fields of a ProgressRow after the job id, in its order.
+_STORED = itemgetter("run", "attempt", "execution", "sequence", "worker_id", "stage", "percent", "message")
 
 
 def follow_progress(settings: Settings) -> TopicFollower[SinkStore]:
@@ -63,17 +66,7 @@ class ProgressWriter:
         plain = self._codec.decode(message.value() or b"")
         check(plain, _KINDS, "progress")
         try:
-            return ProgressRow(
-                job_bytes(plain["job_id"]),
-                plain["run"],
-                plain["attempt"],
-                plain["execution"],
-                plain["sequence"],
-                plain["worker_id"],
-                plain["stage"],
-                plain["percent"],
-                plain["message"],
-            )
+            return ProgressRow(job_bytes(plain["job_id"]), *_STORED(plain))
         except KeyError as error:
             raise UndecodableRecord(f"The progress record lacks the field {error}.") from error
 
