@@ -241,7 +241,7 @@ class Flow:
                 topic_ids=topic_ids,
                 now=self.clock.now,
                 is_cancelled=self._is_cancelled,
-                tell=self._on_progress,
+                on_progress=self._on_progress,
             )
             self._workers[made.name] = worker
             stack.callback(worker.close)

@@ -1,7 +1,7 @@
-"""A worker without processes: reads requests, lets the child's own parts work on them in this process, publishes and commits.
+"""A worker without processes: reads requests, runs them with the child's own parts, publishes results and commits.
 
-It does what `worker/engine.py` does, in the same order, one batch at a time and with nothing in flight between two steps. What
-only processes can do is left out: hard limits, recycling, dying of memory.
+It takes the same steps as `worker/engine.py`, one batch at a time, with nothing in flight between two batches. It leaves out
+what needs processes: hard limits, recycling, crashes of the child.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from confluent_kafka import TopicPartition
 
 from processors.policy import Order
 from schemas.errors import SluiceError
+from schemas.records import JobHeader
+from schemas.states import Lane
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.child.executor import Inbox
@@ -26,66 +28,63 @@ from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
 from streams.worker.kafka_source.assignment import Assignment
 from streams.worker.kafka_source.lane_consumer import job_from
-from streams.worker.protocol import Answer, ChildConfig, MessageKind, pack_job
+from streams.worker.protocol import Answer, ChildConfig, MessageKind, header_from_kafka, pack_job
 from streams.worker.publisher import Publisher
 
+#: Jobs in a batch.
 AT_ONCE = 500
 PATIENCE_S = 60.0
 WORKER_ID = "flow"
 
-#: job id, stage, percent, message
-Tell = Callable[[str, str, float | None, str], None]
+#: Called with job id, stage, percent, message.
+OnProgress = Callable[[str, str, float | None, str], None]
 
 
 class Died(Exception):
-    """The worker is gone at the moment that was asked for."""
+    """The worker died at the moment that the test asked for."""
 
 
 class InProcessChannel:
-    """Hears what the bench says."""
+    """The ParentChannel of a flow's worker: collects answers. There are no limits to watch and no process to restart."""
 
     def __init__(self) -> None:
-        self._heard = threading.Condition()
+        self._changed = threading.Condition()
         self._answers: list[Answer] = []
-        self._fault: BaseException | None = None
+        self._error: BaseException | None = None
 
-    def started(self, slots: list[int], hard_ms: int | None) -> None:
-        """Nobody watches the limit."""
+    def started(self, slots: list[int], hard_ms: int | None) -> None: ...
+
+    def prepared(self, slots: list[int]) -> None: ...
+
+    def dropped(self, slots: list[int]) -> None: ...
+
+    def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None: ...
 
     def answers(self, answers: list[Answer]) -> None:
-        with self._heard:
+        with self._changed:
             self._answers += answers
-            self._heard.notify_all()
-
-    def dropped(self, slots: list[int]) -> None:
-        """Nothing is ever dropped."""
-
-    def prepared(self, slots: list[int]) -> None:
-        """Nobody is watched here."""
-
-    def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None:
-        """Nobody starts this child again."""
+            self._changed.notify_all()
 
     def failed(self, error: BaseException) -> None:
-        with self._heard:
-            self._fault = error
-            self._heard.notify_all()
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
 
     def take(self, count: int) -> list[Answer]:
-        """So many answers, waited for. Raises what ended the bench."""
-        with self._heard:
-            came = self._heard.wait_for(lambda: len(self._answers) >= count or self._fault is not None, PATIENCE_S)
-            if self._fault is not None:
-                raise self._fault
-            if not came:
+        """Wait for this many answers and return them. Raises the error that ended the executor."""
+        with self._changed:
+            in_time = self._changed.wait_for(lambda: len(self._answers) >= count or self._error is not None, PATIENCE_S)
+            if self._error is not None:
+                raise self._error
+            if not in_time:
                 raise SluiceError(f"The processor has worked for {PATIENCE_S:.0f} s on one batch.")
             taken, self._answers = self._answers, []
             return taken
 
 
 class InProcessWorker:
-    """`is_cancelled` tells of a job id and a run. `dies_at`: "taken" (nothing is run), "run" (nothing is published) or
-    "published" (nothing is committed); once."""
+    """`is_cancelled` is asked with a job id and a run. `dies_at`: "taken" (nothing has run), "run" (nothing is published) or
+    "published" (nothing is committed); the worker dies there once."""
 
     def __init__(
         self,
@@ -96,19 +95,19 @@ class InProcessWorker:
         topic_ids: dict[str, str],
         now: Callable[[], datetime],
         is_cancelled: Callable[[str, int], bool],
-        tell: Tell,
+        on_progress: OnProgress,
     ) -> None:
         self.name = processor
         self.dies_at: str | None = None
         self._settings = settings
-        self._lanes = [settings.topics.requests(processor, lane) for lane in ("live", "bulk")]
+        self._topics = [settings.topics.requests(processor, lane) for lane in Lane]
         self._is_cancelled = is_cancelled
-        self._tell = tell
+        self._on_progress = on_progress
         self._running: dict[int, InFlightJob] = {}
         self._channel = InProcessChannel()
         self._inbox: Inbox = SimpleQueue()
-        lanes = [[lane, topic_ids[lane]] for lane in self._lanes]
-        config = ChildConfig(processor, WORKER_ID, "", str(settings.home), {}, lanes, {})
+        topics = [[topic, topic_ids[topic]] for topic in self._topics]
+        config = ChildConfig(processor, WORKER_ID, "", str(settings.home), {}, topics, {})
         runner = build_job_runner(config, settings, loaded, self._progress, now)
         self._executor = choose_executor(runner, self._channel)
         self._one_by_one = runner.models.default.policy.order is not Order.NONE
@@ -117,20 +116,22 @@ class InProcessWorker:
         self._join()
 
     def step(self) -> bool:
-        """Take what is there and see it through. False when there was nothing. Raises Died."""
-        found = self._consumer.consume(1 if self._one_by_one else AT_ONCE, 0)
+        """Run the requests that are there, publish their results and commit. Returns False if there were none. Raises Died."""
+        messages = self._consumer.consume(1 if self._one_by_one else AT_ONCE, 0)
         now_us = time.time_ns() // 1000
-        held = self._ledger.admit(
-            job_from(one, self._owned[one.topic(), one.partition()], now_us) for one in found if one.error() is None
+        jobs = self._in_flight.admit(
+            job_from(message, self._assignments[message.topic(), message.partition()], now_us)
+            for message in messages
+            if message.error() is None
         )
-        if not held:
+        if not jobs:
             return False
         self._die_at("taken")
-        answers = self._run(held)
+        answers = self._run(jobs)
         self._die_at("run")
         for answer in answers:
             self._publisher.publish(answer)
-        while len(self._ledger):
+        while len(self._in_flight):
             self._publisher.serve(0)
         self._die_at("published")
         self._commit()
@@ -142,25 +143,26 @@ class InProcessWorker:
         self._consumer.close()
 
     def start_over(self) -> None:
-        """Another worker after this one died: the group finds out, and the new one begins at the last commit."""
+        """Start as another worker after this one died: the group notices, and the new one begins at the last commit."""
         twin: Any = self._consumer
         twin.die()
         self._join()
 
     # ── one batch ──
 
-    def _run(self, held: Sequence[InFlightJob]) -> list[Answer]:
-        self._running = {one.slot: one for one in held}  # for `_progress`, on the bench's threads
-        for one in held:
-            # Rejected before the child has the job, as the worker does, so that it never begins.
-            if self._is_cancelled(*_run_of(one)):
-                one.cancel()
-        self._inbox.put((MessageKind.JOBS, b"".join(pack_job(one.frame()) for one in held)))
-        return self._channel.take(len(held))
+    def _run(self, jobs: Sequence[InFlightJob]) -> list[Answer]:
+        self._running = {job.slot: job for job in jobs}  # for `_progress`, on the executor's threads
+        for job in jobs:
+            # Like a worker, reject a cancelled job before the child has it, so that it never begins.
+            header = self._header(job)
+            if header is not None and self._is_cancelled(header.job_id, header.run):
+                job.cancel()
+        self._inbox.put((MessageKind.JOBS, b"".join(pack_job(job.frame()) for job in jobs)))
+        return self._channel.take(len(jobs))
 
     def _commit(self) -> None:
-        found = [(one, one.tracker.position()) for one in self._owned.values()]
-        moved = [TopicPartition(one.topic, one.partition, at) for one, at in found if at is not None]
+        positions = [(assignment, assignment.tracker.position()) for assignment in self._assignments.values()]
+        moved = [TopicPartition(one.topic, one.partition, offset) for one, offset in positions if offset is not None]
         if moved:
             self._consumer.commit(offsets=moved, asynchronous=False)
 
@@ -170,7 +172,12 @@ class InProcessWorker:
             raise Died(moment)
 
     def _progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
-        self._tell(_run_of(self._running[slot])[0], stage, percent, message)
+        header = self._header(self._running[slot])
+        if header is not None:
+            self._on_progress(header.job_id, stage, percent, message)
+
+    def _header(self, job: InFlightJob) -> JobHeader | None:
+        return header_from_kafka(job.frame(), self.name)
 
     def _work(self) -> None:
         try:
@@ -181,31 +188,27 @@ class InProcessWorker:
     # ── the log ──
 
     def _join(self) -> None:
-        self._owned: dict[tuple[str | None, int | None], Assignment] = {}
+        self._assignments: dict[tuple[str | None, int | None], Assignment] = {}
         self._running = {}
-        self._ledger = InFlightJobs()
+        self._in_flight = InFlightJobs()
+        producer = kafka.producer(self._settings)
         self._publisher = Publisher(
-            kafka.producer(self._settings), self._ledger, self._settings.topics, self.name, WORKER_ID, _never_too_large
+            producer, self._in_flight, self._settings.topics, self.name, WORKER_ID, _never_too_large
         )
-        # A flow begins with empty topics: nobody need say where their beginning is.
+        # A flow begins with empty topics, so the earliest offset is the first one.
         self._consumer = kafka.consumer(
             self._settings,
             f"{self._settings.topic_prefix}workers.{self.name}",
             **{"auto.offset.reset": "earliest"},
         )
-        self._consumer.subscribe(self._lanes, on_assign=self._assigned)
+        self._consumer.subscribe(self._topics, on_assign=self._assigned)
 
     def _assigned(self, consumer: Any, partitions: Iterable[TopicPartition]) -> None:
-        for one in partitions:
-            lane = self._lanes.index(one.topic)
-            self._owned[one.topic, one.partition] = Assignment(one.topic, one.partition, lane)
+        for partition in partitions:
+            lane = self._topics.index(partition.topic)
+            key = partition.topic, partition.partition
+            self._assignments[key] = Assignment(*key, lane)
 
 
-def _run_of(held: InFlightJob) -> tuple[str, int]:
-    """Job id and run, by Kafka's headers."""
-    headers = held.frame().headers
-    return (headers.job_id or b"").decode(errors="replace"), int(headers.run or 0)
-
-
-def _never_too_large(held: InFlightJob) -> None:
-    raise SluiceError("A result is larger than the log takes, and the writer let it pass.")
+def _never_too_large(job: InFlightJob) -> None:
+    raise SluiceError("Kafka refused a result for its size, although the writer limits it.")
