@@ -1,4 +1,4 @@
-"""What operators see and change of the log: topics, schemas and first offsets; records, lag and members of groups.
+"""The operator's side of the log: plan and apply topics, schemas and first offsets; read records, lag and group members.
 
 May import: schemas, streams.log, the settings and the wiring. Start reading at `topics.py` (`sluice topics`), then `tail.py`.
 """

@@ -1,4 +1,4 @@
-"""What the broker is asked by `sluice doctor`: who is there, and how soon it takes a silent worker for dead."""
+"""Describes the broker for `sluice doctor`: how many brokers, and how soon the group drops a silent worker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.settings import Settings
 
 TIMEOUT_S = 5.0
 SESSION_TIMEOUT_MS = 10_000
-#: Under KIP-848 these are the broker's, not the client's. The defaults' floor is 45 s.
+#: Under KIP-848 these are settings of the broker, not the client. By default a session is at least 45 s.
 FAILOVER_SETTINGS: Mapping[str, int] = {
     "group.consumer.min.session.timeout.ms": 6_000,
     "group.consumer.session.timeout.ms": SESSION_TIMEOUT_MS,
@@ -25,7 +25,7 @@ FAILOVER_SETTINGS: Mapping[str, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """`session_timeout_ms` is None where KIP-848 groups are unknown."""
+    """`session_timeout_ms` is None if the broker has no KIP-848 groups."""
 
     brokers: int
     session_timeout_ms: int | None

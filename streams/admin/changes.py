@@ -1,4 +1,4 @@
-"""What `sluice topics` plans and applies: one difference between what is declared and what is there."""
+"""A change that `sluice topics` plans or applies: one difference between the declared and the actual state."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class ChangeKind(StrEnum):
     ADD_PARTITIONS = "add-partitions"
     REGISTER_SCHEMA = "register-schema"
     SEED_OFFSETS = "seed-offsets"
-    #: Something `apply` can't change.
+    #: A difference that `apply` can't change.
     WARNING = "warning"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`target`: the topic, subject or group. `detail`: what changes, for a person."""
+    """`target`: the topic, subject or group. `detail`: the change in words."""
 
     kind: ChangeKind
     target: str

@@ -1,7 +1,7 @@
-"""Initial offsets of the worker groups, so that workers may run with `auto.offset.reset=error`.
+"""Commits first offsets for the worker groups, so that workers may run with `auto.offset.reset=error`.
 
-A group without a committed offset on a partition would have to guess where to begin. Seeding the beginning, before any
-worker exists, takes the guess away: from then on a missing offset is an error and never silently skipped jobs.
+A group without a committed offset on a partition would have to guess where to start. With the beginning committed before any
+worker exists, a missing offset is an error, and never a reason to skip jobs silently.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.contract import AnyContract
+from schemas.states import Lane
 from streams.admin.changes import Change, ChangeKind
 from streams.log import kafka
 from streams.log.port import LogConsumer
 from streams.log.retry import TIMEOUT_S, retry_until_ready
 from streams.settings import Settings
 
-#: What the broker answers when a group has members: only they may commit.
+#: Errors of a commit from outside a group that has members: only they may commit.
 _ACTIVE = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.STALE_MEMBER_EPOCH})
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerGroup:
-    """A processor's workers, and the topics they read."""
+    """The group of a processor's workers, and the two topics it reads."""
 
     name: str
     topics: tuple[str, str]
 
 
 def worker_groups(settings: Settings, contracts: Iterable[AnyContract]) -> list[WorkerGroup]:
-    """One a processor; none for those whose jobs are claimed by lease."""
+    """Return a group for each processor, except those whose jobs are claimed by lease."""
     names = settings.topics
     return [
         WorkerGroup(
-            f"{settings.topic_prefix}workers.{c.name}", (names.requests(c.name), names.requests(c.name, "bulk"))
+            f"{settings.topic_prefix}workers.{c.name}", (names.requests(c.name), names.requests(c.name, Lane.BULK))
         )
         for c in contracts
         if not c.leased
@@ -45,13 +46,13 @@ def worker_groups(settings: Settings, contracts: Iterable[AnyContract]) -> list[
 
 
 def plan(settings: Settings, contracts: Sequence[AnyContract], partitions: Mapping[str, int]) -> list[Change]:
-    """Which groups lack offsets; `partitions` are those that the topics have or will have."""
+    """Return the groups that lack offsets. `partitions`: how many each topic has or will have."""
 
-    def look(group: WorkerGroup, consumer: LogConsumer) -> list[Change]:
+    def find(group: WorkerGroup, consumer: LogConsumer) -> list[Change]:
         missing = _missing(group, consumer, partitions)
         return [_change(group, missing)] if missing else []
 
-    return _each(settings, contracts, look)
+    return _each(settings, contracts, find)
 
 
 def apply(
@@ -60,9 +61,9 @@ def apply(
     partitions: Mapping[str, int],
     new: Set[str] = frozenset(),
 ) -> list[Change]:
-    """Commit the beginning wherever a group has no offset. A group with members is left alone and told of.
+    """Commit the beginning wherever a group has no offset. A group with members gets only a warning.
 
-    Topics that were made just now (`new`) begin at 0 and need not be asked.
+    Topics just created (`new`) begin at 0, so the broker is not asked.
     """
 
     def seed(group: WorkerGroup, consumer: LogConsumer) -> list[Change]:
@@ -75,28 +76,28 @@ def apply(
 def _each(
     settings: Settings, contracts: Sequence[AnyContract], do: Callable[[WorkerGroup, LogConsumer], list[Change]]
 ) -> list[Change]:
-    """`do` for every group, side by side, each with a client in that group which never joins it.
+    """Call `do` for every group, in parallel, each with a client of the group that never joins it.
 
-    A client, and not the admin calls: those crash the process while a new broker still makes its offsets topic
-    (librdkafka 2.16), and a client waits until the group's coordinator is there.
+    Admin calls would crash the process while a new broker still creates its offsets topic (librdkafka 2.16); a client waits
+    until the group's coordinator is available.
     """
 
-    def one(group: WorkerGroup) -> list[Change]:
+    def run(group: WorkerGroup) -> list[Change]:
         with closing(kafka.consumer(settings, group.name, **kafka.OUTSIDE)) as consumer:
             return do(group, consumer)
 
     groups = worker_groups(settings, contracts)
     with ThreadPoolExecutor(8) as pool:
-        return [change for changes in pool.map(one, groups) for change in changes]
+        return [change for changes in pool.map(run, groups) for change in changes]
 
 
 def _missing(group: WorkerGroup, consumer: LogConsumer, partitions: Mapping[str, int]) -> list[TopicPartition]:
-    places = [TopicPartition(topic, number) for topic in group.topics for number in range(partitions[topic])]
+    wanted = [TopicPartition(topic, number) for topic in group.topics for number in range(partitions[topic])]
     try:
-        found = retry_until_ready(lambda: consumer.committed(places, timeout=TIMEOUT_S))
+        found = retry_until_ready(lambda: consumer.committed(wanted, timeout=TIMEOUT_S))
     except KafkaException as error:
         raise kafka.translate(error, f"reading the offsets of {group.name}") from error
-    return [place for place in found if place.offset < 0]
+    return [partition for partition in found if partition.offset < 0]
 
 
 def _seed(group: WorkerGroup, consumer: LogConsumer, missing: list[TopicPartition], new: Set[str]) -> Change:
@@ -108,20 +109,20 @@ def _seed(group: WorkerGroup, consumer: LogConsumer, missing: list[TopicPartitio
     except KafkaException as error:
         if error.args[0].code() not in _ACTIVE:
             raise kafka.translate(error, f"committing the first offsets of {group.name}") from error
-        detail = f"is running: its {len(missing)} new partitions begin at their beginning by themselves"
+        detail = f"has running workers: they read its {len(missing)} new partitions from the beginning by themselves"
         return Change(ChangeKind.WARNING, group.name, detail)
     return _change(group, missing)
 
 
-def _beginning(consumer: LogConsumer, place: TopicPartition) -> int:
-    return retry_until_ready(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))[0]
+def _beginning(consumer: LogConsumer, partition: TopicPartition) -> int:
+    return retry_until_ready(lambda: consumer.get_watermark_offsets(partition, timeout=TIMEOUT_S))[0]
 
 
 def _commit(consumer: LogConsumer, offsets: list[TopicPartition]) -> None:
-    for place in consumer.commit(offsets=offsets, asynchronous=False) or []:
-        if place.error is not None:
-            raise KafkaException(place.error)
+    for partition in consumer.commit(offsets=offsets, asynchronous=False) or []:
+        if partition.error is not None:
+            raise KafkaException(partition.error)
 
 
-def _change(group: WorkerGroup, places: Sequence[TopicPartition]) -> Change:
-    return Change(ChangeKind.SEED_OFFSETS, group.name, f"{len(places)} partitions, at their beginning")
+def _change(group: WorkerGroup, partitions: Sequence[TopicPartition]) -> Change:
+    return Change(ChangeKind.SEED_OFFSETS, group.name, f"{len(partitions)} partitions, at their beginning")

@@ -1,4 +1,4 @@
-"""How far each consumer group is behind: the log's end less what the group has committed."""
+"""The lag of each consumer group: the end of the log minus the committed offset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Records of a topic that a group has not committed yet; None where it has committed nothing so far."""
+    """`records`: how many of a topic the group has not committed; None if it has committed no offset yet."""
 
     group: str
     topic: str
@@ -28,28 +28,28 @@ class Lag:
 
 
 def lags(settings: Settings, contracts: Iterable[AnyContract]) -> list[Lag]:
-    """Of the workers of each processor, and of the sink by the offsets that it mirrors to Kafka once a second.
+    """Return the lag of each processor's workers, and of the sink by the offsets that it mirrors to Kafka once a second.
 
-    Jobs that are done beyond the first that is not count as behind. Raises Unreachable.
+    Done jobs after the first unfinished one count as lag. Raises Unreachable.
     """
     chosen, names = list(contracts), settings.topics
     groups = {group.name: list(group.topics) for group in worker_groups(settings, chosen)}
     read = [topic for topics in groups.values() for topic in topics] + [names.results(c.name) for c in chosen]
     groups[f"{settings.topic_prefix}sink"] = [*read, names.dead_letters]
     with ThreadPoolExecutor(len(groups)) as pool:
-        found = pool.map(lambda one: _of_group(settings, *one), groups.items())
+        found = pool.map(lambda group: _lags_of(settings, *group), groups.items())
         return [lag for lags in found for lag in lags]
 
 
-def _of_group(settings: Settings, group: str, topics: Sequence[str]) -> list[Lag]:
-    # A client that never joins the group: see group_offsets.py for why it is no admin call.
+def _lags_of(settings: Settings, group: str, topics: Sequence[str]) -> list[Lag]:
+    # A client that never joins the group; group_offsets.py says why this is not an admin call.
     with closing(kafka.consumer(settings, group, **{"group.protocol": "classic"})) as consumer:
         try:
             there = consumer.list_topics(timeout=TIMEOUT_S).topics
             wanted = [TopicPartition(t, number) for t in topics if t in there for number in there[t].partitions]
             found = consumer.committed(wanted, timeout=TIMEOUT_S)
-            known = [place for place in found if place.offset >= 0]
-            behind = [(place.topic, _behind(consumer, place)) for place in known]
+            known = [partition for partition in found if partition.offset >= 0]
+            behind = [(partition.topic, _behind(consumer, partition)) for partition in known]
         except KafkaException as error:
             raise kafka.translate(error, f"reading the lag of {group}") from error
     sums: dict[str, int] = {}
@@ -58,5 +58,5 @@ def _of_group(settings: Settings, group: str, topics: Sequence[str]) -> list[Lag
     return [Lag(group, topic, sums.get(topic)) for topic in topics]
 
 
-def _behind(consumer: LogConsumer, place: TopicPartition) -> int:
-    return max(0, consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)[1] - place.offset)
+def _behind(consumer: LogConsumer, committed: TopicPartition) -> int:
+    return max(0, consumer.get_watermark_offsets(committed, timeout=TIMEOUT_S)[1] - committed.offset)

@@ -1,4 +1,4 @@
-"""Which workers there are of a processor, as its consumer group tells."""
+"""The workers of a processor, as members of its consumer group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMEOUT_S = 10.0
 
 
 def workers_of(admin: LogAdmin, settings: Settings, processor: str) -> set[str]:
-    """The ids of the workers that read a processor's requests now; empty when nobody does. Raises Unreachable."""
+    """Return the ids of the workers that read a processor's requests now. Raises Unreachable."""
     group = f"{settings.topic_prefix}workers.{processor}"
     try:
         described = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()

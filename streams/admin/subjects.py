@@ -1,4 +1,4 @@
-"""The registry's side of `sluice topics`: every subject has our schema, under FULL_TRANSITIVE compatibility."""
+"""The registry's part of `sluice topics`: registers each subject's schema, with FULL_TRANSITIVE compatibility."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from streams.admin.changes import Change, ChangeKind
 T = TypeVar("T")
 
 COMPATIBILITY = "FULL_TRANSITIVE"
-#: Calls at a time: each is some milliseconds of waiting.
+#: Concurrent calls; each takes some milliseconds.
 _WORKERS = 8
 
 
 def plan(registry: SchemaRegistry, wanted: Mapping[str, str]) -> list[Change]:
-    """What `apply` would register. A schema that would be refused is a warning here, a Conflict there."""
+    """Return what `apply` would register. A schema that it would refuse with a Conflict is a warning here."""
     missing = _missing(registry, wanted)
     refused = _each(missing, lambda subject: registry.check(subject, wanted[subject]))
     return [
@@ -30,7 +30,7 @@ def plan(registry: SchemaRegistry, wanted: Mapping[str, str]) -> list[Change]:
 
 
 def apply(registry: SchemaRegistry, wanted: Mapping[str, str]) -> list[Change]:
-    """Register what is missing. Raises Conflict before anything is registered when one schema is not compatible."""
+    """Register the missing schemas. Raises Conflict, before it registers any, if one schema is not compatible."""
     missing = _missing(registry, wanted)
     for subject, reasons in _each(missing, lambda subject: registry.check(subject, wanted[subject])).items():
         if reasons:
@@ -57,6 +57,6 @@ def _change(subject: str) -> Change:
 
 
 def _each(subjects: Sequence[str], ask: Callable[[str], T]) -> dict[str, T]:
-    """`ask` for every subject, some at a time; the first error is raised."""
+    """Call `ask` for every subject, some at a time; raise the first error."""
     with ThreadPoolExecutor(_WORKERS) as pool:
         return dict(zip(subjects, pool.map(ask, subjects), strict=True))

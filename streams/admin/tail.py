@@ -1,6 +1,6 @@
-"""Reads a topic's records, decoded, with their coordinates: for people, and for `sluice tail --json | jq`.
+"""Reads a topic's records, decoded, with their coordinates: for `sluice tail`, on a terminal or as JSON.
 
-No group is joined and nothing is committed. What does not decode is shown as it is, with the reason.
+Joins no group and commits nothing. Records that can't be decoded are shown as bytes, with the reason.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from schemas.codec import Codec
 from schemas.errors import UndecodableRecord
 from streams import wiring
 from streams.log import kafka
+from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
 from streams.log.watermarks import watermarks
 from streams.settings import Settings
@@ -29,7 +30,7 @@ _BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One record. `value` is the decoded record, or the raw bytes where `undecodable` says why they do not decode."""
+    """`value`: the decoded record, or the raw bytes if it can't be decoded; then `undecodable` says why."""
 
     topic: str
     partition: int
@@ -42,7 +43,7 @@ class LogRecord:
 
 
 class TopicReader:
-    """A context manager; for one thread. What counts as now is the moment at which it was opened.
+    """A context manager; for one thread. "Now" is the moment at which it was opened.
 
     Opening raises NotFound, Unreachable.
     """
@@ -67,17 +68,17 @@ class TopicReader:
         self._resources.close()
 
     def last(self, count: int) -> list[LogRecord]:
-        """The newest `count` records of all partitions together, oldest first."""
+        """Return the newest `count` records of all partitions together, oldest first."""
         begins = {number: max(low, end - count) for number, (low, end) in self._ends.items()}
         records = sorted(self._until_now(begins), key=_age)
         return records[-count:] if count else []
 
     def everything(self) -> Iterator[LogRecord]:
-        """All that the topic holds until now, in the order of each partition."""
+        """Yield all records up to now, in the order of each partition."""
         yield from self._until_now({number: low for number, (low, _) in self._ends.items()})
 
     def follow(self, stop: threading.Event) -> Iterator[LogRecord]:
-        """Records from now on, until `stop` is set."""
+        """Yield records from now on, until `stop` is set."""
         self._assign({number: end for number, (_, end) in self._ends.items()})
         while not stop.is_set():
             yield from self._read(0.2)
@@ -91,10 +92,9 @@ class TopicReader:
         self._unread = set(begins)
         self._consumer.assign([TopicPartition(self._topic, number, offset) for number, offset in begins.items()])
 
-    def _read(self, patience_s: float) -> Iterator[LogRecord]:
-        """What is there, waiting a little for the first of it; notes which partitions are read up to now."""
-        first = self._consumer.poll(patience_s)
-        for message in [first, *self._consumer.consume(_BATCH, 0)] if first is not None else []:
+    def _read(self, timeout_s: float) -> Iterator[LogRecord]:
+        """Yield the next batch of records; note which partitions are read up to now."""
+        for message in poll_batch(self._consumer, _BATCH, timeout_s):
             error = message.error()
             if error is None:
                 record = decoded(message, self._codec)
@@ -108,13 +108,13 @@ class TopicReader:
 
 
 def last(settings: Settings, topic: str, count: int) -> list[LogRecord]:
-    """The newest `count` records of a topic, oldest first. Raises NotFound, Unreachable."""
+    """Return the newest `count` records of a topic, oldest first. Raises NotFound, Unreachable."""
     with TopicReader(settings, topic) as reader:
         return reader.last(count)
 
 
 def decoded(message: Message, codec: Codec) -> LogRecord:
-    """A message as a record; undecodable bytes stay bytes."""
+    """Return a message as a record; bytes that can't be decoded stay bytes."""
     value, reason = _value(message.value(), codec)
     kind, millis = message.timestamp()
     return LogRecord(

@@ -1,6 +1,6 @@
-"""Compares the declared topics with the broker and the registry, and changes what differs. Nothing is ever removed.
+"""Compares the declared topics with the broker and the registry, and applies the differences. Never deletes anything.
 
-`plan` says what `apply` would do. Applying twice changes nothing the second time.
+`plan` returns what `apply` would do. Applying a second time changes nothing.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ OnChange = Callable[[Change], None]
 
 @dataclass(frozen=True, slots=True)
 class BrokerTopic:
-    """A topic as the broker has it."""
+    """A topic's state on the broker."""
 
     partitions: int
     config: dict[str, str] = field(default_factory=dict)
 
 
 def plan(settings: Settings, contracts: Sequence[AnyContract]) -> list[Change]:
-    """What differs, in the order in which `apply` would change it. Raises Unreachable."""
+    """Return the differences, in the order in which `apply` changes them. Raises Unreachable."""
     admin, topics = kafka.admin(settings), _topics(settings, contracts)
     with wiring.open_registry(settings) as registry, ThreadPoolExecutor(1) as pool:
         of_subjects = pool.submit(subjects.plan, registry, _subjects(topics))
-        there = broker_topics(admin, topics)
-        changes = [*of_topics(topics, there), *_retention_warning(admin, topics)]
-        changes += group_offsets.plan(settings, contracts, _partitions(topics, there))
+        existing = broker_topics(admin, topics)
+        changes = [*differences(topics, existing), *_retention_warning(admin, topics)]
+        changes += group_offsets.plan(settings, contracts, _partitions(topics, existing))
         return [*changes, *of_subjects.result()]
 
 
 def apply(settings: Settings, contracts: Sequence[AnyContract], on_change: OnChange | None = None) -> list[Change]:
-    """Make the broker and the registry as declared; returns what was changed or can't be.
+    """Bring the broker and the registry to the declared state; return the changes, and warnings for what can't be changed.
 
     Raises Unreachable, Conflict (a schema that is not compatible with what is registered).
     """
     admin, topics = kafka.admin(settings), _topics(settings, contracts)
-    there = broker_topics(admin, topics)
-    partitions = _partitions(topics, there)
+    existing = broker_topics(admin, topics)
+    partitions = _partitions(topics, existing)
     with wiring.open_registry(settings) as registry, ThreadPoolExecutor(2) as pool:
         registered = pool.submit(subjects.apply, registry, _subjects(topics))
-        # Asked while the topics are being made: a new broker takes a second before it can answer.
+        # Runs while the topics are being created: a new broker takes a second before it can answer.
         unseeded = pool.submit(group_offsets.plan, settings, contracts, partitions)
-        changes = _apply_topics(admin, settings, topics, there)
+        changes = _apply_topics(admin, settings, topics, existing)
         if unseeded.result():
-            changes += group_offsets.apply(settings, contracts, partitions, partitions.keys() - there.keys())
+            changes += group_offsets.apply(settings, contracts, partitions, partitions.keys() - existing.keys())
         changes += registered.result()
     if on_change is not None:
         for change in changes:
@@ -70,9 +70,9 @@ def apply(settings: Settings, contracts: Sequence[AnyContract], on_change: OnCha
 
 
 def _apply_topics(
-    admin: LogAdmin, settings: Settings, topics: list[Topic], there: dict[str, BrokerTopic]
+    admin: LogAdmin, settings: Settings, topics: list[Topic], existing: dict[str, BrokerTopic]
 ) -> list[Change]:
-    changes = of_topics(topics, there)
+    changes = differences(topics, existing)
     by_name = {topic.name: topic for topic in topics}
     _create(
         admin, [by_name[c.target] for c in changes if c.kind is ChangeKind.CREATE_TOPIC], settings.replication_factor
@@ -83,11 +83,8 @@ def _apply_topics(
 
 
 def broker_topics(admin: LogAdmin, topics: Iterable[Topic]) -> dict[str, BrokerTopic]:
-    """Those of `topics` that exist on the broker."""
-    try:
-        metadata = admin.list_topics(timeout=TIMEOUT_S).topics
-    except KafkaException as error:
-        raise kafka.translate(error, "listing the topics") from error
+    """Return the declared topics that exist on the broker, by name."""
+    metadata = _cluster(admin).topics
     found = [name for name in (topic.name for topic in topics) if name in metadata and metadata[name].error is None]
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in found]
     futures = admin.describe_configs(resources, request_timeout=TIMEOUT_S) if resources else {}
@@ -100,38 +97,38 @@ def broker_topics(admin: LogAdmin, topics: Iterable[Topic]) -> dict[str, BrokerT
     }
 
 
-def of_topics(topics: Iterable[Topic], there: dict[str, BrokerTopic]) -> list[Change]:
-    """What differs between the declared topics and the broker's."""
+def differences(topics: Iterable[Topic], existing: dict[str, BrokerTopic]) -> list[Change]:
+    """Return the differences between the declared topics and those on the broker."""
     changes: list[Change] = []
     for topic in topics:
-        seen = there.get(topic.name)
-        if seen is None:
+        actual = existing.get(topic.name)
+        if actual is None:
             retention = f"{topic.retention_ms // DAY_MS} d{', compacted' * topic.compacted}"
             changes.append(
                 Change(ChangeKind.CREATE_TOPIC, topic.name, f"{topic.partitions} partitions, kept {retention}")
             )
         else:
-            changes += _differences(topic, seen)
+            changes += _topic_differences(topic, actual)
     return changes
 
 
-def _differences(topic: Topic, seen: BrokerTopic) -> list[Change]:
+def _topic_differences(topic: Topic, actual: BrokerTopic) -> list[Change]:
     changes = []
-    wrong = {key: value for key, value in topic.config().items() if not _same(seen.config.get(key), value)}
+    wrong = {key: value for key, value in topic.config().items() if not _same(actual.config.get(key), value)}
     if wrong:
-        told = ", ".join(f"{key} {seen.config.get(key)} → {value}" for key, value in sorted(wrong.items()))
-        changes.append(Change(ChangeKind.ALTER_CONFIG, topic.name, told))
-    if seen.partitions < topic.partitions:
-        changes.append(Change(ChangeKind.ADD_PARTITIONS, topic.name, f"{seen.partitions} → {topic.partitions}"))
-    if seen.partitions > topic.partitions:
-        detail = f"has {seen.partitions} partitions, {topic.partitions} are declared: partitions can't be removed"
+        detail = ", ".join(f"{key} {actual.config.get(key)} → {value}" for key, value in sorted(wrong.items()))
+        changes.append(Change(ChangeKind.ALTER_CONFIG, topic.name, detail))
+    if actual.partitions < topic.partitions:
+        changes.append(Change(ChangeKind.ADD_PARTITIONS, topic.name, f"{actual.partitions} → {topic.partitions}"))
+    if actual.partitions > topic.partitions:
+        detail = f"has {actual.partitions} partitions, {topic.partitions} are declared: partitions can't be removed"
         changes.append(Change(ChangeKind.WARNING, topic.name, detail))
     return changes
 
 
-def _same(seen: str | None, wanted: str) -> bool:
-    """Equal, or the same list in another order (cleanup.policy)."""
-    return seen is not None and set(seen.split(",")) == set(wanted.split(","))
+def _same(actual: str | None, wanted: str) -> bool:
+    """True if both are equal, or the same list in another order (cleanup.policy)."""
+    return actual is not None and set(actual.split(",")) == set(wanted.split(","))
 
 
 def _create(admin: LogAdmin, topics: list[Topic], replication_factor: int) -> None:
@@ -166,8 +163,8 @@ def _alter(admin: LogAdmin, topics: list[Topic]) -> None:
 
 
 def _retention_warning(admin: LogAdmin, topics: Iterable[Topic]) -> list[Change]:
-    """A group's offsets must not expire before the requests they point into do: jobs would be lost or run again."""
-    brokers = list(admin.list_topics(timeout=TIMEOUT_S).brokers)
+    """Warn if a group's offsets expire before the requests they point to: jobs would be lost or run again."""
+    brokers = list(_cluster(admin).brokers)
     resource = ConfigResource(ResourceType.BROKER, str(min(brokers)))
     (future,) = admin.describe_configs([resource], request_timeout=TIMEOUT_S).values()
     entry = result_of(future, "reading the broker's config").get("offsets.retention.minutes")
@@ -185,13 +182,20 @@ def _retention_warning(admin: LogAdmin, topics: Iterable[Topic]) -> list[Change]
     ]
 
 
+def _cluster(admin: LogAdmin) -> Any:
+    try:
+        return admin.list_topics(timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise kafka.translate(error, "listing the topics") from error
+
+
 def _topics(settings: Settings, contracts: Sequence[AnyContract]) -> list[Topic]:
     return declared(contracts, settings.topics, settings.partitions)
 
 
-def _partitions(topics: Iterable[Topic], there: dict[str, BrokerTopic]) -> dict[str, int]:
-    """How many partitions each topic has, or will have once it is made."""
-    return {t.name: max(t.partitions, there[t.name].partitions if t.name in there else 0) for t in topics}
+def _partitions(topics: Iterable[Topic], existing: dict[str, BrokerTopic]) -> dict[str, int]:
+    """Return how many partitions each topic has, or will have once it is created."""
+    return {t.name: max(t.partitions, existing[t.name].partitions if t.name in existing else 0) for t in topics}
 
 
 def _subjects(topics: Iterable[Topic]) -> dict[str, str]:
@@ -199,7 +203,7 @@ def _subjects(topics: Iterable[Topic]) -> dict[str, str]:
 
 
 def result_of(future: Future[Any], doing: str, *, fine: int | None = None) -> Any:
-    """A future's result; Kafka's errors as ours, except the one that is `fine`."""
+    """Return a future's result, with Kafka's errors translated; None for the error code that is `fine`."""
     try:
         return future.result(TIMEOUT_S + 5.0)
     except KafkaException as error:

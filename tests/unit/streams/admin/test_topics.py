@@ -1,4 +1,4 @@
-"""What differs between the declared topics and those that are there."""
+"""Differences between the declared topics and those on the broker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.topics import Topic, TopicNames, declared
 from streams.admin import subjects
 from streams.admin.changes import Change, ChangeKind
 from streams.admin.group_offsets import worker_groups
-from streams.admin.topics import BrokerTopic, of_topics
+from streams.admin.topics import BrokerTopic, differences
 from streams.settings import Settings
 
 TOPIC = Topic("outcomes.echo", 12, 1000, None, compacted=True)
@@ -24,30 +24,30 @@ def there(partitions: int = 12, config: Mapping[str, str] = {}) -> dict[str, Bro
 
 
 def test_a_topic_that_is_missing_is_made() -> None:
-    (change,) = of_topics([TOPIC], {})
+    (change,) = differences([TOPIC], {})
     assert (change.kind, change.target) == (ChangeKind.CREATE_TOPIC, "outcomes.echo")
 
 
 def test_a_topic_as_declared_is_left_alone() -> None:
-    assert of_topics([TOPIC], there()) == []
+    assert differences([TOPIC], there()) == []
 
 
 def test_the_order_of_clean_up_policies_does_not_matter() -> None:
-    assert of_topics([TOPIC], there(config={"cleanup.policy": "delete,compact"})) == []
+    assert differences([TOPIC], there(config={"cleanup.policy": "delete,compact"})) == []
 
 
 def test_another_retention_is_altered() -> None:
-    assert of_topics([TOPIC], there(config={"retention.ms": "5"})) == [
+    assert differences([TOPIC], there(config={"retention.ms": "5"})) == [
         Change(ChangeKind.ALTER_CONFIG, "outcomes.echo", "retention.ms 5 → 1000")
     ]
 
 
 def test_partitions_are_added() -> None:
-    assert of_topics([TOPIC], there(4)) == [Change(ChangeKind.ADD_PARTITIONS, "outcomes.echo", "4 → 12")]
+    assert differences([TOPIC], there(4)) == [Change(ChangeKind.ADD_PARTITIONS, "outcomes.echo", "4 → 12")]
 
 
-def test_partitions_are_never_taken_away_but_told_of() -> None:
-    (change,) = of_topics([TOPIC], there(24))
+def test_partitions_are_never_removed_but_reported() -> None:
+    (change,) = differences([TOPIC], there(24))
     assert change.kind is ChangeKind.WARNING
     assert "can't be removed" in change.detail
 
