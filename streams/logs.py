@@ -1,6 +1,6 @@
-"""Logging for every service: structlog, readable on a terminal and JSON elsewhere, always to stderr.
+"""Logging of every service: structlog, readable on a terminal and JSON elsewhere, always to stderr.
 
-Only ids, codes, counts and durations are logged: never an input, an output or an error's patient-bearing details.
+Log only ids, codes, counts and durations; never an input, an output, or an error's details, which may hold patient data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import structlog
 
 
 def configure(level: str = "info", fmt: str = "auto", **bound: Any) -> None:
-    """Set up logging for this process. `bound` (service, worker id, …) stands in every line."""
+    """Configure logging for this process. `bound` (service, worker id, …) is added to every line."""
     numeric = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
     renderer: Any = (
@@ -36,7 +36,7 @@ def configure(level: str = "info", fmt: str = "auto", **bound: Any) -> None:
 
 
 class _Stderr:
-    """Whatever stands as standard error at the moment of writing: loggers are kept for ever, streams are replaced."""
+    """Writes to the `sys.stderr` of the moment: loggers are cached, but tests and terminals replace the stream."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -46,5 +46,5 @@ class _Stderr:
 
 
 def get(name: str) -> Any:
-    """A logger that names its part of the system."""
+    """Return a logger that adds the part of the system to every line."""
     return structlog.get_logger(part=name)

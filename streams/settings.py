@@ -1,7 +1,7 @@
-"""The one reader of the environment. Every setting, its default, and what special values mean.
+"""The settings: every environment variable that the project reads, its default and its special values.
 
-Addresses keep their usual names (KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL, DATABASE_URL); everything of ours begins with
-SLUICE_. Where an address is not given, the local stack's is taken from its state file under SLUICE_HOME.
+Addresses keep their common names (KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL, DATABASE_URL); all other variables begin with
+SLUICE_. An address that is not set is taken from the local stack's state file under SLUICE_HOME.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from processors.rollout import Rollout
     from schemas.topics import TopicNames
 
-#: Written by `sluice up`: the local stack's addresses, by the names of the environment variables.
+#: File of the local stack's addresses, by the names of their environment variables. `sluice up` writes it.
 STACK_ENV_FILE = "stack-env.json"
 
 
 def default_home() -> Path:
-    """`.sluice` beside the nearest pyproject.toml above the working directory, else in it: the same wherever one stands."""
+    """Return `.sluice` of the project that holds the working directory, else of the working directory itself.
+
+    The project is the nearest folder upwards with a `.sluice` or a pyproject.toml.
+    """
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / ".sluice").is_dir() or (folder / "pyproject.toml").exists():
@@ -33,7 +36,7 @@ def default_home() -> Path:
     return here / ".sluice"
 
 
-#: Addresses that keep the names everybody gives them.
+#: Variables with common names, without the SLUICE_ prefix.
 _USUAL = ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL")
 
 
@@ -45,64 +48,75 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True)
 
     # ── addresses ──
+    #: Kafka brokers, host:port separated by commas. "": those of the local stack. memory:NAME: a log within the process.
     kafka_bootstrap_servers: str = Field("", validation_alias=_usual("KAFKA_BOOTSTRAP_SERVERS"))
+    #: URL of the schema registry. "": the local stack's. memory:NAME: a registry within the process.
     schema_registry_url: str = Field("", validation_alias=_usual("SCHEMA_REGISTRY_URL"))
+    #: Postgres connection string. "": the local stack's. memory:NAME: stores within the process.
     database_url: SecretStr = Field(SecretStr(""), validation_alias=_usual("DATABASE_URL"))
-    #: More librdkafka properties for every client (security.protocol, sasl.*), as JSON.
+    #: JSON object of further librdkafka properties for every Kafka client (security.protocol, sasl.*). Default: none.
     kafka_config: dict[str, str | int] = Field(default_factory=dict)
+    #: Folder for state files, schemas and stored objects. Default: `.sluice` of the project (see `default_home`).
     home: Path = Field(default_factory=default_home)
-    #: Where claim-checked payloads live. "" means a folder under `home`.
+    #: URL of the object store, for payloads too large for the log (file://, s3://, …). "": the folder `objects` in `home`.
     objects_url: str = ""
 
     # ── topics ──
+    #: Prefix of every topic and consumer group, so that installations can share a cluster. "": none.
     topic_prefix: str = ""
+    #: Partitions of each new topic, 1 to 1000.
     partitions: int = Field(12, ge=1, le=1000)
+    #: Copies of each new topic's partitions, at least 1.
     replication_factor: int = Field(1, ge=1)
-    #: Whether producers may register schemas. Off in production: `sluice topics apply` does it.
+    #: True: producers register missing schemas. Keep it False in production, where `sluice topics apply` registers them.
     auto_register: bool = False
 
     # ── worker ──
-    #: Processors a worker may run; empty means all that are installed.
+    #: Names of the processors that a worker may run, separated by commas. Empty: all that are installed.
     processors: Annotated[tuple[str, ...], NoDecode] = ()
-    #: auto, cpu, cuda or cuda:N. `auto` is CUDA if a kernel really runs, else CPU with a warning.
+    #: auto, cpu, cuda or cuda:N. auto: CUDA if a test kernel runs on it, else CPU with a warning.
     device: str = "auto"
-    #: Folder of weights that goes before the ones beside each processor's module.
+    #: Folder that is searched for model weights first. None: only the folder beside each processor's module.
     weights_dir: Path | None = None
-    #: Jobs in one batch at most, whatever the processor's policy says; None leaves it to the policy.
+    #: Upper limit of jobs in one batch, at least 1. None: the limit of the processor's policy.
     max_batch: int | None = Field(None, ge=1)
-    #: Seconds that a processor may take to load before its worker gives up, with the place where it hangs.
+    #: Seconds a processor may take to load. After that its worker stops it and logs where it hangs.
     load_timeout_s: float = Field(300.0, gt=0)
-    #: Versions of processors side by side: `segmentation=1.0.0,2.0.0:10;embed=2` (processors/rollout.py). A processor
-    #: that is not named runs the version of its plain entry point.
+    #: Versions of processors to run side by side: `segmentation=1.0.0,2.0.0:10;embed=2`, where 10 is a percentage of the jobs
+    #: (processors/rollout.py). A processor that is not named runs the version of its plain entry point.
     rollout: str = ""
-    #: Seconds that a stopping service may take to finish what it holds.
+    #: Seconds a stopping service may take to finish its work in flight. 0: none.
     drain_s: float = Field(25.0, ge=0)
 
     # ── store ──
-    #: Days that ended jobs stay in Postgres, with their history and deliveries. None: for ever.
+    #: Days that ended jobs are kept in Postgres, with their history and deliveries. None: forever.
     keep_days: float | None = Field(None, gt=0)
 
     # ── callbacks ──
-    #: Where callbacks to localhost really go, e.g. http://host.docker.internal:8000. "" leaves them as they are.
+    #: URL that replaces http://localhost in callbacks, e.g. http://host.docker.internal:8000. "": no replacement.
     backend_url: str = ""
-    #: Hosts and networks a callback may reach besides public addresses: `localhost,10.0.0.0/8,*.corp.example`.
+    #: Hosts and networks that callbacks may reach besides public addresses: `localhost,10.0.0.0/8,*.corp.example`.
+    #: Empty: none; on the local stack, this machine.
     callback_allow: Annotated[tuple[str, ...], NoDecode] = ()
-    #: Signing secrets, newest first (whsec_… or base64). Two while a key is rotated. None: unsigned.
+    #: Secrets that sign callbacks, newest first (whsec_… or base64); two while a key is rotated. Empty: unsigned.
     callback_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    #: Seconds that one callback request may take.
     callback_timeout_s: float = Field(10.0, gt=0)
+    #: Upper limit of concurrent callback requests of a notifier, at least 1.
     callback_connections: int = Field(64, ge=1)
-    #: inline: on a thread of the sink. service: by `sluice notify`, a process of its own.
+    #: Where callbacks are sent. inline: on a thread of the sink. service: in `sluice notify`, a process of its own.
     notify: str = Field("inline", pattern="^(inline|service)$")
 
     # ── health ──
-    #: Where each service answers GET /livez, /readyz and /status: host:port, port 0 for a free one. "" is nowhere.
+    #: Address where a service answers GET /livez, /readyz and /status: host:port, port 0 for a free one. "": no server.
     health_address: str = Field("127.0.0.1:0", pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")
-    #: Seconds without a turn of its loop after which a service counts as hung. Longer than its longest turn.
+    #: Seconds without a turn of a service's loop after which it counts as hung. Set it above the longest turn.
     health_patience_s: float = Field(60.0, gt=0)
 
     # ── logging ──
+    #: Lowest level that is logged: debug, info, warning, error or critical.
     log_level: str = "info"
-    #: auto (console on a terminal, else json), console or json.
+    #: auto, console or json. auto: console on a terminal, else json.
     log_format: str = Field("auto", pattern="^(auto|console|json)$")
 
     @field_validator("processors", "callback_allow", "callback_secrets", mode="before")
@@ -121,7 +135,7 @@ class Settings(BaseSettings):
 
     @property
     def rollouts(self) -> dict[str, Rollout]:
-        """SLUICE_ROLLOUT, by processor."""
+        """Return SLUICE_ROLLOUT by processor."""
         from processors.rollout import parse_rollout
 
         return parse_rollout(self.rollout)
@@ -146,7 +160,7 @@ class Settings(BaseSettings):
 
     @property
     def callbacks_allowed(self) -> tuple[str, ...]:
-        """What SLUICE_CALLBACK_ALLOW says; on the local stack, found by its state file, this machine if it says nothing."""
+        """Return SLUICE_CALLBACK_ALLOW; if it is empty on the local stack (DATABASE_URL is not set), this machine."""
         return self.callback_allow or (() if self.database_url.get_secret_value() else ("localhost",))
 
     @property
@@ -159,13 +173,13 @@ class Settings(BaseSettings):
             return str(json.loads(path.read_text(encoding="utf-8"))[name])
         except (OSError, KeyError, ValueError) as error:
             raise Unreachable(
-                f"Nothing runs here: no local stack has written its addresses to {path}, and {name} is not set.",
+                f"There is no local stack here: {path} holds no addresses, and {name} is not set.",
                 next_step=f"Run `sluice up`, go to the folder where it runs, or set {name} (`sluice env` prints it there).",
             ) from error
 
 
 def load_settings() -> Settings:
-    """Settings from the environment. Raises UsageError that names the variable."""
+    """Read the settings from the environment. Raises UsageError that names the variable."""
     try:
         return Settings()
     except ValidationError as error:
@@ -173,25 +187,25 @@ def load_settings() -> Settings:
         field = ".".join(str(part) for part in first["loc"]).upper()
         name = field if field in _USUAL else f"SLUICE_{field}"
         raise UsageError(
-            f"The setting {name} can't be used: {first['msg'].removeprefix('Value error, ')}.",
+            f"The setting {name} is invalid: {first['msg'].removeprefix('Value error, ')}.",
             next_step="See docs/operations.md for every setting.",
         ) from error
 
 
 def environment() -> dict[str, str]:
-    """A copy of the environment, for starting a child process that shall inherit it."""
+    """Return a copy of the environment, for a child process that inherits it."""
     return dict(os.environ)
 
 
 def child_environment() -> dict[str, str]:
-    """The environment for a processor's process: everything but the credentials that only its parent needs."""
+    """Return the environment for a processor's process, without the credentials that only its parent needs."""
     secret = secret_variables()
     return {name: value for name, value in os.environ.items() if name.upper() not in secret}
 
 
 def secret_variables() -> set[str]:
-    """Variables that hold credentials of the database, of Kafka and of callbacks: every setting that is a secret by its type,
-    the properties of Kafka's clients (sasl.password), and libpq's own."""
+    """Return the variables that hold credentials: every setting of a secret type, the properties of Kafka's clients
+    (sasl.password), and those of libpq."""
     names = {"PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "SLUICE_KAFKA_CONFIG"}
     for name, field in Settings.model_fields.items():
         if "SecretStr" in str(field.annotation):
