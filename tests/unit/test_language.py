@@ -49,6 +49,8 @@ IDENTIFIERS = {
     "verb": "command",
     "verbs": "commands",
 }
+#: Documents that still have such words.
+NOT_YET = [ROOT / "docs" / name for name in ("ARCHITECTURE.md", "adding_a_processor.md", "testing.md")]
 #: Docstrings start with the subject or the verb, never with these.
 OPENINGS = ("What", "Who", "Whether", "Those", "These", "They", "It", "One", "As", "Until")
 
@@ -110,6 +112,26 @@ def test_comments_and_texts_avoid_words_that_must_be_read_twice(room: str) -> No
         and (str(path.relative_to(ROOT)), token.string) not in NAMES
     ]
     assert path_of_this_test_is_exempt(wrong) == []
+
+
+def test_documents_avoid_words_that_must_be_read_twice() -> None:
+    """The changelog may name what was renamed, so it is exempt."""
+    pattern = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number} {found.group(0)}"
+        for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+        if path not in NOT_YET
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (found := pattern.search(line))
+    ]
+    assert wrong == []
+
+
+def test_the_glossary_is_in_alphabetical_order() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = [re.sub("[^a-z ]", "", term.lower()) for term in re.findall(r"^\| \*\*(.+?)\*\*", text, re.MULTILINE)]
+    assert len(terms) > 100
+    assert terms == sorted(terms)
 
 
 def path_of_this_test_is_exempt(lines: list[str]) -> list[str]:
