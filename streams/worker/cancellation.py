@@ -42,8 +42,6 @@ class Cancellations:
 
     def reject_cancelled(self, jobs: Iterable[InFlightJob]) -> list[int]:
         """Reject the jobs that are cancelled already; return their slots."""
-        if not self._state.any_cancelled:
-            return []
         cancelled = [job for job in jobs if self._state.is_cancelled(job.command_key())]
         for job in cancelled:
             job.cancel()

@@ -115,9 +115,8 @@ class Engine:
             log.info("worker_stopped", **self.status())
 
     def _tick(self, session: EngineSession) -> None:
-        now = time.monotonic()
-        self.health.at = now
-        session.tick(now)
+        self.health.beat()
+        session.tick(time.monotonic())
 
     # ── called by the supervisor, only while there are jobs, so there is a session ──
 

@@ -142,16 +142,20 @@ class EngineSession:
     def _admit(self, jobs: list[InFlightJob]) -> None:
         if not jobs:
             return
-        cancelled = self._cancellations.reject_cancelled(jobs)
+        cancelled = self._reject_cancelled(jobs)
         self._source.dispatch(jobs if self._ordered is None else self._ordered.admit(jobs))
         if cancelled:  # so that they are answered while the device works
             self._supervisor.cancel(cancelled)
         self._source.tick(time.monotonic())
 
+    def _reject_cancelled(self, jobs: list[InFlightJob]) -> list[int]:
+        """Reject the jobs that are cancelled already; return their slots."""
+        return self._cancellations.reject_cancelled(jobs) if self._commands.state.any_cancelled else []
+
     def _send_due(self, ordered: OrderedJobs) -> None:
         due = ordered.due(time.monotonic())
         if due:
-            self._cancellations.reject_cancelled(due)
+            self._reject_cancelled(due)
             self._source.dispatch(due)
 
     def _revoked(self, origins: Sequence[JobOrigin]) -> None:

@@ -51,6 +51,7 @@ class ChildMessages:
         self.ready: dict[str, Any] | None = None
         self.about: dict[str, Any] = {}
         self.ceilings: dict[str, dict[str, Any]] = {}
+        self.answered = 0  # jobs of this child
 
     # ── the reader thread ──
 
@@ -95,12 +96,13 @@ class ChildMessages:
         answers = list(protocol.unpack_answers(body))
         with self._lock:
             self._running.ended([answer.slot for answer in answers])
-        self._recycle_policy.count(len(answers))
+        self.answered += len(answers)
         for answer in answers:
             self._publish(answer)
 
     def _ready(self, child: ChildProcess, ready: dict[str, Any]) -> None:
         self._startup.ready()
+        self.answered = 0
         self._recycle_policy.start(ready, child.resident)
         self.ready = self.about = ready
         self.ceilings = {}

@@ -12,19 +12,16 @@ MIB = 1024 * 1024
 
 
 class RecyclePolicy:
-    """The thread that reads the child's messages counts answers, the engine's thread does the rest."""
-
     def __init__(self) -> None:
         self._jobs: int | None = None
         self._memory: int | None = None
         self._warned = False
-        self.answered = 0
-        self.resident = 0  # bytes, when it was last measured
+        self.resident = 0  # bytes, when the child became ready
 
     def start(self, ready: dict[str, Any], resident: int) -> None:
         """A child has become ready with `resident` bytes. Ignore a memory limit that it exceeds before its first job: every
         child would be replaced at once."""
-        self.answered, self.resident = 0, resident
+        self.resident = resident
         self._jobs = ready.get("recycle_jobs")
         mib = ready.get("recycle_mib")
         self._memory = None if mib is None else mib * MIB
@@ -33,16 +30,10 @@ class RecyclePolicy:
                 log.warning("recycle_memory_too_small", limit_mib=mib, needed_to_load_mib=resident // MIB)
             self._warned, self._memory = True, None
 
-    def count(self, answers: int) -> None:
-        self.answered += answers
-
-    def measured(self, resident: int) -> None:
-        self.resident = resident
-
-    def reason(self) -> str | None:
-        """Return why the child must be replaced; None if it need not be."""
-        if self._jobs is not None and self.answered >= self._jobs:
+    def reason(self, answered: int, resident: int) -> str | None:
+        """Return why a child with so many answers, and so many bytes, must be replaced; None if it need not be."""
+        if self._jobs is not None and answered >= self._jobs:
             return "jobs"
-        if self._memory is not None and self.answered and self.resident >= self._memory:
+        if self._memory is not None and answered and resident >= self._memory:
             return "memory"
         return None

@@ -62,6 +62,7 @@ class Supervisor:
         self._recycle_policy = RecyclePolicy()
         self._messages = ChildMessages(in_flight, publish, self._startup, self._recycle_policy)
         self._retiring = False
+        self._resident = 0  # measured once a second
         self.restarts = 0
         self.recycled = 0
 
@@ -99,7 +100,7 @@ class Supervisor:
     @property
     def resident(self) -> int:
         """The child's memory in bytes when it was last measured."""
-        return self._recycle_policy.resident
+        return self._resident or self._recycle_policy.resident
 
     # ── starting and stopping ──
 
@@ -125,7 +126,7 @@ class Supervisor:
 
     def _spawn(self) -> None:
         self._messages.begin()
-        self._retiring = False
+        self._retiring, self._resident = False, 0
         self._startup.began(time.monotonic())
         self._child = ChildProcess(self._config, self._messages)
         log.info("child_started", processor=self._config.processor, child=self._child.pid)
@@ -204,15 +205,15 @@ class Supervisor:
         self._set_deadlines(long, now)
         if overdue:
             self._kill_for(overdue)
-        elif not self._retiring and self.ready is not None and (reason := self._recycle_policy.reason()) is not None:
-            self._retire(reason)
+        elif not self._retiring and self.ready is not None:
+            self._retire_if_due()
         return updates
 
     def _look(self, now: float) -> None:
         """Once a second: measure the child's memory, and end a child that is stuck."""
         if self._child is None:
             return
-        self._recycle_policy.measured(self._child.resident)
+        self._resident = self._child.resident
         self._kill_stuck_start(now)
         drained_at = self._messages.drained_at
         if drained_at is not None and now >= drained_at + EXIT_S:
@@ -235,16 +236,18 @@ class Supervisor:
                 left = max(0.0, (deadline - datetime.now(UTC)).total_seconds())
                 self._messages.set_deadline(slot, now + left + self._grace_s)
 
-    def _retire(self, reason: str) -> None:
-        """Ask the child to finish what runs and to end. Its successor gets what waits."""
-        assert self._child is not None
+    def _retire_if_due(self) -> None:
+        """Ask a child that has served long enough to finish what runs and to end. Its successor gets what waits."""
+        reason = self._recycle_policy.reason(self._messages.answered, self.resident)
+        if reason is None or self._child is None:
+            return
         log.info(
             "child_recycled",
             processor=self._config.processor,
             child=self._child.pid,
             reason=reason,
-            jobs=self._recycle_policy.answered,
-            resident=self._recycle_policy.resident,
+            jobs=self._messages.answered,
+            resident=self.resident,
         )
         self._retiring = True
         self._child.send(protocol.write_frame(MessageKind.RETIRE, []))

@@ -8,9 +8,7 @@ from streams.worker.supervision.recycling import MIB, RecyclePolicy
 def reason(ready: dict[str, int | None], *, at_start: int, answered: int, resident: int) -> str | None:
     policy = RecyclePolicy()
     policy.start(ready, at_start * MIB)
-    policy.count(answered)
-    policy.measured(resident * MIB)
-    return policy.reason()
+    return policy.reason(answered, resident * MIB)
 
 
 def test_without_a_limit_a_child_serves_for_ever() -> None:
