@@ -27,7 +27,7 @@ def lease_store(stores: Stores) -> LeaseStore:
 
 
 def store(stores: Stores, job: UUID, phase: str, event: Any, *, lane: str = "live", offset: int = 0) -> None:
-    """As the sink stores an event of a leased job."""
+    """Store an event of a leased job as the sink does."""
     folds, _ = fold([event])
     row = LeaseRow(job.bytes, 0, phase, event.attempt, "a", "echo")
     if phase == "requested":
@@ -47,7 +47,7 @@ def claim(leases: LeaseStore, count: int = 10, lease_s: float = 60.0, worker: st
     return leases.claim("echo", worker, count, lease_s, **more)
 
 
-def test_a_stored_request_is_granted_once_as_it_travelled_the_oldest_and_live_first(stores: Stores) -> None:
+def test_a_stored_request_is_granted_once_unchanged_live_jobs_and_oldest_first(stores: Stores) -> None:
     leases = lease_store(stores)
     [bulk] = waiting(stores, lane="bulk")
     first, second = waiting(stores, 2)
@@ -79,7 +79,7 @@ def test_a_stale_fence_is_refused_and_a_released_job_is_granted_again(stores: St
     assert stores.sink.executions([(job.bytes, 0)]) == {(job.bytes, 0): (1, 2)}
 
 
-def test_a_lease_that_runs_out_is_claimable_again_and_at_last_given_up(stores: Stores) -> None:
+def test_an_expired_lease_is_claimable_again_and_finally_given_up(stores: Stores) -> None:
     leases = lease_store(stores)
     [job] = waiting(stores)
     claim(leases, lease_s=0.0, executions=2)
@@ -94,17 +94,17 @@ def test_a_lease_that_runs_out_is_claimable_again_and_at_last_given_up(stores: S
     assert claim(leases) == []
 
 
-def test_what_is_cancelled_paused_or_ended_is_not_granted(stores: Stores) -> None:
+def test_cancelled_paused_and_ended_jobs_are_not_granted(stores: Stores) -> None:
     leases = lease_store(stores)
     cancelled, done, left = waiting(stores, 3)
-    stores.control.write([CancelRow(cancelled.bytes, 0, AT, "me", "")], [], [])
+    stores.commands.write([CancelRow(cancelled.bytes, 0, AT, "me", "")], [], [])
     store(stores, done, "ended", ended(done, 9))
-    stores.control.write([], [CommandRow("echo", "pause", AT, "me", "")], [])
+    stores.commands.write([], [CommandRow("echo", "pause", AT, "me", "")], [])
     assert claim(leases) == []
-    stores.control.write([], [CommandRow("echo", "resume", AT, "me", "")], [])
+    stores.commands.write([], [CommandRow("echo", "resume", AT, "me", "")], [])
     [grant] = claim(leases)
     assert grant.job_id == str(left)
-    stores.control.write([CancelRow(left.bytes, 0, AT, "me", "")], [], [])
+    stores.commands.write([CancelRow(left.bytes, 0, AT, "me", "")], [], [])
     assert leases.heartbeat("w1", [grant.hold], 60.0).cancelled == {grant.hold.key}
     assert stores.sink.executions([(done.bytes, 0)]) == {}
 
@@ -121,11 +121,11 @@ def test_a_retry_settles_the_lease_and_the_next_attempt_opens_a_new_one(stores: 
     assert again.fence > grant.fence
 
 
-def test_who_waits_for_a_job_is_given_nothing_after_that_time(stores: Stores) -> None:
+def test_a_claim_that_waits_returns_nothing_after_its_time(stores: Stores) -> None:
     assert claim(lease_store(stores), wait_s=0.05) == []
 
 
-def test_twenty_that_claim_at_once_never_hold_the_same_job(stores: Stores) -> None:
+def test_twenty_workers_that_claim_at_once_never_hold_the_same_job(stores: Stores) -> None:
     jobs = {str(job) for job in waiting(stores, 60)}
     start = threading.Barrier(20)
 
@@ -155,7 +155,7 @@ def test_a_claimer_that_was_notified_of_a_job_that_another_got_waits_on(stores: 
     assert grant.job_id == str(job)
 
 
-def test_who_waits_is_woken_by_what_becomes_claimable(stores: Stores) -> None:
+def test_a_waiting_claim_returns_when_a_job_becomes_claimable(stores: Stores) -> None:
     leases = lease_store(stores)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(claim, leases, wait_s=30.0)
@@ -169,7 +169,7 @@ def test_who_waits_is_woken_by_what_becomes_claimable(stores: Stores) -> None:
     assert (again.execution, again.fence > grant.fence) == (1, True)
 
 
-def test_a_lease_that_ran_out_unnoticed_is_still_its_holders(stores: Stores) -> None:
+def test_an_expired_lease_that_was_not_processed_yet_can_be_renewed(stores: Stores) -> None:
     leases = lease_store(stores)
     waiting(stores)
     [grant] = claim(leases, lease_s=0.0)
@@ -177,7 +177,7 @@ def test_a_lease_that_ran_out_unnoticed_is_still_its_holders(stores: Stores) -> 
     assert leases.expire(10) == []
 
 
-def test_what_a_worker_has_counted_is_where_the_next_one_goes_on(stores: Stores) -> None:
+def test_the_next_worker_continues_the_counts_of_the_last_one(stores: Stores) -> None:
     leases = lease_store(stores)
     [job] = waiting(stores)
     [grant] = claim(leases)

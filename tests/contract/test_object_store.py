@@ -35,7 +35,7 @@ def store(make: Make) -> ClaimStore:
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", os.urandom(3 << 20)], ids=["empty", "small", "three chunks"])
-def test_what_was_put_comes_back(store: ClaimStore, tmp_path: Path, data: bytes) -> None:
+def test_stored_bytes_can_be_fetched(store: ClaimStore, tmp_path: Path, data: bytes) -> None:
     claim = store.put_bytes(data, "image/png")
     assert (claim.size, claim.sha256, claim.content_type) == (len(data), hashlib.sha256(data).hexdigest(), "image/png")
     assert store.fetch(claim, tmp_path / "deep" / "out.png").read_bytes() == data
@@ -53,7 +53,7 @@ def test_a_claims_uri_is_absolute_and_names_the_content(store: ClaimStore) -> No
     assert claim.uri.endswith(f"/sha256/{HELLO[:2]}/{HELLO}")
 
 
-def test_putting_twice_is_putting_once(store: ClaimStore, tmp_path: Path) -> None:
+def test_storing_twice_is_the_same_as_storing_once(store: ClaimStore, tmp_path: Path) -> None:
     assert store.put_bytes(b"hello") == store.put_bytes(b"hello")
     assert store.fetch(store.put_bytes(b"hello"), tmp_path / "out").read_bytes() == b"hello"
 
@@ -147,7 +147,7 @@ def test_a_claim_that_climbs_out_of_its_store_is_refused(store: ClaimStore, tmp_
 
 
 @pytest.mark.parametrize("sha256", ["", "../../../tmp/x", "A" * 64, "0" * 63, "0" * 65])
-def test_a_claim_whose_hash_is_none_is_refused_before_it_names_a_file(
+def test_a_claim_with_an_invalid_hash_is_refused_before_it_names_a_file(
     store: ClaimStore, tmp_path: Path, sha256: str
 ) -> None:
     with pytest.raises(InvalidInput, match="hex"):
@@ -173,7 +173,7 @@ def test_a_file_that_is_not_there_can_not_be_put(store: ClaimStore, tmp_path: Pa
         store.put_file(tmp_path / "missing")
 
 
-def test_content_is_kept_for_the_next_process(tmp_path: Path) -> None:
+def test_another_process_can_fetch_the_content(tmp_path: Path) -> None:
     claim = ObjectStore(tmp_path.as_uri()).put_bytes(b"hello")
     assert ObjectStore(tmp_path.as_uri()).fetch(claim, tmp_path / "out").read_bytes() == b"hello"
 
@@ -186,7 +186,7 @@ def test_an_object_altered_in_the_folder_is_a_mismatch(tmp_path: Path) -> None:
         store.fetch(claim, tmp_path / "out")
 
 
-def test_the_half_of_an_object_that_a_crash_left_is_healed_by_putting_it_again(tmp_path: Path) -> None:
+def test_an_object_cut_off_by_a_crash_is_repaired_by_storing_it_again(tmp_path: Path) -> None:
     store = ObjectStore((tmp_path / "store").as_uri())
     claim = store.put_bytes(b"hello")
     (tmp_path / "store" / "sha256" / HELLO[:2] / HELLO).write_bytes(b"hel")
@@ -194,7 +194,7 @@ def test_the_half_of_an_object_that_a_crash_left_is_healed_by_putting_it_again(t
     assert store.fetch(claim, tmp_path / "out").read_bytes() == b"hello"
 
 
-def test_a_place_the_operator_allows_may_be_fetched_from(tmp_path: Path) -> None:
+def test_a_root_that_the_operator_allows_may_be_fetched_from(tmp_path: Path) -> None:
     uploads = tmp_path / "uploads"
     uploads.mkdir()
     (uploads / "사례 7.nii").write_bytes(b"hello")
@@ -226,13 +226,13 @@ def test_every_uri_is_refused_or_lies_below_an_allowed_root(tail: str) -> None:
         assert not location.key.startswith("/")
 
 
-def test_the_error_about_a_forbidden_place_does_not_repeat_its_path(store: ClaimStore, tmp_path: Path) -> None:
+def test_the_error_about_a_forbidden_uri_does_not_repeat_its_path(store: ClaimStore, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         store.fetch(Claim("file:///data/kim-minsoo-1971.nii", HELLO, 5), tmp_path / "out")
     assert "kim" not in str(caught.value)
 
 
-def test_a_store_that_does_not_answer_is_a_failed_connection(tmp_path: Path) -> None:
+def test_an_unreachable_store_is_a_failed_connection(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         options = {
@@ -262,7 +262,7 @@ def test_a_store_that_does_not_answer_is_a_failed_connection(tmp_path: Path) -> 
         "memory:x?y",
     ],
 )
-def test_what_is_no_store_is_a_usage_error(url: str) -> None:
+def test_a_url_that_is_not_a_store_is_a_usage_error(url: str) -> None:
     with pytest.raises(UsageError, match="object store") as caught:
         ObjectStore(url)
     assert "secret" not in str(caught.value)
@@ -273,7 +273,7 @@ def test_an_option_the_cloud_does_not_know_is_a_usage_error_at_first_use() -> No
         ObjectStore("s3://bucket", options={"no_such_option": "1"}).put_bytes(b"hello")
 
 
-def test_a_note_is_kept_under_its_name_until_another_takes_its_place(store: ClaimStore) -> None:
+def test_a_named_object_can_be_replaced_and_deleted(store: ClaimStore) -> None:
     assert store.get_named("checkpoints/a/0") is None
     store.put_named("checkpoints/a/0", b"one")
     store.put_named("checkpoints/a/0", b"two")
@@ -286,6 +286,6 @@ def test_a_note_is_kept_under_its_name_until_another_takes_its_place(store: Clai
 
 
 @pytest.mark.parametrize("name", ["", "/etc", "a//b", "../a", "a/..", "a b", "a/", "a\n"])
-def test_a_note_can_not_climb_out_of_its_place(store: ClaimStore, name: str) -> None:
+def test_a_name_can_not_leave_its_folder(store: ClaimStore, name: str) -> None:
     with pytest.raises(InvalidInput):
         store.put_named(name, b"x")

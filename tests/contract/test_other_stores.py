@@ -47,7 +47,7 @@ def test_a_due_delivery_without_holder_is_claimed_once_with_the_contents_of_its_
     assert stores.deliveries.held(other, 10) == []
 
 
-def test_a_delivery_stored_under_a_notifier_is_its_own_until_it_retires(stores: Stores) -> None:
+def test_a_delivery_stored_for_a_notifier_is_held_by_it_until_it_retires(stores: Stores) -> None:
     me, other = uuid.uuid4().bytes, uuid.uuid4().bytes
     stores.deliveries.renew(me, 60.0)
     stores.deliveries.renew(other, 60.0)
@@ -58,7 +58,7 @@ def test_a_delivery_stored_under_a_notifier_is_its_own_until_it_retires(stores: 
     assert len(stores.deliveries.claim(other, 10)) == 1
 
 
-def test_each_try_is_kept_and_a_delivered_one_stays_delivered(stores: Stores) -> None:
+def test_every_try_is_stored_and_a_delivered_delivery_stays_delivered(stores: Stores) -> None:
     [job] = ended_with_delivery(stores)
     me = uuid.uuid4().bytes
     stores.deliveries.renew(me, 60.0)
@@ -67,7 +67,7 @@ def test_each_try_is_kept_and_a_delivered_one_stays_delivered(stores: Stores) ->
     stores.deliveries.record([TryRow(key, "pending", 0, True, 503, 1.5, "busy")])
     [again] = stores.deliveries.claim(me, 10)
     assert again.tries == 1
-    stores.deliveries.record([TryRow(key, "pending", 3_600_000, False, None, 0.0, None)])  # given back untried
+    stores.deliveries.record([TryRow(key, "pending", 3_600_000, False, None, 0.0, None)])  # released without a try
     assert stores.deliveries.claim(me, 10) == []
     stores.deliveries.record([TryRow(key, "delivered", 0, True, 204, 2.5, None)])
     stores.deliveries.record([TryRow(key, "pending", 0, True, 500, 1.0, "late")])
@@ -81,7 +81,7 @@ def test_each_try_is_kept_and_a_delivered_one_stays_delivered(stores: Stores) ->
 # ── what is due ──
 
 
-def test_one_leads_and_the_other_follows_when_it_goes(stores: Stores) -> None:
+def test_one_timekeeper_leads_and_the_other_takes_over_when_it_disconnects(stores: Stores) -> None:
     other = stores.another_due()
     assert stores.due.lead()
     assert stores.due.lead()
@@ -90,7 +90,7 @@ def test_one_leads_and_the_other_follows_when_it_goes(stores: Stores) -> None:
     wait_until(other.lead, lambda: "no leader")  # a database notices a closed connection a moment later
 
 
-def test_a_retry_is_due_at_its_time_and_then_the_next_attempt_is_under_way(stores: Stores) -> None:
+def test_a_retry_is_due_at_its_time_and_then_becomes_the_next_attempt(stores: Stores) -> None:
     job, patient = new_job(), new_job()
     stores.store(requested(job, 7), retrying(job, 1))
     stores.store(requested(patient, 8), retrying(patient, 2, in_ms=3_600_000))
@@ -115,12 +115,12 @@ def test_a_deadline_and_a_start_are_due_for_jobs_that_no_worker_has_read(stores:
     stores.due.mark_done([*rows, DoneRow(late.bytes, 0, 1, "deadline", True)])
     assert (stores.view(early).due_kind, stores.view(both).due_kind) == (None, "deadline")
     assert (stores.view(both).attempt, stores.view(both).due_at) == (1, FUTURE)
-    due_again = stores.view(late).due_at  # until its end is read
+    due_again = stores.view(late).due_at  # in case the record that ends it gets lost
     assert due_again is not None
     assert due_again > PAST
 
 
-def test_what_could_not_be_done_and_what_moved_on_are_left_as_they_are(stores: Stores) -> None:
+def test_failed_work_and_runs_that_changed_meanwhile_stay_unchanged(stores: Stores) -> None:
     job, gone = new_job(), new_job()
     stores.store(requested(job, 1), retrying(job, 1))
     stores.store(requested(gone, 2), retrying(gone, 2), ended(gone, 3))
@@ -155,11 +155,11 @@ def test_a_waiting_job_with_a_cancel_is_found_and_an_ended_one_is_not(stores: St
     waiting, done = new_job(), new_job()
     stores.store(requested(waiting, 3))
     stores.store(requested(done, 4), ended(done, 5))
-    stores.control.write([cancel(waiting), cancel(done)], [], [])
-    stores.control.write([cancel(waiting, "said again")], [], [])
+    stores.commands.write([cancel(waiting), cancel(done)], [], [])
+    stores.commands.write([cancel(waiting, "requested again")], [], [])
     [due] = stores.due.open_cancels(GRACE, 10)
     assert (due.job_id, due.kind, due.offset, due.reason) == (str(waiting), "cancel", 3, "not needed")
-    assert stores.due.open_cancels(GRACE, 10) == []  # looked at again later
+    assert stores.due.open_cancels(GRACE, 10) == []  # checked again later
     cancelled = stores.view(waiting).cancel
     assert cancelled is not None
     assert (cancelled.requested_by, cancelled.reason, cancelled.requested_at) == ("me", "not needed", AT)
@@ -169,12 +169,12 @@ def test_a_cancel_may_come_before_its_job_and_a_running_job_is_left_to_its_worke
     unknown, running = new_job(), new_job()
     stores.store(requested(running, 1))
     stores.sink.mark_progress([ProgressRow(running.bytes, 0, 1, 1, 1, "w", "run", None)])
-    stores.control.write([cancel(unknown), cancel(running)], [], [])
+    stores.commands.write([cancel(unknown), cancel(running)], [], [])
     assert stores.due.open_cancels(GRACE, 10) == []
     later = new_job()
     stores.store(requested(later, 2))
     stores.sink.mark_progress([ProgressRow(later.bytes, 0, 1, 1, 1, "w", "run", None)])
-    stores.control.write([cancel(later)], [], [])
+    stores.commands.write([cancel(later)], [], [])
     assert [due.job_id for due in stores.due.open_cancels(timedelta(0), 10)] == [str(later)]
 
 
@@ -182,31 +182,34 @@ def test_the_last_command_to_a_processor_stands_with_the_acknowledgements_since(
     job = new_job()
     stores.store(requested(job))
     before, after = AT - timedelta(seconds=1), AT + timedelta(seconds=1)
-    stores.control.write([], [CommandRow("echo", "resume", before, "me", "")], [])
-    answers = [AcknowledgementRow("echo", "w2", "paused", after), AcknowledgementRow("echo", "w1", "resumed", before)]
-    stores.control.write([], [CommandRow("echo", "pause", AT, "you", "too hot")], answers)
-    echo, embed = stores.control.processors(["echo", "embed"])
+    stores.commands.write([], [CommandRow("echo", "resume", before, "me", "")], [])
+    acknowledgements = [
+        AcknowledgementRow("echo", "w2", "paused", after),
+        AcknowledgementRow("echo", "w1", "resumed", before),
+    ]
+    stores.commands.write([], [CommandRow("echo", "pause", AT, "you", "too hot")], acknowledgements)
+    echo, embed = stores.commands.processors(["echo", "embed"])
     assert (echo.name, echo.paused, echo.requested_by, echo.reason) == ("echo", True, "you", "too hot")
     assert [(one.worker_id, one.action, one.at) for one in echo.acknowledgements] == [("w2", "paused", after)]
     assert echo.jobs == {"PENDING": 1}
     assert (embed.name, embed.action, embed.acknowledgements, embed.jobs) == ("embed", None, [], {})
 
 
-def test_standings_are_by_job_or_by_batch(stores: Stores) -> None:
+def test_run_states_are_listed_by_job_or_by_batch(stores: Stores) -> None:
     open_, done, stranger = new_job(), new_job(), new_job()
     stores.store(requested(open_, 1, header={"batch_id": "b1"}))
     stores.store(requested(done, 2, header={"batch_id": "b1"}), ended(done, 3, header={"batch_id": "b1"}))
-    found = stores.control.run_states([str(open_), str(done), str(stranger)])
+    found = stores.commands.run_states([str(open_), str(done), str(stranger)])
     cancellable = {(one.job_id, one.run, one.processor, one.state) for one in found}
     assert cancellable == {(str(open_), 0, "echo", "PENDING"), (str(done), 0, "echo", "COMPLETED")}
-    assert stores.control.run_states([str(open_)], 3) == []
-    assert [one.job_id for one in stores.control.open_jobs("b1")] == [str(open_)]
+    assert stores.commands.run_states([str(open_)], 3) == []
+    assert [one.job_id for one in stores.commands.open_jobs("b1")] == [str(open_)]
 
 
 # ── accepted requests ──
 
 
-def test_an_accepted_request_that_never_reached_the_log_is_sent_again(stores: Stores) -> None:
+def test_an_accepted_request_that_never_reached_the_log_is_returned_for_sending(stores: Stores) -> None:
     lost, read, done, fresh = (new_job() for _ in range(4))
     payloads = {
         job: Payload(str(job), 0, "echo", "live", b"k", b"v", [("a", "b")]) for job in (lost, read, done, fresh)
@@ -219,10 +222,10 @@ def test_an_accepted_request_that_never_reached_the_log_is_sent_again(stores: St
     stores.store(requested(done, 2), ended(done, 3))
     assert stores.due.unsent(10) == [payloads[lost]]
     assert stores.due.unsent(10) == []
-    assert stores.payloads.accept(payloads[done], 0.0)  # forgotten with its outcome
+    assert stores.payloads.accept(payloads[done], 0.0)  # deleted after its outcome
 
 
-# ── what people see ──
+# ── what the command line shows ──
 
 
 @pytest.fixture

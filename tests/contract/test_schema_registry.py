@@ -16,7 +16,7 @@ from schemas.registry import MemoryRegistry, SchemaRegistry
 
 
 def record(*fields: dict[str, object]) -> str:
-    """A schema that no other test registers."""
+    """Make a schema that no other test registers."""
     name = f"R{uuid.uuid4().hex}"
     return json.dumps({"type": "record", "name": name, "namespace": "sluice.test", "fields": list(fields)})
 
@@ -105,7 +105,7 @@ def test_under_full_transitive_an_optional_field_is_compatible_and_a_required_on
 
 
 @pytest.mark.stack
-def test_what_is_no_schema_is_a_usage_error(http: HttpRegistry, subject: str) -> None:
+def test_a_text_that_is_not_a_schema_is_a_usage_error(http: HttpRegistry, subject: str) -> None:
     with pytest.raises(UsageError):
         http.register(subject, "no schema")
 

@@ -15,7 +15,7 @@ from tests.harness.stores import CALLBACK, GROUP, Stores, ended, new_job, reques
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-# ── who wins ──
+# ── which result wins ──
 
 
 def test_the_first_end_of_a_run_wins_and_the_second_is_superseded(stores: Stores) -> None:
@@ -51,11 +51,11 @@ def test_another_input_under_the_same_id_changes_nothing_and_is_reported(stores:
     view = stores.view(job)
     assert (view.state, view.input_sha256) == ("PENDING", "a")
     assert view.history[1].reason == "another input under the same job id"
-    stores.store(ended(job, 2, input_sha256=""))  # one that could not be read fits any
+    stores.store(ended(job, 2, input_sha256=""))  # the hash of a result that could not be decoded matches any
     assert stores.view(job).state == "COMPLETED"
 
 
-def test_the_same_record_twice_leaves_one_line(stores: Stores) -> None:
+def test_the_same_record_twice_leaves_one_history_entry(stores: Stores) -> None:
     job = new_job()
     stores.store(requested(job), ended(job, 1))
     stores.store(requested(job), ended(job, 1))
@@ -96,7 +96,7 @@ def test_an_outcome_can_be_read_again_in_full(stores: Stores) -> None:
 # ── forward only ──
 
 
-def test_a_late_request_moves_nothing_back(stores: Stores) -> None:
+def test_a_late_request_moves_no_run_back(stores: Stores) -> None:
     job = new_job()
     stores.store(requested(job), retrying(job, 1, in_ms=60_000))
     stores.store(requested(job, 2))
@@ -116,29 +116,29 @@ def test_a_run_waits_for_the_earlier_of_its_retry_and_its_deadline(stores: Store
     assert (stores.view(deadline).due_kind, stores.view(deadline).due_at) == ("deadline", soon)
 
 
-def test_a_sign_of_life_moves_a_run_forward_and_never_back(stores: Stores) -> None:
+def test_progress_moves_a_run_forward_and_never_back(stores: Stores) -> None:
     job, stranger = new_job(), new_job()
     stores.store(requested(job))
 
-    def sign(percent: float, *, sequence: int, attempt: int = 1, who: bytes = job.bytes) -> ProgressRow:
+    def progress(percent: float, *, sequence: int, attempt: int = 1, who: bytes = job.bytes) -> ProgressRow:
         return ProgressRow(who, 0, attempt, 1, sequence, "w1", "run", percent, f"{percent:.0f} of 100")
 
-    known = stores.sink.mark_progress([sign(50.0, sequence=2), sign(1.0, sequence=1, who=stranger.bytes)])
+    known = stores.sink.mark_progress([progress(50.0, sequence=2), progress(1.0, sequence=1, who=stranger.bytes)])
     assert known == {(job.bytes, 0)}
     view = stores.view(job)
     assert (view.state, view.stage, view.percent, view.owner) == ("PROCESSING", "run", 50.0, "w1")
     assert view.message == "50 of 100"
-    stores.sink.mark_progress([sign(25.0, sequence=1)])
+    stores.sink.mark_progress([progress(25.0, sequence=1)])
     assert stores.view(job).percent == 50.0
     stores.store(ended(job, 1))
-    stores.sink.mark_progress([sign(75.0, sequence=3)])
+    stores.sink.mark_progress([progress(75.0, sequence=3)])
     assert (stores.view(job).state, stores.view(job).percent) == ("COMPLETED", 50.0)
 
 
 # ── offsets ──
 
 
-def test_an_owner_that_was_replaced_stores_nothing_more(stores: Stores) -> None:
+def test_a_replaced_owner_stores_nothing_more(stores: Stores) -> None:
     job, old = new_job(), stores.claim()
     new = stores.another_sink().claim(GROUP, {(RESULTS, 0): 0})[RESULTS, 0]
     with pytest.raises(Fenced):
@@ -166,7 +166,7 @@ def test_a_partition_without_a_claim_can_not_move(stores: Stores) -> None:
         stores.store(offsets=[step(mine, 1)._replace(topic_id=REQUESTS)])
 
 
-def test_what_the_store_has_no_room_for_leaves_everything_as_it_was(stores: Stores) -> None:
+def test_a_batch_with_a_value_that_can_not_be_stored_changes_nothing(stores: Stores) -> None:
     good, bad, mine = new_job(), new_job(), stores.claim()
     for wrong in (
         ended(bad, 2, attempt=2**40),

@@ -22,7 +22,7 @@ from tests.harness.stores import CALLBACK, Stores, new_job
 pytestmark = pytest.mark.stack
 
 #: Which job, phase, run, attempt, input, final state, and whether there is a callback.
-HAPPENINGS = st.tuples(
+EVENTS = st.tuples(
     st.integers(0, 1),
     st.sampled_from([Phase.REQUESTED, Phase.RETRYING, Phase.ENDED, Phase.NOTED]),
     st.integers(0, 1),
@@ -33,11 +33,11 @@ HAPPENINGS = st.tuples(
 )
 
 
-def made(jobs: tuple[UUID, UUID], offset: int, happening: Any) -> Event:
-    which, phase, run, attempt, input_, state, callback = happening
+def made(jobs: tuple[UUID, UUID], offset: int, values: Any) -> Event:
+    which, phase, run, attempt, input_, state, callback = values
     header = CALLBACK if callback else {}
-    given_: dict[str, Any] = {"attempt": attempt, "run": run, "input_sha256": input_, "state": state, "header": header}
-    return event(phase, offset, job=jobs[which], **given_)
+    fields: dict[str, Any] = {"attempt": attempt, "run": run, "input_sha256": input_, "state": state, "header": header}
+    return event(phase, offset, job=jobs[which], **fields)
 
 
 def end_of(stores: Stores, job: UUID) -> Any:
@@ -67,11 +67,11 @@ def both(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 
 
 @settings(max_examples=60, deadline=None)
-@given(batches=st.lists(st.lists(HAPPENINGS, min_size=1, max_size=6), min_size=1, max_size=4))
-def test_both_decide_alike(both: tuple[Stores, Stores], batches: list[list[Any]]) -> None:
+@given(batches=st.lists(st.lists(EVENTS, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_both_stores_decide_alike(both: tuple[Stores, Stores], batches: list[list[Any]]) -> None:
     jobs, offset = (new_job(), new_job()), 0
-    for happenings in batches:
-        events = [made(jobs, offset + n, happening) for n, happening in enumerate(happenings)]
+    for drawn in batches:
+        events = [made(jobs, offset + n, values) for n, values in enumerate(drawn)]
         offset += len(events)
         real, twin = (stores.store(*events).losers for stores in both)
         assert twin == real

@@ -1,4 +1,4 @@
-"""A backend to call back (a real HTTP server on loopback, in the loop of the test), and one try against it."""
+"""A backend that receives callbacks (a real HTTP server on loopback, in the test's event loop), and one try against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All stores of one database, and events stored as the sink stores them."""
+"""All stores of one database, and helpers that store events as the sink does."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CALLBACK = {"callback_url": "http://127.0.0.1:9/done"}
 
 
 class Stores:
-    """Opened where they are asked for, closed together."""
+    """The stores of one database, closed together."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._open: list[Any] = []
         self.sink = self.another_sink()
         self.jobs = self._opened(wiring.job_store(settings))
-        self.control = self._opened(wiring.command_store(settings))
+        self.commands = self._opened(wiring.command_store(settings))
         self.payloads = self._opened(wiring.payload_store(settings))
         self.deliveries = self._opened(wiring.delivery_store(settings))
         self.due = self.another_due()
@@ -46,10 +46,10 @@ class Stores:
         for store in self._open:
             store.close()
 
-    # ── what a sink does ──
+    # ── as the sink does ──
 
     def store(self, *events: Event, offsets: Sequence[OffsetRow] = (), notifier: bytes | None = None) -> Stored:
-        """In one batch, or where the fold says so in several; the last one's answer, with the losers of all."""
+        """Store in one batch, or in several if the fold splits them; return the last result with the losers of all."""
         losers: frozenset[tuple[bytes, int]] = frozenset()
         later: list[Event] = list(events)
         while True:
@@ -68,7 +68,7 @@ class Stores:
         return found
 
     def kinds(self, job: UUID) -> list[tuple[str, int]]:
-        """History: each event's kind and offset, by offset."""
+        """Return the history: each event's kind and offset, by offset."""
         return sorted(((line.kind, line.coordinates.offset) for line in self.view(job).history), key=lambda one: one[1])
 
     def _opened(self, store: Any) -> Any:

@@ -25,7 +25,7 @@ def road(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield made
 
 
-def test_a_job_lost_too_often_ends_as_worker_lost(road: Road) -> None:
+def test_a_job_whose_leases_expire_too_often_ends_as_worker_lost(road: Road) -> None:
     job = road.submit("work")
     store = wiring.lease_store(road.settings)
     for execution in (1, 2):
@@ -67,15 +67,15 @@ def test_a_stopped_worker_releases_what_it_can_not_finish(road: Road) -> None:
         assert road.lease(job) == ("waiting", 1, 2, 0)
 
 
-def test_a_policy_that_contradicts_its_contract_stops_the_worker_by_name(
+def test_a_policy_that_contradicts_its_contract_stops_the_worker_with_a_clear_error(
     road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "other", "ByOffset"))
     service = Service(road.settings, COMMANDS[0])
     assert service.process.wait(60) == ExitCode.INTERNAL
-    said = service.log.read_text()
-    assert [word for word in ("'leased'", "'lease'", "'offset'", "ProcessorContract") if word not in said] == []
+    logged = service.log.read_text()
+    assert [word for word in ("'leased'", "'lease'", "'offset'", "ProcessorContract") if word not in logged] == []
 
 
-def test_topics_and_doctor_miss_no_group_of_a_leased_processor(road: Road) -> None:
+def test_no_worker_group_is_planned_for_a_leased_processor(road: Road) -> None:
     assert [change for change in topics.plan(road.settings, [LEASED]) if "workers.leased" in change.target] == []

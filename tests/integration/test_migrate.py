@@ -1,4 +1,4 @@
-"""Migrations on a real database: once each, by one runner at a time, and never edited afterwards."""
+"""Migrations on a real database: applied once each, by one runner at a time, and never edited afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture
 def empty(stack: dict[str, str]) -> Iterator[str]:
-    """The address of a database with nothing in it."""
+    """Create an empty database and return its address."""
     name = f"m{uuid.uuid4().hex[:10]}"
     with psycopg.connect(stack["DATABASE_URL"], autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -50,11 +50,11 @@ def test_a_migration_that_was_edited_after_it_was_applied_is_refused_by_name(emp
         migrate(empty)
 
 
-def test_a_database_without_tables_says_what_to_run(empty: str) -> None:
+def test_a_database_without_tables_names_the_command_to_run(empty: str) -> None:
     with PostgresJobStore(empty) as store, pytest.raises(UsageError, match="sluice migrate"):
         store.counts()
 
 
-def test_a_database_that_is_not_there_is_unreachable() -> None:
+def test_a_missing_database_is_unreachable() -> None:
     with pytest.raises(Unreachable):
         migrate("postgresql://127.0.0.1:9/none")

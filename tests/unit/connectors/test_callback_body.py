@@ -20,7 +20,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def refuse_constant(name: str) -> Any:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} is not JSON")
 
 
 def strictly(body: bytes) -> Any:
@@ -64,7 +64,7 @@ def test_the_standard_event_of_a_failed_job_has_code_and_message(error: dict[str
     assert event["data"]["output"] is None
 
 
-def test_numbers_json_has_no_word_for_become_null() -> None:
+def test_numbers_that_json_can_not_represent_become_null() -> None:
     value = {"a": math.nan, "b": [1.0, math.inf, (-math.inf,)], "c": {"d": math.nan}}
     assert strictly(to_json(value)) == {"a": None, "b": [1.0, None, [None]], "c": {"d": None}}
 
@@ -75,7 +75,7 @@ class Reading:
     at: datetime
 
 
-def test_what_python_types_carry_is_written_as_text_even_beside_a_nan() -> None:
+def test_ids_times_and_dataclasses_are_encoded_even_next_to_a_nan() -> None:
     id_ = UUID("0190f5d4-7f6c-7000-8000-000000000000")
     assert strictly(to_json({"id": id_, "r": Reading(1.0, NOW)})) == {
         "id": str(id_),
@@ -84,12 +84,12 @@ def test_what_python_types_carry_is_written_as_text_even_beside_a_nan() -> None:
     assert strictly(to_json([id_, Reading(math.nan, NOW)])) == [str(id_), {"value": None, "at": NOW.isoformat()}]
 
 
-def test_a_lone_surrogate_does_not_spoil_the_body() -> None:
+def test_a_lone_surrogate_is_replaced() -> None:
     assert strictly(to_json({"text": "a\ud800b"})) == {"text": "a?b"}
 
 
 @pytest.mark.parametrize("value", [b"bytes", object(), {1, 2}, {("a",): 1}, [math.nan, b"bytes"]])
-def test_what_json_can_not_carry_is_refused(value: object) -> None:
+def test_a_value_that_json_can_not_represent_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput):
         to_json({"output": value})
 

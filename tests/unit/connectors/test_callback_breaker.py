@@ -1,4 +1,4 @@
-"""When a destination is left alone, and when it is tried again."""
+"""The circuit breaker: when it opens, and when it lets a probe through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One try of one delivery: what is sent, and what each answer means. Against real HTTP servers."""
+"""Tries of deliveries against real HTTP servers: the request that is sent, and the result of each response."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_callback_arrives_signed_with_its_body_path_and_query_untouched() -> N
     run(scenario())
 
 
-def test_loopback_is_rewritten_to_the_configured_backend_which_needs_no_further_allowance() -> None:
+def test_loopback_is_rewritten_to_the_configured_backend_which_is_always_allowed() -> None:
     async def scenario() -> None:
         async with serving() as backend:
             tried = await one_try("http://localhost:8000/api/x/?a=1", AllowRules(), backend_url=backend.url(""))
@@ -54,7 +54,7 @@ def test_loopback_is_rewritten_to_the_configured_backend_which_needs_no_further_
     run(scenario())
 
 
-def test_connections_are_kept_and_used_again() -> None:
+def test_connections_are_kept_and_reused() -> None:
     async def scenario() -> None:
         async with serving() as backend, Deliverer(LOCAL) as deliverer:
             for number in range(5):
@@ -72,13 +72,13 @@ def test_any_2xx_is_delivered(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 425, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_retried_with_the_backends_words(status: int) -> None:
+def test_a_temporary_error_is_retried_and_quotes_the_backend(status: int) -> None:
     tried, _ = try_against(answering(status, body="no\nsuch\x00 route"))
     assert (tried.status, tried.result) == (status, TryResult.RETRY)
     assert tried.error == f"The backend answered {status}, an error: no such route"
 
 
-def test_410_says_that_the_destination_is_gone() -> None:
+def test_status_410_means_that_the_destination_is_gone() -> None:
     tried, _ = try_against(answering(410))
     assert (tried.status, tried.result) == (410, TryResult.GONE)
 
@@ -94,7 +94,7 @@ def test_retry_after_as_a_date_is_reported() -> None:
     assert tried.retry_after_s == pytest.approx(90, abs=5)
 
 
-def test_of_an_unhappy_answer_only_the_beginning_is_kept() -> None:
+def test_only_the_beginning_of_a_failed_response_is_kept() -> None:
     tried, _ = try_against(answering(500, body="x" * 1_000_000))
     assert tried.error is not None
     assert 1000 < len(tried.error) < 1200
@@ -112,7 +112,7 @@ def test_a_backend_that_never_answers_costs_the_timeout_and_no_more() -> None:
     assert time.perf_counter() - began < 5
 
 
-def test_a_2xx_whose_body_never_ends_is_delivered_all_the_same() -> None:
+def test_a_2xx_whose_body_never_ends_counts_as_delivered() -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -135,11 +135,11 @@ def test_a_cancelled_delivery_leaves_the_deliverer_usable() -> None:
             return web.Response()
 
         async with serving(hold_the_first) as backend, Deliverer(LOCAL, per_destination=1) as deliverer:
-            held = asyncio.create_task(deliverer.deliver(delivery(backend.url("/held"))))
+            task = asyncio.create_task(deliverer.deliver(delivery(backend.url("/held"))))
             await arrived.wait()
-            held.cancel()
+            task.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await held
+                await task
             assert (await deliverer.deliver(delivery(backend.url()))).result is TryResult.DELIVERED
 
     run(scenario())
@@ -147,13 +147,13 @@ def test_a_cancelled_delivery_leaves_the_deliverer_usable() -> None:
 
 def test_no_more_connections_are_opened_to_a_destination_than_allowed() -> None:
     async def scenario() -> None:
-        open_now = most = 0
+        open_now = peak = 0
         full = asyncio.Event()
 
         async def count(request: web.Request) -> web.StreamResponse:
-            nonlocal open_now, most
+            nonlocal open_now, peak
             open_now += 1
-            most = max(most, open_now)
+            peak = max(peak, open_now)
             if open_now == 3:
                 full.set()
             await full.wait()
@@ -163,6 +163,6 @@ def test_no_more_connections_are_opened_to_a_destination_than_allowed() -> None:
         async with serving(count) as backend, Deliverer(LOCAL, per_destination=3) as deliverer:
             tries = await asyncio.gather(*(deliverer.deliver(delivery(backend.url())) for _ in range(12)))
         assert {tried.result for tried in tries} == {TryResult.DELIVERED}
-        assert most == 3
+        assert peak == 3
 
     run(scenario())

@@ -1,4 +1,4 @@
-"""Which addresses the guard lets through."""
+"""Addresses that the guard allows and refuses."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_only_addresses_in_their_plain_spelling_are_addresses(text: str) -> None
 
 
 @given(ANY_ADDRESS)
-def test_every_address_let_through_is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+def test_every_allowed_address_is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
     if NOTHING.allows_address(str(address)):
         inner = getattr(address, "ipv4_mapped", None) or address
         wrapped = ipaddress.IPv4Address(int(inner) & 0xFFFFFFFF) if str(inner).startswith("64:ff9b::") else inner
@@ -105,7 +105,7 @@ def test_every_address_let_through_is_global(address: ipaddress.IPv4Address | ip
 
 
 @given(ANY_ADDRESS, st.ip_addresses(v=4), st.integers(0, 32))
-def test_every_address_let_through_is_global_or_in_an_allowed_network(
+def test_every_allowed_address_is_global_or_in_an_allowed_network(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address, base: ipaddress.IPv4Address, prefix: int
 ) -> None:
     network = ipaddress.ip_network((base, prefix), strict=False)
@@ -116,7 +116,7 @@ def test_every_address_let_through_is_global_or_in_an_allowed_network(
 
 
 @given(st.ip_addresses(v=4))
-def test_an_ipv4_address_in_ipv6_clothes_is_judged_as_itself(address: ipaddress.IPv4Address) -> None:
+def test_an_ipv4_address_wrapped_in_ipv6_is_checked_as_ipv4(address: ipaddress.IPv4Address) -> None:
     plain = NOTHING.allows_address(str(address))
     assert NOTHING.allows_address(f"::ffff:{address}") == plain
     assert NOTHING.allows_address(f"64:ff9b::{address}") == plain
@@ -161,6 +161,6 @@ def test_no_rules_admit_no_host_by_name() -> None:
 @pytest.mark.parametrize(
     "entry", ["*", "*.", "http://host", "host:80", "10.0.0.0/99", "a..b", "user@host", "*.*.example"]
 )
-def test_an_entry_that_can_not_be_meant_is_a_usage_error(entry: str) -> None:
+def test_an_invalid_entry_is_a_usage_error(entry: str) -> None:
     with pytest.raises(UsageError, match="SLUICE_CALLBACK_ALLOW"):
         AllowRules.parse(f"localhost,{entry}")

@@ -1,4 +1,4 @@
-"""The pure parts of a callback: verdicts, signatures and the schedule."""
+"""Parts of a callback without I/O: results by status, signatures and the schedule."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEW = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
 
 @given(st.integers(100, 599))
-def test_every_status_has_a_verdict_and_only_2xx_counts_as_delivered(status: int) -> None:
+def test_every_status_has_a_result_and_only_2xx_counts_as_delivered(status: int) -> None:
     result = result_of(status)
     assert (result is TryResult.DELIVERED) == (200 <= status < 300)
     assert (result is TryResult.GONE) == (status == 410)
@@ -61,7 +61,7 @@ def test_no_retry_after_header_breaks_the_try(value: str) -> None:
 
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=40), st.text(max_size=500))
-def test_a_signature_is_the_librarys(message_id: str, body: str) -> None:
+def test_a_signature_equals_the_one_of_the_library(message_id: str, body: str) -> None:
     headers = Signer([OLD]).headers(message_id, 1_700_000_000, body.encode())
     expected = Webhook(OLD).sign(message_id, datetime.fromtimestamp(1_700_000_000, UTC), body)
     assert headers == {
@@ -71,7 +71,7 @@ def test_a_signature_is_the_librarys(message_id: str, body: str) -> None:
     }
 
 
-def test_while_a_key_is_rotated_receivers_with_the_old_and_with_the_new_one_both_accept() -> None:
+def test_during_key_rotation_receivers_with_the_old_and_the_new_key_both_accept() -> None:
     body = b'{"a":1}'
     headers = Signer([NEW, OLD]).headers("dlv_1", int(datetime.now(UTC).timestamp()), body)
     assert len(headers["webhook-signature"].split(" ")) == 2
@@ -98,7 +98,7 @@ def test_an_unusable_secret_is_refused_without_being_repeated(secret: str) -> No
 
 
 @given(st.integers(1, len(DELAYS_S)), st.integers())
-def test_each_wait_is_its_delay_spread_by_the_jitter(tries: int, seed: int) -> None:
+def test_each_wait_is_its_delay_varied_by_the_jitter(tries: int, seed: int) -> None:
     wait = next_try(tries, random.Random(seed))
     assert wait is not None
     assert abs(wait / DELAYS_S[tries - 1] - 1) <= JITTER
@@ -115,7 +115,7 @@ def test_after_the_last_delay_a_delivery_is_parked_whatever_the_backend_asks() -
 
 
 @given(st.integers(1, len(DELAYS_S)), st.floats(allow_nan=False), st.integers())
-def test_the_backends_wish_is_honoured_up_to_a_limit(tries: int, asked: float, seed: int) -> None:
+def test_a_requested_wait_is_respected_up_to_a_limit(tries: int, asked: float, seed: int) -> None:
     wait = next_try(tries, random.Random(seed), asked)
     assert wait is not None
     assert wait >= min(asked, MAX_RETRY_AFTER_S)

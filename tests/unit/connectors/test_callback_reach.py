@@ -1,4 +1,4 @@
-"""Where a callback can go and where it can not, seen from the backends that were or were not reached."""
+"""Destinations that a callback reaches and does not reach, checked at the backends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.harness.callback_server import (
 
 
 class Answers(AbstractResolver):
-    """Resolves every name to the next of the given address lists, and counts how often it was asked."""
+    """Resolves every name to the next of the given address lists, and counts the calls."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -175,7 +175,7 @@ def test_a_name_with_a_private_and_an_allowed_address_goes_to_the_allowed_one() 
     run(scenario())
 
 
-def test_a_host_the_operator_named_may_resolve_anywhere() -> None:
+def test_a_host_that_the_operator_allowed_may_resolve_to_any_address() -> None:
     async def scenario() -> None:
         async with serving() as backend:
             url = backend.url(host="api.corp.example")

@@ -1,4 +1,4 @@
-"""Where a callback URL leads."""
+"""Resolution of callback URLs."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_loopback_means_the_configured_backend(host: str, port: str) -> None:
 @pytest.mark.parametrize(
     "host", ["backend.example", "10.0.0.7", "localhost.evil.example", "[2001:db8::1]", "128.0.0.1"]
 )
-def test_any_other_host_is_left_as_it_is(host: str) -> None:
+def test_any_other_host_is_unchanged(host: str) -> None:
     url = f"https://{host}:8443/cb?x=%2F"
     assert resolve_callback_url(url, BACKEND) == url
 
 
-def test_without_a_configured_backend_loopback_is_left_as_it_is() -> None:
+def test_without_a_configured_backend_loopback_is_unchanged() -> None:
     assert resolve_callback_url("http://localhost:8000/cb", None) == "http://localhost:8000/cb"
 
 
@@ -103,7 +103,7 @@ def test_any_text_is_resolved_or_refused_as_invalid_input(text: str, prefix: str
         "http://host/" + "x" * 2048,
     ],
 )
-def test_what_can_not_be_a_callback_url_is_refused(url: str) -> None:
+def test_an_invalid_callback_url_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput):
         resolve_callback_url(url, BACKEND)
 

@@ -1,4 +1,4 @@
-"""Servers that hang up, babble, flood or speak TLS."""
+"""Servers that hang up, send nonsense, flood or use TLS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.harness.callback_server import (
 CERTIFICATE = Path(__file__).with_name("localhost.pem")  # made for these tests; its key is public
 
 
-def test_a_flood_as_an_answer_is_cut_off() -> None:
+def test_an_endless_response_is_cut_off() -> None:
     sent = 0
 
     async def flood(request: web.Request) -> web.StreamResponse:
@@ -61,14 +61,14 @@ def test_a_backend_that_hangs_up_is_retried() -> None:
 
 
 async def raw_answer(answer: bytes) -> DeliveryTry:
-    """One try against a server that says exactly `answer` and hangs up."""
+    """Make one try against a server that sends exactly `answer` and hangs up."""
 
-    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         writer.close()
 
-    async with await asyncio.start_server(say, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
         return await one_try(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
 
 
@@ -95,7 +95,7 @@ def test_an_old_servers_answer_without_a_length_is_understood() -> None:
     assert "out of cheese" in str(tried.error)
 
 
-def test_an_answer_that_breaks_off_is_judged_by_its_status() -> None:
+def test_the_status_of_a_response_that_breaks_off_counts() -> None:
     tried = asyncio.run(raw_answer(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"))
     assert (tried.status, tried.result) == (200, TryResult.DELIVERED)
 
@@ -115,7 +115,7 @@ def test_a_backend_that_closes_its_connections_costs_no_delivery() -> None:
 
 
 @pytest.mark.parametrize("content_type", ["text/plain\r\nX-Injected: 1", "text/plain\n", "텍스트"])
-def test_nobody_writes_headers_through_a_content_type(content_type: str) -> None:
+def test_a_content_type_can_not_inject_headers(content_type: str) -> None:
     async def scenario() -> None:
         async with serving() as backend, Deliverer(LOCAL) as deliverer:
             tried = await deliverer.deliver(OutgoingCallback("dlv_1", backend.url(), b"", content_type))
@@ -140,7 +140,7 @@ def tls_server() -> ssl.SSLContext:
     return context
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_by_us() -> None:
+def test_a_certificate_of_an_unknown_authority_is_refused() -> None:
     async def scenario() -> None:
         async with serving(tls=tls_server()) as backend:
             tried = await one_try(f"https://localhost:{backend.port}/cb")
@@ -151,7 +151,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_by_us() -> None:
     run(scenario())
 
 
-def test_a_callback_goes_over_tls_to_the_name_that_the_certificate_is_for() -> None:
+def test_a_callback_uses_tls_and_checks_the_name_in_the_certificate() -> None:
     async def scenario() -> None:
         trust = ssl.create_default_context(cafile=CERTIFICATE)
         async with serving(tls=tls_server()) as backend:

@@ -1,4 +1,4 @@
-"""Importing a connector costs nothing until it is used: these modules are on the path of `sluice submit` and `--help`."""
+"""Client libraries are imported at first use: these modules are on the path of `sluice submit` and `--help`."""
 
 from __future__ import annotations
 

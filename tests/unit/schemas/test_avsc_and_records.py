@@ -1,4 +1,4 @@
-"""The `.avsc` files are the contract; the dataclasses must say the same."""
+"""The `.avsc` files are the contract; the dataclasses must have the same fields."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def assert_same(cls: type, fields: dict[str, dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_a_shared_record_says_the_same_in_avro_and_in_python(name: str) -> None:
+def test_a_shared_record_has_the_same_fields_in_avro_and_python(name: str) -> None:
     assert_same(getattr(records, name), fields_of(name))
 
 
 @pytest.mark.parametrize("made", CONTRACTS, ids=lambda made: made.name)
-def test_a_processors_types_say_the_same_in_avro_and_in_python(made: AnyContract) -> None:
+def test_a_processors_types_have_the_same_fields_in_avro_and_python(made: AnyContract) -> None:
     assert_same(made.input, {f["name"]: f for f in fields_of(f"{made.camel}Request")["input"]["type"]["fields"]})
     assert_same(made.output, {f["name"]: f for f in fields_of(f"{made.camel}Result")["output"]["type"][1]["fields"]})
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in AVRO_DIR.glob("*.avsc")))
-def test_every_schema_stands_alone_once_it_is_expanded(name: str) -> None:
+def test_every_expanded_schema_is_self_contained(name: str) -> None:
     text = self_contained(name)
     fastavro.parse_schema(json.loads(text))
     assert text.count('"name":"JobHeader"') <= 1

@@ -1,4 +1,4 @@
-"""What goes over the wire comes back the same, and broken bytes are named as such."""
+"""Encoded records decode to the same values, and invalid bytes raise our own errors."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def codec() -> Codec:
 
 
 @given(header=HEADERS, message=TEXT, delay=st.integers(0, 10_000), fail=MAYBE)
-def test_a_request_comes_back_as_it_went(header: JobHeader, message: str, delay: int, fail: str | None) -> None:
+def test_a_request_decodes_to_the_same_values(header: JobHeader, message: str, delay: int, fail: str | None) -> None:
     made = codec()
     encoder = made.encoder("requests.echo-value", request_schema(ECHO), register=True)
     request = Request(header, EchoInput(message, delay, fail))
     assert request_of(ECHO, made.decode(encoder.encode(to_plain(request)))) == request
 
 
-def test_a_result_comes_back_as_it_went() -> None:
+def test_a_result_decodes_to_the_same_values() -> None:
     made = codec()
     encoder = made.encoder("results.echo-value", result_schema(ECHO), register=True)
     info = ResultInfo(
@@ -86,7 +86,7 @@ def test_a_result_comes_back_as_it_went() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_whatever_raise_anything_but_our_own_errors(data: bytes) -> None:
+def test_any_bytes_raise_only_our_own_errors(data: bytes) -> None:
     made = codec()
     made.encoder("requests.echo-value", request_schema(ECHO), register=True)
     for candidate in (data, b"\0\0\0\0\1" + data):
@@ -96,7 +96,7 @@ def test_no_bytes_whatever_raise_anything_but_our_own_errors(data: bytes) -> Non
             continue
 
 
-def test_bytes_without_a_frame_are_called_undecodable() -> None:
+def test_bytes_without_a_frame_are_undecodable() -> None:
     with pytest.raises(UndecodableRecord, match="do not begin with a Confluent frame"):
         schema_id_of(b"{}")
 
@@ -106,7 +106,7 @@ def test_a_schema_id_that_the_registry_does_not_know_is_named() -> None:
         codec().decode(struct.pack(">bI", 0, 999) + b"x")
 
 
-def test_bytes_left_over_are_not_swallowed() -> None:
+def test_bytes_left_over_are_an_error() -> None:
     made = codec()
     encoder = made.encoder("s", request_schema(ECHO), register=True)
     data = encoder.encode(to_plain(Request(JobHeader(new_id(), "echo", NOW, ""), EchoInput("x"))))
@@ -114,18 +114,18 @@ def test_bytes_left_over_are_not_swallowed() -> None:
         made.decode(data + b"abc")
 
 
-def test_a_record_that_does_not_fit_its_schema_is_refused_at_the_writer() -> None:
+def test_a_record_that_does_not_fit_its_schema_is_refused_when_it_is_encoded() -> None:
     encoder = codec().encoder("s", request_schema(ECHO), register=True)
     with pytest.raises(InvalidInput, match="does not fit its schema"):
         encoder.encode({"header": {}, "input": {"message": 3}})
 
 
-def test_a_producer_that_may_not_register_is_told_what_to_run() -> None:
+def test_a_missing_schema_names_the_command_that_registers_it() -> None:
     with pytest.raises(UnknownSchema, match="sluice topics apply"):
         codec().encoder("s", request_schema(ECHO))
 
 
-def test_a_field_from_a_newer_writer_is_left_out() -> None:
+def test_a_field_of_a_newer_writer_is_ignored() -> None:
     plain = to_plain(JobHeader(new_id(), "echo", NOW, "")) | {"invented_later": 1}
     assert header_of({"header": plain}).processor == "echo"
 
@@ -136,13 +136,13 @@ def test_equal_inputs_have_equal_hashes_and_others_do_not() -> None:
     assert input_hash(encoder, EchoInput("a")) != input_hash(encoder, EchoInput("b"))
 
 
-def test_loose_input_becomes_typed_and_nested_records_too() -> None:
+def test_json_input_becomes_typed_including_nested_records() -> None:
     given_ = {"volume": {"uri": "file:///v", "sha256": "0" * 64, "size": 3}, "threshold": 0.4}
     claim = Claim("file:///v", "0" * 64, 3)
     assert typed_input(SEGMENTATION, given_) == SegmentationInput(claim, "auto", 0.4)
 
 
-def test_loose_input_that_does_not_fit_says_which_fields_there_are() -> None:
+def test_json_input_that_does_not_fit_names_the_fields() -> None:
     with pytest.raises(InvalidInput, match=r"no field mesage and needs message.*message, delay_ms, fail"):
         typed_input(ECHO, {"mesage": "typo"})
 
@@ -151,7 +151,7 @@ LIST = {"type": "record", "name": "L", "fields": [{"name": "next", "type": ["nul
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """One type within the next, by name: the schema's JSON is flat, its values are not."""
+    """Make a schema whose types contain each other by name: its JSON is flat, its values are nested."""
     inner = ["int", *(f"T{n}" for n in range(levels - 1))]
     types = [{"type": "record", "name": f"T{n}", "fields": [{"name": "x", "type": one}]} for n, one in enumerate(inner)]
     fields = [{"name": f"f{n}", "type": ["null", one]} for n, one in enumerate(types)]
@@ -179,7 +179,7 @@ def test_a_schema_that_could_end_the_process_is_refused_before_anything_is_decod
     ours = MemoryRegistry()
     data = struct.pack(">bI", 0, ours.register("s", json.dumps(schema))) + body
     there = Codec(ours)
-    for _ in range(2):  # the second time from memory
+    for _ in range(2):  # the second time from the cache
         with pytest.raises(UndecodableRecord, match="is not used for decoding"):
             there.decode(data)
 

@@ -21,7 +21,7 @@ from schemas.topics import TopicNames, declared
 PROCESSOR = st.from_regex(r"^[a-z][a-z0-9-]{0,47}$", fullmatch=True).filter(lambda name: name != "bulk")
 
 
-def test_fresh_ids_sort_by_the_time_they_were_made() -> None:
+def test_new_ids_sort_by_creation_time() -> None:
     ids = [new_id() for _ in range(1000)]
     assert ids == sorted(ids)
     assert all(is_job_id(made) for made in ids)
@@ -37,7 +37,7 @@ def test_the_same_key_gives_the_same_job_and_another_key_another(
 
 
 @given(PROCESSOR, st.sampled_from(["", "team."]), st.sampled_from(["live", "bulk"]))
-def test_a_topic_tells_its_processor(name: str, prefix: str, lane: str) -> None:
+def test_the_processor_of_a_topic_is_found(name: str, prefix: str, lane: str) -> None:
     names = TopicNames(prefix)
     assert names.processor_of(names.requests(name, lane)) == name
     assert names.processor_of(names.results(name)) == name
@@ -46,12 +46,12 @@ def test_a_topic_tells_its_processor(name: str, prefix: str, lane: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Echo", "gene_expression", "a.b", "bulk", "x" * 49, "1a", "echo\n"])
-def test_a_name_that_kafka_or_we_reserve_is_refused(name: str) -> None:
+def test_an_invalid_or_reserved_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no processor name"):
         ProcessorContract(name, EchoInput, EchoOutput)
 
 
-def test_an_unknown_processor_is_told_the_nearest_name() -> None:
+def test_an_unknown_processor_gets_the_nearest_name() -> None:
     with pytest.raises(UnknownProcessor, match="Did you mean 'segmentation'"):
         contract("segmentaton")
 
@@ -64,12 +64,12 @@ def test_every_processor_gets_two_lanes_results_and_compacted_outcomes() -> None
     assert topics["dead-letters"].schema is None
 
 
-def test_headers_that_say_the_same_do_not_contradict() -> None:
+def test_equal_headers_do_not_contradict() -> None:
     header = JobHeader(new_id(), "echo", datetime.now(UTC), "", deadline=datetime.now(UTC))
-    given_ = dict(headers.request_headers(header, source="test", claims=["file:///a"]))
-    assert headers.contradictions(given_, header) == []
+    present = dict(headers.request_headers(header, source="test", claims=["file:///a"]))
+    assert headers.contradictions(present, header) == []
     assert headers.contradictions({}, header) == []
-    assert headers.contradictions(given_ | {headers.JOB: b"other"}, header) == [headers.JOB]
+    assert headers.contradictions(present | {headers.JOB: b"other"}, header) == [headers.JOB]
 
 
 def test_a_dead_letters_headers_keep_their_names_and_values() -> None:
@@ -101,13 +101,13 @@ def every_error() -> list[type[SluiceError]]:
 
 
 @pytest.mark.parametrize("cls", every_error(), ids=lambda cls: cls.__name__)
-def test_an_error_is_drawn_in_the_tree_and_survives_a_process_border(cls: type[SluiceError]) -> None:
+def test_an_error_is_drawn_in_the_tree_and_can_be_pickled(cls: type[SluiceError]) -> None:
     assert errors.__doc__ is not None
     assert cls.__name__ in errors.__doc__
     again = pickle.loads(pickle.dumps(cls("what", next_step="do")))
     assert (type(again), again.message, again.next_step) == (cls, "what", "do")
 
 
-def test_words_from_a_newer_version_read_as_unknown() -> None:
+def test_values_of_a_newer_version_are_read_as_unknown() -> None:
     assert ErrorCode("INVENTED_LATER") is ErrorCode.UNKNOWN
     assert State("INVENTED_LATER") is State.UNKNOWN
