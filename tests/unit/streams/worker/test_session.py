@@ -1,0 +1,179 @@
+"""The way of jobs through a session of the engine, on the memory log, with a child that the test plays."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.contract import contract
+from schemas.records import EchoInput
+from schemas.states import Disposition
+from streams import wiring
+from streams.admin import tail, topics
+from streams.client.commands import CommandClient
+from streams.client.submitter import Submitter
+from streams.settings import Settings
+from streams.worker.commands import CommandReader, CommandState, PauseState
+from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob
+from streams.worker.protocol import Answer, ChildConfig
+from streams.worker.session import EngineSession
+from tests.harness.waiting import wait_until
+
+READY = {"in_flight": 10, "executions": 3, "lanes": [4, 1], "order": "none", "custody": "offset"}
+
+
+class Child:
+    """Stands in for the supervisor: keeps what it is sent, and drops what it is asked to release."""
+
+    restarts = 0
+    backlog = False
+
+    def __init__(self, in_flight: InFlightJobs) -> None:
+        self._in_flight = in_flight
+        self.sent: list[InFlightJob] = []
+        self.cancelled: list[int] = []
+
+    def send(self, jobs: Iterable[InFlightJob]) -> None:
+        self.sent += jobs
+
+    def cancel(self, slots: list[int]) -> None:
+        self.cancelled += slots
+
+    def release(self, slots: list[int]) -> None:
+        self._in_flight.release(slots)
+
+    def drop(self, slots: list[int]) -> None:
+        pass
+
+    def pump(self, timeout: float) -> None:
+        pass
+
+    def tick(self, now: float) -> list[Any]:
+        return []
+
+    def refuse_for_size(self, job: InFlightJob) -> None:
+        pass
+
+
+class Running:
+    """A session of the echo processor that has joined its group."""
+
+    def __init__(self, settings: Settings, **ready: Any) -> None:
+        self.settings = settings
+        self.in_flight = InFlightJobs()
+        self.child = Child(self.in_flight)
+        child: Any = self.child
+        self.commands = CommandReader(settings, wiring.codec(settings), CommandState())
+        self.commands.start()
+        names = settings.topics
+        lanes = [[names.requests("echo", lane), "kYJ3hXyNT1y0b6c3a1mN2w"] for lane in ("live", "bulk")]
+        config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, lanes, {})
+        self.session = EngineSession(settings, config, READY | ready, self.in_flight, child, self.commands)
+        self.session.start()
+
+    def turn(self) -> None:
+        self.session.tick(time.monotonic())
+        self.session.take(0.05)
+
+    def until_sent(self, count: int) -> list[InFlightJob]:
+        while len(self.child.sent) < count:
+            self.turn()
+        return self.child.sent
+
+    def answer(self, job: InFlightJob, disposition: Disposition = Disposition.SUCCEEDED) -> None:
+        """Answer as the child does."""
+        self.session.publish(Answer(job.slot, 1, disposition, "job", 0, 1, b"result", retry_in_ms=0))
+
+    def close(self) -> None:
+        self.session.close()
+        self.commands.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    address = f"memory:{uuid.uuid4().hex}"
+    made = Settings(home=tmp_path, kafka_bootstrap_servers=address, schema_registry_url=address, partitions=1)
+    topics.apply(made, [contract("echo")])
+    return made
+
+
+@pytest.fixture
+def running(settings: Settings) -> Iterator[Running]:
+    made = Running(settings)
+    yield made
+    made.close()
+
+
+def submit(settings: Settings, count: int = 1, **options: Any) -> list[str]:
+    with Submitter(settings) as submitter:
+        return [submitter.submit("echo", EchoInput(f"{n}"), **options).job_id for n in range(count)]
+
+
+def test_a_job_goes_to_the_child_and_its_answer_to_the_log(running: Running) -> None:
+    submit(running.settings)
+    (job,) = running.until_sent(1)
+    running.answer(job)
+    wait_until(lambda: len(running.in_flight) == 0, lambda: "the result was not delivered")
+    running.turn()
+    status = running.session.status()
+    assert (status["received"], status["published"]) == (1, 1)
+    assert status["commits"] >= 1
+    assert len(tail.last(running.settings, running.settings.topics.results("echo"), 5)) == 1
+
+
+def test_a_job_that_was_cancelled_before_it_came_is_sent_to_be_rejected(running: Running) -> None:
+    (job_id,) = submit(running.settings)
+    running.commands.state.cancel(f"job:{job_id}:0".encode(), time.time())
+    (job,) = running.until_sent(1)
+    assert job.rejected
+    assert running.child.cancelled == [job.slot], "so that it is answered while the device works"
+
+
+def test_a_paused_processor_takes_no_jobs_and_the_pause_is_acknowledged(running: Running) -> None:
+    with CommandClient(running.settings, by="nurse") as client:
+        client.pause("echo")
+    wait_until(lambda: running.commands.state.is_paused("echo"), lambda: "the pause was not read")
+    submit(running.settings)
+    for _ in range(3):
+        running.turn()
+    assert running.child.sent == []
+    running.commands.state.set_pause("echo", PauseState(False))
+    assert running.until_sent(1)
+
+
+def test_an_ordered_retry_waits_here_and_runs_again(settings: Settings) -> None:
+    running = Running(settings, order="key")
+    submit(settings, 2, order_key="a")
+    (first,) = running.until_sent(1)
+    running.answer(first, Disposition.RETRY)
+    again = running.until_sent(2)[1]
+    assert (again, first.attempt) == (first, 2)
+    running.answer(first)
+    assert running.until_sent(3)[2].offset == first.offset + 1
+    assert running.session.status()["waiting"] == 0
+    running.close()
+
+
+def test_a_drain_releases_what_waits_and_finishes_what_runs(running: Running) -> None:
+    submit(running.settings, 3)
+    runs, *_ = running.until_sent(3)
+    running.in_flight.started([runs.slot])
+    finish = threading.Timer(0.1, running.answer, [runs])
+    finish.start()
+    assert running.session.drain(time.monotonic() + 10, lambda: running.session.tick(time.monotonic()))
+    assert (running.session.status()["published"], len(running.in_flight)) == (1, 0)
+    finish.join()
+
+
+def test_a_drain_ends_in_time_though_a_job_runs_on(running: Running) -> None:
+    submit(running.settings)
+    (job,) = running.until_sent(1)
+    running.in_flight.started([job.slot])
+    assert not running.session.drain(time.monotonic(), lambda: None)
