@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import ErrorCode
+from streams.worker import job as job_module
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin, JobState
 from streams.worker.protocol import Flag
@@ -116,3 +119,26 @@ def test_a_replaced_child_costs_its_jobs_nothing() -> None:
     jobs = running(2)
     InFlightJobs().requeue(jobs)
     assert [(job.state, fate(job)) for job in jobs] == [(JobState.QUEUED, ("", 1, 0))] * 2
+
+
+def test_no_other_module_changes_a_jobs_fields() -> None:
+    fields = {
+        "state",
+        "flags",
+        "error_code",
+        "execution",
+        "attempt",
+        "crashes",
+        "unconfirmed",
+        "order_key",
+        "next_attempt",
+    }
+    folder = Path(job_module.__file__).parent
+    wrong = [
+        f"{path.name}:{node.lineno} {ast.unparse(node)}"
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in fields
+        if path.name != "job.py" and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    ]
+    assert wrong == []
