@@ -11,6 +11,7 @@ from schemas.errors import SluiceError
 from schemas.states import Lane
 from streams import logs
 from streams.log import kafka
+from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
 from streams.worker.job import InFlightJob
 from streams.worker.kafka_source.assignment import AssignedPartitions, Assignment
@@ -91,10 +92,7 @@ class LaneConsumer:
         if not self._joined:
             return []
         try:
-            first = self._consumer.poll(timeout)
-            if first is None:
-                return []
-            messages: list[Any] = [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
+            messages: list[Any] = poll_batch(self._consumer, most, timeout)
         except KafkaException as error:
             raise kafka.translate(error, "reading requests") from error
         by_key, received_us = self.partitions.by_key, time.time_ns() // 1000
