@@ -12,7 +12,6 @@ from typing import ClassVar, Self
 from connectors.command_store import AcknowledgementRow, CommandRow
 from connectors.memory.clock import Clock
 from connectors.memory.tables import (
-    StoredAcceptance,
     StoredCancel,
     StoredDelivery,
     StoredHistory,
@@ -20,6 +19,7 @@ from connectors.memory.tables import (
     StoredLease,
     StoredOffset,
     StoredOutcome,
+    StoredPayload,
     StoredRun,
 )
 from connectors.store import LogPosition
@@ -53,7 +53,7 @@ class MemoryDatabase:
         self.cancels: dict[StoredKey, StoredCancel] = {}
         self.commands: dict[str, CommandRow] = {}
         self.acknowledgements: dict[tuple[str, str], AcknowledgementRow] = {}
-        self.payloads: dict[StoredKey, StoredAcceptance] = {}
+        self.payloads: dict[StoredKey, StoredPayload] = {}
         self.leases: dict[StoredKey, StoredLease] = {}
         self.fences = itertools.count(1)
         #: The leading timekeeper, and the time of its last call.

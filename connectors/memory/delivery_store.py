@@ -30,25 +30,19 @@ class MemoryDeliveryStore(MemoryStore):
     def claim(self, notifier: bytes, limit: int) -> list[ClaimedDelivery]:
         with self._db.reading() as now:
             dead = {name for name, alive_until in self._db.notifiers.items() if alive_until < now}
-            pending = [delivery for delivery in self._db.deliveries.values() if delivery.state == "pending"]
+            pending = [row for row in self._db.deliveries.values() if row.state == "pending"]
             free = sorted(
-                (delivery.due_at, delivery.delivery_id)
-                for delivery in pending
-                if delivery.notifier is None and delivery.due_at <= now
+                (row.due_at, row.delivery_id) for row in pending if row.notifier is None and row.due_at <= now
             )
             taken = [self._db.deliveries[delivery_id] for _, delivery_id in free[:limit]]
-            taken += [delivery for delivery in pending if delivery.notifier in dead][:limit]
-            for delivery in taken:
-                delivery.notifier = notifier
+            taken += [row for row in pending if row.notifier in dead][:limit]
+            for row in taken:
+                row.notifier = notifier
             return self._claimed(taken)
 
     def held(self, notifier: bytes, limit: int) -> list[ClaimedDelivery]:
         with self._db.reading():
-            held = [
-                delivery
-                for delivery in self._db.deliveries.values()
-                if (delivery.state, delivery.notifier) == ("pending", notifier)
-            ]
+            held = [row for row in self._db.deliveries.values() if (row.state, row.notifier) == ("pending", notifier)]
             return self._claimed(held[:limit])
 
     def record(self, rows: Sequence[TryRow]) -> None:
@@ -60,16 +54,11 @@ class MemoryDeliveryStore(MemoryStore):
 
     def _claimed(self, deliveries: Iterable[StoredDelivery]) -> list[ClaimedDelivery]:
         known = [
-            delivery
-            for delivery in deliveries
-            if (delivery.job_id, delivery.run) in self._db.outcomes and delivery.job_id in self._db.jobs
+            row for row in deliveries if (row.job_id, row.run) in self._db.outcomes and row.job_id in self._db.jobs
         ]
-        return [
-            ClaimedDelivery(delivery.delivery_id, delivery.destination, delivery.tries, self._row(delivery))
-            for delivery in known
-        ]
+        return [ClaimedDelivery(row.delivery_id, row.destination, row.tries, self._columns(row)) for row in known]
 
-    def _row(self, delivery: StoredDelivery) -> dict[str, Any]:
+    def _columns(self, delivery: StoredDelivery) -> dict[str, Any]:
         """Return the columns that the callback body is made from."""
         job, outcome = self._db.jobs[delivery.job_id], self._db.outcomes[delivery.job_id, delivery.run]
         return {

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from connectors.due_store import DoneRow, DueRun
-from connectors.memory.database import MemoryDatabase, MemoryStore, StoredKey
-from connectors.memory.tables import StoredAcceptance, StoredCancel, StoredRun
+from connectors.memory.database import MemoryStore, StoredKey
+from connectors.memory.tables import StoredCancel, StoredPayload, StoredRun
 from connectors.payload_store import Payload
 from schemas.errors import Unreachable
 
@@ -22,9 +22,7 @@ _COMMANDS_KEPT = timedelta(days=15)
 class MemoryDueStore(MemoryStore):
     """Implements `connectors.due_store.DueStore`."""
 
-    def __init__(self, database: MemoryDatabase) -> None:
-        self._db = database
-        self._leads = False
+    _leads = False
 
     def lead(self) -> bool:
         with self._db.reading() as now:
@@ -100,7 +98,7 @@ class MemoryDueStore(MemoryStore):
             raise Unreachable("Leadership was lost: another timekeeper has taken over.")
         self._db.leader = (self, now)
 
-    # ── what is due ──
+    # ── due work ──
 
     def _due(self, run: StoredRun, kind: str, reason: str = "") -> DueRun:
         position = run.position
@@ -173,5 +171,5 @@ def _done(run: StoredRun, row: DoneRow, now: datetime) -> None:
     run.updated_at = now
 
 
-def _payload(row: StoredAcceptance) -> Payload:
+def _payload(row: StoredPayload) -> Payload:
     return Payload(str(UUID(bytes=row.job_id)), row.run, row.processor, row.lane, row.key, row.value, list(row.headers))

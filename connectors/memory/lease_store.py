@@ -98,7 +98,7 @@ class MemoryLeaseStore(MemoryStore):
         cancel = self._db.cancels.get(key)
         return cancel is not None and cancel.ended_at is None
 
-    # ── what is held ──
+    # ── held leases ──
 
     def _held(self, key: StoredKey, fence: int) -> StoredLease | None:
         lease = self._db.leases.get(key)

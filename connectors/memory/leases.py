@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from connectors.memory.database import MemoryDatabase
-from connectors.memory.tables import OPEN, StoredAcceptance, StoredLease, StoredRun
+from connectors.memory.tables import OPEN, StoredLease, StoredPayload, StoredRun
 from connectors.store import LeaseRow, LogPosition
 from schemas.states import Lane
 
@@ -44,7 +44,7 @@ def _keep(database: MemoryDatabase, row: LeaseRow, now: datetime) -> None:
     headers = [(name, text) for name, text in json.loads(row.headers or b"[]")]
     kept = database.payloads.get((row.job_id, row.run))
     if kept is None:
-        new = StoredAcceptance(
+        new = StoredPayload(
             row.job_id,
             row.run,
             row.processor,

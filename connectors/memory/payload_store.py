@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from connectors.memory.database import MemoryStore
-from connectors.memory.tables import StoredAcceptance
+from connectors.memory.tables import StoredPayload
 from connectors.payload_store import CHECK_IN_S, Payload
 
 
@@ -18,7 +18,7 @@ class MemoryPayloadStore(MemoryStore):
         with self._db.writing() as now:
             if key in self._db.payloads:
                 return False
-            self._db.payloads[key] = StoredAcceptance(
+            self._db.payloads[key] = StoredPayload(
                 *key,
                 payload.processor,
                 payload.lane,

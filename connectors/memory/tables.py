@@ -151,7 +151,7 @@ class StoredCancel:
 
 
 @dataclass(slots=True)
-class StoredAcceptance:
+class StoredPayload:
     """Mirrors `payloads`: key, value and headers of a request as it is published."""
 
     job_id: bytes
