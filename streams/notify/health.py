@@ -19,8 +19,8 @@ class NotifierHealth:
     def __init__(self, settings: Settings) -> None:
         self._loop = LoopHealth("callback loop", settings.health_patience_s)
         #: Tracks the thread that calls the store. It may wait long without the event loop being at fault.
-        self.store = LoopHealth("callback loop", math.inf)
-        self.loops = (self._loop, self.store)
+        self.store_loop = LoopHealth("callback loop", math.inf)
+        self.loops = (self._loop, self.store_loop)
         self.dispatcher: DeliveryDispatcher | None = None
 
     async def beat(self) -> None:

@@ -57,7 +57,7 @@ async def deliver_until(
     )
     watcher.start()
     beat = asyncio.create_task(health.beat())
-    store = tracked(wiring.delivery_store(settings), health.store, "Postgres")
+    store = tracked(wiring.delivery_store(settings), health.store_loop, "Postgres")
     try:
         async with deliverer(settings) as http:
             dispatcher = DeliveryDispatcher(http, store, per_destination=settings.callback_connections, poll_s=poll_s)

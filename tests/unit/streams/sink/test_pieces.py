@@ -1,4 +1,4 @@
-"""Small parts: topic ids, what a topic is to the sink, delivery ids, JSON and arrays for Postgres."""
+"""Small parts: topic ids, the roles of topics, delivery ids, JSON and arrays for Postgres."""
 
 from __future__ import annotations
 

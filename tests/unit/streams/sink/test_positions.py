@@ -1,4 +1,4 @@
-"""How far the sink has come: read, stored and published, each no further than the one before."""
+"""Positions of the sink: what is published was stored before, and what is stored was read before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def nothing_held(_: object) -> int | None:
     return None
 
 
-def test_a_new_owner_reads_again_what_was_not_published() -> None:
+def test_a_new_owner_reads_again_from_the_published_offset() -> None:
     positions = Positions("g")
     assert positions.assign(KEY, "results", ClaimedOffsets(10, 7, 3), publishes=True).read == 7
     assert [positions.mark_read(KEY, offset) for offset in (7, 9, 10)] == [False, False, True]
@@ -50,7 +50,7 @@ def test_what_is_confirmed_is_stored_with_the_next_step() -> None:
     assert positions.offset_rows(nothing_held) == []
 
 
-def test_a_partition_that_was_given_up_is_no_longer_ours() -> None:
+def test_a_revoked_partition_is_no_longer_ours() -> None:
     positions = Positions("g")
     positions.assign(KEY, "results", ClaimedOffsets(0, 0, 1), publishes=True)
     positions.revoke(KEY)

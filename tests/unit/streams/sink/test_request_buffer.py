@@ -17,7 +17,7 @@ def test_a_held_request_keeps_its_offset_back_until_it_is_taken() -> None:
     held.hold(event(Phase.REQUESTED, 5), now=0.0)
     held.hold(event(Phase.REQUESTED, 6, job=OTHER), now=0.0)
     assert held.lowest(PARTITION) == 5
-    assert [one.position.offset for one in held.take(JOB.bytes)] == [5]
+    assert [request.position.offset for request in held.take(JOB.bytes)] == [5]
     assert held.lowest(PARTITION) == 6
     assert held.take(JOB.bytes) == []
 
@@ -28,8 +28,8 @@ def test_what_was_held_long_enough_is_due() -> None:
     held.hold(event(Phase.REQUESTED, 6, job=OTHER), now=10.5)
     assert held.wait_s(10.25) == 0.75
     assert held.take_due(10.9, 100) == []
-    assert [one.position.offset for one in held.take_due(11.0, 100)] == [5]
-    assert [one.position.offset for one in held.take_due(12.0, 100)] == [6]
+    assert [request.position.offset for request in held.take_due(11.0, 100)] == [5]
+    assert [request.position.offset for request in held.take_due(12.0, 100)] == [6]
     assert held.wait_s(12.0) is None
     assert held.lowest(PARTITION) is None
 
