@@ -66,4 +66,4 @@ class Cancellations:
             slots += [job.slot for job in waiting]  # so that they are answered while the device works
         self._supervisor.cancel(slots)
         if slots or aside:
-            log.info("cancelled", processor=self._processor, asked=len(slots), withheld=len(aside))
+            log.info("cancelled", processor=self._processor, asked=len(slots), held=len(aside))

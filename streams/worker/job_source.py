@@ -1,6 +1,7 @@
 """The port between the engine and where its jobs come from: a consumer group (`kafka_source`) or leases (`lease_source`).
 
 Every call comes from the engine's thread, unless said otherwise. Calls raise SluiceError when the engine can't go on.
+A new source implements JobSource here and JobOrigin in `job.py`; `session.py` chooses it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from streams.worker.protocol import Answer
 
 
 class JobSource(Protocol):
-    """A source admits its jobs to InFlightJobs; `JobOrigin` says what it hears of each job from there."""
+    """Admits its jobs to InFlightJobs, which reports what happens to each of them to its JobOrigin."""
 
     def start(self) -> None:
         """Begin to take jobs. Called once, when all else is ready."""

@@ -169,7 +169,7 @@ class EngineSession:
 
         A job whose process crashed is tried again here, too: another worker would not know that it is a suspect.
         """
-        log.info("draining", held=len(self._in_flight))
+        log.info("draining", in_flight=len(self._in_flight))
         restarts = -1
         while len(self._in_flight):
             if time.monotonic() >= until:

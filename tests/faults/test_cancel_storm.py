@@ -49,7 +49,7 @@ def submit_and_cancel(settings: Settings, receiver: Receiver) -> list[str]:
     return submitted
 
 
-def test_each_job_ends_once_as_completed_or_cancelled_and_its_backend_hears_just_that(
+def test_each_job_ends_once_as_completed_or_cancelled_and_its_callback_says_the_same(
     settings: Settings, receiver: Receiver
 ) -> None:
     with running(settings, ["sink"], ["worker", "echo"], ["timekeeper"]):

@@ -53,7 +53,7 @@ def test_live_jobs_overtake_two_thousand_bulk_ones_which_go_on_meanwhile(stage: 
     assert 300 / 4 / 2 <= between <= 300, f"{between} bulk jobs went through beside 300 live ones"
 
 
-def test_a_worker_that_stops_gives_back_at_once_what_it_has_not_begun(stage: Stage, settings: Settings) -> None:
+def test_a_worker_that_stops_releases_waiting_jobs_at_once(stage: Stage, settings: Settings) -> None:
     first = Service(settings, WORKER)
     with running(settings.model_copy(update={"home": settings.home.with_name("second")}), WORKER) as (second,):
         wait_until(lambda: owned(first) == owned(second) == [1, 1], lambda: f"{owned(first)}, {owned(second)}", 60)

@@ -292,7 +292,7 @@ class Supervisor:
                 self._in_flight.killed_for(running, overdue)
             self.restarts += 1
             log.warning(
-                "child_died", processor=self._config.processor, status=status, held=len(jobs), running=len(running)
+                "child_died", processor=self._config.processor, status=status, jobs=len(jobs), running=len(running)
             )
         for job in jobs:
             if job.slot in cancelled:

@@ -63,7 +63,7 @@ ECHO = processor_key("echo")
 PAUSED = (ECHO, command("pause"))
 
 
-def test_pause_and_resume_are_after() -> None:
+def test_pause_and_resume_are_followed() -> None:
     assert paused(after(PAUSED))
     assert paused(after(PAUSED, (ECHO, command("resume")))) is False
     assert paused(after(PAUSED, (ECHO, None))) is False
@@ -78,7 +78,7 @@ def test_a_record_that_is_neither_pause_nor_resume_changes_nothing(value: bytes)
     assert paused(after(PAUSED, (ECHO, value)))
 
 
-def test_a_record_that_breaks_the_reader_is_passed_over_and_the_next_is_after() -> None:
+def test_a_record_that_breaks_the_reader_is_skipped() -> None:
     assert paused(after((17, b"x"), (None, None), PAUSED))
 
 

@@ -22,7 +22,7 @@ def test_a_cancel_is_found_by_the_headers_of_the_request_it_is_about() -> None:
     assert not state.is_cancelled(command_key(("sluice-job", JOB.encode()), ("sluice-run", b"4")))
 
 
-def test_a_request_without_a_run_is_of_the_first_and_one_without_a_job_matches_nothing() -> None:
+def test_a_request_without_a_run_belongs_to_the_first_and_one_without_a_job_matches_no_cancel() -> None:
     assert command_key(("sluice-job", JOB.encode())) == job_key(JOB, 0)
     assert command_key(("sluice-run", b"0")) == b""
     assert command_key() == b""
@@ -45,7 +45,7 @@ def test_old_cancels_are_forgotten() -> None:
     assert [second for second in range(0, 300, 50) if state.is_cancelled(b"job:%d:0" % second)] == [150, 200, 250]
 
 
-def test_of_too_many_the_oldest_are_forgotten_but_one_said_again_is_new() -> None:
+def test_the_oldest_of_too_many_cancels_are_forgotten_and_a_repeated_one_counts_as_new() -> None:
     state = CommandState(keep_at_most=10)
     for number in range(10):
         state.cancel(b"job:%d:0" % number, 1.0)

@@ -51,7 +51,7 @@ def test_a_record_that_is_fetched_again_is_not_admitted_again() -> None:
     assert len(in_flight) == 1
 
 
-def test_the_cap_makes_the_poll_loop_wait_until_a_job_is_done() -> None:
+def test_at_the_limit_the_engine_waits_until_a_job_is_done() -> None:
     in_flight, one = InFlightJobs(), assignment()
     (job,) = admitted(in_flight, one, 0)
     in_flight.answered(job.slot, 1)

@@ -86,7 +86,7 @@ def test_every_job_that_did_not_stop_ends_cancelled() -> None:
 
 
 @given(st.sampled_from([ErrorCode.TIMEOUT_ERROR, ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED]), st.integers(1, 4))
-def test_each_kill_for_a_job_changes_how_the_next_process_gets_it(why: ErrorCode, count: int) -> None:
+def test_each_kill_for_a_job_changes_how_the_next_process_runs_it(why: ErrorCode, count: int) -> None:
     jobs = running(count)
     ways = [[job.flags for job in jobs]]
     for _ in range(10):

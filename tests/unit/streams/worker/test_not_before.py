@@ -20,7 +20,9 @@ def kit(tmp_path: Path) -> Kit:
 
 
 @pytest.mark.parametrize("when", [PAST, FUTURE], ids=["past", "future"])
-def test_it_is_done_without_a_word_whatever_the_workers_clock_says(kit: Kit, when: datetime) -> None:
+def test_a_request_before_its_time_is_done_without_a_result_whatever_the_workers_clock_says(
+    kit: Kit, when: datetime
+) -> None:
     kit.send(kit.request("wait", not_before=when), kit.request("hi"))
     kit.work()
     assert (kit.channel.answered[0].value, kit.channel.answered[0].dead_reason) == (b"", "")
@@ -29,13 +31,13 @@ def test_it_is_done_without_a_word_whatever_the_workers_clock_says(kit: Kit, whe
 
 
 @pytest.mark.parametrize("when", [PAST, FUTURE], ids=["past", "future"])
-def test_it_runs_once_it_was_released(kit: Kit, when: datetime) -> None:
+def test_a_request_runs_once_the_timekeeper_has_released_it(kit: Kit, when: datetime) -> None:
     kit.send(kit.request("hi", not_before=when, source_coordinates=Coordinates("requests.echo", 0, 7)))
     kit.work()
     assert kit.processor.batches == [["hi"]]
 
 
-def test_a_processor_that_works_in_order_refuses_it(kit: Kit) -> None:
+def test_an_ordered_processor_rejects_a_request_with_a_start_time(kit: Kit) -> None:
     kit.decoder.ordered = True
     kit.send(kit.request("wait", not_before=FUTURE))
     kit.work()

@@ -53,7 +53,7 @@ TestGateBesideAModel = GateBesideAModel.TestCase
 
 
 @given(st.lists(KEYS, max_size=60), st.randoms(use_true_random=False))
-def test_whatever_finishes_first_each_key_keeps_its_order(keys: list[str], luck: object) -> None:
+def test_each_key_keeps_its_order_whichever_job_finishes_first(keys: list[str], luck: object) -> None:
     gate: OrderGate[tuple[str, int]] = OrderGate()
     running = [item for n, key in enumerate(keys) if gate.admit(0, key, item := (key, n))]
     ran = []
@@ -69,7 +69,7 @@ def test_whatever_finishes_first_each_key_keeps_its_order(keys: list[str], luck:
         assert [n for k, n in ran if k == key] == [n for n, k in enumerate(keys) if k == key]
 
 
-def test_an_end_that_comes_after_its_partition_was_dropped_changes_nothing() -> None:
+def test_a_job_done_after_its_partition_was_dropped_changes_nothing() -> None:
     gate: OrderGate[int] = OrderGate()
     gate.admit("old", "a", 1)
     gate.admit("old", "a", 2)

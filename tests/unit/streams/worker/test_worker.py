@@ -35,7 +35,7 @@ def status(*, live: int = 2, bulk: int = 2, joined_s: float | None = 1.0, **chan
         (status(bulk=0), None),
     ],
 )
-def test_it_is_ready_once_its_child_is_and_it_has_a_share(engine: dict[str, Any], reason: str | None) -> None:
+def test_an_engine_is_ready_once_its_child_is_and_it_has_partitions(engine: dict[str, Any], reason: str | None) -> None:
     assert why_not_ready(engine) == reason
 
 

@@ -17,14 +17,14 @@ def test_after_a_clean_stop_there_is_nothing_to_recover() -> None:
     assert start_state(CommitMetadata(clean, False), 30, 100) == StartState(Snapshot(10, 20, (OffsetRun(10, 12),)), 0)
 
 
-def test_a_suspect_stays_one_over_a_clean_stop() -> None:
+def test_a_suspect_stays_a_suspect_after_a_clean_stop() -> None:
     assert start_state(CommitMetadata(SNAPSHOT, False), 30, 100) == StartState(
         Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))), 20
     )
 
 
 @pytest.mark.parametrize(("high", "recovery_until"), [(30, 30), (500, 120), (20, 20), (None, 120)])
-def test_after_an_unclean_stop_care_goes_as_far_as_jobs_may_have_been_handed_out(
+def test_after_an_unclean_stop_recovery_covers_all_offsets_that_may_have_been_handed_out(
     high: int | None, recovery_until: int
 ) -> None:
     assert start_state(CommitMetadata(SNAPSHOT, True), high, 100) == StartState(
@@ -32,10 +32,10 @@ def test_after_an_unclean_stop_care_goes_as_far_as_jobs_may_have_been_handed_out
     )
 
 
-def test_an_idle_worker_that_died_leaves_nothing_to_be_careful_about() -> None:
+def test_an_idle_worker_that_crashed_leaves_nothing_to_recover() -> None:
     left = start_state(CommitMetadata(Snapshot(20, 20), True), 20, 100)
     assert left.recovery_until <= 20
 
 
-def test_in_a_log_that_lost_its_end_nothing_counts_as_done() -> None:
+def test_in_a_log_that_lost_its_end_no_offset_counts_as_done() -> None:
     assert start_state(CommitMetadata(SNAPSHOT, False), 18, 100).before == Snapshot(10, 10)

@@ -34,7 +34,7 @@ def states(runs: tuple[OffsetRun, ...]) -> dict[int, tuple[int, bool]]:
 
 
 @given(snapshots(longest=40), st.booleans())
-def test_what_was_written_is_read_again(snapshot: Snapshot, is_open: bool) -> None:
+def test_metadata_is_decoded_as_it_was_encoded(snapshot: Snapshot, is_open: bool) -> None:
     text = encode(snapshot, TOPIC, is_open=is_open)
     metadata = decode(snapshot.position, text, TOPIC)
     assert metadata is not None
@@ -44,7 +44,7 @@ def test_what_was_written_is_read_again(snapshot: Snapshot, is_open: bool) -> No
 
 
 @given(snapshots())
-def test_it_is_ascii_and_fits(snapshot: Snapshot) -> None:
+def test_metadata_is_ascii_and_fits(snapshot: Snapshot) -> None:
     assert len(encode(snapshot, TOPIC, is_open=True).encode("ascii")) <= HARD_LIMIT
 
 
@@ -73,7 +73,7 @@ def test_work_that_does_not_fit_is_repeated_and_never_skipped() -> None:
 
 
 @pytest.mark.parametrize("in_flight", [True, False])
-def test_what_does_not_fit_gets_no_count_that_it_has_not_earned(in_flight: bool) -> None:
+def test_runs_that_do_not_fit_get_no_crash_that_they_did_not_have(in_flight: bool) -> None:
     snapshot = scattered(3000)
     *others, last = snapshot.runs
     mixed = (*(run._replace(crashes=2) for run in others), last._replace(crashes=1, in_flight=in_flight))
@@ -104,13 +104,13 @@ def test_metadata_of_another_program_is_ignored(text: str | None) -> None:
 
 
 @given(st.text(max_size=60))
-def test_no_text_at_all_breaks_it(text: str) -> None:
+def test_any_text_can_be_decoded(text: str) -> None:
     for whole in (text, f"sluice/1 open {TOPIC} {text}"):
         metadata = decode(7, whole, TOPIC)
         assert metadata is None or metadata.snapshot.position == 7 <= metadata.snapshot.end
 
 
-def test_a_stop_without_a_word_counts_for_what_was_in_flight_and_for_nothing_else() -> None:
+def test_an_unclean_stop_counts_only_for_offsets_in_flight() -> None:
     runs = (OffsetRun(5, 7, 0, True), OffsetRun(8, 9, 1, False), OffsetRun(10, 12, 1, True))
     assert CommitMetadata(Snapshot(5, 12, runs), True).for_next_owner().runs == (
         OffsetRun(5, 7, 1),
@@ -119,7 +119,7 @@ def test_a_stop_without_a_word_counts_for_what_was_in_flight_and_for_nothing_els
     )
 
 
-def test_a_partition_that_was_given_back_counts_nothing() -> None:
+def test_a_released_partition_counts_no_crash() -> None:
     assert CommitMetadata(Snapshot(5, 7, (OffsetRun(5, 7, 1, True),)), False).for_next_owner().runs == (
         OffsetRun(5, 7, 1),
     )

@@ -25,7 +25,7 @@ def tracker_of(offsets: list[int], done: list[int]) -> OffsetTracker:
     return tracker
 
 
-def test_there_is_nothing_to_commit_before_the_first_delivery() -> None:
+def test_there_is_nothing_to_commit_before_the_first_offset_is_handed_out() -> None:
     assert OffsetTracker().position() is None
 
 
@@ -49,32 +49,32 @@ def test_the_position_never_moves_back(history: tuple[list[int], list[int]]) -> 
 
 
 @given(histories())
-def test_it_counts_what_is_not_done(history: tuple[list[int], list[int]]) -> None:
+def test_the_tracker_counts_unfinished_offsets(history: tuple[list[int], list[int]]) -> None:
     offsets, done = history
     assert tracker_of(offsets, done).outstanding == len(offsets) - len(done)
 
 
 @given(histories())
-def test_saying_done_twice_changes_nothing(history: tuple[list[int], list[int]]) -> None:
+def test_an_offset_that_is_done_twice_changes_nothing(history: tuple[list[int], list[int]]) -> None:
     offsets, done = history
     once, twice = tracker_of(offsets, done), tracker_of(offsets, done + done)
     assert (once.position(), once.outstanding) == (twice.position(), twice.outstanding)
 
 
-def test_a_gap_that_was_never_delivered_counts_as_done() -> None:
+def test_a_gap_that_was_never_handed_out_counts_as_done() -> None:
     tracker = tracker_of([3, 9], [3])
     assert tracker.position() == 9
     tracker.done(9)
     assert tracker.position() == 10
 
 
-def test_an_offset_that_was_never_delivered_is_not_done_by_saying_so() -> None:
+def test_done_for_an_offset_that_was_never_handed_out_changes_nothing() -> None:
     tracker = tracker_of([5, 6], [])
     tracker.done(3)
     assert tracker.position() == 5
 
 
-def test_a_record_that_is_fetched_twice_is_not_taken_twice() -> None:
+def test_a_record_that_is_fetched_twice_runs_once() -> None:
     tracker = tracker_of([5, 6], [6])
     assert not tracker.handed_out(6)
     assert not tracker.handed_out(5)
@@ -85,12 +85,12 @@ def test_a_record_that_is_fetched_twice_is_not_taken_twice() -> None:
 # ── what an earlier owner left ──
 
 
-def test_it_begins_where_the_last_owner_stood() -> None:
+def test_the_position_begins_at_the_last_owners() -> None:
     tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))))
     assert (tracker.position(), tracker.end, tracker.outstanding) == (10, 20, 0)
 
 
-def test_only_what_was_unfinished_is_run_again_and_by_its_count() -> None:
+def test_only_unfinished_offsets_run_again_with_their_execution_counted() -> None:
     tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))))
     assert {offset: tracker.handed_out(offset) for offset in range(10, 22)} == {
         **dict.fromkeys(range(10, 22), 0),
@@ -98,7 +98,7 @@ def test_only_what_was_unfinished_is_run_again_and_by_its_count() -> None:
     }
 
 
-def test_the_position_passes_what_the_last_owner_had_done() -> None:
+def test_the_position_passes_offsets_that_the_last_owner_finished() -> None:
     tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 11), OffsetRun(15, 16))))
     tracker.handed_out(10)
     tracker.done(10)
@@ -119,7 +119,7 @@ def test_an_unfinished_offset_that_is_never_handed_out_again_counts_as_done() ->
     assert tracker.position() == 26
 
 
-def test_what_is_withheld_is_not_in_flight() -> None:
+def test_a_held_offset_is_not_in_flight() -> None:
     tracker = tracker_of([5, 6], [])
     tracker.hold(6)
     assert tracker.snapshot() == Snapshot(5, 7, (OffsetRun(5, 6, 0, True), OffsetRun(6, 7, 0, False)))
@@ -127,7 +127,7 @@ def test_what_is_withheld_is_not_in_flight() -> None:
     assert tracker.snapshot() == Snapshot(5, 7, (OffsetRun(5, 7, 0, True),))
 
 
-def test_a_child_that_dies_counts_too() -> None:
+def test_a_crash_of_the_child_counts_too() -> None:
     tracker = tracker_of([5], [])
     tracker.set_execution(5, 3)
     assert tracker.snapshot() == Snapshot(5, 6, (OffsetRun(5, 6, 2, True),))
@@ -136,7 +136,7 @@ def test_a_child_that_dies_counts_too() -> None:
     assert tracker.snapshot() == Snapshot(6, 6)
 
 
-def test_a_job_that_takes_for_ever_costs_no_memory_for_those_that_pass_it() -> None:
+def test_jobs_that_pass_an_endless_one_cost_no_memory() -> None:
     tracker = tracker_of(list(range(100_000)), list(range(1, 100_000)))
     assert tracker.snapshot() == Snapshot(0, 100_000, (OffsetRun(0, 1, 0, True),))
     assert tracker.outstanding == 1

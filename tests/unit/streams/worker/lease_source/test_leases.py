@@ -252,7 +252,7 @@ def test_a_claimer_asks_for_no_more_until_what_it_found_was_taken() -> None:
     assert claims.closed.is_set()
 
 
-def test_a_claimer_waits_for_a_store_that_is_away_and_gives_up_on_one_that_is_wrong() -> None:
+def test_a_claimer_waits_for_an_unreachable_store_and_gives_up_on_a_wrong_one() -> None:
     claims = Claims()
     claims.answers = [Unreachable("It is away."), UsageError("It was never migrated.")]
     claimer = Claimer(claims.claim, claims.closed.set, "echo")

@@ -28,7 +28,7 @@ def test_the_child_is_not_killed_for_a_prepared_job_that_waits_for_the_device() 
     assert running.overdue(10.8) == {1: ErrorCode.DEADLINE_EXCEEDED}
 
 
-def test_a_long_job_tells_once_that_it_has_started() -> None:
+def test_a_long_job_reports_its_start_once() -> None:
     running = RunningJobs()
     running.started([1, 2], None, 0.0)
     assert [(update.slot, update.stage, update.sequence) for update in running.updates(0.3)] == [
@@ -38,7 +38,7 @@ def test_a_long_job_tells_once_that_it_has_started() -> None:
     assert running.updates(5.0) == []
 
 
-def test_two_words_a_second_and_the_last_one_wins() -> None:
+def test_at_most_two_updates_a_second_are_published_and_the_last_one_wins() -> None:
     running = RunningJobs()
     running.started([1], None, 0.0)
     running.updates(0.3)
@@ -52,7 +52,7 @@ def test_two_words_a_second_and_the_last_one_wins() -> None:
     assert [update.stage for update in running.updates(1.4)] == ["c"]
 
 
-def test_a_word_of_a_job_that_is_over_is_dropped() -> None:
+def test_an_update_of_a_job_that_has_ended_is_dropped() -> None:
     running = RunningJobs()
     running.progress(7, "late", None, "")
     assert running.updates(9.0) == []
@@ -76,7 +76,7 @@ def test_another_start_restarts_the_limit() -> None:
     assert running.overdue(1.5) == {}
 
 
-def test_with_its_process_everything_is_forgotten() -> None:
+def test_the_jobs_of_a_process_that_ended_are_forgotten() -> None:
     running = RunningJobs()
     running.started([1], 10, 0.0)
     running.clear()
@@ -84,7 +84,7 @@ def test_with_its_process_everything_is_forgotten() -> None:
     assert running.updates(9.0) == []
 
 
-def test_a_running_job_that_was_asked_to_stop_is_overdue_when_patience_ends() -> None:
+def test_a_cancelled_job_is_overdue_when_its_grace_ends() -> None:
     running = RunningJobs()
     running.started([1], None, 0.0)
     running.cancelled([1, 2], 5.0)
@@ -93,7 +93,7 @@ def test_a_running_job_that_was_asked_to_stop_is_overdue_when_patience_ends() ->
     assert running.overdue(5.0) == {1: ErrorCode.CANCELLED}, "job 2 waits: its process is not to blame"
 
 
-def test_a_job_that_stops_when_asked_is_not_overdue() -> None:
+def test_a_cancelled_job_that_stops_is_not_overdue() -> None:
     running = RunningJobs()
     running.started([1], 100_000, 0.0)
     running.cancelled([1], 5.0)
@@ -101,7 +101,7 @@ def test_a_job_that_stops_when_asked_is_not_overdue() -> None:
     assert running.overdue(6.0) == {}
 
 
-def test_without_a_grace_a_job_that_was_asked_is_never_killed_but_remembered() -> None:
+def test_without_a_grace_a_cancelled_job_is_never_killed_but_remembered() -> None:
     running = RunningJobs()
     running.started([1], None, 0.0)
     running.cancelled([1, 2], None)
@@ -134,7 +134,7 @@ def test_a_job_past_its_deadline_and_its_grace_is_overdue() -> None:
     assert running.overdue(6.0) == {}
 
 
-def test_a_job_that_was_given_back_keeps_its_hard_limit_while_it_holds_the_device() -> None:
+def test_a_dropped_job_keeps_its_hard_limit_while_it_uses_the_device() -> None:
     running = RunningJobs()
     running.started([1], 1000, 0.0)
     running.cancelled([1], 0.5)
@@ -143,7 +143,7 @@ def test_a_job_that_was_given_back_keeps_its_hard_limit_while_it_holds_the_devic
     assert running.overdue(1.0) == {1: ErrorCode.TIMEOUT_ERROR}
 
 
-def test_the_time_of_a_job_that_waits_between_two_steps_does_not_pass() -> None:
+def test_the_clock_of_a_job_stops_while_it_waits_between_two_steps() -> None:
     running = RunningJobs()
     running.started([1], 1000, 0.0)
     running.started([1], None, 0.5)

@@ -32,7 +32,7 @@ def test_a_process_that_dies_three_times_before_it_is_ready_is_given_up(startup:
         startup.ended(3, -9, 3.0)
 
 
-def test_a_processor_that_was_ready_once_is_started_again_for_ever_and_ever_more_rarely(
+def test_a_processor_that_was_ready_once_is_started_again_with_growing_pauses(
     startup: StartupTracker,
 ) -> None:
     startup.ready()
@@ -44,7 +44,7 @@ def test_a_processor_that_was_ready_once_is_started_again_for_ever_and_ever_more
     assert startup.ended(9, 1, 9.0) == 1.0
 
 
-def test_a_start_that_could_not_even_end_itself_is_ended(startup: StartupTracker) -> None:
+def test_a_start_that_is_too_stuck_to_end_itself_is_killed(startup: StartupTracker) -> None:
     assert not startup.hangs(60.0 + MARGIN_S - 0.1)
     assert startup.hangs(60.0 + MARGIN_S)
     with pytest.raises(StartupError, match="not ready within 60 s"):
@@ -67,7 +67,7 @@ def test_exit_statuses_are_described_in_words() -> None:
     ]
 
 
-def test_a_worker_of_one_processor_says_what_is_wrong_with_it() -> None:
+def test_the_error_of_a_single_processor_is_raised_as_it_is() -> None:
     error = StartupError("Processor 'a' can't start.")
     assert combined_error({"a": error}, [], []) is error
 
@@ -82,6 +82,6 @@ def test_a_worker_of_several_names_the_broken_and_the_others() -> None:
         assert words in error.message
 
 
-def test_what_is_no_fault_of_a_start_is_raised_as_it_is() -> None:
+def test_an_error_after_the_start_is_raised_as_it_is() -> None:
     away = Unreachable("Kafka is away.")
     assert combined_error({"a": away}, ["b"], []) is away

@@ -165,7 +165,7 @@ def test_a_child_that_would_not_leave_is_replaced_and_no_job_notices(
 
 
 @pytest.mark.parametrize("kind", ["program", "copy"])
-def test_what_a_processor_left_behind_does_not_keep_the_worker_from_going_on(kind: str, driver: Driver) -> None:
+def test_processes_that_a_processor_left_behind_do_not_stop_the_worker(kind: str, driver: Driver) -> None:
     """A daemon in a session of its own outlives its child, and may hold the child's pipe open."""
     (started,) = driver.send(f"daemon {kind}")
     driver.until_answered(started)
