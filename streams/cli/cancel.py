@@ -83,9 +83,7 @@ def exit_code(codes: Sequence[int]) -> int:
 
 def _check(job_ids: Sequence[str], run: int | None, batch: str | None) -> None:
     if bool(job_ids) == (batch is not None):
-        raise UsageError(
-            "Give job ids or --batch, not both.", next_step="`sluice jobs` lists jobs and their batch ids."
-        )
+        raise UsageError("Give job ids or --batch, not both.", next_step="`sluice jobs` lists jobs with their ids.")
     if batch is not None and run is not None:
         raise UsageError("--run can't be combined with --batch.")
     for job_id in job_ids:

@@ -132,6 +132,7 @@ class LocalStack:
         return False
 
     def _serve(self, service: ServiceSpec, report: Reporter, group: TaskGroup) -> bool:
+        """Start the service unless it runs; returns whether this call started it."""
         if self._supervisor.running(service.name) is not None and self._answers(service, report, group.check):
             return False
         self._report_death(service.name, report)
@@ -145,6 +146,7 @@ class LocalStack:
         report(EventKind.READY, service.name, f"{service.name} is ready{where}")
 
     def _reused(self, component: Component, context: StartContext) -> bool:
+        """Return whether the component already runs on its recorded ports and answers."""
         recorded = {name: port for name, port in self._ports.recorded().items() if name in component.ports}
         if self._supervisor.running(component.name) is not None and recorded.keys() == component.ports.keys():
             service = component.service(self._home, recorded, self._cache)

@@ -1,4 +1,4 @@
-"""The command line against real parts: topics, submitting, waiting and looking."""
+"""The command line on a real stack: topics, submitting, waiting and reading."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class CommandLine:
     def __init__(self, settings: Settings) -> None:
         self._environment = environment(settings)
 
-    def __call__(self, *argv: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SLUICE, *argv], env=self._environment, input=given, capture_output=True, text=True, timeout=60
+            [SLUICE, *argv], env=self._environment, input=stdin, capture_output=True, text=True, timeout=60
         )
 
     def json(self, *argv: str) -> Any:
@@ -136,13 +136,13 @@ def test_jobs_of_one_order_key_share_a_partition_and_keep_their_order(settings: 
     assert [record.value["header"]["job_id"] for record in records] == job_ids
 
 
-def test_nothing_is_accepted_while_the_broker_is_away(settings: Settings) -> None:
+def test_nothing_is_accepted_while_the_broker_is_unreachable(settings: Settings) -> None:
     away = at(settings, kafka_bootstrap_servers="127.0.0.1:1")
     with Submitter(away, timeout_s=1.0) as submitter:
         with pytest.raises(Unreachable):
             submitter.submit("echo", EchoInput("hi"))
         submitter.submit_nowait("echo", EchoInput("hi"))
-        with pytest.raises(Unreachable, match="1 jobs"):
+        with pytest.raises(Unreachable, match="1 job"):
             submitter.flush()
 
 
@@ -160,7 +160,7 @@ def test_waiting_returns_each_outcome_once_and_typed(settings: Settings) -> None
     assert {type(outcome.result.output).__name__ for outcome in seen} == {"EchoOutput", "NoneType"}
 
 
-def test_waiting_ends_with_the_time(settings: Settings) -> None:
+def test_waiting_ends_after_the_timeout(settings: Settings) -> None:
     with OutcomeWaiter(settings, contract("echo")) as waiter:
         assert list(waiter.wait(["00000000-0000-7000-8000-000000000000"], timeout_s=0.2)) == []
 
@@ -175,7 +175,7 @@ def test_submit_and_wait_shows_the_outcome_in_its_exit_status(sluice: CommandLin
     failing = '{"message": "hi", "fail": "INVALID_INPUT"}'
     assert sluice("submit", "echo", "--input", failing, "--wait", "--timeout", "40").returncode == ExitCode.JOB_FAILED
     both = f'{{"message": "hi"}}\n{failing}\n'
-    mixed = sluice("submit", "echo", "--input", "-", "--wait", "--json", "--timeout", "40", given=both)
+    mixed = sluice("submit", "echo", "--input", "-", "--wait", "--json", "--timeout", "40", stdin=both)
     assert mixed.returncode == ExitCode.PARTIAL
     assert sorted(json.loads(line)["state"] for line in mixed.stdout.splitlines()) == ["COMPLETED", "FAILED"]
 
@@ -268,7 +268,7 @@ def test_a_record_that_does_not_decode_is_shown_with_the_reason(settings: Settin
     assert "Confluent frame" in str(record.undecodable)
 
 
-def test_a_topic_that_is_not_there_is_not_found(settings: Settings) -> None:
+def test_a_missing_topic_is_not_found(settings: Settings) -> None:
     with pytest.raises(NotFound, match="nowhere"):
         tail.last(settings, "nowhere", 1)
 
@@ -285,7 +285,7 @@ def test_tail_prints_one_object_a_line(sluice: CommandLine, settings: Settings) 
 # ── upkeep ──
 
 
-def test_the_doctor_finds_a_made_installation_in_order(sluice: CommandLine) -> None:
+def test_the_doctor_finds_no_problem_in_a_fresh_installation(sluice: CommandLine) -> None:
     checks = sluice.json("doctor")
     assert [check for check in checks if check["severity"] in ("problem", "unreachable")] == []
     assert {"kafka", "schema registry", "topics", "postgres", "object store", "disk"} <= {c["name"] for c in checks}

@@ -18,7 +18,7 @@ AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 def outcome(disposition: str = "succeeded", code: str | None = None) -> Outcome:
     header = JobHeader("a-job", "echo", AT, "hash")
-    error = ErrorInfo(code, "said so") if code else None
+    error = ErrorInfo(code, "no text") if code else None
     info = ResultInfo(disposition, "worker-1", "cpu", Timings(AT, AT, AT), error=error)
     output = EchoOutput("hi", 2) if error is None else None
     return Outcome(Result(header, info, output), Coordinates("outcomes.echo", 3, 14))
@@ -61,7 +61,7 @@ def test_many_outcomes_make_one_status(seen: list[Outcome], expected: int, statu
 
 
 def test_the_text_has_the_error() -> None:
-    assert "INVALID_INPUT: said so" in as_text(FAILED)
+    assert "INVALID_INPUT: no text" in as_text(FAILED)
 
 
 def test_the_text_ends_with_the_output_as_json() -> None:

@@ -49,9 +49,9 @@ def test_an_error_is_printed_with_the_next_step(
 ) -> None:
     raising(monkeypatch, Unreachable("Kafka did not answer.", next_step="Run `sluice up`."))
     run(["status"])
-    said = capsys.readouterr()
-    assert said.err == "error: Kafka did not answer.\n  Run `sluice up`.\n"
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert printed.err == "error: Kafka did not answer.\n  Run `sluice up`.\n"
+    assert printed.out == ""
 
 
 def test_with_json_an_error_is_json_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

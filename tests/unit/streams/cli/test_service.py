@@ -1,4 +1,4 @@
-"""Long-running commands stop as they are told."""
+"""Long-running commands stop on a signal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ sys.exit(serve("patient", lambda settings: Patient()))
 
 @contextmanager
 def service(*, stubborn: bool = False) -> Iterator[subprocess.Popen[str]]:
-    """A service that is at work; `stubborn` ones never finish what they hold."""
+    """A running service; a `stubborn` one never finishes its jobs."""
     program = [sys.executable, "-c", PROGRAM.format(stubborn=stubborn)]
     with (
         tempfile.TemporaryDirectory() as home,
@@ -58,14 +58,14 @@ def line_of(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def test_a_termination_lets_it_finish_what_it_holds() -> None:
+def test_after_sigterm_a_service_finishes_its_jobs() -> None:
     with service() as process:
         process.send_signal(signal.SIGTERM)
         assert line_of(process) == "draining"
         assert process.wait(20) == ExitCode.OK
 
 
-def test_an_interrupt_lets_it_finish_what_it_holds() -> None:
+def test_after_an_interrupt_a_service_finishes_its_jobs() -> None:
     with service() as process:
         process.send_signal(signal.SIGINT)
         assert line_of(process) == "draining"

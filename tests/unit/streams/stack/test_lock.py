@@ -22,7 +22,7 @@ with exclusive(Path(sys.argv[1]), on_wait=lambda: None, check=lambda: None):
 
 
 def nothing_to_wait_for() -> None:
-    raise AssertionError("nobody holds the lock")
+    raise AssertionError("no other process holds the lock")
 
 
 def test_a_free_lock_is_acquired_at_once(tmp_path: Path) -> None:

@@ -51,9 +51,9 @@ def test_a_free_default_port_is_assigned(tmp_path: Path, vacant: int) -> None:
 
 
 def test_a_default_port_in_use_is_not_assigned(tmp_path: Path, taken: int) -> None:
-    given = PortAllocations(tmp_path / "ports.json").assign("kafka", taken)
-    assert given != taken
-    assert free(given)
+    assigned = PortAllocations(tmp_path / "ports.json").assign("kafka", taken)
+    assert assigned != taken
+    assert free(assigned)
 
 
 def test_a_port_once_assigned_is_assigned_again_even_if_the_default_is_free_now(tmp_path: Path, vacant: int) -> None:
