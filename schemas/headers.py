@@ -6,7 +6,7 @@ The Avro value is authoritative. Header values are UTF-8 text. A record without 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from schemas.records import JobHeader
 
@@ -86,7 +86,7 @@ def dead_letter_headers(
     }
 
 
-def contradictions(present: dict[str, bytes], header: JobHeader) -> list[str]:
+def contradictions(present: Mapping[str, bytes], header: JobHeader) -> list[str]:
     """Return the names of headers that differ from the Avro value. A missing header contradicts nothing."""
     expected = {
         JOB: header.job_id.encode(),
@@ -94,4 +94,6 @@ def contradictions(present: dict[str, bytes], header: JobHeader) -> list[str]:
         ATTEMPT: b"%d" % header.attempt,
         PROCESSOR: header.processor.encode(),
     }
+    if present == expected:
+        return []
     return [name for name, value in expected.items() if name in present and present[name] != value]

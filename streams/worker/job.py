@@ -21,8 +21,8 @@ from collections.abc import Hashable, Sequence
 from enum import IntEnum
 
 from schemas.errors import ErrorCode
-from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN, TRACEPARENT, Header
-from streams.worker.protocol import Flag, HeaderFields, JobFrame
+from schemas.headers import JOB, RUN, TRACEPARENT, Header
+from streams.worker.protocol import Flag, JobFrame
 
 
 class JobState(IntEnum):
@@ -148,7 +148,7 @@ class InFlightJob:
             self.received_us,
             self.timestamp_ms,
             self.error_code,
-            HeaderFields(fields.get(JOB), fields.get(RUN), fields.get(ATTEMPT), fields.get(PROCESSOR)),
+            fields,
             self.value or b"",
             self.attempt,
         )

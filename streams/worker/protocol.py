@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN
 from schemas.ids import is_job_id
 from schemas.records import JobHeader
 from schemas.states import Disposition
 from streams.settings import Settings
 
+#: The Kafka headers that are passed on to the child.
+HEADERS = (JOB, RUN, ATTEMPT, PROCESSOR)
 #: Bytes of one Kafka header that are passed on. A header that was cut contradicts its record, so the job is rejected.
 LONGEST_HEADER = 1000
 #: The sequence number of a result, after every progress report of its execution.
@@ -104,20 +107,12 @@ class Flag(IntEnum):
     SKIP_DECODING = 4
 
 
-class HeaderFields(NamedTuple):
-    """The fields of a request's Kafka headers; None for a header that is missing."""
-
-    job_id: bytes | None
-    run: bytes | None
-    attempt: bytes | None
-    processor: bytes | None
-
-
 class JobFrame(NamedTuple):
     """A request for the child.
 
-    `lane` is the lane's position in `schemas.states.Lane`. `error_code` says why a job with Flag.REJECTED failed. `attempt`
-    replaces the record's attempt (an ordered job is retried in place); 0 keeps the record's.
+    The child gets only HEADERS of its Kafka headers. `lane` is the lane's position in `schemas.states.Lane`. `error_code` says
+    why a job with Flag.REJECTED failed. `attempt` replaces the record's attempt (an ordered job is retried in place); 0 keeps
+    the record's.
     """
 
     slot: int
@@ -129,7 +124,7 @@ class JobFrame(NamedTuple):
     received_us: int
     timestamp_ms: int
     error_code: bytes
-    headers: HeaderFields
+    headers: Mapping[str, bytes]
     value: bytes
     attempt: int = 0
 
@@ -157,16 +152,16 @@ class Answer(NamedTuple):
 def header_from_kafka(frame: JobFrame, processor: str) -> JobHeader | None:
     """Build a header from Kafka's headers, for a record whose value can't be read; None if they have no job id."""
     fields = frame.headers
-    job_id = (fields.job_id or b"").decode(errors="replace")
+    job_id = (fields.get(JOB) or b"").decode(errors="replace")
     if not is_job_id(job_id):
         return None
     return JobHeader(
         job_id=job_id,
-        processor=(fields.processor or processor.encode()).decode(errors="replace"),
+        processor=(fields.get(PROCESSOR) or processor.encode()).decode(errors="replace"),
         created_at=datetime.fromtimestamp(max(0, frame.timestamp_ms) / 1000, UTC),
         input_sha256="",
-        run=_number(fields.run, 0),
-        attempt=_number(fields.attempt, 1),
+        run=_number(fields.get(RUN), 0),
+        attempt=_number(fields.get(ATTEMPT), 1),
     )
 
 
@@ -199,7 +194,7 @@ def json_frame(kind: MessageKind, fields: dict[str, Any]) -> bytes:
 
 def pack_job(job: JobFrame) -> bytes:
     slot, execution, flags, lane, partition, offset, received_us, timestamp_ms, error_code, headers, value, retry = job
-    job_id, run, attempt, processor = [text and text[:LONGEST_HEADER] for text in headers]
+    job_id, run, attempt, processor = [(text := headers.get(name)) and text[:LONGEST_HEADER] for name in HEADERS]
     head = _JOB.pack(
         slot,
         execution,
@@ -229,12 +224,11 @@ def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
         )
         at += size
         error_code, at = body[at : at + nv], at + nv
-        texts = []
-        for length in (nj, nr, na, np):
-            texts.append(None if length < 0 else body[at : at + length])
-            at += max(0, length)
+        headers = {}
+        for name, length in zip(HEADERS, (nj, nr, na, np), strict=True):
+            if length >= 0:
+                headers[name], at = body[at : at + length], at + length
         value, at = body[at : at + n], at + n
-        headers = HeaderFields(*texts)
         yield JobFrame(
             slot, execution, flags, lane, partition, offset, received, stamp, error_code, headers, value, retry
         )

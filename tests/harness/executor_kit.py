@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from processors.rollout import Rollout
 from schemas.avsc import request_schema, result_schema
 from schemas.codec import Codec
 from schemas.errors import Unreachable
+from schemas.headers import JOB
 from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import ECHO, EchoInput, EchoOutput, JobHeader, Request
@@ -29,10 +30,10 @@ from streams.worker.child.main import choose_executor
 from streams.worker.child.results import ResultWriter
 from streams.worker.child.retry import RetryDecider
 from streams.worker.child.versions import Model, ModelVersions
-from streams.worker.protocol import Answer, HeaderFields, JobFrame, MessageKind
+from streams.worker.protocol import Answer, JobFrame, MessageKind
 
-SILENT = HeaderFields(None, None, None, None)
 REQUESTS = "requests.echo-value"
+NO_HEADERS: Mapping[str, bytes] = {}
 
 
 class Upper:
@@ -154,7 +155,12 @@ class Kit:
         self._sent = 0
 
     def send(
-        self, *values: bytes, flags: int = 0, error_code: bytes = b"", headers: HeaderFields = SILENT, lane: int = 0
+        self,
+        *values: bytes,
+        flags: int = 0,
+        error_code: bytes = b"",
+        headers: Mapping[str, bytes] = NO_HEADERS,
+        lane: int = 0,
     ) -> None:
         jobs = []
         for value in values:
@@ -184,6 +190,6 @@ class Kit:
         return None if error is None else str(error["code"])
 
 
-def named(job_id: str) -> HeaderFields:
+def named(job_id: str) -> dict[str, bytes]:
     """Headers that name a job and nothing else."""
-    return HeaderFields(job_id.encode(), None, None, None)
+    return {JOB: job_id.encode()}

@@ -1,6 +1,6 @@
-"""docs/adding_a_processor.md works: its blocks are run as they stand, in order, against real parts.
+"""The blocks of docs/adding_a_processor.md run unchanged, in order, against real parts.
 
-`pip` is the one stand-in: it puts the package on the path, entry points and all, and leaves this environment alone.
+Only `pip` is replaced: the stand-in puts the package and its entry points on the path, and leaves this environment alone.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ print(on_the_path(Path(sys.argv[3]).resolve(), Path({site!r})))
 
 
 def blocks() -> list[tuple[str, str]]:
-    """Every block of the document, with its language."""
+    """Return every block of the document, with its language."""
     found = BLOCK.findall(DOC.read_text(encoding="utf-8"))
     assert {language for language, _ in found} == {"bash", "python"}, "each block of this document is executed"
     return found
 
 
 def script(tools: Path) -> str:
-    """The document as one script: a person keeps one shell open."""
+    """Return the document as one script, as a reader types it in one shell."""
     lines = [f"set -euo pipefail\nexport PATH={shlex.quote(str(tools))}:$PATH"]
     for number, (language, text) in enumerate(blocks()):
         lines.append(f"echo '--- block {number}' >&2")
@@ -53,8 +53,8 @@ def script(tools: Path) -> str:
     return "\n".join(lines)
 
 
-def made_tools(tmp_path: Path, site: Path) -> Path:
-    """`sluice`, `python` and `pip` of this environment."""
+def make_tools(tmp_path: Path, site: Path) -> Path:
+    """Make a folder with `sluice`, `python` and `pip` of this environment."""
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "sluice").symlink_to(SLUICE)
@@ -68,22 +68,26 @@ def made_tools(tmp_path: Path, site: Path) -> Path:
 def test_a_reader_who_types_every_block_gets_a_processed_job(settings: Settings, tmp_path: Path) -> None:
     site, work = tmp_path / "site", tmp_path / "work"
     work.mkdir()
-    tools = made_tools(tmp_path, site)
+    tools = make_tools(tmp_path, site)
     path = f"{site}:{work / 'words'}"
-    given = environment(settings) | {"PYTHONPATH": path, "SLUICE_PROCESSORS": "words", "SLUICE_LOG_LEVEL": "warning"}
-    said = tmp_path / "said.log"
-    with said.open("wb") as log:
+    variables = environment(settings) | {
+        "PYTHONPATH": path,
+        "SLUICE_PROCESSORS": "words",
+        "SLUICE_LOG_LEVEL": "warning",
+    }
+    output = tmp_path / "output.log"
+    with output.open("wb") as log:
         reader = subprocess.Popen(
-            ["bash", "-c", script(tools)], cwd=work, env=given, stdout=log, stderr=log, start_new_session=True
+            ["bash", "-c", script(tools)], cwd=work, env=variables, stdout=log, stderr=log, start_new_session=True
         )
         try:
             status = reader.wait(240)
         finally:
-            with suppress(ProcessLookupError):  # what a failed block leaves running
+            with suppress(ProcessLookupError):  # processes that a failed block leaves running
                 os.killpg(reader.pid, signal.SIGKILL)
-    text = said.read_text()
+    text = output.read_text()
     assert status == 0, text[-6000:]
-    assert text.count('"words": 2') == 2  # run once as it was generated, and a job of the class that replaced it
+    assert text.count('"words": 2') == 2  # run-once of the generated class, and a job of the class that replaced it
     assert "COMPLETED" in text
     assert "FAILED" in text
     assert running(settings.home) == []

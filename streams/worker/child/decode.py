@@ -13,7 +13,7 @@ from processors.protocol import Job
 from schemas import headers
 from schemas.codec import Codec, Encoder, schema_id_of
 from schemas.contract import AnyContract, known_processors, unknown_processor
-from schemas.envelope import header_of, request_of
+from schemas.envelope import header_of
 from schemas.errors import (
     DeadlineExceeded,
     ErrorCode,
@@ -29,6 +29,7 @@ from schemas.errors import (
     Unreachable,
     WorkerLost,
 )
+from schemas.plain import from_plain
 from schemas.records import JobHeader
 from schemas.splice import HeaderSplice
 from schemas.states import Disposition
@@ -112,8 +113,7 @@ class RequestDecoder:
             else:
                 plain = self._codec.decode(frame.value, self._reader_schema)
                 self._known.add(schema_id_of(frame.value))
-            request = request_of(self._contract, plain)
-            return Job(request.header, request.input), header_bytes
+            return Job(header_of(plain), from_plain(self._contract.input, plain["input"])), header_bytes
         except (Unreachable, UndecodableRecord):
             raise
         except Exception as error:
@@ -123,12 +123,10 @@ class RequestDecoder:
         """Return the answer of a job that must not run; None for one that may."""
         if not JOB_ID.fullmatch(header.job_id):
             return self._dead(frame, None, UndecodableRecord("The record's job_id is no UUID in its canonical form."))
-        expected = (header.job_id.encode(), b"%d" % header.run, b"%d" % header.attempt, header.processor.encode())
-        if frame.headers != expected:
-            wrong = headers.contradictions(kafka_headers(frame), header)
-            if wrong:
-                error = HeaderMismatch(f"The Kafka headers {', '.join(wrong)} contradict the record.")
-                return self._dead(frame, header, error)
+        wrong = headers.contradictions(frame.headers, header)
+        if wrong:
+            error = HeaderMismatch(f"The Kafka headers {', '.join(wrong)} contradict the record.")
+            return self._dead(frame, header, error)
         if frame.attempt:
             header = replace(header, attempt=frame.attempt)
         if header.processor != self._contract.name:
@@ -194,9 +192,3 @@ def soft_deadline(header: JobHeader, policy_ms: int | None) -> float | None:
     """Return the time, by the monotonic clock, at which the job is asked to stop: its own soft limit, else the policy's."""
     limit_ms = header.soft_limit_ms if header.soft_limit_ms is not None else policy_ms
     return None if limit_ms is None else time.monotonic() + limit_ms / 1000
-
-
-def kafka_headers(frame: JobFrame) -> dict[str, bytes]:
-    """Return the Kafka headers that came with the job, by name."""
-    names = (headers.JOB, headers.RUN, headers.ATTEMPT, headers.PROCESSOR)
-    return {name: value for name, value in zip(names, frame.headers, strict=True) if value is not None}

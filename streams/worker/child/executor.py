@@ -65,8 +65,8 @@ class BatchExecutor(ABC):
         self._policy = runner.models.default.policy
         self._lock = threading.Lock()  # guards the queues; taken once per batch
         self._isolated: deque[JobFrame] = deque()
-        self._waiting: FairQueue[JobFrame] = FairQueue(self._policy.lanes)  # to be prepared
-        self._ready: Batcher[Any] = Batcher(self._policy.batch, self._policy.lanes, runner.models.batch_policy)
+        self._waiting: FairQueue[JobFrame] = FairQueue(self._policy.lanes)  # to be opened
+        self._ready: Batcher[Task] = Batcher(self._policy.batch, self._policy.lanes, runner.models.batch_policy)
         self._max_ready = (
             2 * runner.models.largest_batch
         )  # prepared jobs cost memory: the batch that runs, and the next one
@@ -101,10 +101,7 @@ class BatchExecutor(ABC):
         if frame.flags & Flag.ISOLATED:
             self._isolated.append(frame)
         else:
-            self._queue(frame)
-
-    def _queue(self, frame: JobFrame) -> None:
-        self._waiting.add(frame, frame.lane)
+            self._waiting.add(frame, frame.lane)
 
     def _add_prepared(self, task: Task) -> None:
         self._ready.add(task, time.monotonic(), task.frame.lane, task.batch_key, task.cost)
@@ -122,10 +119,7 @@ class BatchExecutor(ABC):
         frames = [frame for frame in self._isolated if frame.slot in slots]
         self._isolated = deque(frame for frame in self._isolated if frame.slot not in slots)
         frames += self._waiting.remove(lambda frame: frame.slot in slots)
-        tasks: list[Task] = []
-        for found in self._ready.remove(lambda item: _slot(item) in slots):
-            tasks.append(found) if isinstance(found, Task) else frames.append(found)
-        return frames, tasks
+        return frames, self._ready.remove(lambda task: task.frame.slot in slots)
 
     # ── cancel (from the thread that reads the pipe) ──
 
@@ -287,10 +281,6 @@ class BatchExecutor(ABC):
     def _report_error(self, future: Future[None]) -> None:
         if (error := future.exception()) is not None:
             self._inbox.put(error)
-
-
-def _slot(item: JobFrame | Task) -> int:
-    return item.frame.slot if isinstance(item, Task) else item.slot
 
 
 def _as_cancelled(frame: JobFrame) -> JobFrame:

@@ -61,6 +61,17 @@ class FairQueue(Generic[T]):
         self._clock.took(lane)
         return item
 
+    def take(self, count: int) -> list[T]:
+        """Remove and return up to `count` items."""
+        live, bulk = self._lanes
+        if live and bulk:
+            return [self.pop() for _ in range(min(count, len(self)))]
+        lane = 0 if live else 1
+        count = min(count, len(self._lanes[lane]))
+        self._clock.took(lane, count)
+        popleft = self._lanes[lane].popleft
+        return [popleft() for _ in range(count)]
+
     def remove(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Remove and return the items for which `unwanted` is true."""
         removed: list[T] = []

@@ -11,15 +11,12 @@ from streams.worker.protocol import JobFrame
 
 
 class InlineExecutor(BatchExecutor):
-    """Puts frames into batches before they are decoded: nothing but their number decides which run together."""
+    """Puts jobs into batches before they are decoded: nothing but their number decides which run together."""
 
     def work(self, inbox: Inbox) -> None:
         self._inbox = inbox
         while self._handle_all():
             self._step()
-
-    def _queue(self, frame: JobFrame) -> None:
-        self._ready.add(frame, time.monotonic(), frame.lane)
 
     def _handle_all(self) -> bool:
         """Handle everything in the inbox; waits only while there is nothing to run. Returns False at the end."""
@@ -34,19 +31,19 @@ class InlineExecutor(BatchExecutor):
         return False
 
     def _has_work(self) -> bool:
-        return bool(self._isolated or len(self._ready) or len(self._waiting))
+        return bool(self._isolated or len(self._waiting))
 
     def _step(self) -> None:
         with self._lock:
-            batch = [self._isolated.popleft()] if self._isolated else self._ready.take(time.monotonic(), idle=True)
+            batch = [self._isolated.popleft()] if self._isolated else self._waiting.take(self._ready.max_size())
         self._run_inline(batch)
 
 
 class PreparedExecutor(InlineExecutor):
     """Prepares jobs before it puts them into batches: their version, cost or bucket decides which run together."""
 
-    def _queue(self, frame: JobFrame) -> None:
-        self._waiting.add(frame, frame.lane)
+    def _has_work(self) -> bool:
+        return bool(len(self._ready)) or super()._has_work()
 
     def _step(self) -> None:
         with self._lock:
@@ -61,7 +58,7 @@ class PreparedExecutor(InlineExecutor):
                     self._unfinished += 1
                     self._add_prepared(task)
         with self._lock:
-            batch: list[Task] = self._ready.take(time.monotonic(), idle=True)
+            batch = self._ready.take(time.monotonic(), idle=True)
         if batch:
             self._run_batch(batch)
 

@@ -88,8 +88,9 @@ class JobRunner:
 
     def expired(self, tasks: Sequence[Task]) -> dict[int, Answer]:
         """Return, by slot, the answers of prepared tasks whose deadline passed: the device does not begin them."""
-        late = DeadlineExceeded("The deadline passed while the job waited for the device.")
-        return {task.frame.slot: self._failed(task, late) for task in tasks if _is_past_deadline(task)}
+        late = [task for task in tasks if _is_past_deadline(task)]
+        message = "The deadline passed while the job waited for the device."
+        return {task.frame.slot: self._failed(task, DeadlineExceeded(message)) for task in late}
 
     def run(self, tasks: Sequence[Task], on_out_of_memory: OnTasks, on_rerun: OnTasks) -> list[Any]:
         """Run tasks of one version on the device; returns one outcome per task: the raw output or an exception.

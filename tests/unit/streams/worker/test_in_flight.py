@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from schemas.errors import ErrorCode
+from schemas.headers import JOB
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import JobOrigin
 from streams.worker.kafka_source.assignment import Assignment
@@ -95,7 +96,7 @@ def test_a_result_that_kafka_refuses_is_made_again() -> None:
     in_flight.too_large(job)
     assert in_flight.answered(job.slot, 1) is job
     frame = job.frame()
-    assert (frame.flags, frame.error_code, frame.headers.job_id) == (
+    assert (frame.flags, frame.error_code, frame.headers[JOB]) == (
         Flag.REJECTED,
         ErrorCode.PAYLOAD_TOO_LARGE.encode(),
         b"id",

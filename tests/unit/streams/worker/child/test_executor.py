@@ -16,9 +16,10 @@ from processors.policy import Batch, Limits, Policy
 from processors.protocol import Job, JobContext
 from schemas.avsc import request_schema
 from schemas.codec import Codec
+from schemas.headers import ATTEMPT, JOB, RUN
 from schemas.ids import new_id
 from schemas.records import ECHO, EchoInput, EchoOutput
-from streams.worker.protocol import Flag, HeaderFields, MessageKind, pack_slots
+from streams.worker.protocol import Flag, MessageKind, pack_slots
 from tests.harness.executor_kit import Kit, Upper, named
 
 
@@ -181,7 +182,7 @@ def test_a_job_past_its_deadline_is_not_run(kit: Kit) -> None:
 def test_bytes_that_are_no_record_become_a_dead_letter_and_fail_the_job_that_the_headers_name(kit: Kit) -> None:
     job = new_id()
     kit.send(b"", b"nonsense", kit.request("x") + b"trailing")
-    kit.send(b"nonsense", headers=HeaderFields(job.encode(), b"2", b"5", None))
+    kit.send(b"nonsense", headers={JOB: job.encode(), RUN: b"2", ATTEMPT: b"5"})
     kit.send(b"nonsense", headers=named("not a job id"))
     kit.work()
     assert [kit.channel.answered[slot].dead_reason for slot in range(5)] == ["UNDECODABLE"] * 5
