@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,8 @@ from streams.client.outcomes import OutcomeWaiter
 from streams.client.submitter import Submitter
 from streams.log import kafka
 from streams.settings import Settings
-from tests.harness.services import SLUICE, environment, running
+from tests.harness.command_line import CommandLine
+from tests.harness.services import running
 
 pytestmark = pytest.mark.stack
 
@@ -34,23 +34,6 @@ def at(settings: Settings, **addresses: str) -> Settings:
     for looked_up in ("bootstrap", "registry_url", "database"):
         changed.__dict__.pop(looked_up, None)
     return changed
-
-
-class CommandLine:
-    """Runs `sluice …` in a process of its own, with the settings of the test."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._environment = environment(settings)
-
-    def __call__(self, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [SLUICE, *argv], env=self._environment, input=stdin, capture_output=True, text=True, timeout=60
-        )
-
-    def json(self, *argv: str) -> Any:
-        done = self(*argv, "--json")
-        assert done.returncode == ExitCode.OK, done.stderr
-        return json.loads(done.stdout)
 
 
 @pytest.fixture

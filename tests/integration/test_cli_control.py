@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -17,23 +15,11 @@ from streams.client.submitter import Submitter
 from streams.settings import Settings
 from streams.sink import Sink
 from streams.timekeeper import Timekeeper
-from tests.harness.services import SLUICE, environment, running
+from tests.harness.command_line import CommandLine
+from tests.harness.services import running
 from tests.harness.waiting import in_thread, wait_until
 
 pytestmark = pytest.mark.stack
-
-
-class CommandLine:
-    """`sluice …` with the settings of the test."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._environment = environment(settings)
-
-    def __call__(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([SLUICE, *argv], env=self._environment, capture_output=True, text=True, timeout=60)
-
-    def json(self, *argv: str) -> Any:
-        return json.loads(self(*argv, "--json").stdout)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The local stack with its real components: it starts, recovers, and leaves nothing behind.
 
-The tests that share `stack` run one after another on one running stack, in this order: starting three programs for each
-would take minutes.
+The tests that share `stack` run in this order on one running stack: starting three programs for each would take minutes.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from confluent_kafka.cimpl import NewTopic
 from schemas.errors import StartupError
 from streams.stack import COMPONENTS, EventKind, LocalStack, ServiceSpec, StackEvent, StackState, ports, process
 
-ROOT = Path(__file__).parents[2]
 TOPIC, SUBJECT = "kept", "kept-value"
 SCHEMA = json.dumps({"type": "record", "name": "Kept", "fields": [{"name": "what", "type": "string"}]})
 
@@ -285,7 +283,7 @@ def test_up_recovers_from_an_up_that_was_killed(fresh: Stack) -> None:
 def started(stack: Stack, *components: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", UP, str(stack.home), *components],
-        cwd=ROOT,
+        cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
