@@ -1,7 +1,7 @@
 """Stores in memory: public counterparts of the stores on Postgres, for tests and for flows without a database.
 
 `DATABASE_URL=memory:NAME` selects them for every store that `streams.wiring` opens.
-May import: schemas, the ports in `connectors/`.
+May import: schemas, connectors (the ports).
 Start reading at `database.py` (the tables, the lock, the clock), then `sink_store.py` (which result wins).
 """
 

@@ -1,6 +1,6 @@
 """Postgres: the tables (`migrations/*.sql`), the statements (`queries/*.sql`) and thin classes that run them.
 
-May import: schemas, the ports in `connectors/`, psycopg (imported nowhere else).
+May import: schemas, connectors (the ports), psycopg (imported nowhere else).
 Start reading at `migrations/0001_jobs.sql`, then `queries/store_batch.sql`, then `store.py` (the base of every store).
 """
 

@@ -1,6 +1,6 @@
 """Health of the services: each answers over HTTP whether it is alive and ready; `sluice status` and orchestrators ask.
 
-May import: schemas, settings, logs. Start reading at `report.py` (how health follows from the loops); `server.py` serves it,
+May import: schemas. Start reading at `report.py` (how health follows from the loops); `server.py` serves it,
 `ask.py` asks. Alive: its loops turn. Ready: it does its work, and what it needs answers. A service whose database is
 unreachable is alive but not ready: restarting it would not help.
 """

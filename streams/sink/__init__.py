@@ -1,8 +1,7 @@
 """The sink, arbiter of results: stores what the log says, one statement per batch, and publishes the results that won.
 
-May import: schemas, connectors, streams.{logs,settings,wiring,process,engine_results,log,health,notify}, and command names from
-streams.client. Start reading at `session.py` (the loop), then `fold.py` (what a batch of events means) and
-`connectors/postgres/queries/store_batch.sql` (which result wins).
+May import: connectors, streams.{engine_results,health,log,notify,process,wiring}. Start reading at `session.py` (the loop),
+then `fold.py` (what a batch of events means) and `connectors/postgres/queries/store_batch.sql` (which result wins).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Kafka, a schema registry and Postgres on this machine, without Docker and without a system Java.
 
-May import: schemas, and of streams settings and health. Start reading at local_stack.py; supervise.py runs any process.
+May import: streams.health. Start reading at local_stack.py; supervise.py runs any process.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
     from streams.testing import Flow, run_processor
 
 The parts are the engine's own: submitter, decoder, executor, result writer, sink, timekeeper, notifier. Only the log and the
-database are in-memory twins, and the worker has no child process. Importing this package imports nothing heavy. Start reading
-at `flow.py`.
+database are in-memory twins, and the worker has no child process. Importing this package imports nothing heavy.
+
+May import: connectors, connectors.{callbacks,memory}, processors,
+streams.{client,log,notify,sink,timekeeper,wiring,worker}, streams.worker.{child,kafka_source}. Start reading at `flow.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The timekeeper: acts when a time has come. Everything that waits is a row with a due time, and one leader handles the rows.
 
-May import: schemas, connectors, streams.log, streams.health, the engine's results and the wiring; no other service.
+May import: connectors, streams.{engine_results,health,log,wiring}; no other service.
 Start reading at `timekeeper.py` (who leads), then `due.py` (retries, releases and deadlines).
 """
 

@@ -1,4 +1,5 @@
 """Supervises one child process: its start, messages, limits, replacement and crashes.
 
-Runs in the parent. May import: the protocol and the jobs in flight. Start reading at `supervisor.py`.
+Runs in the parent. May import: streams.health, streams.worker.{in_flight,job,pipe,protocol}. Start reading at
+`supervisor.py`.
 """
