@@ -27,7 +27,7 @@ class Digits:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """`by_index`: the last 297. `balanced`: 20 of each class, drawn from the rest. `training`: what is left."""
+    """`by_index`: the last 297. `balanced`: 20 of each class, drawn from the rest. `training`: all others."""
 
     training: Digits
     by_index: Digits

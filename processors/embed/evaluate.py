@@ -36,7 +36,7 @@ class Score:
 
 
 def nearest_neighbour_accuracy(gallery: Matrix, known: Labels, queries: Matrix, labels: Labels) -> float:
-    """The share of queries whose nearest gallery row (Euclidean) has their label."""
+    """Return the share of queries whose nearest gallery row (Euclidean) has the same label."""
     distance = (gallery**2).sum(1)[None, :] - 2.0 * queries @ gallery.T
     return float((known[distance.argmin(1)] == labels).mean())
 

@@ -1,4 +1,4 @@
-"""The network: two small convolutions and a projection, 64 pixels to a unit vector of 32."""
+"""The network: two small convolutions and a projection, from 64 pixels to a unit vector of 32 numbers."""
 
 from __future__ import annotations
 

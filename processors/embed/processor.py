@@ -1,4 +1,4 @@
-"""The processor `embed`: checks the pixels, runs whole batches through the network, hands out the vectors."""
+"""The processor `embed`: checks the pixels, runs whole batches through the network, returns the vectors."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def _brain_box(inside: NDArray[np.bool_]) -> tuple[Shape, Shape]:
 
 
 def _padded(box: FloatArray) -> FloatArray:
-    """Zeros up to the next multiple: zero is what lies outside an extracted brain."""
+    """Pad with zeros up to the next multiple: outside an extracted brain, intensities are zero."""
     return np.pad(box, [(0, -length % MULTIPLE) for length in box.shape])
 
 

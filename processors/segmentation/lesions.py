@@ -49,8 +49,8 @@ def draw_volumes(tercile: int, count: int, rng: np.random.Generator) -> list[flo
 def place_lesions(
     tissue: FloatArray, core: FloatArray, spacing: FloatArray, volumes_ml: list[float], rng: np.random.Generator
 ) -> list[Lesion]:
-    """Lesions of these volumes, within `tissue` (grey plus white matter share) and with their middles in `core` (the share
-    of the tissue they begin in); one that finds no room is left out."""
+    """Place lesions of these volumes within `tissue` (grey plus white matter share), with their middles in `core` (the share of
+    the tissue they begin in). A lesion that finds no room is left out."""
     free: BoolArray = tissue > TISSUE_EDGE
     placed = []
     for volume_ml in sorted(volumes_ml, reverse=True):
@@ -111,7 +111,7 @@ def _grow(
 
 
 def _smooth_noise(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    """Values in -1..1 that change over about a fifth of the box: what makes a lesion's outline irregular."""
+    """Return values in -1..1 that change over about a fifth of the box. They make a lesion's outline irregular."""
     coarse = torch.from_numpy(rng.uniform(-1, 1, (1, 1, 6, 6, 6)).astype(np.float32))
     fine: FloatArray = functional.interpolate(coarse, size=shape, mode="trilinear", align_corners=True)[0, 0].numpy()
     return fine

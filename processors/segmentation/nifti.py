@@ -44,7 +44,7 @@ def read_nifti(path: Path) -> Volume:
 
 
 def write_mask(mask: NDArray[np.uint8], affine: Affine, path: Path) -> None:
-    """A .nii.gz whose bytes depend on nothing but the mask and its geometry."""
+    """Write a .nii.gz whose bytes depend only on the mask and its geometry."""
     image = _KINDS[348](mask, affine)
     image.header.set_xyzt_units("mm")
     path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=3, mtime=0))
@@ -60,7 +60,7 @@ def _read(stream: BinaryIO) -> Volume:
     stream.seek(0)
     image = kind.from_stream(stream)
     affine = check_affine(np.asarray(image.affine, dtype=np.float64))
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes infinite and is refused
+    with np.errstate(over="ignore", invalid="ignore"):  # a value that overflows becomes infinite and is refused
         data = np.asarray(image.dataobj, dtype=np.float32)
     return Volume(check_data(data.reshape(data.shape[:3])), affine)
 

@@ -1,4 +1,4 @@
-"""MR volumes with known lesions, as files: what the demo submits and the evaluation measures on.
+"""Makes MR volumes with known lesions, as files: the demo submits them, and the evaluation measures on them.
 
 The brains are of the held-out family of deformations, which training never sees; each volume has a scanner geometry of
 its own: axes in any order and direction, turned, with voxels of 0.9 to 1.1 mm.

@@ -52,7 +52,7 @@ class Round:
 
 
 #: The first learns fast and ends while its rate is still high; the second starts from its averaged weights and settles.
-#: The later ones see more of the brain at once, much of it healthy as most of a brain is, and unlearn false alarms.
+#: Later rounds see more of the brain at once, most of it healthy, and unlearn false alarms.
 ROUNDS = (
     Round(1600, 3000, 4e-3, 0.1),
     Round(850, 850, 2.5e-3, 0.05),
