@@ -33,7 +33,7 @@ def demonstrate(settings: Settings, volumes: int, light: int, console: Console) 
         console.print(f"A small backend receives callbacks at {receiver.url}", highlight=False)
         samples = _volumes(settings, volumes, seed, console)
         jobs = plan.submit(settings, receiver, samples, light)
-        console.print(f"Submitted {len(jobs.volumes)} MR volumes and {len(jobs.light)} light jobs:")
+        console.print(f"Submitted jobs: {len(jobs.volumes)} MR volumes, {len(jobs.light)} light jobs.")
         with wiring.job_store(settings) as store:
             ended = watch.until_done(console, jobs.jobs, lambda: store.counts(batch_id=jobs.batch_id), PATIENCE_S)
         if not ended:

@@ -47,7 +47,7 @@ def up(*, no_services: NoServices = False, only: Only = (), json: Json = False) 
         bring_up(settings, stack, events, with_services=not no_services, only=only)
     state = without_passwords(stack.status())
     out_json(state) if json else out(as_table(state))
-    err(f"everything is up after {time.monotonic() - started:.1f} s")
+    err(f"ready after {time.monotonic() - started:.1f} s")
     return 0
 
 

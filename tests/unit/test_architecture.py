@@ -41,6 +41,7 @@ LIVES_ONLY_IN = {
     "httpx": {"connectors"},
     "obstore": {"connectors"},
     "confluent_kafka": {"streams"},
+    "psutil": {"streams"},
     "faust": {"streams"},
     "fastapi": {"gateway"},
 }
