@@ -1,4 +1,4 @@
-"""One process holds the lock at a time, and a killed holder releases it."""
+"""The lock has one holder at a time, and a killed holder releases it."""
 
 from __future__ import annotations
 
