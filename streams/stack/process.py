@@ -61,15 +61,15 @@ def working_in(directory: Path) -> list[ProcessId]:
     return _living(lambda process: process.cwd() == wanted)
 
 
-def listens_on(pid: int, port: int) -> bool:
+def listens_on(pid: int, port: int) -> bool | None:
     """Return whether the process itself listens on the port, so that another's answer is never taken for its own.
 
-    True if this user may not look.
+    None if this user may not look.
     """
     try:
         connections = psutil.Process(pid).net_connections("tcp")
     except psutil.AccessDenied:
-        return True
+        return None
     except psutil.NoSuchProcess:
         return False
     return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in connections)

@@ -199,7 +199,7 @@ def _exit_status(pid: int) -> str:
 
 def _is_ready(service: ServiceSpec, pid: int) -> bool:
     # Cheapest first: finding the process behind a port reads all its open files.
-    if not all(ports.answered(port) and process.listens_on(pid, port) for port in service.ports):
+    if not all(ports.answered(port) and process.listens_on(pid, port) is not False for port in service.ports):
         return False
     try:
         return service.ready()

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from confluent_kafka import KafkaException, TopicCollection
 
 from schemas.avsc import request_schema, result_schema, self_contained
@@ -163,7 +164,7 @@ class Scratch:
         root.mkdir(parents=True, exist_ok=True)
         for folder in root.iterdir():
             _, _, pid = folder.name.rpartition("~")
-            if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
         self.path = root / f"{worker_id}~{os.getpid()}"
         self.path.mkdir(exist_ok=True)

@@ -7,9 +7,9 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.cimpl import NewTopic
 
@@ -56,17 +56,10 @@ def postgres_port(settings: Settings) -> int:
 
 
 def _family(port: int) -> list[int]:
-    parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
-    listening = [pid for pid in parents if process.listens_on(pid, port)]
+    listening = [psutil.Process(pid) for pid in psutil.pids() if process.listens_on(pid, port)]
     assert listening, f"no process on this machine listens on port {port}; this test stops it, so it must run here"
-    return [*listening, *(pid for pid, parent in parents.items() if parent in listening and pid not in listening)]
-
-
-def _parent(path: Path) -> int:
-    try:
-        return int((path / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
+    children = [child for parent in listening for child in parent.children()]
+    return list(dict.fromkeys(each.pid for each in [*listening, *children]))
 
 
 def _send(pid: int, number: signal.Signals) -> None:

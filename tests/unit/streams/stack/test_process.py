@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from streams.stack import process
@@ -96,3 +97,11 @@ def test_only_the_listener_itself_listens(sleeper: subprocess.Popen[bytes], fami
         assert process.listens_on(os.getpid(), port)
         assert not process.listens_on(sleeper.pid, port)
     assert not process.listens_on(os.getpid(), port)
+
+
+def test_it_is_unknown_whether_a_process_listens_that_may_not_be_inspected(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr("psutil.Process.net_connections", refuse)
+    assert process.listens_on(os.getpid(), 9092) is None
