@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.source_tree import ROOT, parsed
+from schemas.errors import ExitCode
+from streams.settings import Settings
+from tests.harness.source_tree import ROOT, files_of, parsed
 
+#: Names in the documents that look like log events.
+NOT_EVENTS = {"cancel_grace_ms"}
 MOST_CLASSES_OF_A_QUIET_JOB = 26
 #: `adding_a_processor.md` names files of a package that its reader makes.
 DOCUMENTS = [
@@ -26,7 +30,7 @@ def test_a_document_names_only_files_that_exist(document: Path) -> None:
 
 
 def test_a_quiet_job_passes_at_most_26_classes_each_in_the_file_that_is_named() -> None:
-    stations = STATION.findall((ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+    stations = STATION.findall(text_of("docs/ARCHITECTURE.md"))
     assert [int(number) for number, _, _ in stations] == list(range(1, MOST_CLASSES_OF_A_QUIET_JOB + 1))
     assert len({name for _, name, _ in stations}) == len(stations)
     assert [f"{name} is not in {file}" for _, name, file in stations if name not in classes_of(file)] == []
@@ -35,6 +39,34 @@ def test_a_quiet_job_passes_at_most_26_classes_each_in_the_file_that_is_named() 
 def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("*.md"))]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_every_setting_is_in_the_operators_table() -> None:
+    table = set(re.findall(r"`((?:SLUICE|KAFKA|SCHEMA|DATABASE)_\w+)`", text_of("docs/operations.md")))
+    addresses = {"KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL"}
+    names = {name.upper() if name.upper() in addresses else f"SLUICE_{name.upper()}" for name in Settings.model_fields}
+    assert table == names
+
+
+def test_every_exit_status_is_in_the_operators_table() -> None:
+    table = re.findall(r"^\| (\d+) \| ", text_of("docs/operations.md"), re.MULTILINE)
+    assert [int(status) for status in table] == sorted(v for k, v in vars(ExitCode).items() if k.isupper())
+
+
+@pytest.mark.parametrize("document", ["docs/operations.md", "CHANGELOG.md"])
+def test_log_events_that_a_document_names_are_logged(document: str) -> None:
+    logged = set[str]()
+    for path in files_of("streams"):
+        logged |= set(re.findall(r'"([a-z]+(?:_[a-z]+)+)"', path.read_text(encoding="utf-8")))
+    text = text_of(document)
+    if document == "CHANGELOG.md":  # the right column of its table
+        text = " ".join(re.findall(r"^\| `.*? \| (.*) \|$", text, re.MULTILINE))
+    named = set(re.findall(r"`((?:child|stop|too|drain|session|duty|command|lease|job|cancel|out)_[a-z_]+)`", text))
+    assert named - logged - NOT_EVENTS == set()
+
+
+def text_of(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
 
 
 def classes_of(file: str) -> set[str]:
