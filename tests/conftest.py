@@ -1,7 +1,7 @@
-"""The real parts that tests run against: addresses given by the environment, else a local stack of this session's own.
+"""The stack that tests run against: addresses from the environment, else a local stack of this session's own.
 
 A missing broker fails the run; nothing is skipped. Every test that takes `settings` gets topics under a prefix of its own and
-a database of its own, so that tests share the parts and nothing else.
+a database of its own, so tests share only the processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL")
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Addresses of a running Kafka, registry and Postgres, by the names of the environment variables."""
+    """Yield the addresses of a running Kafka, registry and Postgres, by the names of the environment variables."""
     if all(os.environ.get(name) for name in ADDRESSES):
         yield {name: os.environ[name] for name in ADDRESSES}
         return
@@ -34,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def settings(stack: dict[str, str], tmp_path: Path) -> Iterator[Settings]:
-    """Settings of an installation of this test's own: topics made, schemas registered, tables migrated."""
+    """Yield settings of an installation of this test's own: topics made, schemas registered, tables migrated."""
     from tests.harness.installation import installation
 
     with installation(stack, tmp_path / "home") as made:

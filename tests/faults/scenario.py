@@ -49,7 +49,7 @@ def submit_all(settings: Settings, receiver: Receiver) -> set[str]:
 
 def strike_during(receiver: Receiver, strike: Callable[[], None], patience_s: float) -> int:
     """Strike once the first callbacks are in; returns how many jobs had none yet at that moment."""
-    assert receiver.wait_for(20, patience_s), "the road did not begin to move"
+    assert receiver.wait_for(20, patience_s), "no callback came"
     unfinished = JOBS - len(receiver.ids)
     strike()
     return unfinished

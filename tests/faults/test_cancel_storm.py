@@ -40,8 +40,8 @@ def submit_and_cancel(settings: Settings, receiver: Receiver) -> list[str]:
             if len(waiting) >= 1000:
                 chosen.shuffle(waiting)
                 submitter.flush()
-                # The first are cancelled once the road moves, so that for some of them it is too late.
-                assert receiver.wait_for(100, PATIENCE_S), "the road did not begin to move"
+                # The first are cancelled once callbacks come, so that for some of them it is too late.
+                assert receiver.wait_for(100, PATIENCE_S), "no callback came"
                 controls.cancel_many((job, 0) for job in waiting[:500])
                 del waiting[:500]
         submitter.flush()

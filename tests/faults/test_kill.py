@@ -29,7 +29,7 @@ def receiver() -> Iterator[Receiver]:
         yield made
 
 
-class Road:
+class Services:
     """Worker, sink, notify and timekeeper, each a process that a test may kill and start again."""
 
     def __init__(self, settings: Settings, worker: Sequence[str] | None = None) -> None:
@@ -42,7 +42,7 @@ class Road:
     def _service(self, *args: str) -> Service:
         return Service(self.settings, args)
 
-    def __enter__(self) -> Road:
+    def __enter__(self) -> Services:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,22 +52,22 @@ class Road:
                 service.process.terminate()
 
 
-def run(road: Road, receiver: Receiver, victim: str, patience_s: float = PATIENCE_S) -> Aftermath:
-    submitted = submit_all(road.settings, receiver)
+def run(services: Services, receiver: Receiver, victim: str, patience_s: float = PATIENCE_S) -> Aftermath:
+    submitted = submit_all(services.settings, receiver)
 
     def strike() -> None:
         if victim == "child":
-            for pid in road.worker.children():
+            for pid in services.worker.children():
                 os.kill(pid, signal.SIGKILL)
             return
-        service: Service = getattr(road, victim)
+        service: Service = getattr(services, victim)
         service.kill()
         service.start()
 
     unfinished = strike_during(receiver, strike, patience_s)
     receiver.wait_for(JOBS, patience_s)
-    settle(road.settings)
-    return aftermath(road.settings, submitted, receiver, unfinished)
+    settle(services.settings)
+    return aftermath(services.settings, submitted, receiver, unfinished)
 
 
 def settle(settings: Settings) -> None:
@@ -81,26 +81,26 @@ def settle(settings: Settings) -> None:
 def test_nothing_is_lost_and_nothing_counts_twice_when_it_is_killed(
     settings: Settings, receiver: Receiver, victim: str
 ) -> None:
-    with Road(settings) as road:
-        assert_exactly_once(run(road, receiver, victim))
+    with Services(settings) as services:
+        assert_exactly_once(run(services, receiver, victim))
 
 
 def test_a_worker_whose_process_is_killed_again_and_again_goes_on(settings: Settings, receiver: Receiver) -> None:
-    with Road(settings) as road:
-        submit_all(road.settings, receiver)
+    with Services(settings) as services:
+        submit_all(services.settings, receiver)
         assert receiver.wait_for(20, PATIENCE_S)
         killed: set[int] = set()
         while len(killed) < 6:  # most of them while they are still starting
-            for pid in set(road.worker.children()) - killed:
+            for pid in set(services.worker.children()) - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
         assert receiver.wait_for(JOBS, PATIENCE_S), "every job ended, and its backend was called"
-        assert road.worker.process.poll() is None
+        assert services.worker.process.poll() is None
 
 
 def test_the_test_goes_red_when_offsets_are_committed_before_delivery(settings: Settings, receiver: Receiver) -> None:
-    with Road(settings, worker=MUTANT) as road:
-        after = run(road, receiver, "worker", patience_s=15)
+    with Services(settings, worker=MUTANT) as services:
+        after = run(services, receiver, "worker", patience_s=15)
     with pytest.raises(AssertionError, match="one outcome for each job"):
         assert_exactly_once(after)
 
@@ -108,8 +108,10 @@ def test_the_test_goes_red_when_offsets_are_committed_before_delivery(settings: 
 def test_the_test_goes_red_when_the_arbiters_unique_key_is_dropped(settings: Settings, receiver: Receiver) -> None:
     with psycopg.connect(settings.database, autocommit=True) as database:
         database.execute("ALTER TABLE outcomes DROP CONSTRAINT outcomes_pkey")
-    with Road(settings) as road:
+    with Services(settings) as services:
         with pytest.raises(AssertionError):
-            assert_exactly_once(run(road, receiver, "worker", patience_s=15))
+            assert_exactly_once(run(services, receiver, "worker", patience_s=15))
         # Red for the right reason: without the key, Postgres has nothing to arbitrate by and stores no outcome at all.
-        wait_until(lambda: "no unique or exclusion constraint" in road.sink.log.read_text(), road.sink.log.read_text)
+        wait_until(
+            lambda: "no unique or exclusion constraint" in services.sink.log.read_text(), services.sink.log.read_text
+        )

@@ -11,17 +11,17 @@ from psycopg import sql
 from connectors.postgres import migrate
 from connectors.postgres.migrate import migrations
 
-#: Of these migrations and no others: a stack may outlive a change of them.
+#: Named after its migrations: a stack may outlive a change of them.
 TEMPLATE = f"sluice_test_{hashlib.sha256(''.join(m.sha256 for m in migrations()).encode()).hexdigest()[:12]}"
 
 
 def at(dsn: str, name: str) -> str:
-    """The same server's address, with another database."""
+    """Return the same server's address, with another database."""
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
 
 
 def create_database(server: str, name: str) -> str:
-    """A fresh, migrated database called `name`; returns its address."""
+    """Create a migrated database called `name`; return its address."""
     with psycopg.connect(server, autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (TEMPLATE,)).fetchone():
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
@@ -38,7 +38,7 @@ def drop_database(server: str, name: str) -> None:
 
 
 def empty_database(database: str) -> None:
-    """Every row of every table is gone, but for what says which migrations were run."""
+    """Delete every row of every table, except the list of applied migrations."""
     with psycopg.connect(database, autocommit=True) as connection:
         found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         tables = [sql.Identifier(name) for (name,) in found if name != "schema_migrations"]

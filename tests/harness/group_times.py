@@ -10,7 +10,7 @@ from streams.settings import Settings
 
 
 def shorten(settings: Settings, processor: str, session_ms: int = 1500) -> None:
-    """The workers of `processor` are missed `session_ms` after their last heartbeat. The broker's floors must allow it."""
+    """Let the group of `processor` drop members `session_ms` after their last heartbeat. The broker's minimum must allow it."""
     times = {"consumer.session.timeout.ms": session_ms, "consumer.heartbeat.interval.ms": session_ms // 5}
     group = f"{settings.topic_prefix}workers.{processor}"
     entries = [

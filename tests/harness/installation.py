@@ -1,4 +1,4 @@
-"""An installation of a test's own on the parts that all tests share: topics under a prefix, and a database."""
+"""An installation of a test's own on the stack that all tests share: topics under a prefix, and a database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.harness.databases import create_database, drop_database
 
 @contextmanager
 def installation(stack: Mapping[str, str], home: Path) -> Iterator[Settings]:
-    """Topics made, schemas registered, tables migrated. `stack`: addresses, by the names of the environment variables."""
+    """Make topics, register schemas and migrate tables. `stack`: addresses by the names of the environment variables."""
     name = f"t{uuid.uuid4().hex[:10]}"
     database = create_database(stack["DATABASE_URL"], name)
     made = Settings(

@@ -1,4 +1,4 @@
-"""Writes what backends and workers would write, record by record, and reads what the sink made of it."""
+"""Writes records as backends and workers do, and reads the rows and records that the sink made of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def header(**changes: Any) -> JobHeader:
 
 
 class Scribe:
-    """For the echo processor, and with raw bytes for anything else."""
+    """Writes records of the echo processor, and raw bytes for any other."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.names = settings, settings.topics
@@ -71,7 +71,7 @@ class Scribe:
         return place
 
     def requests(self, jobs: Iterable[JobHeader]) -> None:
-        """Many at once."""
+        """Write many requests, then flush once."""
         for job in jobs:
             value = self._request.encode(to_plain(Request(job, EchoInput("hello"))))
             given: Any = headers.request_headers(job, source="test")
@@ -79,7 +79,7 @@ class Scribe:
         assert self._producer.flush(30) == 0
 
     def payload(self, job: JobHeader) -> Payload:
-        """A request as it is accepted by a row."""
+        """Return a request as a row of `payloads` accepts it."""
         value = self._request.encode(to_plain(Request(job, EchoInput("hello"))))
         fields = [(name, text.decode()) for name, text in headers.request_headers(job, source="test")]
         return Payload(job.job_id, job.run, job.processor, job.lane, job.job_id.encode(), value, fields)
@@ -91,7 +91,7 @@ class Scribe:
         return value
 
     def result_bytes(self, job: JobHeader, disposition: str = "succeeded", **changes: Any) -> bytes:
-        """As a worker makes it: it says where the request lies, if there was one."""
+        """Encode a result as a worker does, with the coordinates of its request if there was one."""
         now = datetime.now(UTC)
         changes.setdefault("request_coordinates", self._places.get((job.job_id, job.run)))
         output = EchoOutput(changes.pop("message", "hello"), 5) if disposition == "succeeded" else None
@@ -105,10 +105,10 @@ class Scribe:
         made = Progress(job.job_id, job.run, job.attempt, processor="echo", at=datetime.now(UTC), **fields | changes)
         self.raw(self.names.progress, self._progress.encode(to_plain(made)), [], job.job_id)
 
-    def control(self, order: Control) -> None:
-        """An order, or a worker's answer."""
-        key = f"processor:{order.processor}:{order.by}"
-        self.raw(self.names.control, self._control.encode(to_plain(order)), [], key)
+    def control(self, command: Control) -> None:
+        """Write a command, or a worker's acknowledgement."""
+        key = f"processor:{command.processor}:{command.by}"
+        self.raw(self.names.control, self._control.encode(to_plain(command)), [], key)
 
     def raw(self, topic: str, value: bytes, fields: list[tuple[str, bytes]], key: str = "key") -> Coordinates:
         places: list[Coordinates] = []

@@ -1,4 +1,4 @@
-"""Services as an operator starts them: `sluice …` in processes of their own, with the settings of the test."""
+"""Services as an operator starts them: `sluice …`, each in a process of its own, with the settings of the test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLUICE = str(Path(sys.executable).parent / "sluice")
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """`settings` as the environment of a child process."""
+    """Return `settings` as the environment of a child process."""
     return os.environ | {
         "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap,
         "SCHEMA_REGISTRY_URL": settings.registry_url,
@@ -59,12 +59,12 @@ class Service:
         return self.process.pid
 
     def kill(self) -> None:
-        """As the kernel would: no warning, no clean-up."""
+        """Send SIGKILL: no warning, no clean-up."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
 
     def children(self) -> list[int]:
-        """Process ids of direct children (the worker's child processes)."""
+        """Return the process ids of direct children (the worker's child processes)."""
         found: list[int] = []
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             with suppress(FileNotFoundError):  # a thread may end while we look
@@ -83,7 +83,7 @@ class Service:
 
 @contextmanager
 def running(settings: Settings, *commands: Sequence[str]) -> Iterator[list[Service]]:
-    """Services for the length of a `with` block; all are stopped at its end, and each must stop cleanly."""
+    """Run services for the length of a `with` block; at its end each must stop cleanly."""
     services = [Service(settings, command) for command in commands]
     try:
         yield services

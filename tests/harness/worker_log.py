@@ -94,7 +94,7 @@ def header(**changed: Any) -> JobHeader:
 
 
 def outcome(log: WorkerLog, job_id: str) -> tuple[str, str | None]:
-    """Disposition and error code of a job's only result."""
+    """Return disposition and error code of a job's only result."""
     (plain,) = log.results[job_id]
     error = plain["result"]["error"]
     return plain["result"]["disposition"], None if error is None else error["code"]

@@ -36,7 +36,7 @@ GOOD = 20
 PATIENCE_S = 90.0
 
 
-class Road:
+class Services:
     """A running worker for echo and segmentation, a sink, and raw access to the log beside them."""
 
     def __init__(self, settings: Settings, receiver: Receiver, submitter: Submitter) -> None:
@@ -80,54 +80,56 @@ class Road:
 
 
 @pytest.fixture
-def road(settings: Settings) -> Iterator[Road]:
+def services(settings: Settings) -> Iterator[Services]:
     with ExitStack() as stack:
         receiver = stack.enter_context(Receiver())
         submitter = stack.enter_context(Submitter(settings))
         stack.enter_context(running(settings, ["worker", "echo"], ["sink"]))
-        yield Road(settings, receiver, submitter)
+        yield Services(settings, receiver, submitter)
 
 
-def test_bad_records_end_as_dead_letters_or_failed_outcomes_and_good_jobs_go_through(road: Road) -> None:
-    topic = road.settings.topics.requests("echo")
-    named = road.header()
-    in_value, in_headers = road.header(), new_id()
-    misspelt = road.header(processor="ehco")
-    garbled = road.request(named)[:5] + b"garbage"  # a schema that the registry knows, and nothing that fits it
+def test_bad_records_end_as_dead_letters_or_failed_outcomes_and_good_jobs_go_through(services: Services) -> None:
+    topic = services.settings.topics.requests("echo")
+    named = services.header()
+    in_value, in_headers = services.header(), new_id()
+    misspelt = services.header(processor="ehco")
+    garbled = services.request(named)[:5] + b"garbage"  # a schema that the registry knows, and nothing that fits it
     good = []
     for number in range(GOOD):
-        good.append(road.submitter.submit_nowait("echo", EchoInput(f"good {number}"), callback_url=road.receiver.url))
+        good.append(
+            services.submitter.submit_nowait("echo", EchoInput(f"good {number}"), callback_url=services.receiver.url)
+        )
         if number == GOOD // 2:
-            road.submitter.flush()
-            road.raw(topic, b"not avro at all")
-            road.raw(topic, garbled, {headers.JOB: named.job_id, headers.RUN: "0", headers.ATTEMPT: "1"})
-            road.raw(topic, struct.pack(">bI", 0, 2_000_000_000) + b"x")
-            road.raw(topic, road.request(in_value), {headers.JOB: in_headers})
-            road.raw(topic, road.request(misspelt))
-    road.submitter.flush()
+            services.submitter.flush()
+            services.raw(topic, b"not avro at all")
+            services.raw(topic, garbled, {headers.JOB: named.job_id, headers.RUN: "0", headers.ATTEMPT: "1"})
+            services.raw(topic, struct.pack(">bI", 0, 2_000_000_000) + b"x")
+            services.raw(topic, services.request(in_value), {headers.JOB: in_headers})
+            services.raw(topic, services.request(misspelt))
+    services.submitter.flush()
 
-    assert road.outcome(named.job_id)[:2] == ("FAILED", "UNDECODABLE")
-    assert road.outcome(in_value.job_id)[:2] == ("FAILED", "HEADER_MISMATCH")
-    status, code, message = road.outcome(misspelt.job_id)
+    assert services.outcome(named.job_id)[:2] == ("FAILED", "UNDECODABLE")
+    assert services.outcome(in_value.job_id)[:2] == ("FAILED", "HEADER_MISMATCH")
+    status, code, message = services.outcome(misspelt.job_id)
     assert (status, code) == ("FAILED", "UNKNOWN_PROCESSOR")
     assert "'echo'" in str(message)
-    assert [road.outcome(job)[0] for job in good] == ["COMPLETED"] * GOOD
+    assert [services.outcome(job)[0] for job in good] == ["COMPLETED"] * GOOD
     # A record of an unknown schema waits for the registry, and names no job whose outcome could be awaited.
-    wait_until(lambda: len(road.reasons()) == 4, lambda: f"dead letters: {road.reasons()}", PATIENCE_S)
-    reasons = road.reasons()
+    wait_until(lambda: len(services.reasons()) == 4, lambda: f"dead letters: {services.reasons()}", PATIENCE_S)
+    reasons = services.reasons()
     assert reasons[b"not avro at all"] == "UNDECODABLE"
     assert reasons[garbled] == "UNDECODABLE"
     assert reasons[struct.pack(">bI", 0, 2_000_000_000) + b"x"] == "UNKNOWN_SCHEMA"
-    assert reasons[road.request(in_value)] == "HEADER_MISMATCH"
+    assert reasons[services.request(in_value)] == "HEADER_MISMATCH"
     # Each job whose request could be read is called back once: the good ones, the contradicted and the misspelt one.
-    assert road.receiver.wait_for(GOOD + 2, PATIENCE_S)
-    called_back = {callback.event()["data"]["job_id"] for callback in road.receiver.callbacks}
+    assert services.receiver.wait_for(GOOD + 2, PATIENCE_S)
+    called_back = {callback.event()["data"]["job_id"] for callback in services.receiver.callbacks}
     assert called_back == {*good, in_value.job_id, misspelt.job_id}
 
 
-def test_a_submit_for_an_unknown_processor_is_refused_with_the_nearest_name(road: Road) -> None:
+def test_a_submit_for_an_unknown_processor_is_refused_with_the_nearest_name(services: Services) -> None:
     with pytest.raises(UnknownProcessor, match="Did you mean 'echo'"):
-        road.submitter.submit("ecko", {"message": "x"})
+        services.submitter.submit("ecko", {"message": "x"})
 
 
 def test_a_callback_that_fails_is_tried_again_until_it_is_delivered(settings: Settings) -> None:
@@ -184,14 +186,14 @@ def test_a_broken_volume_or_claim_fails_its_own_job_only(settings: Settings, tmp
         Submitter(settings) as submitter,
         running(settings, ["worker", "segmentation", "--device", "cpu"], ["sink"]),
     ):
-        road = Road(settings, receiver, submitter)
+        services = Services(settings, receiver, submitter)
         jobs = {
             name: submitter.submit(
                 "segmentation", SegmentationInput(claim), callback_url=receiver.url, max_attempts=1
             ).job_id
             for name, claim in claims.items()
         }
-        ends = {name: road.outcome(job) for name, job in jobs.items()}
+        ends = {name: services.outcome(job) for name, job in jobs.items()}
     assert ends["good"][0] == "COMPLETED"
     assert ends["nan"][:2] == ("FAILED", "INVALID_INPUT")
     assert "NaN" in str(ends["nan"][2])
@@ -234,11 +236,11 @@ def foreign_record(settings: Settings, number: int, fields: dict[str, str]) -> b
     return encoder.encode({"header": {name: SAMPLE[kind] for name, kind in fields.items()}})
 
 
-def test_records_of_a_foreign_schema_stop_no_service(road: Road) -> None:
-    names = road.settings.topics
+def test_records_of_a_foreign_schema_stop_no_service(services: Services) -> None:
+    names = services.settings.topics
     for number, fields in enumerate(FOREIGN):
-        value = foreign_record(road.settings, number, fields)
+        value = foreign_record(services.settings, number, fields)
         for topic in (names.dead_letters, names.requests("echo"), names.results("echo"), names.progress):
-            road.raw(topic, value)
-    good = [road.submitter.submit("echo", EchoInput(f"good {number}")).job_id for number in range(GOOD)]
-    assert [road.outcome(job)[0] for job in good] == ["COMPLETED"] * GOOD
+            services.raw(topic, value)
+    good = [services.submitter.submit("echo", EchoInput(f"good {number}")).job_id for number in range(GOOD)]
+    assert [services.outcome(job)[0] for job in good] == ["COMPLETED"] * GOOD

@@ -28,12 +28,12 @@ def sluice(settings: Settings) -> CommandLine:
 
 
 @pytest.fixture
-def road(settings: Settings) -> Iterator[None]:
+def services(settings: Settings) -> Iterator[None]:
     with in_thread(Sink(settings, notify=False).run), in_thread(Timekeeper(settings).run):
         yield
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_job_is_cancelled_and_shows_who_asked_and_that_it_took_effect(
     settings: Settings, sluice: CommandLine
 ) -> None:
@@ -51,7 +51,7 @@ def test_a_job_is_cancelled_and_shows_who_asked_and_that_it_took_effect(
     assert "already ended" in again.stdout
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_batch_is_cancelled_as_far_as_it_is_open(settings: Settings, sluice: CommandLine) -> None:
     with Submitter(settings) as submitter:
         job_ids = {submitter.submit_nowait("echo", EchoInput("hi"), batch_id="night-17") for _ in range(20)}
@@ -70,7 +70,7 @@ def test_the_exit_status_says_why_a_job_can_not_be_cancelled(sluice: CommandLine
     assert sluice("cancel").returncode == ExitCode.USAGE
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_pause_is_shown_as_requested_until_it_ends(settings: Settings, sluice: CommandLine) -> None:
     done = sluice("pause", "echo", "--reason", "new weights")
     assert done.returncode == ExitCode.OK, done.stderr
@@ -86,7 +86,7 @@ def test_a_pause_is_shown_as_requested_until_it_ends(settings: Settings, sluice:
     assert {view["name"]: view["action"] for view in sluice.json("processors")}["echo"] == "resume"
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_pause_waits_until_every_worker_has_acknowledged(settings: Settings, sluice: CommandLine) -> None:
     with running(settings, ["worker", "echo"]), Submitter(settings) as submitter:
         submitter.submit("echo", EchoInput("hi"))

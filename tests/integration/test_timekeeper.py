@@ -33,12 +33,12 @@ def scribe(settings: Settings) -> Iterator[Scribe]:
 
 
 @pytest.fixture
-def road(settings: Settings) -> Iterator[None]:
+def services(settings: Settings) -> Iterator[None]:
     with in_thread(Sink(settings, notify=False).run), in_thread(Timekeeper(settings).run):
         yield
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 @pytest.mark.parametrize("lane", ["live", "bulk"])
 def test_a_retry_is_the_same_request_one_attempt_further_on_the_same_lane(
     settings: Settings, scribe: Scribe, lane: str
@@ -65,7 +65,7 @@ def test_a_retry_is_the_same_request_one_attempt_further_on_the_same_lane(
     assert scribe.rows("SELECT attempt, due_at FROM runs") == [(2, None)]
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_retry_is_published_once(scribe: Scribe) -> None:
     job = header()
     scribe.request(job)
@@ -77,7 +77,7 @@ def test_a_retry_is_published_once(scribe: Scribe) -> None:
     assert len(scribe.all_of(scribe.names.requests("echo"))) == 3
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_job_without_workers_expires_at_its_deadline(scribe: Scribe) -> None:
     job = header(deadline=datetime.now(UTC) + timedelta(milliseconds=200))
     scribe.request(job)
@@ -86,7 +86,7 @@ def test_a_job_without_workers_expires_at_its_deadline(scribe: Scribe) -> None:
     assert len(scribe.messages(scribe.names.outcomes("echo"), 1)) == 1
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 @pytest.mark.parametrize("ms", [-50, 300, 1500], ids=["passed already", "while it is held back", "later"])
 def test_a_deadline_is_met_within_two_seconds(scribe: Scribe, ms: int) -> None:
     warm = header(deadline=datetime.now(UTC))
@@ -101,7 +101,7 @@ def test_a_deadline_is_met_within_two_seconds(scribe: Scribe, ms: int) -> None:
     assert 0 <= late_s < 2
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_job_expires_while_it_waits_for_a_retry_that_would_come_too_late(scribe: Scribe) -> None:
     job = header(deadline=datetime.now(UTC) + timedelta(seconds=1))
     scribe.request(job)
@@ -110,7 +110,7 @@ def test_a_job_expires_while_it_waits_for_a_retry_that_would_come_too_late(scrib
     assert len(scribe.all_of(scribe.names.requests("echo"))) == 1
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_running_job_expires_at_its_deadline(scribe: Scribe) -> None:
     job = header(deadline=datetime.now(UTC) + timedelta(seconds=3))
     scribe.request(job)
@@ -123,7 +123,7 @@ def test_a_running_job_expires_at_its_deadline(scribe: Scribe) -> None:
     scribe.wait(job, "EXPIRED")
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_storm_of_deadlines_is_over_soon(scribe: Scribe) -> None:
     deadline = datetime.now(UTC) + timedelta(seconds=4)
     scribe.requests(header(deadline=deadline) for _ in range(5000))
@@ -137,7 +137,7 @@ def test_a_storm_of_deadlines_is_over_soon(scribe: Scribe) -> None:
     ]
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_job_is_released_at_its_time_as_the_same_attempt(settings: Settings, scribe: Scribe) -> None:
     begin = datetime.now(UTC) + timedelta(seconds=2)
     job = header(not_before=begin, deadline=begin + timedelta(hours=1))
@@ -154,7 +154,7 @@ def test_a_job_is_released_at_its_time_as_the_same_attempt(settings: Settings, s
     )
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_worker_runs_a_job_no_earlier_than_it_may_begin(settings: Settings, scribe: Scribe) -> None:
     with running(settings, ["worker", "echo"]), Submitter(settings) as submitter:
         submitter.submit("echo", EchoInput("now"))
@@ -172,7 +172,7 @@ def test_a_worker_runs_a_job_no_earlier_than_it_may_begin(settings: Settings, sc
     ]
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_a_retry_whose_request_is_gone_from_the_log_ends_the_job(settings: Settings, scribe: Scribe) -> None:
     job = header()
     scribe.result(job, "retry", retry_in_ms=50)  # without coordinates, and its request was never read
@@ -184,7 +184,7 @@ def test_a_retry_whose_request_is_gone_from_the_log_ends_the_job(settings: Setti
     assert view.error.code == "NOT_FOUND"
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_retries_whose_requests_the_log_has_deleted_end(settings: Settings, scribe: Scribe) -> None:
     jobs = [header() for _ in range(12)]
     places = {job.job_id: scribe.request(job) for job in jobs}
@@ -210,7 +210,7 @@ def test_retries_whose_requests_the_log_has_deleted_end(settings: Settings, scri
             )
 
 
-@pytest.mark.usefixtures("road")
+@pytest.mark.usefixtures("services")
 def test_an_accepted_job_that_never_reached_the_log_is_sent_and_one_that_did_is_not(
     settings: Settings, scribe: Scribe
 ) -> None:

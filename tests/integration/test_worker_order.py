@@ -11,9 +11,9 @@ from schemas.records import EchoInput
 from streams.client.commands import CommandClient
 from streams.health.ask import ask_all
 from streams.settings import Settings
+from tests.harness.performer_log import PerformerLog
 from tests.harness.processors.performer import ByKey, installed
 from tests.harness.services import running
-from tests.harness.stage import Stage
 from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
@@ -32,50 +32,50 @@ def test_jobs_of_a_key_end_in_order_through_delays_and_retries(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", ByKey))
-    stage, luck, asked = Stage(settings), random.Random(7), {}
+    log, luck, asked = PerformerLog(settings), random.Random(7), {}
     with running(settings, WORKER):
         for number in range(100):
             key = KEYS[number % 5]
             fails = "yes" if luck.random() < 0.3 else None
             given = EchoInput(f"{key}{number:02d}", delay_ms=luck.randrange(20), fail=fails)
-            (job,) = stage.ask(given, key=key)
+            (job,) = log.ask(given, key=key)
             asked[job] = (key, number, fails)
-        stage.read_results_of(set(asked))
-    assert set(stage.dispositions().values()) == {"succeeded"}, "a retry of an ordered job is not published"
-    ended = [asked[plain["header"]["job_id"]] for plain in stage.results]
+        log.read_results_of(set(asked))
+    assert set(log.dispositions().values()) == {"succeeded"}, "a retry of an ordered job is not published"
+    ended = [asked[plain["header"]["job_id"]] for plain in log.results]
     for key in KEYS:
         numbers = [number for k, number, _ in ended if k == key]
         assert numbers == sorted(numbers), f"the jobs of {key} ended in another order"
-    for plain in stage.results:
+    for plain in log.results:
         job, again = plain["header"]["job_id"], plain["header"]["attempt"]
         assert again == (2 if asked[job][2] else 1)
         assert plain["output"]["message"].endswith(f"attempt {again}")
-    stage.read_until(lambda: any(word["stage"] == "retrying" for word in stage.progress))
-    stage.close()
+    log.read_until(lambda: any(word["stage"] == "retrying" for word in log.progress))
+    log.close()
 
 
 def test_a_key_that_waits_holds_up_no_other_and_waiting_jobs_can_be_cancelled_at_once(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", ByKey))
-    stage = Stage(settings)
+    log = PerformerLog(settings)
     with running(settings, WORKER), CommandClient(settings) as controls:
-        (slow,) = stage.ask(EchoInput("slow", delay_ms=8000), key="a")
-        stage.read_until(lambda: any(word["job_id"] == slow for word in stage.progress))
-        behind = stage.ask(*[EchoInput(f"behind {n}") for n in range(6)], key="a")
+        (slow,) = log.ask(EchoInput("slow", delay_ms=8000), key="a")
+        log.read_until(lambda: any(word["job_id"] == slow for word in log.progress))
+        behind = log.ask(*[EchoInput(f"behind {n}") for n in range(6)], key="a")
         wait_until(lambda: waiting(settings) == 6, lambda: f"{waiting(settings)} wait, not 6")
         controls.cancel_many([(job, 0) for job in behind[::2]])
-        stage.read_results_of(set(behind[::2]))
+        log.read_results_of(set(behind[::2]))
         # Command or request, whichever the worker reads first.
-        rushed = stage.ask(*[EchoInput(f"rushed {n}") for n in range(4)], key="a")
+        rushed = log.ask(*[EchoInput(f"rushed {n}") for n in range(4)], key="a")
         controls.cancel_many([(job, 0) for job in rushed])
-        stage.read_results_of(set(rushed))
-        assert slow not in stage.ended(), "what was cancelled did not wait for its turn"
-        others = stage.ask(*[EchoInput(f"other {n}") for n in range(20)])
-        stage.read_results_of({slow, *behind, *others})
-    dispositions = stage.dispositions()
+        log.read_results_of(set(rushed))
+        assert slow not in log.ended(), "what was cancelled did not wait for its turn"
+        others = log.ask(*[EchoInput(f"other {n}") for n in range(20)])
+        log.read_results_of({slow, *behind, *others})
+    dispositions = log.dispositions()
     assert [dispositions[job] for job in behind] == ["cancelled", "succeeded"] * 3
     assert {dispositions[job] for job in rushed} == {"cancelled"}
-    order = [plain["header"]["job_id"] for plain in stage.results if plain["header"]["job_id"] in {slow, *behind[1::2]}]
+    order = [plain["header"]["job_id"] for plain in log.results if plain["header"]["job_id"] in {slow, *behind[1::2]}]
     assert order == [slow, *behind[1::2]]
-    stage.close()
+    log.close()

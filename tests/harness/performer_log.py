@@ -1,4 +1,4 @@
-"""Puts requests for a performer into the log, in either lane and under any key, and reads what a worker makes of them."""
+"""Writes requests for the performer into either lane, under any key, and reads the worker's records."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.harness.waiting import wait_until
 PATIENCE_S = 60.0
 
 
-class Stage:
-    """`results` stand in the order of their partitions, as they were read."""
+class PerformerLog:
+    """`results`, `control` and `progress` are in the sequence in which they were read."""
 
     def __init__(self, settings: Settings) -> None:
         topics.apply(settings, [PERFORMER])
@@ -45,7 +45,7 @@ class Stage:
         self._consumer.close()
 
     def ask(self, *inputs: EchoInput, lane: str = "live", key: str | None = None, **changed: Any) -> list[str]:
-        """Requests for these, delivered; their job ids."""
+        """Write requests with these inputs, wait for their confirmation, and return their job ids."""
         topic = self._names.requests(PERFORMER.name, lane)
         made = [JobHeader(new_id(), PERFORMER.name, datetime.now(UTC), "", **changed) for _ in inputs]
         values = [self._encoder.encode(to_plain(Request(*pair))) for pair in zip(made, inputs, strict=True)]
@@ -82,6 +82,6 @@ class Stage:
         return {plain["header"]["job_id"] for plain in self.results}
 
     def dispositions(self) -> dict[str, str]:
-        """By job; a job with two results fails the test."""
+        """Return the disposition of each job. Fails the test if a job has two results."""
         assert len(self.results) == len(self.ended()), "a job has two results"
         return {plain["header"]["job_id"]: plain["result"]["disposition"] for plain in self.results}

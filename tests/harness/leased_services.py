@@ -1,4 +1,4 @@
-"""A road for jobs that are claimed by lease: a sink, a timekeeper, a processor that both know, workers as they are needed."""
+"""Services for jobs that are claimed by lease: a sink, a timekeeper, an installed processor, and workers on demand."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from tests.harness.waiting import in_thread, wait_until
 #: The same worker three times, with logs of its own.
 COMMANDS = [["worker", "leased"], ["worker", "leased", "--device", "cpu"], ["worker", "leased", "--device", "auto"]]
 
-#: Two processes that import what a worker needs, on a machine that does other things as well.
+#: How long a worker may take to start: two processes that import everything, on a busy machine.
 START_S = 90.0
 
 
-class Road:
-    """A sink and a timekeeper; jobs go in, and what is known of them comes out."""
+class LeasedServices:
+    """A sink and a timekeeper. Submits jobs, and reads their rows."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -52,19 +52,19 @@ class Road:
             controls.cancel(job_id)
 
     def state(self, job_id: str) -> tuple[Any, ...]:
-        """State, execution and owner of a run."""
+        """Return state, execution and owner of a run."""
         found = self.rows("SELECT state, execution, owner FROM runs WHERE job_id = %s", job_id)
         return found[0] if found else ("none", 0, "")
 
     def owner(self, job_id: str) -> str:
-        """Of a job that runs."""
+        """Return the worker of a running job."""
         return str(self.state(job_id)[2])
 
     def lease(self, job_id: str) -> tuple[Any, ...]:
         return self.rows("SELECT state, attempt, execution, losses FROM leases WHERE job_id = %s", job_id)[0]
 
     def outcome(self, job_id: str) -> tuple[Any, ...]:
-        """Status, error code and worker of an outcome."""
+        """Return status, error code and worker of an outcome."""
         return self.rows("SELECT status, error_code, worker_id FROM outcomes WHERE job_id = %s", job_id)[0]
 
     def kinds(self, job_id: str) -> list[str]:
@@ -76,8 +76,8 @@ class Road:
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return self.scribe.rows(query, *parameters)
 
-    def tell(self, job_id: str, disposition: str, *, execution: int) -> None:
-        """A result, as a worker would publish it."""
+    def publish_result(self, job_id: str, disposition: str, *, execution: int) -> None:
+        """Publish a result as a worker would."""
         now = datetime.now(UTC)
         sha256 = self.rows("SELECT input_sha256 FROM jobs WHERE job_id = %s", job_id)[0][0]
         header = JobHeader(job_id, "leased", now, sha256, custody="lease")
@@ -89,7 +89,7 @@ class Road:
         self.scribe.raw(topic, encoder.encode(to_plain(Result(header, info, output))), [], job_id)
 
 
-class Crew:
+class SharedWorkers:
     """Workers that several tests share; a test says how many it needs."""
 
     def __init__(self, settings: Settings) -> None:
@@ -97,19 +97,19 @@ class Crew:
         self.services: list[Service] = []
 
     def need(self, count: int) -> None:
-        """So many are alive and ready at least."""
+        """Start workers until at least `count` are alive and ready."""
         dead = [service for service in self.services if service.process.poll() is not None]
         for service in dead:
             self._ready(service, service.start)
         while len(self.services) < count:
             self.services.append(Service(self._settings, COMMANDS[len(self.services)]))
         for service in self.services:
-            wait_until(partial(says, service, "worker_ready"), service.log.read_text, START_S)
+            wait_until(partial(has_logged, service, "worker_ready"), service.log.read_text, START_S)
 
-    def owner(self, road: Road, job_id: str) -> Service:
+    def owner(self, services: LeasedServices, job_id: str) -> Service:
         """Return the worker that runs a job."""
-        road.wait(job_id, "PROCESSING")
-        (found,) = [service for service in self.services if is_of(road.owner(job_id), service)]
+        services.wait(job_id, "PROCESSING")
+        (found,) = [service for service in self.services if is_of(services.owner(job_id), service)]
         return found
 
     def stop(self) -> None:
@@ -125,8 +125,8 @@ class Crew:
         wait_until(lambda: service.log.read_text().count("worker_ready") > before, service.log.read_text, START_S)
 
 
-def says(service: Service, word: str) -> bool:
-    return word in service.log.read_text()
+def has_logged(service: Service, event: str) -> bool:
+    return event in service.log.read_text()
 
 
 def is_of(worker_id: str, service: Service) -> bool:
@@ -134,18 +134,18 @@ def is_of(worker_id: str, service: Service) -> bool:
 
 
 @contextmanager
-def leased_road(stack: Mapping[str, str], folder: Path) -> Iterator[Road]:
-    """The processor is installed, here and in the workers that are started meanwhile."""
+def leased_services(stack: Mapping[str, str], folder: Path) -> Iterator[LeasedServices]:
+    """Run the services; the processor is installed in this process and in the workers that are started meanwhile."""
     with pytest.MonkeyPatch.context() as patch, installation(stack, folder / "home") as settings:
         patch.setenv("PYTHONPATH", installed(folder / "site"))
         patch.syspath_prepend(str(folder / "site"))
         _forget_contracts()
         try:
             topics.apply(settings, [LEASED])
-            road = Road(settings)
+            services = LeasedServices(settings)
             with in_thread(Sink(settings, notify=False).run), in_thread(Timekeeper(settings).run):
-                yield road
-            road.scribe.close()
+                yield services
+            services.scribe.close()
         finally:
             patch.undo()
             _forget_contracts()
