@@ -24,8 +24,8 @@ from streams.worker.supervision.limits import ProgressUpdate, deadline_from_head
 from streams.worker.supervision.supervisor import Supervisor
 from tests.harness.jobs import new_job
 from tests.harness.processors.killer import KILLER
+from tests.harness.waiting import wait_until
 
-PATIENCE_S = 30.0
 REQUESTS, RESULTS = "requests.killer-value", "results.killer-value"
 
 
@@ -103,13 +103,7 @@ class Driver:
 
     def until(self, happened: Callable[[], bool]) -> None:
         """Tick, as the engine's loop does; each answer wakes it."""
-        limit = time.monotonic() + PATIENCE_S
-        while not happened():
-            assert time.monotonic() < limit, f"{len(self.collected.answers)} of {self._sent} were answered"
-            self.updates += self.supervisor.tick(time.monotonic())
-            self.supervisor.pump(0)
-            with self.collected.came:
-                self.collected.came.wait(0.02)
+        wait_until(happened, lambda: f"{len(self.collected.answers)} of {self._sent} were answered", step=self._turn)
 
     def until_answered(self, *jobs: InFlightJob) -> None:
         self.until(lambda: all(job.slot in self.collected.answers for job in jobs))
@@ -129,6 +123,12 @@ class Driver:
     def result(self, job: InFlightJob) -> dict[str, Any]:
         """The result's part that the worker writes."""
         return dict(self._result(job)["result"])
+
+    def _turn(self) -> None:
+        self.updates += self.supervisor.tick(time.monotonic())
+        self.supervisor.pump(0)
+        with self.collected.came:
+            self.collected.came.wait(0.02)
 
     def _result(self, job: InFlightJob) -> dict[str, Any]:
         return self._codec.decode(self.collected.answers[job.slot].value)

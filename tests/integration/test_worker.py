@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import struct
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from streams.client.submitter import Submitter
 from streams.settings import Settings
 from tests.harness.processors.killer import KILLER, installed
 from tests.harness.services import Service, running
+from tests.harness.waiting import wait_until
 from tests.harness.worker_log import BATCH, PATIENCE_S, WorkerLog, executions, header, outcome, submit, worker_ids
 
 pytestmark = pytest.mark.stack
@@ -217,12 +217,15 @@ def test_workers_that_come_and_go_share_the_work_and_lose_none_of_it(
     jobs = submit(submitter, 20)
     log.read_results_of(jobs)
     second = Service(settings.model_copy(update={"max_batch": BATCH}), ["worker", "echo", "--device", "cpu"])
-    until = time.monotonic() + PATIENCE_S
-    while len(worker_ids(log)) < 2:
-        assert time.monotonic() < until, "the second worker was never given a live job"
+
+    def submit_more() -> None:
         more = submit(submitter, 50, delay_ms=10)
         log.read_results_of(more)
-        jobs |= more
+        jobs.update(more)
+
+    wait_until(
+        lambda: len(worker_ids(log)) == 2, lambda: "the second worker never got a live job", PATIENCE_S, submit_more
+    )
     jobs |= submit(submitter, 400, delay_ms=20)
     assert worker.stop() == 0
     log.read_results_of(jobs)
@@ -240,8 +243,5 @@ def test_a_worker_without_topics_says_what_to_do(settings: Settings) -> None:
 
 
 def wait_until_gone(pid: int) -> None:
-    """The kernel ends a child with its parent; a test can only look."""
-    until = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < until, f"process {pid} outlives its parent"
-        time.sleep(0.02)
+    """Wait until the kernel has ended a child whose parent is gone."""
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), lambda: f"process {pid} outlives its parent", 5)
