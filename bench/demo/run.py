@@ -32,17 +32,19 @@ def demonstrate(settings: Settings, volumes: int, light: int, console: Console) 
         receiver = stack.enter_context(Receiver())
         console.print(f"A small backend receives callbacks at {receiver.url}", highlight=False)
         samples = _volumes(settings, volumes, seed, console)
-        jobs = plan.submit(settings, receiver, samples, light)
-        console.print(f"Submitted jobs: {len(jobs.volumes)} MR volumes, {len(jobs.light)} light jobs.")
+        submitted = plan.submit(settings, receiver, samples, light)
+        console.print(f"Submitted jobs: {len(submitted.volumes)} MR volumes, {len(submitted.light)} light jobs.")
         with wiring.job_store(settings) as store:
-            ended = watch.until_done(console, jobs.jobs, lambda: store.counts(batch_id=jobs.batch_id), PATIENCE_S)
+            ended = watch.until_done(
+                console, submitted.jobs, lambda: store.counts(batch_id=submitted.batch_id), PATIENCE_S
+            )
         if not ended:
             raise SluiceError(
                 f"Not every job ended within {PATIENCE_S:.0f} s.",
                 next_step="See `sluice status` and the logs it lists.",
             )
-        receiver.wait_for(jobs.jobs, CALLBACKS_S)
-        result = report.collect(settings, jobs, receiver, _picture_path(settings))
+        receiver.wait_for(submitted.jobs, CALLBACKS_S)
+        result = report.collect(settings, submitted, receiver, _picture_path(settings))
     show.show(console, result)
     return result
 
