@@ -44,8 +44,9 @@ class Quarantine:
         self._not_before = 0.0
 
     @property
-    def holds_jobs(self) -> bool:
-        return bool(self._held)
+    def watches(self) -> bool:
+        """False while nothing is suspected, so that jobs need not pass here."""
+        return bool(self._recovering or self._held)
 
     def watch(self, assignment: Assignment) -> None:
         """Take note of a new assignment; only one whose last owner stopped uncleanly is watched."""
@@ -59,10 +60,7 @@ class Quarantine:
             self._held = deque(job for job in self._held if job.origin not in assignments)
 
     def dispatch(self, jobs: list[InFlightJob]) -> None:
-        """Send these to the child: at once, unless something is suspected."""
-        if not self._recovering and not self._held:
-            self._send(jobs)
-            return
+        """Hold these, then send to the child what is not suspected."""
         self._in_flight.hold(jobs)
         self._held.extend(jobs)
         self.dispatch_held(0.0)

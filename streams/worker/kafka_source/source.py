@@ -121,7 +121,10 @@ class KafkaSource:
         return []
 
     def dispatch(self, jobs: list[InFlightJob]) -> None:
-        self._quarantine.dispatch(jobs)
+        if self._quarantine.watches:
+            self._quarantine.dispatch(jobs)
+        else:
+            self._supervisor.send(jobs)
 
     def release(self, jobs: Sequence[InFlightJob]) -> None:
         with_child = [job.slot for job in jobs if job.state is JobState.QUEUED]
