@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import ExitCode
+from schemas.states import State
 from streams.settings import Settings
+from streams.worker.job import JobState
 from tests.harness.source_tree import ROOT, files_of, parsed
 
 #: Names in the documents that look like log events.
@@ -39,6 +41,11 @@ def test_a_quiet_job_passes_at_most_26_classes_each_in_the_file_that_is_named() 
 def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("*.md"))]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_states_of_a_job_are_those_of_the_code() -> None:
+    named = set(re.findall(r"^\| ([A-Z]+) \|", text_of("docs/job_states.md"), re.MULTILINE))
+    assert named == set(State) - {State.UNKNOWN} | set(JobState.__members__)
 
 
 def test_every_setting_is_in_the_operators_table() -> None:
