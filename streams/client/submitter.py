@@ -27,8 +27,8 @@ from streams.settings import Settings
 
 #: How many jobs `submit_nowait` queues between two looks at the delivery reports.
 _POLL_EVERY = 256
-#: The client gives up a job after `timeout_s`; its report then takes a moment to arrive.
-_REPORT_S = 1.0
+#: How much longer than its time a job's report may take, in seconds: the client looks for expired records once a second.
+_REPORT_S = 3.0
 
 
 class Submitted(NamedTuple):
