@@ -12,7 +12,9 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
+from streams import logs
 from streams.settings import Settings
 
 # A busy machine is no fault of the code: no test is timed.
@@ -20,6 +22,17 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL")
+
+
+@pytest.fixture(autouse=True)
+def logging_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test begin with the same logging: a logger that is cached keeps the level and outputs of an earlier test."""
+    configure = structlog.configure
+    monkeypatch.setattr(
+        structlog, "configure", lambda **options: configure(**options | {"cache_logger_on_first_use": False})
+    )
+    structlog.contextvars.clear_contextvars()
+    logs.configure("info", "json")
 
 
 @pytest.fixture(scope="session")
