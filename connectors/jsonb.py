@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from connectors.callbacks.body import to_json
-from connectors.store import REPLACEMENT
+from connectors.sink_store import REPLACEMENT
 
 
 def jsonb(value: Any) -> bytes:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from connectors.memory import MemoryDatabase
     from connectors.objects import ObjectStore
     from connectors.payload_store import PayloadStore
-    from connectors.store import SinkStore
+    from connectors.sink_store import SinkStore
     from streams.health.cached_probe import CachedProbe
 
 #: Seconds that Kafka may take to answer a probe.

@@ -22,7 +22,7 @@ from connectors.memory.tables import (
     StoredPayload,
     StoredRun,
 )
-from connectors.store import LogPosition
+from connectors.sink_store import LogPosition
 
 PREFIX = "memory:"
 

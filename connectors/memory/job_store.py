@@ -11,7 +11,7 @@ from uuid import UUID
 
 from connectors.memory.database import MemoryStore, StoredKey
 from connectors.memory.tables import StoredCancel, StoredDelivery, StoredHistory, StoredOutcome, StoredRun
-from connectors.store import LogPosition
+from connectors.sink_store import LogPosition
 from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobView, TryView
 from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from connectors.memory.database import MemoryStore, StoredKey, earliest
-from connectors.memory.leases import store_leases
+from connectors.memory.sink_leases import store_leases
 from connectors.memory.tables import (
     OPEN,
     StoredDelivery,
@@ -17,7 +17,7 @@ from connectors.memory.tables import (
     StoredOutcome,
     StoredRun,
 )
-from connectors.store import (
+from connectors.sink_store import (
     REPLACEMENT,
     ClaimedOffsets,
     Fenced,
@@ -39,7 +39,7 @@ Known = dict[bytes, str | None]
 
 
 class MemorySinkStore(MemoryStore):
-    """Implements `connectors.store.SinkStore`."""
+    """Implements `connectors.sink_store.SinkStore`."""
 
     def learn_topics(self, names: Mapping[bytes, str]) -> None:
         with self._db.writing():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectors.store import LogPosition
+from connectors.sink_store import LogPosition
 
 OPEN = ("PENDING", "PROCESSING", "RETRYING")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.store import REPLACEMENT
+from connectors.sink_store import REPLACEMENT
 
 Encode = Callable[[Any], bytes]
 

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow
+from connectors.postgres.base import PostgresStore
 from connectors.postgres.statement import statement
-from connectors.postgres.store import PostgresStore
 from connectors.views import AcknowledgementView, ProcessorView, RunState
 from schemas.errors import SluiceError
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from connectors.store import Unstorable
+from connectors.sink_store import Unstorable
 from schemas.errors import SluiceError, Unreachable, UsageError
 
 Connection = psycopg.Connection[Any]

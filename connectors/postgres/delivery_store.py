@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from connectors.delivery_store import ClaimedDelivery, TryRow
+from connectors.postgres.base import PostgresStore
 from connectors.postgres.statement import statement
-from connectors.postgres.store import PostgresStore
 
 
 class PostgresDeliveryStore(PostgresStore):

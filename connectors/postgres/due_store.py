@@ -14,9 +14,9 @@ from typing import Any
 
 from connectors.due_store import DoneRow, DueRun
 from connectors.payload_store import Payload
+from connectors.postgres.base import PostgresStore
 from connectors.postgres.connection import Connection
 from connectors.postgres.statement import statement
-from connectors.postgres.store import PostgresStore
 from schemas.errors import SluiceError
 
 _LEADER_LOCK = 0x71C5  # any fixed number; one lock per database

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from connectors.postgres.store import PostgresStore
+from connectors.postgres.base import PostgresStore
 from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobView, TryView
 from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold, RunKey
-from connectors.postgres.store import PostgresStore
+from connectors.postgres.base import PostgresStore
 from schemas.records import Coordinates
 
 #: Notified by every statement that makes a job claimable; the payload is the processor's name.

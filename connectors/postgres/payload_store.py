@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from connectors.payload_store import CHECK_IN_S, Payload
-from connectors.postgres.store import PostgresStore
+from connectors.postgres.base import PostgresStore
 
 
 class PostgresPayloadStore(PostgresStore):

@@ -10,10 +10,10 @@ import psycopg
 from psycopg import errors
 
 from connectors.postgres.arrays import integers, moment, uuids
+from connectors.postgres.base import PostgresStore
 from connectors.postgres.connection import UNSTORABLE, Connection
 from connectors.postgres.statement import Rows, statement
-from connectors.postgres.store import PostgresStore
-from connectors.store import (
+from connectors.sink_store import (
     ClaimedOffsets,
     Fenced,
     HistoryRow,
@@ -32,7 +32,7 @@ _UNSTORABLE = (*UNSTORABLE, errors.NotNullViolation, struct.error, OverflowError
 
 
 class PostgresSinkStore(PostgresStore):
-    """Implements `connectors.store.SinkStore`."""
+    """Implements `connectors.sink_store.SinkStore`."""
 
     application = "sluice sink"
     # The planner makes its generic plans while the tables are empty, would choose to scan them, and would never plan again.

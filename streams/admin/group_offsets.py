@@ -18,7 +18,7 @@ from schemas.states import Lane
 from streams.admin.changes import Change, ChangeKind
 from streams.log import kafka
 from streams.log.port import LogConsumer
-from streams.log.retry import TIMEOUT_S, retry_until_ready
+from streams.log.reconnect import TIMEOUT_S, retry_until_ready
 from streams.settings import Settings
 
 #: Errors of a commit from outside a group that has members: only they may commit.

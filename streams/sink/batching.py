@@ -5,16 +5,16 @@ Most requests are never decoded: their Kafka headers suffice to hold them until 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from threading import Event as Flag
 from typing import TypeVar
 
 from confluent_kafka import Message
 
 from schemas.errors import UndecodableRecord
 from streams import logs
-from streams.log.retry import until_reachable
+from streams.log.reconnect import until_reachable
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder, is_near
 from streams.sink.event import Event, Phase
@@ -31,7 +31,9 @@ BATCH = 500
 class EventBatches:
     """Every method raises Stopped if the service is stopped while the schema registry is unreachable."""
 
-    def __init__(self, decoder: EventDecoder, buffer: RequestBuffer, dead_letters: DeadLetters, stop: Flag) -> None:
+    def __init__(
+        self, decoder: EventDecoder, buffer: RequestBuffer, dead_letters: DeadLetters, stop: threading.Event
+    ) -> None:
         self._decoder = decoder
         self._buffer = buffer
         self._dead_letters = dead_letters

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Message
 
 from connectors.jsonb import jsonb
-from connectors.store import LogPosition
+from connectors.sink_store import LogPosition
 from schemas import headers
 from schemas.codec import Codec
 from schemas.contract import unknown_processor

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
-from connectors.store import LogPosition
+from connectors.sink_store import LogPosition
 from schemas.states import State
 
 

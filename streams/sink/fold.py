@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from connectors.store import LogPosition
+from connectors.sink_store import LogPosition
 from streams.sink.event import Event, Phase
 
 SUPERSEDED = "superseded"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from connectors.store import ClaimedOffsets, OffsetRow
+from connectors.sink_store import ClaimedOffsets, OffsetRow
 
 Key = tuple[bytes, int]
 

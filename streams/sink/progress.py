@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from confluent_kafka import Message
 
-from connectors.store import ProgressRow, SinkStore
+from connectors.sink_store import ProgressRow, SinkStore
 from schemas.codec import Codec
 from schemas.errors import UndecodableRecord
 from schemas.records import Progress

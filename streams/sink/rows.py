@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.jsonb import jsonb
-from connectors.store import HistoryRow, LeaseRow, RunRow
+from connectors.sink_store import HistoryRow, LeaseRow, RunRow
 from schemas.plain import to_plain
 from schemas.records import JobHeader
 from schemas.states import Mode, State

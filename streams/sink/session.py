@@ -7,21 +7,21 @@ The loop has no timer: an idle sink stores one event at a time, a busy one every
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Event as Flag
 
 from confluent_kafka import KafkaError, Message, TopicPartition
 
-from connectors.store import LogPosition, SinkStore
+from connectors.sink_store import LogPosition, SinkStore
 from schemas.errors import SluiceError, UndecodableRecord
 from streams import logs
 from streams.engine_results import EngineResults
 from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
-from streams.log.retry import Stopped
+from streams.log.reconnect import Stopped
 from streams.settings import Settings
 from streams.sink.batching import EventBatches
 from streams.sink.dead_letters import DeadLetters
@@ -29,7 +29,7 @@ from streams.sink.decode import EventDecoder
 from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold
 from streams.sink.handoff import DeliveryHandoff
-from streams.sink.leases import LeaseFence
+from streams.sink.lease_fence import LeaseFence
 from streams.sink.offset_mirror import OffsetMirror
 from streams.sink.outcomes import OutcomePublisher
 from streams.sink.positions import Key, Positions
@@ -57,7 +57,7 @@ class Session:
         dead_letters: DeadLetters,
         engine_results: EngineResults,
         handoff: DeliveryHandoff,
-        stop: Flag,
+        stop: threading.Event,
     ) -> None:
         self._group = f"{settings.topic_prefix}sink"
         self._store = store

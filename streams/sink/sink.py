@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from connectors.store import Fenced, SinkStore
+from connectors.sink_store import Fenced, SinkStore
 from schemas.errors import Unreachable
 from streams import logs, wiring
 from streams.engine_results import EngineResults
@@ -15,7 +15,7 @@ from streams.health.loop_health import LoopHealth, tracked
 from streams.health.report import Health, evaluate, without_share
 from streams.log import kafka
 from streams.log.port import LogProducer
-from streams.log.retry import Stopped
+from streams.log.reconnect import Stopped
 from streams.notify.inline import InlineNotifier
 from streams.process import tune_gc
 from streams.settings import Settings

@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicCollection
 
-from connectors.store import LogPosition
+from connectors.sink_store import LogPosition
 from schemas.contract import contract, known_processors
 from schemas.states import Custody
 from schemas.topics import TopicNames

@@ -10,7 +10,7 @@ from dataclasses import is_dataclass
 from datetime import datetime
 from typing import Any
 
-from connectors.store import Unstorable
+from connectors.sink_store import Unstorable
 from schemas.errors import UndecodableRecord
 
 Kinds = tuple[tuple[str, tuple[type, ...]], ...]

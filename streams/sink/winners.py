@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connectors.store import LogPosition, SinkStore, Stored, Unstorable
+from connectors.sink_store import LogPosition, SinkStore, Stored, Unstorable
 from schemas.records import ErrorInfo
 from schemas.topics import TopicNames
 from streams.engine_results import EngineResults

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from connectors.store import OffsetRow, SinkStore, Stored, Unstorable
+from connectors.sink_store import OffsetRow, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError
 from streams import logs
-from streams.log.retry import until_reachable
+from streams.log.reconnect import until_reachable
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold

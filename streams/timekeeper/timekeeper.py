@@ -22,7 +22,7 @@ from streams.settings import Settings
 from streams.timekeeper.cancels import Cancels
 from streams.timekeeper.due import DueRuns
 from streams.timekeeper.duty import Duty, DutyContext, MakeDuty
-from streams.timekeeper.leases import ExpiredLeases
+from streams.timekeeper.expired_leases import ExpiredLeases
 from streams.timekeeper.prune import Prune
 from streams.timekeeper.publisher import RecordPublisher
 from streams.timekeeper.record_writer import RecordWriter

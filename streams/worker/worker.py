@@ -23,7 +23,7 @@ from schemas.states import Lane
 from streams import logs, wiring
 from streams.health.report import Health, evaluate, without_share
 from streams.log import kafka
-from streams.log.retry import Stopped, until_reachable
+from streams.log.reconnect import Stopped, until_reachable
 from streams.settings import Settings
 from streams.worker.commands import CommandReader, CommandState
 from streams.worker.engine import Engine

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from connectors.command_store import CancelRow, CommandRow
 from connectors.lease_store import Grant, Hold, LeaseStore
-from connectors.store import LeaseRow
+from connectors.sink_store import LeaseRow
 from streams import wiring
 from streams.sink.fold import fold
 from streams.sink.rows import history_rows, run_rows

@@ -13,7 +13,7 @@ from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow
 from connectors.delivery_store import TryRow
 from connectors.due_store import DoneRow
 from connectors.payload_store import Payload
-from connectors.store import ProgressRow
+from connectors.sink_store import ProgressRow
 from schemas.states import State
 from tests.harness.events import AT
 from tests.harness.stores import CALLBACK, Stores, ended, new_job, requested, retrying

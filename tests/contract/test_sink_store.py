@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.store import Fenced, LogPosition, ProgressRow, Unstorable
+from connectors.sink_store import Fenced, LogPosition, ProgressRow, Unstorable
 from schemas.states import State
 from streams.sink.event import TerminalResult
 from tests.harness.events import JOB, REQUESTS, RESULTS

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from confluent_kafka import Message
 
-from connectors.store import HistoryRow, LogPosition, RunRow
+from connectors.sink_store import HistoryRow, LogPosition, RunRow
 from schemas.plain import to_plain
 from schemas.records import JobHeader
 from schemas.states import State

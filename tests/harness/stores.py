@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from connectors.store import ClaimedOffsets, OffsetRow, SinkStore, Stored
+from connectors.sink_store import ClaimedOffsets, OffsetRow, SinkStore, Stored
 from connectors.views import JobView
 from schemas.ids import new_id
 from streams import wiring

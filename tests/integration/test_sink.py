@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from connectors.postgres.sink_store import PostgresSinkStore
-from connectors.store import Fenced, OffsetRow
+from connectors.sink_store import Fenced, OffsetRow
 from schemas.ids import new_id
 from schemas.records import JobHeader
 from streams.log import kafka

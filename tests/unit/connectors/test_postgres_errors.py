@@ -13,7 +13,7 @@ from psycopg.pq import DiagnosticField, ExecStatus
 
 from connectors.postgres.connection import UNSTORABLE, translated
 from connectors.postgres.statement import checked
-from connectors.store import Unstorable
+from connectors.sink_store import Unstorable
 from schemas.errors import SluiceError, Unreachable, UsageError
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow, CommandStore
-from connectors.store import Unstorable
+from connectors.sink_store import Unstorable
 from schemas.errors import UndecodableRecord, Unreachable
 from schemas.plain import to_plain
 from schemas.records import Control

@@ -23,7 +23,7 @@ from streams.log import kafka
 from streams.log.memory import MemoryLog
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
-from streams.log.retry import Stopped
+from streams.log.reconnect import Stopped
 from streams.settings import Settings
 from streams.sink.batching import EventBatches
 from streams.sink.handoff import NoHandoff

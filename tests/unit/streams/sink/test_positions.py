@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.store import ClaimedOffsets
+from connectors.sink_store import ClaimedOffsets
 from streams.sink.positions import Positions
 
 KEY = (b"t" * 16, 0)

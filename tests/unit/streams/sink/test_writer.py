@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from connectors.store import OffsetRow, RunRow, SinkStore, Stored, Unstorable
+from connectors.sink_store import OffsetRow, RunRow, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError
 from schemas.states import State
 from streams.sink.dead_letters import DeadLetters

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from connectors.lease_store import Grant, LeaseStore
 from connectors.memory import MemoryDatabase
-from connectors.store import LeaseRow
+from connectors.sink_store import LeaseRow
 from schemas.errors import Unreachable, UsageError
 from schemas.ids import new_id
 from schemas.states import Disposition

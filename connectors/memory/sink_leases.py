@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from connectors.memory.database import MemoryDatabase
 from connectors.memory.tables import OPEN, StoredLease, StoredPayload, StoredRun
-from connectors.store import LeaseRow, LogPosition
+from connectors.sink_store import LeaseRow, LogPosition
 from schemas.states import Lane
 
 #: A bulk job ranks like a live job that came this much later.

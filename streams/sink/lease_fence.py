@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from connectors.store import SinkStore
+from connectors.sink_store import SinkStore
 from schemas.states import State
 from streams import logs
-from streams.log.retry import until_reachable
+from streams.log.reconnect import until_reachable
 from streams.sink.decode import EventDecoder
 from streams.sink.event import Event, Phase
 from streams.sink.fold import SUPERSEDED

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from schemas.errors import Unreachable
 from streams import logs
-from streams.log.retry import Stopped, until_reachable
+from streams.log.reconnect import Stopped, until_reachable
 
 log = logs.get("test")
 
