@@ -56,7 +56,7 @@ class InProcessChannel:
 
     def prepared(self, slots: list[int]) -> None: ...
 
-    def dropped(self, slots: list[int]) -> None: ...
+    def discarded(self, slots: list[int]) -> None: ...
 
     def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None: ...
 
@@ -156,7 +156,7 @@ class InProcessWorker:
             # Like a worker, reject a cancelled job before the child has it, so that it never begins.
             header = self._header(job)
             if header is not None and self._is_cancelled(header.job_id, header.run):
-                job.cancel()
+                job.mark_cancelled()
         self._inbox.put((MessageKind.JOBS, b"".join(pack_job(job.frame()) for job in jobs)))
         return self._channel.take(len(jobs))
 

@@ -44,7 +44,7 @@ class Cancellations:
         """Reject the jobs that are cancelled already; return their slots."""
         cancelled = [job for job in jobs if self._state.is_cancelled(job.command_key())]
         for job in cancelled:
-            job.cancel()
+            job.mark_cancelled()
         return [job.slot for job in cancelled]
 
     def apply(self) -> None:
@@ -60,7 +60,7 @@ class Cancellations:
             for job in waiting:
                 self._ordered.withdraw(job)
         for job in aside:  # a held job is answered when the quarantine lets it go
-            job.cancel()
+            job.mark_cancelled()
         if waiting:
             self._supervisor.send(waiting)
             slots += [job.slot for job in waiting]  # so that they are answered while the device works

@@ -33,7 +33,7 @@ log = logs.get("worker")
 
 #: How long a starting worker waits to learn of pauses and cancels; after that it runs jobs it perhaps should not.
 READ_WITHIN_S = 15.0
-RETRY_S = 1.0
+PAUSE_AFTER_FAILURE_S = 1.0
 POLL_S = 0.2
 _BATCH = 500
 #: Cancels are remembered this long: their requests are deleted by then. And at most so many (a few tens of MB).
@@ -149,10 +149,10 @@ class CommandReader:
                 self._follow()
             except SluiceError as error:
                 log.warning("command_topic_unreadable", reason=str(error))
-                self._stop.wait(RETRY_S)
+                self._stop.wait(PAUSE_AFTER_FAILURE_S)
             except Exception as error:  # noqa: BLE001 — a worker that no longer hears of cancels must not look healthy
                 log.error("command_topic_failed", reason=type(error).__name__)
-                self._stop.wait(RETRY_S)
+                self._stop.wait(PAUSE_AFTER_FAILURE_S)
 
     def _follow(self) -> None:
         consumer = kafka.reader(self._settings, **{"enable.partition.eof": True})

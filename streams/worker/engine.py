@@ -73,6 +73,12 @@ class Engine:
             "ceilings": supervisor.ceilings,
         }
 
+    def why_not_ready(self) -> str | None:
+        """Return why this engine takes no jobs; None if it does."""
+        if self._session is None or self._supervisor.ready is None:
+            return f"the process of {self.processor} is starting"
+        return self._session.why_not_ready()
+
     def run(self, stop: threading.Event) -> None:
         """Raises StartupError for a processor that can't start, SluiceError when log or lease store can't be used."""
         try:

@@ -1,7 +1,7 @@
 """All jobs in flight in this worker, from the poll to the delivery report of the result. Keeps the limits on their number.
 
 Three threads use it: the engine's admits, the child's reader brings answers, the publisher's brings delivery reports. Each
-takes the lock once for a whole batch. A transition of jobs that their origins must know of (`JobOrigin`) is a method here.
+takes the lock once for a whole batch. A method here changes jobs and calls the JobOrigin of each, so that both always agree.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class InFlightJobs:
         with self.lock:
             job = self._unanswered.pop(slot, None)
             if job is not None:
-                job.publish(records)
+                job.mark_publishing(records)
                 job.origin.publishing += 1
             return job
 
@@ -117,33 +117,33 @@ class InFlightJobs:
         with self._changed:
             for job in jobs:
                 job.hold()
-                job.origin.held(job)
+                job.origin.not_begun(job)
             self.changes += 1
 
-    def wait(self, jobs: Iterable[InFlightJob]) -> None:
-        """Let these wait for the job before them."""
+    def mark_waiting(self, jobs: Iterable[InFlightJob]) -> None:
+        """Set these aside until the job before them is done."""
         with self.lock:
             for job in jobs:
-                job.wait()
-                job.origin.held(job)
+                job.mark_waiting()
+                job.origin.not_begun(job)
             self.changes += 1
 
-    def wait_for_attempt(self, job: InFlightJob, due: float, attempt: int) -> None:
-        """Let the job wait for its next attempt."""
+    def schedule_attempt(self, job: InFlightJob, due: float, attempt: int) -> None:
+        """The job's next attempt is `attempt`, at `due` (monotonic); the job waits for it."""
         with self.lock:
-            job.wait_for_attempt(due, attempt)
-            job.origin.held(job)
+            job.schedule_attempt(due, attempt)
+            job.origin.not_begun(job)
             self.changes += 1
 
     def start_attempt(self, job: InFlightJob) -> None:
         """The child gets the job's next attempt."""
         with self.lock:
             job.start_attempt()
-            job.origin.crashed(job)
+            job.origin.crashes_changed(job)
         self.begin([job])
 
     def begin(self, jobs: Iterable[InFlightJob]) -> list[InFlightJob]:
-        """The child gets these now. Return them without the ones that were dropped meanwhile."""
+        """The child gets these now. Return them without the ones that were disowned meanwhile."""
         with self.lock:
             begun = [job for job in jobs if job.state in SET_ASIDE and self._unanswered.get(job.slot) is job]
             for job in begun:
@@ -177,18 +177,18 @@ class InFlightJobs:
 
     def _crashes_changed(self, jobs: Iterable[InFlightJob]) -> None:
         for job in jobs:
-            job.origin.crashed(job)
+            job.origin.crashes_changed(job)
         self.changes += 1
 
     # ── jobs that leave unanswered ──
 
-    def drop(self, origins: Iterable[JobOrigin]) -> list[InFlightJob]:
+    def disown(self, origins: Iterable[JobOrigin]) -> list[InFlightJob]:
         """Remove the unanswered jobs of origins that are not ours any more; return them."""
         gone = set(origins)
         with self._changed:
-            dropped = [job for job in self._unanswered.values() if job.origin in gone]
-            self._remove_unanswered(dropped)
-        return dropped
+            disowned = [job for job in self._unanswered.values() if job.origin in gone]
+            self._remove_unanswered(disowned)
+        return disowned
 
     def release(self, slots: Iterable[int]) -> None:
         """Remove jobs that will not run here, so that another worker may have them."""

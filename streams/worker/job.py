@@ -2,17 +2,24 @@
 
     admitted ──▶ QUEUED ──started──▶ RUNNING ──answered──▶ PUBLISHING ──all records confirmed──▶ (leaves)
                  │    ▲                │ │                     │
-     hold, wait  │    │ begin          │ │ wait_for_attempt    │ too_large: the child makes a smaller result
-                 ▼    │                │ ▼                     ▼
+   hold,         │    │ begin          │ │ schedule_attempt    │ too_large: the child makes a smaller result
+   mark_waiting  ▼    │                │ ▼                     ▼
                 HELD, WAITING ◀────────┼─┘                  QUEUED
                                        └─▶ QUEUED   crashed, killed_for, requeue: its process is gone
+    any but PUBLISHING ──release (another worker may have it), disown (another worker has it)──▶ (leaves)
 
 QUEUED: the child has it, or gets it with the next write. HELD (by the quarantine) and WAITING (for the job before it, or for
 its next attempt): the child does not have it. In each state a job may be rejected (Flag.REJECTED): then its failure is known,
-and the child only encodes it. Only a crash that we did not cause, while the job ran, counts as a crash of that job.
+and the child only encodes it.
 
-Each kill makes progress: a job that we killed for is sent differently to the next process, one step further each time, until
-it is not even decoded. So a job causes a handful of kills at most.
+| counter   | counts                                                             | most                              |
+|-----------|--------------------------------------------------------------------|-----------------------------------|
+| attempt   | tries of a run: + 1 for each retry                                 | max_attempts                      |
+| execution | starts of an attempt: + 1 when its process ended while it ran      | –                                 |
+| crashes   | executions that ended with a crash that we did not cause           | Limits.executions: then rejected  |
+
+A job that we kill a process for goes one step further with each kill, so it causes a handful at most: it runs alone (if several
+jobs passed their hard limit together), then it is rejected, rejected and alone, and at last not even decoded.
 """
 
 from __future__ import annotations
@@ -34,7 +41,8 @@ class JobState(IntEnum):
 
 
 class JobOrigin:
-    """Base of the places jobs come from: an assigned partition, or a lease. InFlightJobs calls it, holding its lock."""
+    """This worker's right to its jobs: an assigned partition, or a lease. A JobSource brings the jobs, each with its origin.
+    InFlightJobs calls it, with its lock held, whenever something happens to a job."""
 
     __slots__ = ("lane", "partition", "publishing", "topic")
 
@@ -48,14 +56,14 @@ class JobOrigin:
         """Return False for a job that must not run again: it is here already, or an earlier owner finished it."""
         return True
 
-    def held(self, job: InFlightJob) -> None:
-        """The child does not have the job, so a crash of this worker does not count against it."""
+    def not_begun(self, job: InFlightJob) -> None:
+        """The job is held or waits. The child does not have it, so a crash of this worker does not count against it."""
 
     def begun(self, job: InFlightJob) -> None:
-        """The child gets a job that was held."""
+        """The child gets a job that was held or waited."""
 
-    def crashed(self, job: InFlightJob) -> None:
-        """The job's number of crashes has changed."""
+    def crashes_changed(self, job: InFlightJob) -> None:
+        """The job's number of crashes has changed; to 0 with its next attempt."""
 
     def released(self, job: InFlightJob) -> None:
         """The job will not run here; another worker may have it."""
@@ -169,13 +177,13 @@ class InFlightJob:
     def hold(self) -> None:
         self.state = JobState.HELD
 
-    def wait(self) -> None:
+    def mark_waiting(self) -> None:
         self.state = JobState.WAITING
 
     def begin(self) -> None:
         self.state = JobState.QUEUED
 
-    def publish(self, records: int) -> None:
+    def mark_publishing(self, records: int) -> None:
         """The child has answered; the answer is published as `records` records."""
         self.state, self.unconfirmed = JobState.PUBLISHING, records
 
@@ -190,7 +198,7 @@ class InFlightJob:
         """Run after the earlier jobs of `order_key`; None: leave the sequence."""
         self.order_key = order_key
 
-    def wait_for_attempt(self, due: float, attempt: int) -> None:
+    def schedule_attempt(self, due: float, attempt: int) -> None:
         """The attempt failed; the next one runs here at `due` (monotonic)."""
         self.next_attempt, self.state = (due, attempt), JobState.WAITING
 
@@ -203,7 +211,7 @@ class InFlightJob:
 
     # ── failures that are known before the child has run it ──
 
-    def cancel(self) -> None:
+    def mark_cancelled(self) -> None:
         """Reject the job as cancelled, unless it is rejected already."""
         if not self.rejected:
             self.reject(ErrorCode.CANCELLED)

@@ -1,7 +1,9 @@
 """The port between the engine and where its jobs come from: a consumer group (`kafka_source`) or leases (`lease_source`).
 
 Every call comes from the engine's thread, unless said otherwise. Calls raise SluiceError when the engine can't go on.
-A new source implements JobSource here and JobOrigin in `job.py`; `session.py` chooses it.
+A third source implements JobSource and JobOrigin (`job.py`) in a package beside `kafka_source`. It also touches: Custody in
+`schemas/states.py` and `schemas/contract.py`; `session.py`, which chooses the source; `child/results.py` (coordinates);
+`streams/admin/group_offsets.py` and `streams/sink/topic_table.py`; the arrows in `tests/unit/test_architecture.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ from streams.worker.protocol import Answer
 
 
 class JobSource(Protocol):
-    """Admits its jobs to InFlightJobs, which reports what happens to each of them to its JobOrigin."""
+    """Admits its jobs to InFlightJobs, which reports what happens to each of them to its JobOrigin.
+
+    A source that can lose jobs calls `disown` of InFlightJobs and of Supervisor for them, and, if its jobs have an order, the
+    session's `on_revoked` with their origins.
+    """
 
     def start(self) -> None:
         """Begin to take jobs. Called once, when all else is ready."""
@@ -38,7 +44,10 @@ class JobSource(Protocol):
         """Send admitted jobs to the child, now or when it is safe."""
 
     def release(self, jobs: Sequence[InFlightJob]) -> None:
-        """Give up jobs that have not begun, because this worker stops: another worker may have them at once."""
+        """Give up jobs that have not begun, because this worker stops: another worker may have them at once.
+
+        Calls Supervisor, for those that the child has, and InFlightJobs, for the others.
+        """
 
     def may_publish(self, job: InFlightJob, answer: Answer) -> bool | None:
         """Return True if the job is still ours. None: unknown, ask again after the next `tick`. False: the answer is discarded,
@@ -47,6 +56,10 @@ class JobSource(Protocol):
 
     def tick(self, now: float) -> None:
         """Do what is due: commits, renewals, joining. Called several times a second; `now` is monotonic."""
+
+    def why_not_ready(self) -> str | None:
+        """Return why no jobs can come now; None if they can. From any thread."""
+        ...
 
     def status(self) -> Mapping[str, Any]:
         """Return counters for the worker's status. From any thread."""

@@ -2,7 +2,8 @@
 
 The next job of a key begins once the result of the job before is in the log, not merely made: whatever crashes, no job
 overtakes another of its key. The retry of an ordered job is not published, because from the end of the log it would run after
-its successors. It waits here, its key with it, and runs again as the next attempt.
+its successors. It waits here, its key with it, and runs again as the next attempt. It waits in memory: with the worker the
+attempt number is lost, and the next owner begins at the record's attempt again.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class OrderGate(Generic[T]):
         busy = self._queues.get(partition)
         queue = None if busy is None else busy.get(key)
         if busy is None or queue is None:
-            return None  # the partition was dropped
+            return None  # the partition was forgotten
         if queue:
             self._waiting -= 1
             return queue.popleft()
@@ -65,7 +66,7 @@ class OrderGate(Generic[T]):
             del self._queues[partition]
         return None
 
-    def drop(self, partition: Hashable) -> list[T]:
+    def forget(self, partition: Hashable) -> list[T]:
         """Forget a partition and its keys; return what waited there, in order within each key."""
         waiting = [item for queue in self._queues.pop(partition, {}).values() for item in queue]
         self._waiting -= len(waiting)
@@ -103,7 +104,7 @@ class OrderedJobs:
             else:
                 waiting.append(job)
         if waiting:
-            self._in_flight.wait(waiting)
+            self._in_flight.mark_waiting(waiting)
         return runnable
 
     def retry_here(self, job: InFlightJob, answer: Answer) -> bool:
@@ -111,7 +112,7 @@ class OrderedJobs:
         if job.order_key is None or answer.retry_in_ms < 0:
             return False
         due = time.monotonic() + answer.retry_in_ms / 1000
-        self._in_flight.wait_for_attempt(job, due, min(answer.attempt + 1, LARGEST_ATTEMPT))
+        self._in_flight.schedule_attempt(job, due, min(answer.attempt + 1, LARGEST_ATTEMPT))
         self._failed.append(job)
         return True
 
@@ -146,7 +147,7 @@ class OrderedJobs:
     def forget(self, origins: Iterable[JobOrigin]) -> None:
         """Forget revoked partitions; their jobs are not in flight any more."""
         for origin in origins:
-            self._gate.drop(origin)
+            self._gate.forget(origin)
 
     def _schedule(self, job: InFlightJob, now: float) -> None:
         if job.next_attempt is None:

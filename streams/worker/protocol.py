@@ -75,23 +75,24 @@ def child_settings(settings: Settings) -> dict[str, Any]:
 
 
 class MessageKind(IntEnum):
-    """The parent sends CONFIG once, then JOBS, DROP, CANCEL and RETIRE. The child sends READY or BROKEN once, then the others.
+    """The parent sends CONFIG once, then JOBS, DISCARD, CANCEL, RETIRE. The child sends READY or BROKEN once, then the others.
 
-    DROP asks the child to discard jobs that have not begun; DROPPED answers with the slots of those it discarded.
+    DISCARD: forget jobs that have not begun; DISCARDED answers with the slots of those. The parent sends it to release jobs
+    (another worker may have what has not begun), and with CANCEL to disown them (not ours any more: stop what runs as well).
     PREPARED: these jobs wait for the device until they are STARTED again. BATCH_LIMIT: the device ran out of memory, so batches
     are smaller from now on. RETIRE: finish what you have, then exit. DRAINED: everything is answered, the process exits now.
     """
 
     CONFIG = 1
     JOBS = 2
-    DROP = 3
+    DISCARD = 3
     READY = 4
     BROKEN = 5
     STARTED = 6
     ANSWERS = 7
     PROGRESS = 8
     CANCEL = 9
-    DROPPED = 10
+    DISCARDED = 10
     RETIRE = 11
     BATCH_LIMIT = 12
     PREPARED = 13
@@ -130,10 +131,10 @@ class JobFrame(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The child's answer to one job: an encoded Result, a reason for a dead letter, or both.
+    """The child's answer to one job: an encoded Result, a reason for a dead letter, or both; neither if `postponed`.
 
     An empty `value` means that there is no Result (the record names no job that could fail), an empty `dead_reason` that there
-    is no dead letter. `retry_in_ms` is the wait before the next attempt if the disposition is `retry`, else -1.
+    is no dead letter. `retry_in_ms` is the wait before the next attempt if a Result's disposition is `retry`, else -1.
     """
 
     slot: int
@@ -147,6 +148,11 @@ class Answer(NamedTuple):
     dead_reason: str = ""
     dead_message: str = ""
     retry_in_ms: int = -1
+
+    @property
+    def postponed(self) -> bool:
+        """True for a job whose start time has not come. It did not run; the timekeeper publishes its request again then."""
+        return not self.value and not self.dead_reason
 
 
 def header_from_kafka(frame: JobFrame, processor: str) -> JobHeader | None:

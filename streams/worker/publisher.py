@@ -75,13 +75,12 @@ class Publisher:
         self._thread.start()
 
     def publish(self, answer: Answer) -> None:
-        """Write a job's result, its dead letter, or both. The answer of a job that was dropped meanwhile is its new owner's."""
+        """Write a job's result, its dead letter, or both. The answer of a disowned job is its new owner's."""
         dead = bool(answer.dead_reason)
-        records = bool(answer.value) + dead
-        job = self._in_flight.answered(answer.slot, records or 1)
+        job = self._in_flight.answered(answer.slot, 1 if answer.postponed else bool(answer.value) + dead)
         if job is None:
             return
-        if not records:  # no record, so no delivery report to wait for
+        if answer.postponed:  # no record, so no delivery report to wait for
             self._in_flight.confirmed([job])
         if answer.value:
             self.published += 1

@@ -40,7 +40,7 @@ PUBLISHER_STOP_S = 5.0
 
 
 class EngineSession:
-    """The way of one processor's jobs. `ready` is the child's READY message.
+    """The pipeline of one processor's jobs. `ready` is the child's READY message.
 
     Used by the engine's thread, except `publish` (the child's reader) and what only reads.
     """
@@ -91,6 +91,9 @@ class EngineSession:
             "dead_lettered": self._publisher.dead_lettered,
             **self._source.status(),
         }
+
+    def why_not_ready(self) -> str | None:
+        return self._source.why_not_ready()
 
     # ── one turn of the loop ──
 
@@ -167,7 +170,8 @@ class EngineSession:
     def drain(self, until: float, tick: Callable[[], None]) -> bool:
         """Finish the jobs that have begun, and release the others for another worker; return False at the time `until`.
 
-        A job whose process crashed is tried again here, too: another worker would not know that it is a suspect.
+        A job whose process crashed here is tried again here, too: its count of crashes is handed over, Flag.ISOLATED is not, so
+        another worker would run it among others.
         """
         log.info("draining", in_flight=len(self._in_flight))
         restarts = -1

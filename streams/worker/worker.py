@@ -21,7 +21,7 @@ from schemas.errors import ExitCode, SluiceError, StartupError, UnknownSchema, U
 from schemas.ids import new_id
 from schemas.states import Lane
 from streams import logs, wiring
-from streams.health.report import Health, evaluate, without_share
+from streams.health.report import Health, evaluate
 from streams.log import kafka
 from streams.log.reconnect import Stopped, until_reachable
 from streams.settings import Settings
@@ -65,13 +65,15 @@ class Worker:
     def health(self, *, ask: bool = True) -> Health:
         """Ready when each processor's child is ready, and its group has assigned partitions to it."""
         engines = self._engines
-        statuses = [engine.status() for engine in engines]
-        missing = [why_not_ready(status) for status in statuses] if engines else ["it is starting"]
+        missing = [engine.why_not_ready() for engine in engines]
+        details = [
+            health_details(engine.status(), reason is None) for engine, reason in zip(engines, missing, strict=True)
+        ]
         return evaluate(
             [engine.health for engine in engines],
             time.monotonic(),
-            missing=[self._kafka.fault() if ask else None, *missing],
-            details={"worker": self.worker_id, "engines": [health_details(status) for status in statuses]},
+            missing=[self._kafka.fault() if ask else None, *(missing or ["it is starting"])],
+            details={"worker": self.worker_id, "engines": details},
         )
 
     def run(self, stop: threading.Event) -> int:
@@ -173,20 +175,8 @@ class Scratch:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def why_not_ready(status: Mapping[str, Any]) -> str | None:
-    """Return why an engine with this status takes no jobs; None if it does."""
-    name = status["processor"]
-    if status.get("ready") is None:
-        return f"the process of {name} is starting"
-    if status.get("custody") == "lease":  # no group: it takes jobs whenever the store answers
-        fault: str | None = status["store_fault"]
-        return fault
-    # One lane is enough: an engine that is busy with one lane has not asked for the other yet.
-    return without_share(name, status["partitions"], status.get("joined_s"))
-
-
-def health_details(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an engine's counters and the facts from its child's READY message, flat."""
+def health_details(status: Mapping[str, Any], ready: bool) -> dict[str, Any]:
+    """Return the status of an engine that is ready or not, with the facts from its child's READY message, flat."""
     child = status.get("ready") or {}
     facts = {
         "device": child.get("device"),
@@ -195,7 +185,7 @@ def health_details(status: Mapping[str, Any]) -> dict[str, Any]:
         "versions": child.get("versions") or {},
     }
     own = {key: value for key, value in status.items() if key != "ready" and value is not None}
-    return {**facts, **own, "standby": why_not_ready(status) is None and status.get("partitions") == 0}
+    return {**facts, **own, "standby": ready and status.get("partitions") == 0}
 
 
 def _topic_ids(settings: Settings, names: list[str]) -> dict[str, str]:

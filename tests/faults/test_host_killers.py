@@ -65,7 +65,7 @@ def test_jobs_done_beyond_a_long_one_are_not_repeated_after_kill_9(
     )
     worker.kill()
     worker.start()
-    log.read_until(lambda: (commit := last_commit(settings, 0)) is not None and commit.snapshot.runs[0].crashes == 1)
+    log.read_until(lambda: (commit := last_commit(settings, 0)) is not None and commit.snapshot.spans[0].crashes == 1)
     gate.touch()
     after = job(log, "go")
     log.read_results_of({slow, after})
@@ -76,7 +76,7 @@ def test_jobs_done_beyond_a_long_one_are_not_repeated_after_kill_9(
 
 def holes(commit: CommitMetadata) -> int:
     """Return how many offsets are unfinished."""
-    return sum(run.stop - run.start for run in commit.snapshot.runs)
+    return sum(span.stop - span.start for span in commit.snapshot.spans)
 
 
 def test_a_job_that_kills_its_host_three_times_is_dead_lettered_and_its_partition_moves_on(

@@ -96,7 +96,7 @@ class RecordingChannel:
         self.begun: list[tuple[list[int], int | None]] = []
         self.answered: dict[int, Answer] = {}
         self.waiting: set[int] = set()  # prepared, and reported as such
-        self.dropped_slots: list[int] = []
+        self.discarded_slots: list[int] = []
         self.batch_limits: list[tuple[str, int, float | None]] = []
         self._changed = threading.Condition()
 
@@ -106,8 +106,8 @@ class RecordingChannel:
     def prepared(self, slots: list[int]) -> None:
         self.waiting.update(slots)
 
-    def dropped(self, slots: list[int]) -> None:
-        self.dropped_slots += slots
+    def discarded(self, slots: list[int]) -> None:
+        self.discarded_slots += slots
 
     def answers(self, answers: list[Answer]) -> None:
         with self._changed:

@@ -75,7 +75,7 @@ _ARROWS = {
     ),
     "streams.worker.child": "connectors processors streams.wiring streams.worker.protocol",
     "streams.worker.kafka_source": (
-        "processors streams.log streams.worker.in_flight streams.worker.job "
+        "processors streams.health streams.log streams.worker.in_flight streams.worker.job "
         "streams.worker.protocol streams.worker.supervision"
     ),
     "streams.worker.lease_source": (

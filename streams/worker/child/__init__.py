@@ -1,5 +1,5 @@
 """The process that holds the model: decodes, prepares, runs and encodes jobs.
 
 May import: connectors, processors, streams.wiring, streams.worker.protocol; never confluent_kafka or the parent.
-Start reading at `main.py`, then `job_runner.py`.
+Start reading at `main.py`, then `job_runner.py`. It decides retries (`retry.py`); `streams/timekeeper/due.py` starts them.
 """

@@ -141,7 +141,7 @@ class RequestDecoder:
         return None
 
     def _too_early(self, frame: JobFrame, header: JobHeader) -> Answer:
-        """Answer a job that waits for its time, without a result: the timekeeper publishes it again then (docs/adr/0013)."""
+        """Answer a job that waits for its time (docs/adr/0013): `Answer.postponed`, a disposition that no record carries."""
         if self.ordered:
             error = InvalidInput(f"{self._contract.name!r} works in order, so none of its jobs can wait for a time.")
             return self._writer.failed(frame, header, error)

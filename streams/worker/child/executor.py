@@ -30,7 +30,7 @@ from streams.worker.protocol import Answer, Flag, JobFrame, MessageKind, unpack_
 
 log = logs.get("worker")
 
-RETRY_S = 1.0
+PAUSE_AFTER_FAILURE_S = 1.0
 #: The answers of one batch are sent together as long as that delays none of them longer than this.
 MAX_ANSWER_DELAY_S = 0.02
 
@@ -45,7 +45,7 @@ class ParentChannel(Protocol):
 
     def answers(self, answers: list[Answer]) -> None: ...
 
-    def dropped(self, slots: list[int]) -> None: ...
+    def discarded(self, slots: list[int]) -> None: ...
 
     def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None:
         """Report that the device ran out of memory: batches of this bucket now have at most this size and cost."""
@@ -92,8 +92,8 @@ class BatchExecutor(ABC):
         elif event[0] is MessageKind.JOBS:
             for frame in unpack_jobs(event[1]):
                 self._enqueue(frame)
-        elif event[0] is MessageKind.DROP:
-            self._drop(frozenset(unpack_slots(event[1])))
+        elif event[0] is MessageKind.DISCARD:
+            self._discard(frozenset(unpack_slots(event[1])))
 
     def _enqueue(self, frame: JobFrame) -> None:
         if self._runner.cancelled and frame.slot in self._runner.cancelled:
@@ -106,13 +106,13 @@ class BatchExecutor(ABC):
     def _add_prepared(self, task: Task) -> None:
         self._ready.add(task, time.monotonic(), task.frame.lane, task.batch_key, task.cost)
 
-    def _drop(self, slots: frozenset[int]) -> None:
+    def _discard(self, slots: frozenset[int]) -> None:
         """Discard jobs that the device has not begun, and report which: another worker is to run those."""
         frames, tasks = self._remove(slots)
         for task in tasks:
             self._unfinished -= 1
             self._runner.discard(task)
-        self._channel.dropped([frame.slot for frame in frames] + [task.frame.slot for task in tasks])
+        self._channel.discarded([frame.slot for frame in frames] + [task.frame.slot for task in tasks])
 
     def _remove(self, slots: Iterable[int]) -> tuple[list[JobFrame], list[Task]]:
         """Remove the jobs in these slots from the queues."""
@@ -265,7 +265,7 @@ class BatchExecutor(ABC):
             opened = self._runner.open(frame)
         except Unreachable as error:
             log.warning("waiting_for_registry", reason=error.message)
-            timer = threading.Timer(RETRY_S, self._inbox.put, [frame])
+            timer = threading.Timer(PAUSE_AFTER_FAILURE_S, self._inbox.put, [frame])
             timer.daemon = True
             timer.start()
         else:

@@ -136,7 +136,7 @@ class JobRunner:
         return answer
 
     def discard(self, task: Task) -> None:
-        """Drop a task that another worker runs."""
+        """Discard a task that has not begun: it will not run here."""
         task.context.close()
 
     def cancel_waiting(self, task: Task) -> Answer:

@@ -68,8 +68,8 @@ class PipeChannel:
         if answers:
             self.send(protocol.write_frame(MessageKind.ANSWERS, map(protocol.pack_answer, answers)))
 
-    def dropped(self, slots: list[int]) -> None:
-        self.send(protocol.write_frame(MessageKind.DROPPED, [protocol.pack_slots(slots)]))
+    def discarded(self, slots: list[int]) -> None:
+        self.send(protocol.write_frame(MessageKind.DISCARDED, [protocol.pack_slots(slots)]))
 
     def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None:
         fields = {"bucket": bucket, "max_size": max_size, "max_cost": max_cost}

@@ -28,7 +28,7 @@ RESUME_BELOW = SOFT_LIMIT * 3 // 4
 class Assignment(JobOrigin):
     """A partition from assignment to revocation. A partition that is revoked and assigned again gets a new Assignment."""
 
-    __slots__ = ("commit_before_dispatch", "committed", "recovery_until", "tracker")
+    __slots__ = ("commit_before_dispatch", "last_sent", "recovery_until", "tracker")
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Assignment(JobOrigin):
         self.recovery_until = recovery_until
         #: Commits these assignments of the same consumer and waits; returns whether Kafka took it.
         self.commit_before_dispatch = commit_before_dispatch
-        self.committed: tuple[int, str] | None = None  # position and metadata
+        self.last_sent: tuple[int, str] | None = None  # position and metadata of the last commit, None if it failed
 
     @property
     def recovers(self) -> bool:
@@ -58,14 +58,14 @@ class Assignment(JobOrigin):
             job.resume(execution, execution - 1)
         return execution > 0
 
-    def held(self, job: InFlightJob) -> None:
+    def not_begun(self, job: InFlightJob) -> None:
         self.tracker.hold(job.offset)
 
     def begun(self, job: InFlightJob) -> None:
         self.tracker.begin(job.offset)
 
-    def crashed(self, job: InFlightJob) -> None:
-        self.tracker.set_execution(job.offset, job.crashes + 1)
+    def crashes_changed(self, job: InFlightJob) -> None:
+        self.tracker.set_crashes(job.offset, job.crashes)
 
     def released(self, job: InFlightJob) -> None:
         self.tracker.hold(job.offset)  # its offset stays open: the partition's next owner runs it
@@ -98,7 +98,7 @@ class AssignedPartitions:
         self._limit = limit
         self._on_revoked = on_revoked
         self._assignments: dict[tuple[str, int], Assignment] = {}
-        self._full: dict[tuple[str, int], Assignment] = {}
+        self._metadata_full: dict[tuple[str, int], Assignment] = {}
         self._next_commit = 0.0
         self._closing = False
         self._changes = -1  # InFlightJobs.changes at the last commit
@@ -124,19 +124,19 @@ class AssignedPartitions:
             if self._commit(self._assignments.values()):
                 self._next_commit = now + COMMIT_EVERY_S
 
-    def committed(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+    def on_commit_answer(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """Take Kafka's answer to an asynchronous commit. A failed commit is sent again with the next one."""
         for partition in partitions:
             if error is not None or partition.error is not None:
                 log.debug("commit_failed", partition=partition.partition, reason=str(error or partition.error))
                 assignment = self._assignments.get((partition.topic, partition.partition))
                 if assignment is not None:
-                    assignment.committed = None
+                    assignment.last_sent = None
                     self._changes = -1
 
     def fetched(self) -> list[TopicPartition]:
         """Return the partitions to fetch: all but the ones whose metadata is full."""
-        return [TopicPartition(*key) for key in self._assignments if key not in self._full]
+        return [TopicPartition(*key) for key in self._assignments if key not in self._metadata_full]
 
     def close(self) -> None:
         """Leave the group: publish what is answered, commit, and mark the partitions as cleanly released."""
@@ -167,23 +167,23 @@ class AssignedPartitions:
         if not self._in_flight.wait_until_published(revoked, PUBLISH_BEFORE_REVOKE_S):
             log.warning("revoked_before_delivery", partitions=_names(partitions))
         self._commit(revoked, wait=True, is_open=False)
-        self._drop(revoked, "revoked", partitions)
+        self._disown(revoked, "revoked", partitions)
 
     def _lost(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
         """Another worker owns the partitions already: nothing may be committed."""
-        self._drop(self._take_out(partitions), "lost", partitions)
+        self._disown(self._take_out(partitions), "lost", partitions)
 
     def _take_out(self, partitions: list[TopicPartition]) -> list[Assignment]:
         keys = [(partition.topic, partition.partition) for partition in partitions]
         for key in keys:
-            self._full.pop(key, None)
+            self._metadata_full.pop(key, None)
         return [self._assignments.pop(key) for key in keys if key in self._assignments]
 
-    def _drop(self, assignments: list[Assignment], event: str, partitions: list[TopicPartition]) -> None:
+    def _disown(self, assignments: list[Assignment], event: str, partitions: list[TopicPartition]) -> None:
         self._quarantine.forget(assignments)
-        dropped = self._in_flight.drop(assignments)
-        self._on_revoked(assignments, dropped)
-        log.info(event, partitions=_names(partitions), dropped=len(dropped), owned=len(self._assignments))
+        disowned = self._in_flight.disown(assignments)
+        self._on_revoked(assignments, disowned)
+        log.info(event, partitions=_names(partitions), disowned=len(disowned), owned=len(self._assignments))
 
     # ── commits ──
 
@@ -194,7 +194,7 @@ class AssignedPartitions:
         """
         current = [each for each in assignments if self._assignments.get((each.topic, each.partition)) is each]
         self._commit(current, wait=True)
-        return all(assignment.committed is not None for assignment in current)
+        return all(assignment.last_sent is not None for assignment in current)
 
     def _commit(self, assignments: Iterable[Assignment], *, wait: bool = False, is_open: bool = True) -> bool:
         """Commit the assignments that have changed; return whether there were any."""
@@ -205,8 +205,8 @@ class AssignedPartitions:
             fits = snapshot is not None and snapshot.position == position
             topic_id = self._committed_state.topic_id
             metadata = encode(snapshot, topic_id, is_open=is_open) if snapshot and fits else ""
-            if (position, metadata) != assignment.committed:
-                assignment.committed = (position, metadata)
+            if (position, metadata) != assignment.last_sent:
+                assignment.last_sent = (position, metadata)
                 changed.append(TopicPartition(assignment.topic, assignment.partition, position, metadata=metadata))
                 self._watch_size(assignment, len(metadata))
         if changed:
@@ -222,9 +222,9 @@ class AssignedPartitions:
         try:
             answer = self._consumer.commit(offsets=offsets, asynchronous=not wait)
         except KafkaException as error:
-            self.committed(error.args[0], offsets)
+            self.on_commit_answer(error.args[0], offsets)
         else:
-            self.committed(None, answer or [])
+            self.on_commit_answer(None, answer or [])
 
     def _watch_size(self, assignment: Assignment, size: int) -> None:
         """Stop fetching a partition with too many holes until jobs that hold it up are done.
@@ -232,13 +232,13 @@ class AssignedPartitions:
         A pause throws away what was prefetched, which takes 0.7 s to fetch again; holes by the thousand are rare enough.
         """
         key = (assignment.topic, assignment.partition)
-        if size > SOFT_LIMIT and key not in self._full and key in self._assignments:
+        if size > SOFT_LIMIT and key not in self._metadata_full and key in self._assignments:
             unfinished = assignment.tracker.outstanding
             log.warning("too_many_holes", topic=key[0], partition=key[1], unfinished=unfinished)
-            self._full[key] = assignment
+            self._metadata_full[key] = assignment
             self._consumer.pause([TopicPartition(*key)])
-        elif size < RESUME_BELOW and key in self._full:
-            del self._full[key]
+        elif size < RESUME_BELOW and key in self._metadata_full:
+            del self._metadata_full[key]
             self._consumer.resume([TopicPartition(*key)])
 
 

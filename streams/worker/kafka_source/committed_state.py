@@ -102,7 +102,7 @@ def start_state(metadata: CommitMetadata, high: int | None, in_flight: int) -> S
     if metadata.open:
         possible = before.end + in_flight
         return StartState(before, possible if high is None else min(high, possible))
-    return StartState(before, before.end if any(run.crashes for run in before.runs) else 0)
+    return StartState(before, before.end if any(span.crashes for span in before.spans) else 0)
 
 
 def _watermarks(consumer: LogConsumer, place: TopicPartition) -> tuple[int | None, int | None]:

@@ -16,18 +16,18 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from streams.worker.kafka_source.offsets import OffsetRun, Snapshot
+from streams.worker.kafka_source.offsets import OffsetSpan, Snapshot
 
 #: The broker's default of `offset.metadata.max.bytes`. A commit with more is refused.
 HARD_LIMIT = 4096
-#: At this size the partition is not fetched: jobs in flight may still break up into more runs as they finish.
+#: At this size the partition is not fetched: jobs in flight may still break up into more spans as they finish.
 SOFT_LIMIT = 3072
 
 _FORMAT = "sluice/1"
 _WHOLE = re.compile(r"sluice/1 (open|closed) (\S+) ((?:(?:[+-][0-9]{1,4})?[A-Z]{0,11}[a-z])*)")
 _ONE = re.compile(r"([+-][0-9]+)?([A-Z]*)([a-z])")
 _MOST_UNCLEAN = 9999
-#: The longest thing that can be written of one run: a state, and two lengths of up to 12 digits.
+#: The longest thing that can be written of one span: a state, and two lengths of up to 12 digits.
 _LONGEST = 5 + 12 + 12
 
 
@@ -39,16 +39,18 @@ class CommitMetadata(NamedTuple):
 
     def for_next_owner(self) -> Snapshot:
         """Return the state to start with: nothing in flight, and one more crash for what was in flight at an unclean stop."""
-        runs = self.snapshot.runs
+        spans = self.snapshot.spans
         return self.snapshot._replace(
-            runs=tuple(OffsetRun(run.start, run.stop, run.crashes + (self.open and run.in_flight)) for run in runs)
+            spans=tuple(
+                OffsetSpan(span.start, span.stop, span.crashes + (self.open and span.in_flight)) for span in spans
+            )
         )
 
 
 def encode(snapshot: Snapshot, topic_id: str, *, is_open: bool) -> str:
     """Return the metadata of a commit at `snapshot.position`; at most HARD_LIMIT bytes.
 
-    Runs that do not fit are written as one long unfinished run, which repeats work and loses none.
+    Spans that do not fit are written as one long unfinished span, which repeats work and loses none.
     """
     head = f"{_FORMAT} {'open' if is_open else 'closed'} {topic_id} "
     return head + _body(snapshot, HARD_LIMIT - len(head))
@@ -59,46 +61,46 @@ def decode(position: int, metadata: str | None, topic_id: str) -> CommitMetadata
     found = _WHOLE.fullmatch(metadata or "")
     if found is None or found[2] != topic_id:
         return None
-    at, runs, crashes, in_flight = position, [], 0, True
+    at, spans, crashes, in_flight = position, [], 0, True
     for number, (state, upper, last) in enumerate(_ONE.findall(found[3])):
         length = _number(upper, last)
         if number % 2 == 0:
             if state:
                 crashes, in_flight = int(state[1:]), state[0] == "+"
             if length:
-                runs.append(OffsetRun(at, at + length, crashes, in_flight))
+                spans.append(OffsetSpan(at, at + length, crashes, in_flight))
         at += length
-    return CommitMetadata(Snapshot(position, at, tuple(runs)), found[1] == "open")
+    return CommitMetadata(Snapshot(position, at, tuple(spans)), found[1] == "open")
 
 
 def _body(snapshot: Snapshot, room: int) -> str:
-    whole = "".join(_pieces(snapshot.runs, snapshot.end))
+    whole = "".join(_pieces(snapshot.spans, snapshot.end))
     if len(whole) <= room:
         return whole
     kept = size = 0
-    for piece in _pieces(snapshot.runs, snapshot.end):
+    for piece in _pieces(snapshot.spans, snapshot.end):
         if size + len(piece) > room - _LONGEST:
             break
         size += len(piece)
         kept += 1
-    return "".join(_pieces((*snapshot.runs[:kept], _as_one(snapshot.runs[kept:], snapshot.end)), snapshot.end))
+    return "".join(_pieces((*snapshot.spans[:kept], _as_one(snapshot.spans[kept:], snapshot.end)), snapshot.end))
 
 
-def _as_one(runs: tuple[OffsetRun, ...], end: int) -> OffsetRun:
-    """Join runs and everything between and after them, with the smallest number of crashes: none is blamed for another's."""
-    return OffsetRun(runs[0].start, end, min(run.crashes for run in runs), all(run.in_flight for run in runs))
+def _as_one(spans: tuple[OffsetSpan, ...], end: int) -> OffsetSpan:
+    """Join spans and everything between and after them, with the smallest number of crashes: none is blamed for another's."""
+    return OffsetSpan(spans[0].start, end, min(span.crashes for span in spans), all(span.in_flight for span in spans))
 
 
-def _pieces(runs: tuple[OffsetRun, ...], end: int) -> Iterator[str]:
-    """Yield a piece for each run, with the done offsets after it."""
+def _pieces(spans: tuple[OffsetSpan, ...], end: int) -> Iterator[str]:
+    """Yield a piece for each span, with the done offsets after it."""
     crashes, in_flight = 0, True
-    for number, run in enumerate(runs):
+    for number, span in enumerate(spans):
         state = ""
-        if (run.crashes, run.in_flight) != (crashes, in_flight):
-            crashes, in_flight = run.crashes, run.in_flight
+        if (span.crashes, span.in_flight) != (crashes, in_flight):
+            crashes, in_flight = span.crashes, span.in_flight
             state = f"{'+' if in_flight else '-'}{min(crashes, _MOST_UNCLEAN)}"
-        done = (runs[number + 1].start if number + 1 < len(runs) else end) - run.stop
-        yield f"{state}{_digits(run.stop - run.start)}{_digits(done)}"
+        done = (spans[number + 1].start if number + 1 < len(spans) else end) - span.stop
+        yield f"{state}{_digits(span.stop - span.start)}{_digits(done)}"
 
 
 def _digits(number: int) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 
-class OffsetRun(NamedTuple):
+class OffsetSpan(NamedTuple):
     """Unfinished offsets in a row, from `start` to `stop` (excluded). `crashes`: executions of each that ended with their
     worker. `in_flight`: another execution of each may have begun."""
 
@@ -25,11 +25,11 @@ class OffsetRun(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A partition's state: all offsets below `position` are done, and between it and `end` all but the runs (rising)."""
+    """A partition's state: all offsets below `position` are done, and between it and `end` all but the spans (rising)."""
 
     position: int
     end: int
-    runs: tuple[OffsetRun, ...] = ()
+    spans: tuple[OffsetSpan, ...] = ()
 
 
 class OffsetTracker:
@@ -38,17 +38,17 @@ class OffsetTracker:
     `before` is the state that the last owner left (`CommitMetadata.for_next_owner`).
     """
 
-    __slots__ = ("_before", "_known", "_next", "_unfinished")
+    __slots__ = ("_before", "_known", "_next", "_not_begun", "_unfinished")
 
     def __init__(self, before: Snapshot | None = None) -> None:
-        #: Handed out and not done, rising: the execution of each; negative while that has not begun.
-        self._unfinished: dict[int, int] = {}
-        self._before: deque[OffsetRun] = deque()  # unfinished when the last owner stopped, not handed out again yet
+        self._unfinished: dict[int, int] = {}  # handed out and not done, rising: the crashes of each
+        self._not_begun: set[int] = set()  # those of them that this worker has not begun
+        self._before: deque[OffsetSpan] = deque()  # unfinished when the last owner stopped, not handed out again yet
         self._next = -1  # one past the last handed out to this owner
         self._known = -1  # one past the last handed out to any owner
         if before is not None:
             self._known = before.end
-            self._before.extend(before.runs)
+            self._before.extend(before.spans)
 
     def handed_out(self, offset: int) -> int:
         """Record that Kafka handed out `offset`. Return the number of the execution to run, from 1.
@@ -60,27 +60,28 @@ class OffsetTracker:
         self._next = offset + 1
         if offset < self._known:
             return self._again(offset)
-        self._unfinished[offset] = 1
+        self._unfinished[offset] = 0
         return 1
 
     def done(self, offset: int) -> None:
         """Record that `offset` needs no more work. Offsets never handed out, or done already, change nothing."""
         self._unfinished.pop(offset, None)
+        self._not_begun.discard(offset)
 
     def hold(self, offset: int) -> None:
         """Record that its execution has not begun: if this worker dies now, the job is not to blame."""
-        if (execution := self._unfinished.get(offset, 0)) > 0:
-            self._unfinished[offset] = -execution
+        if offset in self._unfinished:
+            self._not_begun.add(offset)
 
     def begin(self, offset: int) -> None:
         """Record that a held offset is about to run."""
-        if (execution := self._unfinished.get(offset, 0)) < 0:
-            self._unfinished[offset] = -execution
+        self._not_begun.discard(offset)
 
-    def set_execution(self, offset: int, execution: int) -> None:
-        """Set the execution of an unfinished offset that this worker runs again after a crash of its process."""
+    def set_crashes(self, offset: int, crashes: int) -> None:
+        """Set the crashes of an unfinished offset that this worker runs again."""
         if offset in self._unfinished:
-            self._unfinished[offset] = execution
+            self._unfinished[offset] = crashes
+            self._not_begun.discard(offset)
 
     def position(self) -> int | None:
         """Return the offset to commit: the first that may still need work. None before anything is known."""
@@ -105,7 +106,7 @@ class OffsetTracker:
         position, end = self.position(), self.end
         if position is None or end is None:
             return None
-        return Snapshot(position, end, (*self._handed_out_runs(), *self._left()))
+        return Snapshot(position, end, (*self._handed_out_spans(), *self._left()))
 
     def _again(self, offset: int) -> int:
         """Return the execution to run of an offset that an earlier owner was handed; 0 if that owner finished it."""
@@ -114,13 +115,13 @@ class OffsetTracker:
             before.popleft()
         if not before or offset < before[0].start:
             return 0
-        run = before.popleft()
-        if offset + 1 < run.stop:
-            before.appendleft(run._replace(start=offset + 1))
-        self._unfinished[offset] = execution = run.crashes + 1
-        return execution
+        span = before.popleft()
+        if offset + 1 < span.stop:
+            before.appendleft(span._replace(start=offset + 1))
+        self._unfinished[offset] = span.crashes
+        return span.crashes + 1
 
-    def _left(self) -> deque[OffsetRun]:
+    def _left(self) -> deque[OffsetSpan]:
         """Return the unfinished offsets of earlier owners that are still to be handed out."""
         before = self._before
         while before and before[0].stop <= self._next:
@@ -129,17 +130,14 @@ class OffsetTracker:
             before[0] = before[0]._replace(start=self._next)
         return before
 
-    def _handed_out_runs(self) -> Iterator[OffsetRun]:
-        start, stop, now = -1, -1, 0
-        for offset, execution in self._unfinished.items():
-            if offset != stop or execution != now:
+    def _handed_out_spans(self) -> Iterator[OffsetSpan]:
+        start, stop, state = -1, -1, (0, True)
+        for offset, crashes in self._unfinished.items():
+            current = (crashes, offset not in self._not_begun)
+            if offset != stop or current != state:
                 if start >= 0:
-                    yield _run(start, stop, now)
-                start, now = offset, execution
+                    yield OffsetSpan(start, stop, *state)
+                start, state = offset, current
             stop = offset + 1
         if start >= 0:
-            yield _run(start, stop, now)
-
-
-def _run(start: int, stop: int, execution: int) -> OffsetRun:
-    return OffsetRun(start, stop, abs(execution) - 1, execution > 0)
+            yield OffsetSpan(start, stop, *state)

@@ -1,10 +1,12 @@
-"""Passes polled jobs to the child: at once, unless they may have killed a whole worker (docs/adr/0009).
+"""Passes polled jobs to the child; first holds all of a partition whose last owner stopped uncleanly (docs/adr/0009).
 
-A partition whose last owner stopped uncleanly is recovered first: until the offsets that may have been in flight then are
-through, its jobs are committed as in flight before the child gets them, so that a host killer is counted even if it kills at
-once. A job's second execution runs like any other. From the second crash on a job runs alone, since thousands of innocent jobs
-may have been in flight twice: only a job that was alone with the host is to blame for its end. A job that has used all its
-executions is not run again.
+Such a partition is recovered first: until the offsets that may have been in flight then are through, its jobs are committed as
+in flight before the child gets them, so that a host killer is counted even if it kills at once.
+
+When a whole worker dies, every job that it had in flight may be to blame, thousands of them. So their second execution runs
+like any other; from its second crash on a job runs alone, because only a job that was alone with the host is surely to blame.
+With all its executions used up it is not run again. When only the child dies, its parent knows the few jobs that ran, so they
+run alone at once (`supervision/supervisor.py`).
 """
 
 from __future__ import annotations
@@ -124,5 +126,5 @@ class Quarantine:
     def _reject_host_killer(self, job: InFlightJob) -> None:
         """Do not run a job that has used all its executions: the child only encodes its failure."""
         if not job.rejected and job.crashes >= self._executions:
-            log.error("host_killer", partition=job.origin.partition, offset=job.offset, executions=job.crashes)
+            log.error("host_killer", partition=job.origin.partition, offset=job.offset, crashes=job.crashes)
             job.reject_host_killer(self._executions)

@@ -11,6 +11,7 @@ from typing import Any
 
 from processors.policy import LaneWeights
 from streams import logs
+from streams.health.report import without_share
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.in_flight import Capacity, InFlightJobs
@@ -141,22 +142,35 @@ class KafkaSource:
         for lane in self._lanes:
             lane.partitions.commit_if_due(now)
 
+    def why_not_ready(self) -> str | None:
+        # One lane is enough: an engine that is busy with one lane has not asked for the other yet.
+        return without_share(self._config.processor, self._partitions, self._joined_s)
+
     def status(self) -> dict[str, Any]:
         lanes = zip(self._lanes, self._in_flight.by_lane, strict=True)
         return {
-            "partitions": sum(len(lane.partitions) for lane in self._lanes),
+            "partitions": self._partitions,
             "received": sum(lane.received for lane in self._lanes),
             "lanes": {
                 lane.name: {"partitions": len(lane.partitions), "in_flight": count, "received": lane.received}
                 for lane, count in lanes
             },
             "commits": sum(lane.partitions.commits for lane in self._lanes),
-            "joined_s": None if self._joined_at is None else time.monotonic() - self._joined_at,
+            "joined_s": self._joined_s,
         }
 
     def close(self) -> None:
         for lane in self._lanes:
             lane.close()
+
+    @property
+    def _partitions(self) -> int:
+        return sum(len(lane.partitions) for lane in self._lanes)
+
+    @property
+    def _joined_s(self) -> float | None:
+        """Seconds since the live lane asked to join its group."""
+        return None if self._joined_at is None else time.monotonic() - self._joined_at
 
     def _poll(self, capacity: Capacity, *, wait: bool) -> list[InFlightJob]:
         """Return what is there, live before bulk; with `wait`, the first live job as soon as it comes."""
@@ -187,7 +201,7 @@ class KafkaSource:
                 # Each lane's partitions are shared out evenly among the workers that read it.
                 "group.remote.assignor": "range",
                 "max.poll.interval.ms": interval_ms,
-                "on_commit": lambda error, partitions: assigned.committed(error, partitions),
+                "on_commit": lambda error, partitions: assigned.on_commit_answer(error, partitions),
             },
         )
         committed_state = CommittedStateReader(self._settings, *self._config.topics[number])
@@ -197,5 +211,5 @@ class KafkaSource:
         return LaneConsumer(number, consumer, assigned, min(PAUSE_AFTER_S, interval_ms / 2000))
 
     def _revoked(self, origins: Sequence[JobOrigin], jobs: list[InFlightJob]) -> None:
-        self._supervisor.drop([job.slot for job in jobs])
+        self._supervisor.disown([job.slot for job in jobs])
         self._on_revoked(origins)

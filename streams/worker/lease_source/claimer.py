@@ -17,7 +17,7 @@ log = logs.get("worker")
 #: notification, and how late a stopping worker notices.
 WAIT_S = 1.0
 #: Pause after the store did not answer.
-RETRY_S = 1.0
+PAUSE_AFTER_FAILURE_S = 1.0
 
 
 class ClaimedGrants(NamedTuple):
@@ -90,7 +90,7 @@ class Claimer:
             self.store_fault = error.message
             log.warning("lease_store_unavailable", reason=error.message)
             with self._changed:
-                self._changed.wait_for(lambda: self._stopping, RETRY_S)
+                self._changed.wait_for(lambda: self._stopping, PAUSE_AFTER_FAILURE_S)
             return
         with self._changed:
             if grants:

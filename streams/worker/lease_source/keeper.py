@@ -1,4 +1,4 @@
-"""Keeps leases: renews them every third of their length, settles what is done, releases what will not run here.
+"""Keeps leases: renews them after a third of their length, 2 s at most, settles what is done, releases what will not run here.
 
 It has its own thread and its own connection, so that no other work of the worker delays a renewal.
 """
@@ -19,7 +19,7 @@ log = logs.get("worker")
 #: Longest time between heartbeats, however long the lease: their answers carry the cancels.
 HEARTBEAT_S = 2.0
 #: Pause after the store did not answer.
-RETRY_S = 0.5
+PAUSE_AFTER_FAILURE_S = 0.5
 
 
 class LeaseKeeper:
@@ -101,7 +101,7 @@ class LeaseKeeper:
                 self._settled.clear()
                 self._released.clear()
             self._renew_now = True
-            due = time.monotonic() + RETRY_S
+            due = time.monotonic() + PAUSE_AFTER_FAILURE_S
         return due
 
     def _settle_and_release(self) -> None:

@@ -86,13 +86,13 @@ class LeaseSource:
     def release(self, jobs: Sequence[InFlightJob]) -> None:
         self._release_claimed()
         slots = [job.slot for job in jobs]
-        self._supervisor.drop(slots)
+        self._supervisor.disown(slots)
         self._in_flight.release(slots)
 
     def may_publish(self, job: InFlightJob, answer: Answer) -> bool | None:
         lease = job.origin
         assert isinstance(lease, HeldLease)
-        if not answer.value and not answer.dead_reason:  # the job was not run, so another worker must look at it again
+        if answer.postponed:  # the job was not run, so another worker must look at it again
             return self._discard(lease, "it was not run")
         if lease.lost:
             return self._discard(lease, "its lease was lost")
@@ -113,12 +113,11 @@ class LeaseSource:
             if fault is not None:
                 raise fault
 
+    def why_not_ready(self) -> str | None:
+        return self._claimer.store_fault or self._keeper.store_fault
+
     def status(self) -> dict[str, Any]:
-        return {
-            "custody": "lease",
-            "received": self._received,
-            "store_fault": self._claimer.store_fault or self._keeper.store_fault,
-        }
+        return {"custody": "lease", "received": self._received, "store_fault": self.why_not_ready()}
 
     def close(self) -> None:
         self._release_claimed()
@@ -159,6 +158,6 @@ class LeaseSource:
 
     def _discard(self, lease: HeldLease, reason: str) -> bool:
         log.warning("result_discarded", job_id=lease.grant.job_id, run=lease.grant.run, reason=reason)
-        self._in_flight.drop([lease])
+        self._in_flight.disown([lease])
         self._leases.remove(lease)
         return False

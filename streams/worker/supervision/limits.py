@@ -100,7 +100,7 @@ class RunningJobs:
             self._deadlines.pop(slot, None)
             self._long.discard(slot)
 
-    def dropped(self, slots: Iterable[int]) -> None:
+    def disowned(self, slots: Iterable[int]) -> None:
         """Forget jobs that are not ours any more. One that runs on still uses the device, so its hard limit stays."""
         for slot in slots:
             for each in (self._cancelled, self._deadlines, self._progress):

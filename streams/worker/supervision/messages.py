@@ -67,7 +67,7 @@ class ChildMessages:
         elif kind is MessageKind.PREPARED:
             with self._lock:
                 self._running.paused(protocol.unpack_slots(body))
-        elif kind is MessageKind.DROPPED:
+        elif kind is MessageKind.DISCARDED:
             self._in_flight.release(protocol.unpack_slots(body))
         elif kind is MessageKind.DRAINED:
             self.ready = None  # it takes no more jobs
@@ -144,9 +144,9 @@ class ChildMessages:
         with self._lock:
             self._running.set_deadline(slot, at)
 
-    def dropped(self, slots: Iterable[int]) -> None:
+    def disowned(self, slots: Iterable[int]) -> None:
         with self._lock:
-            self._running.dropped(slots)
+            self._running.disowned(slots)
 
     def forget(self) -> set[int]:
         """The child is gone: forget its jobs; return the slots of the cancelled ones."""

@@ -1,9 +1,9 @@
 """Keeps a child alive: sends it jobs, enforces their limits, and decides what happens to them when it dies.
 
-A job that was running when its process crashed is a suspect: it runs again alone, so that a killer takes no other job with it,
-and after too many crashes it is not run any more. Jobs that only waited in the child run again as if nothing had happened. When
-we killed the child, for a job over its limit or one that would not stop, no other job is suspected: its batch mates have one
-more execution and no crash.
+When the child process dies, the jobs that ran in it are suspects: each runs again alone, so that a killer takes no other job
+with it, and after too many crashes not at all. (A worker's end leaves too many suspects for it: `kafka_source/quarantine.py`.)
+Jobs that only waited in the child run again as if nothing had happened. When we killed the child, for a job over its limit or
+one that would not stop, no other job is suspected: its batch mates have one more execution and no crash.
 """
 
 from __future__ import annotations
@@ -154,21 +154,21 @@ class Supervisor:
         if self._child is not None:
             self._child.pump(timeout)
 
-    def drop(self, slots: list[int]) -> None:
-        """Another worker owns these now. The child need not begin them; running ones must stop, and keep their limits."""
+    def disown(self, slots: list[int]) -> None:
+        """Give up jobs that are not ours any more: the child begins none; running ones must stop, and keep their limits."""
         if slots and self._child is not None:
             packed = [protocol.pack_slots(slots)]
             self._child.send(
-                protocol.write_frame(MessageKind.DROP, packed) + protocol.write_frame(MessageKind.CANCEL, packed)
+                protocol.write_frame(MessageKind.DISCARD, packed) + protocol.write_frame(MessageKind.CANCEL, packed)
             )
-        self._messages.dropped(slots)
+        self._messages.disowned(slots)
 
     def release(self, slots: list[int]) -> None:
-        """Release the jobs that have not begun. Only the child knows which; it answers DROPPED."""
+        """Release the jobs that the child has not begun. Only it knows which: its DISCARDED calls InFlightJobs.release."""
         if self._child is None:
             self._in_flight.release(slots)
         elif slots:
-            self._child.send(protocol.write_frame(MessageKind.DROP, [protocol.pack_slots(slots)]))
+            self._child.send(protocol.write_frame(MessageKind.DISCARD, [protocol.pack_slots(slots)]))
 
     def cancel(self, slots: Iterable[int]) -> None:
         """Cancel jobs. A waiting one is answered at once; a running one is asked to stop, and after the policy's grace its
@@ -176,7 +176,7 @@ class Supervisor:
         with_child = []
         for job in filter(None, map(self._in_flight.get, slots)):
             if self._child is None or job.state in SET_ASIDE:
-                job.cancel()  # no child has it, so the next one only answers it
+                job.mark_cancelled()  # no child has it, so the next one only answers it
             else:
                 with_child.append(job.slot)
         if with_child and self._child is not None:
@@ -296,5 +296,5 @@ class Supervisor:
             )
         for job in jobs:
             if job.slot in cancelled:
-                job.cancel()
+                job.mark_cancelled()
         self._restart(now)

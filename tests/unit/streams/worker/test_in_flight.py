@@ -73,7 +73,7 @@ def test_jobs_of_a_revoked_partition_are_dropped_and_late_answers_ignored() -> N
     in_flight, revoked, kept = InFlightJobs(), assignment(), assignment()
     (gone,) = admitted(in_flight, revoked, 0)
     (stays,) = admitted(in_flight, kept, 0)
-    assert in_flight.drop([revoked]) == [gone]
+    assert in_flight.disown([revoked]) == [gone]
     assert in_flight.answered(gone.slot, 1) is None
     assert in_flight.with_child() == [stays]
     assert len(in_flight) == 1
@@ -133,7 +133,7 @@ def test_a_released_job_leaves_its_offset_open() -> None:
 def test_a_waiting_job_is_in_flight_but_not_with_the_child() -> None:
     in_flight, one = InFlightJobs(), assignment()
     first, second = admitted(in_flight, one, 0, 1)
-    in_flight.wait([second])
+    in_flight.mark_waiting([second])
     assert (in_flight.with_child(), in_flight.set_aside(), len(in_flight)) == ([first], [second], 2)
     in_flight.begin([second])
     assert (in_flight.with_child(), in_flight.set_aside()) == ([first, second], [])

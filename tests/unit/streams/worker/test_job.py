@@ -56,7 +56,7 @@ def test_a_job_whose_failure_crashes_the_child_too_is_not_decoded_again() -> Non
 
 def test_a_rejected_job_beside_a_killer_is_only_isolated() -> None:
     (job,) = running(1)
-    job.cancel()
+    job.mark_cancelled()
     job.crashed(3)
     assert job.flags == Flag.REJECTED | Flag.ISOLATED
     assert fate(job) == ("CANCELLED", 1, 0)

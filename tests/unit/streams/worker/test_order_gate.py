@@ -42,7 +42,7 @@ class GateBesideAModel(RuleBasedStateMachine):
         waiting = [item for (owner, _), queue in self.model.items() if owner == partition for item in queue[1:]]
         for at in [at for at in self.model if at[0] == partition]:
             del self.model[at]
-        assert sorted(self.gate.drop(partition)) == sorted(waiting)
+        assert sorted(self.gate.forget(partition)) == sorted(waiting)
 
     @invariant()
     def counts_the_waiting(self) -> None:
@@ -69,10 +69,10 @@ def test_each_key_keeps_its_order_whichever_job_finishes_first(keys: list[str], 
         assert [n for k, n in ran if k == key] == [n for n, k in enumerate(keys) if k == key]
 
 
-def test_a_job_done_after_its_partition_was_dropped_changes_nothing() -> None:
+def test_a_job_done_after_its_partition_was_forgotten_changes_nothing() -> None:
     gate: OrderGate[int] = OrderGate()
     gate.admit("old", "a", 1)
     gate.admit("old", "a", 2)
-    gate.drop("old")
+    gate.forget("old")
     assert gate.done("old", "a") is None
     assert gate.admit("old", "a", 3)

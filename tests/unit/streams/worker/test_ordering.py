@@ -41,7 +41,7 @@ class Sequence:
         jobs = self.in_flight.admit(arrivals)
         if cancelled:
             for job in jobs:
-                job.cancel()
+                job.mark_cancelled()
         return jobs, self.ordered.admit(jobs)
 
     def finish(self, job: InFlightJob) -> None:
@@ -137,7 +137,7 @@ def test_jobs_of_a_revoked_partition_never_become_due() -> None:
     (again,), _ = sequence.admit(["b"])
     sequence.fail(again, wait_ms=10)
     sequence.in_flight.answered(first.slot, 1)
-    sequence.in_flight.drop([sequence.assignment])
+    sequence.in_flight.disown([sequence.assignment])
     sequence.ordered.forget([sequence.assignment])
     sequence.in_flight.confirmed([first])
     assert sequence.ordered.due(LATER) == []

@@ -20,6 +20,7 @@ from streams.client.commands import CommandClient
 from streams.client.submitter import Submitter
 from streams.settings import Settings
 from streams.worker.commands import CommandReader, CommandState, PauseState
+from streams.worker.engine import Engine
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
 from streams.worker.protocol import Answer, ChildConfig
@@ -30,7 +31,7 @@ READY = {"in_flight": 10, "executions": 3, "lanes": [4, 1], "order": "none", "cu
 
 
 class Child:
-    """Stands in for the supervisor: keeps what it is sent, and drops what it is asked to release."""
+    """Stands in for the supervisor: keeps what it is sent, and has begun nothing that it is asked to release."""
 
     restarts = 0
     backlog = False
@@ -49,7 +50,7 @@ class Child:
     def release(self, slots: list[int]) -> None:
         self._in_flight.release(slots)
 
-    def drop(self, slots: list[int]) -> None:
+    def disown(self, slots: list[int]) -> None:
         pass
 
     def pump(self, timeout: float) -> None:
@@ -114,6 +115,19 @@ def running(settings: Settings) -> Iterator[Running]:
 def submit(settings: Settings, count: int = 1, **options: Any) -> list[str]:
     with Submitter(settings) as submitter:
         return [submitter.submit("echo", EchoInput(f"{n}"), **options).job_id for n in range(count)]
+
+
+def test_an_engine_is_not_ready_while_its_process_starts(settings: Settings) -> None:
+    commands = CommandReader(settings, wiring.codec(settings), CommandState())
+    config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, [], {})
+    assert Engine(settings, config, commands).why_not_ready() == "the process of echo is starting"
+
+
+def test_a_session_is_ready_once_it_has_partitions(running: Running) -> None:
+    assert running.session.why_not_ready() == "echo waits for its share of the partitions"
+    submit(running.settings)
+    running.until_sent(1)
+    assert running.session.why_not_ready() is None
 
 
 def test_a_job_goes_to_the_child_and_its_answer_to_the_log(running: Running) -> None:

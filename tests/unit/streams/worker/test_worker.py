@@ -1,14 +1,12 @@
-"""A worker's readiness, processor by processor."""
+"""The details that a worker's health shows of an engine."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-import pytest
-
 from streams.health.report import STANDBY_S
-from streams.worker.worker import health_details, why_not_ready
+from streams.worker.worker import health_details
 
 READY = {
     "version": "3",
@@ -24,23 +22,8 @@ def status(*, live: int = 2, bulk: int = 2, joined_s: float | None = 1.0, **chan
     return made | {"ready": READY, "joined_s": joined_s} | changes
 
 
-@pytest.mark.parametrize(
-    ("engine", "reason"),
-    [
-        (status(), None),
-        (status(ready=None), "the process of echo is starting"),
-        (status(lanes={}, partitions=0, joined_s=None), "echo has not joined its group"),
-        (status(live=0, bulk=0), "echo waits for its share of the partitions"),
-        (status(live=0, bulk=0, joined_s=STANDBY_S), None),
-        (status(bulk=0), None),
-    ],
-)
-def test_an_engine_is_ready_once_its_child_is_and_it_has_partitions(engine: dict[str, Any], reason: str | None) -> None:
-    assert why_not_ready(engine) == reason
-
-
 def test_the_details_have_the_childs_facts() -> None:
-    details = health_details(status())
+    details = health_details(status(), ready=True)
     assert (details["device"], details["versions"], details["in_flight"]) == ("cpu", {"3": 100}, 7)
     assert details["device_reason"] == READY["device_reason"]
     assert "ready" not in details
@@ -48,4 +31,5 @@ def test_the_details_have_the_childs_facts() -> None:
 
 
 def test_a_worker_without_any_partition_is_a_standby() -> None:
-    assert health_details(status(live=0, bulk=0, joined_s=STANDBY_S))["standby"]
+    assert health_details(status(live=0, bulk=0, joined_s=STANDBY_S), ready=True)["standby"]
+    assert not health_details(status(live=0, bulk=0), ready=False)["standby"]

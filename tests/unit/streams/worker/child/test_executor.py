@@ -248,12 +248,12 @@ def test_files_that_a_job_saved_travel_as_claims_and_its_folder_is_gone(kit: Kit
     assert list(kit.scratch.iterdir()) == []
 
 
-def test_dropped_jobs_are_not_begun(tmp_path: Path) -> None:
+def test_discarded_jobs_are_not_begun(tmp_path: Path) -> None:
     kit = Kit(Upper(), tmp_path)
     kit.send(kit.request("a"), kit.request("b"))
-    kit.inbox.put((MessageKind.DROP, pack_slots([1])))
+    kit.inbox.put((MessageKind.DISCARD, pack_slots([1])))
     kit.send(kit.request("c"))
-    kit._sent -= 1  # one of the three is dropped
+    kit._sent -= 1  # one of the three is discarded
     kit.work()
     assert kit.processor.batches == [["a", "c"]]
 

@@ -18,7 +18,7 @@ from streams.worker.kafka_source.assignment import AssignedPartitions
 from streams.worker.kafka_source.committed_state import CommittedStateReader
 from streams.worker.kafka_source.lane_consumer import has_record, job_from
 from streams.worker.kafka_source.offset_metadata import HARD_LIMIT, SOFT_LIMIT, CommitMetadata, decode
-from streams.worker.kafka_source.offsets import OffsetRun, Snapshot
+from streams.worker.kafka_source.offsets import OffsetSpan, Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
 from tests.harness.jobs import done
 
@@ -58,7 +58,7 @@ class Worker:
         self.partitions.commit_if_due(self._now)
 
     def _on_commit(self, error: Any, places: Any) -> None:
-        self.partitions.committed(error, places)
+        self.partitions.on_commit_answer(error, places)
 
 
 @pytest.fixture
@@ -94,10 +94,10 @@ def test_a_commit_says_what_is_done_beyond_it_and_who_owns_the_partition(setting
     )
     worker.finish(0, 2, 3)
     worker.commit()
-    runs = (OffsetRun(1, 2, 0, True), OffsetRun(4, 5, 0, True))
-    assert decode(*last_commit(settings), TOPIC_ID) == CommitMetadata(Snapshot(1, 5, runs), True)
+    spans = (OffsetSpan(1, 2, 0, True), OffsetSpan(4, 5, 0, True))
+    assert decode(*last_commit(settings), TOPIC_ID) == CommitMetadata(Snapshot(1, 5, spans), True)
     worker.partitions.close()
-    assert decode(*last_commit(settings), TOPIC_ID) == CommitMetadata(Snapshot(1, 5, runs), False)
+    assert decode(*last_commit(settings), TOPIC_ID) == CommitMetadata(Snapshot(1, 5, spans), False)
     next_owner = Worker(settings)
     assert next_owner.take_in(5) == [1, 4]
     assert [next_owner.jobs[offset].execution for offset in (1, 4)] == [1, 1]

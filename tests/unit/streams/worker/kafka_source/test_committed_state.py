@@ -6,20 +6,20 @@ import pytest
 
 from streams.worker.kafka_source.committed_state import StartState, start_state
 from streams.worker.kafka_source.offset_metadata import CommitMetadata
-from streams.worker.kafka_source.offsets import OffsetRun, Snapshot
+from streams.worker.kafka_source.offsets import OffsetSpan, Snapshot
 
-RUNS = (OffsetRun(10, 12, 0, True), OffsetRun(15, 16, 1, False))
-SNAPSHOT = Snapshot(10, 20, RUNS)
+SPANS = (OffsetSpan(10, 12, 0, True), OffsetSpan(15, 16, 1, False))
+SNAPSHOT = Snapshot(10, 20, SPANS)
 
 
 def test_after_a_clean_stop_there_is_nothing_to_recover() -> None:
-    clean = Snapshot(10, 20, (OffsetRun(10, 12, 0, True),))
-    assert start_state(CommitMetadata(clean, False), 30, 100) == StartState(Snapshot(10, 20, (OffsetRun(10, 12),)), 0)
+    clean = Snapshot(10, 20, (OffsetSpan(10, 12, 0, True),))
+    assert start_state(CommitMetadata(clean, False), 30, 100) == StartState(Snapshot(10, 20, (OffsetSpan(10, 12),)), 0)
 
 
 def test_a_suspect_stays_a_suspect_after_a_clean_stop() -> None:
     assert start_state(CommitMetadata(SNAPSHOT, False), 30, 100) == StartState(
-        Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))), 20
+        Snapshot(10, 20, (OffsetSpan(10, 12), OffsetSpan(15, 16, 1))), 20
     )
 
 
@@ -28,7 +28,7 @@ def test_after_an_unclean_stop_recovery_covers_all_offsets_that_may_have_been_ha
     high: int | None, recovery_until: int
 ) -> None:
     assert start_state(CommitMetadata(SNAPSHOT, True), high, 100) == StartState(
-        Snapshot(10, 20, (OffsetRun(10, 12, 1), OffsetRun(15, 16, 1))), recovery_until
+        Snapshot(10, 20, (OffsetSpan(10, 12, 1), OffsetSpan(15, 16, 1))), recovery_until
     )
 
 

@@ -7,30 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.worker.kafka_source.offset_metadata import HARD_LIMIT, CommitMetadata, decode, encode
-from streams.worker.kafka_source.offsets import OffsetRun, OffsetTracker, Snapshot
+from streams.worker.kafka_source.offsets import OffsetSpan, OffsetTracker, Snapshot
 
 TOPIC = "kYJ3hXyNT1y0b6c3a1mN2w"
 
 
 @st.composite
-def snapshots(draw: st.DrawFn, most_runs: int = 12, longest: int = 3000) -> Snapshot:
-    """As trackers make them: the first run begins at the position, and no two alike touch."""
+def snapshots(draw: st.DrawFn, most_spans: int = 12, longest: int = 3000) -> Snapshot:
+    """As trackers make them: the first span begins at the position, and no two alike touch."""
     position = draw(st.integers(0, 2**48))
-    runs: list[OffsetRun] = []
+    spans: list[OffsetSpan] = []
     at = position
-    for _ in range(draw(st.integers(0, most_runs))):
-        start = at if not runs else at + draw(st.integers(0, longest))
+    for _ in range(draw(st.integers(0, most_spans))):
+        start = at if not spans else at + draw(st.integers(0, longest))
         at = start + draw(st.integers(1, longest))
-        runs.append(OffsetRun(start, at, draw(st.integers(0, 12)), draw(st.booleans())))
-    return Snapshot(position, at + draw(st.integers(0, longest)) if runs else position, tuple(runs))
+        spans.append(OffsetSpan(start, at, draw(st.integers(0, 12)), draw(st.booleans())))
+    return Snapshot(position, at + draw(st.integers(0, longest)) if spans else position, tuple(spans))
 
 
-def offsets(runs: tuple[OffsetRun, ...]) -> set[int]:
-    return {offset for run in runs for offset in range(run.start, run.stop)}
+def offsets(spans: tuple[OffsetSpan, ...]) -> set[int]:
+    return {offset for span in spans for offset in range(span.start, span.stop)}
 
 
-def states(runs: tuple[OffsetRun, ...]) -> dict[int, tuple[int, bool]]:
-    return {offset: (run.crashes, run.in_flight) for run in runs for offset in range(run.start, run.stop)}
+def states(spans: tuple[OffsetSpan, ...]) -> dict[int, tuple[int, bool]]:
+    return {offset: (span.crashes, span.in_flight) for span in spans for offset in range(span.start, span.stop)}
 
 
 @given(snapshots(longest=40), st.booleans())
@@ -40,7 +40,7 @@ def test_metadata_is_decoded_as_it_was_encoded(snapshot: Snapshot, is_open: bool
     assert metadata is not None
     assert metadata.open == is_open
     assert (metadata.snapshot.position, metadata.snapshot.end) == (snapshot.position, snapshot.end)
-    assert states(metadata.snapshot.runs) == states(snapshot.runs)
+    assert states(metadata.snapshot.spans) == states(snapshot.spans)
 
 
 @given(snapshots())
@@ -68,19 +68,19 @@ def test_work_that_does_not_fit_is_repeated_and_never_skipped() -> None:
     assert metadata is not None
     decoded = metadata.snapshot
     assert decoded.end == snapshot.end
-    assert offsets(snapshot.runs) < offsets(decoded.runs)
-    assert len(decoded.runs) > 1000, "runs that fit are kept as they are"
+    assert offsets(snapshot.spans) < offsets(decoded.spans)
+    assert len(decoded.spans) > 1000, "spans that fit are kept as they are"
 
 
 @pytest.mark.parametrize("in_flight", [True, False])
-def test_runs_that_do_not_fit_get_no_crash_that_they_did_not_have(in_flight: bool) -> None:
+def test_spans_that_do_not_fit_get_no_crash_that_they_did_not_have(in_flight: bool) -> None:
     snapshot = scattered(3000)
-    *others, last = snapshot.runs
-    mixed = (*(run._replace(crashes=2) for run in others), last._replace(crashes=1, in_flight=in_flight))
-    metadata = decode(0, encode(snapshot._replace(runs=mixed), TOPIC, is_open=True), TOPIC)
+    *others, last = snapshot.spans
+    mixed = (*(span._replace(crashes=2) for span in others), last._replace(crashes=1, in_flight=in_flight))
+    metadata = decode(0, encode(snapshot._replace(spans=mixed), TOPIC, is_open=True), TOPIC)
     assert metadata is not None
-    assert (metadata.snapshot.runs[-1].crashes, metadata.snapshot.runs[-1].in_flight) == (1, in_flight)
-    assert metadata.snapshot.runs[0].crashes == 2
+    assert (metadata.snapshot.spans[-1].crashes, metadata.snapshot.spans[-1].in_flight) == (1, in_flight)
+    assert metadata.snapshot.spans[0].crashes == 2
 
 
 @pytest.mark.parametrize(
@@ -111,15 +111,15 @@ def test_any_text_can_be_decoded(text: str) -> None:
 
 
 def test_an_unclean_stop_counts_only_for_offsets_in_flight() -> None:
-    runs = (OffsetRun(5, 7, 0, True), OffsetRun(8, 9, 1, False), OffsetRun(10, 12, 1, True))
-    assert CommitMetadata(Snapshot(5, 12, runs), True).for_next_owner().runs == (
-        OffsetRun(5, 7, 1),
-        OffsetRun(8, 9, 1),
-        OffsetRun(10, 12, 2),
+    spans = (OffsetSpan(5, 7, 0, True), OffsetSpan(8, 9, 1, False), OffsetSpan(10, 12, 1, True))
+    assert CommitMetadata(Snapshot(5, 12, spans), True).for_next_owner().spans == (
+        OffsetSpan(5, 7, 1),
+        OffsetSpan(8, 9, 1),
+        OffsetSpan(10, 12, 2),
     )
 
 
 def test_a_released_partition_counts_no_crash() -> None:
-    assert CommitMetadata(Snapshot(5, 7, (OffsetRun(5, 7, 1, True),)), False).for_next_owner().runs == (
-        OffsetRun(5, 7, 1),
+    assert CommitMetadata(Snapshot(5, 7, (OffsetSpan(5, 7, 1, True),)), False).for_next_owner().spans == (
+        OffsetSpan(5, 7, 1),
     )

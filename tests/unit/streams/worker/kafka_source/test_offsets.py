@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.worker.kafka_source.offsets import OffsetRun, OffsetTracker, Snapshot
+from streams.worker.kafka_source.offsets import OffsetSpan, OffsetTracker, Snapshot
 
 
 @st.composite
@@ -86,12 +86,12 @@ def test_a_record_that_is_fetched_twice_runs_once() -> None:
 
 
 def test_the_position_begins_at_the_last_owners() -> None:
-    tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))))
+    tracker = OffsetTracker(Snapshot(10, 20, (OffsetSpan(10, 12), OffsetSpan(15, 16, 1))))
     assert (tracker.position(), tracker.end, tracker.outstanding) == (10, 20, 0)
 
 
 def test_only_unfinished_offsets_run_again_with_their_execution_counted() -> None:
-    tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 12), OffsetRun(15, 16, 1))))
+    tracker = OffsetTracker(Snapshot(10, 20, (OffsetSpan(10, 12), OffsetSpan(15, 16, 1))))
     assert {offset: tracker.handed_out(offset) for offset in range(10, 22)} == {
         **dict.fromkeys(range(10, 22), 0),
         **{10: 1, 11: 1, 15: 2, 20: 1, 21: 1},
@@ -99,7 +99,7 @@ def test_only_unfinished_offsets_run_again_with_their_execution_counted() -> Non
 
 
 def test_the_position_passes_offsets_that_the_last_owner_finished() -> None:
-    tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 11), OffsetRun(15, 16))))
+    tracker = OffsetTracker(Snapshot(10, 20, (OffsetSpan(10, 11), OffsetSpan(15, 16))))
     tracker.handed_out(10)
     tracker.done(10)
     assert tracker.position() == 15
@@ -109,7 +109,7 @@ def test_the_position_passes_offsets_that_the_last_owner_finished() -> None:
 
 
 def test_an_unfinished_offset_that_is_never_handed_out_again_counts_as_done() -> None:
-    tracker = OffsetTracker(Snapshot(10, 20, (OffsetRun(10, 16),)))
+    tracker = OffsetTracker(Snapshot(10, 20, (OffsetSpan(10, 16),)))
     assert tracker.handed_out(13) == 1
     assert tracker.position() == 13
     tracker.done(13)
@@ -122,21 +122,21 @@ def test_an_unfinished_offset_that_is_never_handed_out_again_counts_as_done() ->
 def test_a_held_offset_is_not_in_flight() -> None:
     tracker = tracker_of([5, 6], [])
     tracker.hold(6)
-    assert tracker.snapshot() == Snapshot(5, 7, (OffsetRun(5, 6, 0, True), OffsetRun(6, 7, 0, False)))
+    assert tracker.snapshot() == Snapshot(5, 7, (OffsetSpan(5, 6, 0, True), OffsetSpan(6, 7, 0, False)))
     tracker.begin(6)
-    assert tracker.snapshot() == Snapshot(5, 7, (OffsetRun(5, 7, 0, True),))
+    assert tracker.snapshot() == Snapshot(5, 7, (OffsetSpan(5, 7, 0, True),))
 
 
 def test_a_crash_of_the_child_counts_too() -> None:
     tracker = tracker_of([5], [])
-    tracker.set_execution(5, 3)
-    assert tracker.snapshot() == Snapshot(5, 6, (OffsetRun(5, 6, 2, True),))
+    tracker.set_crashes(5, 2)
+    assert tracker.snapshot() == Snapshot(5, 6, (OffsetSpan(5, 6, 2, True),))
     tracker.done(5)
-    tracker.set_execution(5, 4)
+    tracker.set_crashes(5, 3)
     assert tracker.snapshot() == Snapshot(6, 6)
 
 
 def test_jobs_that_pass_an_endless_one_cost_no_memory() -> None:
     tracker = tracker_of(list(range(100_000)), list(range(1, 100_000)))
-    assert tracker.snapshot() == Snapshot(0, 100_000, (OffsetRun(0, 1, 0, True),))
+    assert tracker.snapshot() == Snapshot(0, 100_000, (OffsetSpan(0, 1, 0, True),))
     assert tracker.outstanding == 1

@@ -188,7 +188,7 @@ class Partitions(RuleBasedStateMachine):
             return
         assert snapshot.position == owner.tracker.position()
         log.committed = (snapshot.position, encode(snapshot, TOPIC_ID, is_open=is_open))
-        unfinished = {offset for run in snapshot.runs for offset in range(run.start, run.stop)}
+        unfinished = {offset for span in snapshot.spans for offset in range(span.start, span.stop)}
         assert not unfinished & owner.done, "what an earlier owner did without committing may run again"
         log.committed_done = {offset for offset in log.offsets if offset < snapshot.end} - unfinished
         owner.committed = owner.running - owner.held

@@ -9,7 +9,7 @@ import pytest
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
 from streams.worker.kafka_source.assignment import Assignment
-from streams.worker.kafka_source.offsets import OffsetRun, Snapshot
+from streams.worker.kafka_source.offsets import OffsetSpan, Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
 from streams.worker.protocol import Flag
 from tests.harness.jobs import admitted, done
@@ -47,7 +47,7 @@ class Scene:
 
 
 def left(crashes: int, start: int = 0, stop: int = 1) -> Snapshot:
-    return Snapshot(start, stop, (OffsetRun(start, stop, crashes),))
+    return Snapshot(start, stop, (OffsetSpan(start, stop, crashes),))
 
 
 def test_usually_jobs_are_sent_at_once_without_a_commit() -> None:
@@ -88,7 +88,7 @@ def test_jobs_with_two_crashes_run_alone_one_at_a_time_and_others_wait() -> None
     assert scene.happened == ["commit", [0]]
     assert scene.sent[0].flags == Flag.ISOLATED
     assert scene.assignment.tracker.snapshot() == Snapshot(
-        0, 3, (OffsetRun(0, 1, 2, True), OffsetRun(1, 2, 2, False), OffsetRun(2, 3, 0, False))
+        0, 3, (OffsetSpan(0, 1, 2, True), OffsetSpan(1, 2, 2, False), OffsetSpan(2, 3, 0, False))
     )
     assert scene.quarantine.dispatch_held(0.0)
     scene.finish(0)
@@ -101,7 +101,7 @@ def test_jobs_with_two_crashes_run_alone_one_at_a_time_and_others_wait() -> None
 
 
 def test_a_suspect_waits_until_the_child_has_nothing_left() -> None:
-    scene = Scene(Snapshot(0, 8, (OffsetRun(6, 8, 2),)), recovery_until=8)
+    scene = Scene(Snapshot(0, 8, (OffsetSpan(6, 8, 2),)), recovery_until=8)
     (job,) = admitted(scene.in_flight, Assignment("requests.echo", 1, 0), 0)
     scene.arrive(6)
     assert scene.happened == []
@@ -131,7 +131,7 @@ def test_jobs_of_a_revoked_partition_are_not_sent() -> None:
     scene = Scene(left(2, stop=2), recovery_until=2)
     scene.arrive(0, 1)
     scene.quarantine.forget([scene.assignment])
-    scene.in_flight.drop([scene.assignment])
+    scene.in_flight.disown([scene.assignment])
     scene.quarantine.dispatch_held(0.0)
     assert scene.happened[:2] == ["commit", [0]]
     assert 1 not in scene.sent

@@ -69,13 +69,13 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.cancelled: list[int] = []
-        self.dropped: list[int] = []
+        self.disowned: list[int] = []
 
     def cancel(self, slots: list[int]) -> None:
         self.cancelled += slots
 
-    def drop(self, slots: list[int]) -> None:
-        self.dropped += slots
+    def disown(self, slots: list[int]) -> None:
+        self.disowned += slots
 
 
 class Worker:
@@ -207,7 +207,7 @@ def test_a_released_job_can_be_claimed_at_once(worker: Worker) -> None:
     worker.offer()
     job = worker.take()
     worker.source.release([job])
-    assert worker.supervisor.dropped == [job.slot]
+    assert worker.supervisor.disowned == [job.slot]
     (again,) = worker.store.claim("echo", "w2", 1, LEASE_S, wait_s=20)
     assert (again.execution, again.crashes) == (1, 0)
 

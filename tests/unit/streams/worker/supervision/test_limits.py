@@ -138,7 +138,7 @@ def test_a_dropped_job_keeps_its_hard_limit_while_it_uses_the_device() -> None:
     running = RunningJobs()
     running.started([1], 1000, 0.0)
     running.cancelled([1], 0.5)
-    running.dropped([1])
+    running.disowned([1])
     assert running.overdue(0.9) == {}
     assert running.overdue(1.0) == {1: ErrorCode.TIMEOUT_ERROR}
 

@@ -118,8 +118,8 @@ def test_of_several_suspects_only_the_killers_end_as_dead_letters(
 
 def test_a_job_cancelled_before_the_child_had_it_is_answered_and_not_run(driver: Driver) -> None:
     before, waiting = driver.admit("kill", "kill")
-    before.cancel()
-    driver.in_flight.wait([waiting])
+    before.mark_cancelled()
+    driver.in_flight.mark_waiting([waiting])
     driver.supervisor.cancel([waiting.slot])
     driver.in_flight.begin([waiting])
     driver.supervisor.send([before, waiting])
