@@ -83,7 +83,7 @@ def _safe_key(text: str) -> str:
 
 
 def _shown(uri: str) -> str:
-    """Return what may repeat of a uri: scheme and host, not the path (it may name a patient)."""
+    """Return the part of a uri that messages may show: scheme and host, not the path (it may name a patient)."""
     scheme, mark, rest = uri.partition("://")
     host = rest.split("/", 1)[0].rpartition("@")[2]
     return repr((scheme + mark + host)[:80]) + (" (path not shown)" if "/" in rest else "")

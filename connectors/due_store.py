@@ -12,8 +12,9 @@ from connectors.payload_store import Payload
 
 @dataclass(frozen=True, slots=True)
 class DueRun:
-    """A run whose due time has passed. `kind`: retry, not_before, deadline or cancel. Topic, partition and offset are those of
-    its request, None if unknown. `reason`: why it is cancelled, if a reason was given."""
+    """A run whose due time has passed. `kind`: retry, not_before or deadline (from `due`), cancel (from `open_cancels`), or
+    lease (the timekeeper's own, for a lease that is given up). Topic, partition and offset are those of the request, None if
+    unknown. `reason`: of the cancel, empty if none was given."""
 
     job_id: str
     run: int
@@ -70,7 +71,7 @@ class DueStore(Protocol):
         ...
 
     def prune(self, older_than: timedelta, limit: int) -> int:
-        """Delete at most `limit` runs that were decided longer than `older_than` ago; return how many were deleted."""
+        """Delete at most `limit` runs whose outcome was stored more than `older_than` ago; return how many were deleted."""
         ...
 
     def close(self) -> None: ...

@@ -8,6 +8,8 @@ The sink makes a run claimable when it stores its request, and deletes the lease
 fence, a number that only rises: calls with an old fence are refused, so a worker that was suspended while its lease expired
 can do no harm. All times are on the store's clock.
 
+Crashes of an attempt are its leases that ran out plus its processes that died (column `losses`); state `lost` means given up.
+
 Implementations: `postgres/lease_store.py`, `memory/lease_store.py`.
 """
 
@@ -20,7 +22,7 @@ from typing import NamedTuple, Protocol
 
 from schemas.records import Coordinates
 
-#: Crashes (expired leases or dead processes) of one attempt after which the job itself is considered the cause.
+#: Crashes of one attempt after which the job itself is considered the cause.
 EXECUTIONS = 3
 
 
@@ -50,9 +52,8 @@ class Hold(NamedTuple):
 class Grant:
     """A job that this worker holds until `expires_at`, or longer if it sends heartbeats.
 
-    `value`: the request as it came (Avro in Confluent framing). `headers`: its Kafka headers. `coordinates`: its position in
-    the log, None if it is not there. `execution` counts the starts of this attempt; `crashes` counts those that ended because a
-    lease expired or a process died.
+    `value`: the request as it came (Avro in Confluent framing). `headers`: its Kafka headers. `coordinates`: None if
+    it is not in the log. `execution` counts the starts of this attempt, `crashes` those that ended with a crash.
     """
 
     job_id: str

@@ -31,7 +31,7 @@ DEFAULT_LIMIT = 4 << 30
 
 
 class ClaimStore(Protocol):
-    """Stores payloads of claims. Synchronous and thread-safe. Every method raises ConnectionFailed if the store is away."""
+    """Stores payloads of claims. Synchronous and thread-safe. Raises ConnectionFailed if the store does not answer."""
 
     def put_file(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
         """Store a file. Idempotent and atomic: readers see all of it or nothing. Raises PayloadTooLarge, InvalidInput."""

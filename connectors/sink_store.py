@@ -18,7 +18,7 @@ REPLACEMENT = "\ufffd"
 
 
 class LogPosition(NamedTuple):
-    """Position of a record in the log, by topic id."""
+    """Topic id, partition and offset of a record: the store's form of its coordinates (schemas.records.Coordinates)."""
 
     topic_id: bytes
     partition: int

@@ -50,7 +50,7 @@ class DeliveryView:
 
 @dataclass(frozen=True, slots=True)
 class HistoryLine:
-    """An event of a job, with the position of its record. `reason`: why it was superseded, if that is not obvious."""
+    """An event of a job, with the coordinates of its record. `reason`: why it was superseded, if that is not obvious."""
 
     at: datetime
     kind: str

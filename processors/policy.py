@@ -54,8 +54,8 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Retries of errors that may pass. Codes in `never` are final, codes in `by_code` have their own backoff. The job itself
-    says how often it is tried (`max_attempts` in its header); `max_attempts` here can only lower that."""
+    """Retries of errors that may pass. Codes in `never` are final. A Backoff in `by_code` replaces the four numbers here, which
+    are the backoff of all other codes. The job's header says how often it is tried; `max_attempts` can only lower that."""
 
     base_s: float = 1.0
     factor: float = 4.0

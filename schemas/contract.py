@@ -28,7 +28,7 @@ AVRO_DIR = Path(__file__).parent / "avro"
 
 @dataclass(frozen=True, slots=True)
 class ProcessorContract(Generic[I_, O_]):
-    """`avro_dir` has `<Name>Request.avsc` and `<Name>Result.avsc`. `custody`: who owns a waiting job, `offset` (the worker
+    """`avro_dir` has `<Name>Request.avsc` and `<Name>Result.avsc`. `custody`: how a worker gets a job, `offset` (its
     group reads the topic) or `lease` (the sink stores it and any idle worker claims it); the processor's policy must agree."""
 
     name: str

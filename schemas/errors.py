@@ -9,19 +9,21 @@ SluiceError                 base of all deliberate errors; carries `code`, `retr
 │   ├── UnknownSchema       the registry does not know the id in the frame
 │   └── HeaderMismatch      Kafka headers contradict the Avro value
 ├── StartupError            a service can't start: broken processor, missing weights, bad setting
-└── JobError                one job failed, not its batch; becomes the error of its outcome
-    ├── InvalidInput        the input can never succeed: not retried
-    │   ├── UnknownProcessor
-    │   ├── ClaimMismatch   a claim check whose bytes have another sha256 or size
-    │   └── PayloadTooLarge
-    ├── ModelNotFound       weights missing, altered or unreadable
-    ├── OutOfMemory         the device could not hold even this one job
-    ├── JobTimeout          the hard limit passed
-    ├── DeadlineExceeded    the deadline passed before the job was done
-    ├── JobCancelled        the job was cancelled on request
-    ├── ConnectionFailed    a dependency of the job did not answer: retried
-    ├── WorkerLost          the process that ran the job died: retried up to the execution limit
-    └── ProcessorBug        the processor raised an error that it did not declare
+└── JobError                one job failed, not its batch; becomes the error of its outcome. Retried as its class says:
+    ├── InvalidInput        never: the input can't succeed
+    │   ├── UnknownProcessor    never
+    │   ├── ClaimMismatch   never: a claim check whose bytes have another sha256 or size
+    │   └── PayloadTooLarge never
+    ├── ModelNotFound       never: weights missing, altered or unreadable
+    ├── OutOfMemory         retried: the device could not hold even this one job
+    ├── JobTimeout          retried: the hard limit passed
+    ├── DeadlineExceeded    never: the deadline passed before the job was done
+    ├── JobCancelled        never: the job was cancelled on request
+    ├── ConnectionFailed    retried: a dependency of the job did not answer
+    ├── WorkerLost          never: the process or the worker died in each execution, up to the limit (`Limits.executions`)
+    └── ProcessorBug        never: any other exception, Python's ConnectionError included, becomes this one
+
+An error outside JobError that a processor lets through keeps its code, and is retried if it is Unreachable.
 
 Error codes are strings on the wire, because FULL_TRANSITIVE compatibility does not allow new enum symbols.
 """
@@ -201,8 +203,10 @@ class ConnectionFailed(JobError):
 
 
 class WorkerLost(JobError):
+    """Always final when the engine makes it: executions are repeated, not the attempt."""
+
     code = ErrorCode.WORKER_LOST
-    retryable = True
+    retryable = True  # has an effect only if a processor raises it
 
 
 class ProcessorBug(JobError):

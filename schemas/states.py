@@ -1,6 +1,6 @@
 """States, dispositions, modes, lanes and custody of jobs. `docs/job_states.md` draws the states.
 
-PENDING → PROCESSING → COMPLETED | FAILED | CANCELLED | EXPIRED, with RETRYING is between attempts.
+PENDING → PROCESSING → COMPLETED | FAILED | CANCELLED | EXPIRED. A run is RETRYING between two attempts.
 """
 
 from __future__ import annotations
@@ -47,8 +47,6 @@ class Disposition(StrEnum):
 class Mode(StrEnum):
     """Shadow runs notify no backend."""
 
-    """Shadow runs notify no backend."""
-
     LIVE = "live"
     REPLAY = "replay"
     SHADOW = "shadow"
@@ -57,16 +55,13 @@ class Mode(StrEnum):
 class Lane(StrEnum):
     """Live jobs go first; bulk jobs use the capacity that live jobs leave, and at least their reserved share."""
 
-    """Live jobs go first; bulk jobs use the capacity that live jobs leave, and at least their reserved share."""
-
     LIVE = "live"
     BULK = "bulk"
 
 
 class Custody(StrEnum):
-    """Owner of a waiting job: the offset of a worker group, or a lease in the store."""
-
-    """Owner of a waiting job: the offset of a worker group, or a lease in the store."""
+    """How a worker gets a job and keeps it: OFFSET, the committed offset of the workers' consumer group
+    (streams/worker/kafka_source), or LEASE, a lease in the store (streams/worker/lease_source)."""
 
     OFFSET = "offset"
     LEASE = "lease"

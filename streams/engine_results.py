@@ -1,4 +1,4 @@
-"""Results that the engine itself makes, without a worker: for a job that can't be run or continued."""
+"""Results without a worker: the sink makes them for jobs whose result is a dead letter, the timekeeper for its ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The standard event: the callback body for backends without a profile of their own. Always valid JSON.
+"""The standard event: the body of every callback. Always valid JSON.
 
 {"type": "job.completed", "timestamp": "2026-01-01T00:00:00+00:00", "data": {"job_id": …, "status": "COMPLETED", …}}
 """

@@ -1,4 +1,5 @@
-"""Makes one try of one delivery: resolve, sign, post, classify. Waiting and counting tries are the dispatcher's.
+"""Makes one try of one delivery: resolve, sign, post, classify. The dispatcher (streams/notify) waits between tries
+and counts them.
 
 This is the hot path of the notifier, so preparation is done once per destination (`_find_route`).
 """

@@ -1,4 +1,4 @@
-"""Resolves the destination of a callback, for every processor, submission path and profile.
+"""Resolves the destination of a callback, for every processor and submission path.
 
 A backend that writes `http://localhost:8000/api/ai/callback/` means itself, but in a container `localhost` is the container. So
 loopback hosts are rewritten to the configured backend; path and query stay unchanged.

@@ -80,8 +80,8 @@ class MemoryDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[datetime]:
-        """Yield the database's time, which stays the same like `now()` in a transaction. Also for changes that move no job,
-        like a claim."""
+        """Yield the database's time, which stays the same like `now()` in a transaction. Also for changes that leave
+        all runs as they are, like a claim."""
         with self.changed:
             yield self.clock.now()
 

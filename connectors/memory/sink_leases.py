@@ -40,7 +40,7 @@ def _store(database: MemoryDatabase, row: LeaseRow, run: StoredRun, now: datetim
 
 
 def _keep(database: MemoryDatabase, row: LeaseRow, now: datetime) -> None:
-    """Store the request as it came. If it was accepted here before, it has reached the log now."""
+    """Store the request unchanged. If a row had accepted it before, it is in the log now and is checked no more."""
     headers = [(name, text) for name, text in json.loads(row.headers or b"[]")]
     kept = database.payloads.get((row.job_id, row.run))
     if kept is None:

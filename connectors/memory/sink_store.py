@@ -1,4 +1,4 @@
-"""The arbiter in memory: `connectors/postgres/queries/store_batch.sql`, part by part under the same names."""
+"""The sink's store in memory: `connectors/postgres/queries/store_batch.sql`, part by part under the same names."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def _outcome(row: RunRow, now: datetime) -> StoredOutcome:
 
 
 def _progress(run: StoredRun, row: ProgressRow, now: datetime) -> None:
-    """Move a run to PROCESSING, only forward: waiting for a retry and ended runs do not change."""
+    """Move a run to PROCESSING, only forward: from RETRYING only by a newer attempt, an ended run never."""
     order = (row.attempt, row.execution, row.sequence)
     forward = {
         "PENDING": row.attempt >= run.attempt,

@@ -87,11 +87,11 @@ class PostgresSinkStore(PostgresStore):
         return {ordered[n]: (attempt, execution) for n, attempt, execution in rows}
 
     def winners(self, candidates: Mapping[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:
-        places = list(candidates)
-        rows = [(n, *candidates[place], *place) for n, place in enumerate(places)]
+        positions = list(candidates)
+        rows = [(n, *candidates[position], *position) for n, position in enumerate(positions)]
         with self._connected("looking for winners") as connection, _by_key(connection):
             result = statement("find_winners").run(connection, c=rows)
-        return {places[_number(result.get_value(row, 0))] for row in range(result.ntuples)}
+        return {positions[_number(result.get_value(row, 0))] for row in range(result.ntuples)}
 
     def mark_progress(self, rows: Sequence[ProgressRow]) -> set[tuple[bytes, int]]:
         ordered = sorted(rows)

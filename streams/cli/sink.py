@@ -1,4 +1,4 @@
-"""`sluice sink`: the arbiter, which decides and stores outcomes."""
+"""`sluice sink`: store results; the first final result of a run becomes its outcome."""
 
 from __future__ import annotations
 

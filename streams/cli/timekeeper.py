@@ -11,7 +11,7 @@ from streams.settings import Settings
 def timekeeper() -> int:
     """Run scheduled work: retries, deadlines, delayed jobs.
 
-    Scheduled work is stored in the database and due by the database's clock. Also
+    Scheduled work is stored in the database, whose clock says when it is due. Also
     deletes jobs that ended more than SLUICE_KEEP_DAYS days ago (default: never).
     Several may run: one is the leader, and another takes over if it dies.
 

@@ -84,7 +84,7 @@ def _with_addresses(settings: Settings, addresses: dict[str, str]) -> Settings:
             "kafka_bootstrap_servers": kafka,
             "schema_registry_url": registry,
             "database_url": SecretStr(database),
-            # Cached properties are copied too, so they are replaced as well.
+            # model_copy also copies cached values, so overwrite them too.
             "bootstrap": kafka,
             "registry_url": registry,
             "database": database,

@@ -1,4 +1,4 @@
-"""Retries of calls that can't be answered yet: by a broker that is starting, or by a service that is unreachable."""
+"""Repeats a call until the broker is ready or a service is reachable. (Retries of jobs: streams/worker/child/retry.py.)"""
 
 from __future__ import annotations
 

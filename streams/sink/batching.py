@@ -1,6 +1,6 @@
 """Selects the events to store now: all events of jobs that have more than a request, and requests held long enough.
 
-Most requests are never decoded: their Kafka headers suffice to hold them until the result comes, which has the same job header.
+Most requests are never decoded: they are held by their Kafka headers until the result comes, which has the same job header.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCH = 500
 
 
 class EventBatches:
-    """Every method raises Stopped if the service is stopped while the schema registry is unreachable."""
+    """Turns messages into events to store. Raises Stopped if the service stops while the schema registry is unreachable."""
 
     def __init__(
         self, decoder: EventDecoder, buffer: RequestBuffer, dead_letters: DeadLetters, stop: threading.Event

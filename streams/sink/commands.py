@@ -1,6 +1,7 @@
 """Stores the commands and acknowledgements of the control topic.
 
-Kafka keeps them, Postgres decides: a command takes effect when the timekeeper finds it in the store.
+Workers read the topic themselves. The stored rows are for the timekeeper (cancels), for claims by lease (cancels and pauses)
+and for the command line.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Row = CancelRow | CommandRow | AcknowledgementRow
 
 
 def follow_commands(settings: Settings) -> TopicFollower[CommandStore]:
-    """A follower of the control topic. It begins at the log's start: commands sent while no sink ran count as well."""
+    """Return a follower of the control topic. It begins at the log's start: commands sent while no sink ran count as well."""
     return TopicFollower(
         settings,
         "control",
@@ -45,7 +46,7 @@ def follow_commands(settings: Settings) -> TopicFollower[CommandStore]:
 
 
 class CommandWriter:
-    """Stores commands, and leaves out records that are none."""
+    """Stores commands; skips records that are not commands."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec

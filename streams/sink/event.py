@@ -1,4 +1,4 @@
-"""The type of every record that the sink reads: a request, a result or a dead letter."""
+"""Event: a request, result or dead letter as the sink handles it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from schemas.states import State
 
 
 class Phase(IntEnum):
-    """How far an event takes its run within an attempt. (1 would be PROCESSING, but progress is stored by another thread.)"""
+    """The kind of step that an event is. Within an attempt, a run moves only to a higher number. (1 would be PROCESSING, but
+    another thread stores progress.)"""
 
     REQUESTED = 0
     RETRYING = 2
     ENDED = 3
-    NOTED = -1  # kept in history, moves nothing
+    NOTED = -1  # only recorded in history
 
 
 class TerminalResult(NamedTuple):
@@ -40,7 +41,7 @@ class TerminalResult(NamedTuple):
     value: bytes | None = None
 
 
-#: The header of a request that is not decoded yet. Its result will most likely bring the same header.
+#: Header of a request that is not decoded yet. If the result comes in time, its header is used.
 UNDECODED: Mapping[str, Any] = {}
 
 

@@ -5,7 +5,7 @@ where one batch ends and the next begins (a property test checks this).
 
 - A run only moves forward, by attempt and then by phase: a late event changes nothing.
 - The first terminal event of a run is its candidate; any other, and a retry after it, is superseded.
-- A job's first input stands, and only the store knows which was first: an event whose input hash differs from the batch's
+- A job keeps its first input. Only the store knows which one was first, so an event with another input hash than the batch's
   goes into a later batch.
 """
 
@@ -22,18 +22,18 @@ SUPERSEDED = "superseded"
 
 
 class Role(IntEnum):
-    """How store_batch.sql decides if an event is superseded in history: always stands, or only if it moved its run or won."""
+    """When store_batch.sql records an event in history under its own kind. In all other cases it is recorded as superseded."""
 
-    STANDS = 0
-    MUST_MOVE = 1
-    MUST_WIN = 2
-    NOTED = 3
+    STANDS = 0  # if its job is known
+    MUST_MOVE = 1  # if it moved its run (a retry)
+    MUST_WIN = 2  # if it became the outcome (an end)
+    NOTED = 3  # always
 
 
 @dataclass(slots=True)
 class RunFold:
-    """A run's events. `best` took the run furthest; `candidate` wins it unless the store has an outcome already; a retry
-    reads the request at `request_position`."""
+    """A run's events. `best`: the one that is furthest along. `candidate`: becomes the outcome unless the store has one.
+    `request_position`: where a retry finds the request."""
 
     best: Event
     candidate: Event | None = None

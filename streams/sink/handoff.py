@@ -1,4 +1,4 @@
-"""How an outcome's delivery reaches a notifier in the same process, right after its commit."""
+"""Passes the deliveries of a stored batch to a notifier in the same process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from streams.notify.pending_delivery import PendingDelivery
 
 
 class DeliveryHandoff(Protocol):
-    """Accepts deliveries without a read from the store. A delivery that is not handed off is claimed from the store later."""
+    """Saves the notifier a read from the store. A delivery that is not handed off is claimed from the store later."""
 
     @property
     def notifier_id(self) -> bytes | None:
-        """The notifier to store the next batch's deliveries under; None to leave them to be claimed."""
+        """Notifier id to write on the next deliveries; None lets any notifier claim them."""
         ...
 
     def submit(self, deliveries: Sequence[PendingDelivery]) -> None:

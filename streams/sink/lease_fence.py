@@ -1,7 +1,7 @@
-"""Fences off results of an older execution of a leased job: its lease ran out, and another worker has the job now.
+"""Rejects stale failures of leased jobs: the lease ran out, and another worker has the job now, in a newer execution.
 
-A stale failure, retry or cancel is only noted in history. A stale success counts: the work is done, and the arbiter takes the
-first (docs/adr/0014). The store is asked only if a batch has a failure, retry or cancel of a leased job.
+A stale failure, retry or cancel is only recorded in history. A late success still counts; the first final result that is
+stored wins (docs/adr/0014). The store is asked only if a batch has a failure, retry or cancel of a leased job.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LeaseFence:
         self._stop = stop
 
     def supersede_stale(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the events, with stale ones turned into superseded notes that move nothing."""
+        """Return the events; stale ones become superseded entries of the history that change nothing."""
         runs = {(event.job_id, event.run) for event in events if self._needs_lease(event)}
         if not runs:
             return events
@@ -38,7 +38,7 @@ class LeaseFence:
         return [_noted(event) if self._is_stale(event, current) else event for event in events]
 
     def _needs_lease(self, event: Event) -> bool:
-        # Execution 0 is a result of the engine itself (a deadline, a cancel), which needs no lease.
+        # Execution 0 is a result without a worker (a deadline, a cancel; engine_results.py), which needs no lease.
         return event.execution > 0 and _is_failure_or_retry(event) and self._decoder.table.leased(event.header)
 
     def _is_stale(self, event: Event, current: dict[tuple[bytes, int], tuple[int, int]]) -> bool:

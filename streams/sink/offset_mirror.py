@@ -17,7 +17,7 @@ MIRROR_S = 1.0
 
 
 class OffsetMirror:
-    """Belongs to the session's thread."""
+    """Used only by the session's thread."""
 
     def __init__(self, consumer: LogConsumer, positions: Positions) -> None:
         self._consumer = consumer

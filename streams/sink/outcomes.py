@@ -1,4 +1,4 @@
-"""Publishes winners to `outcomes.<processor>`, and knows the offsets before which every outcome is confirmed."""
+"""Publishes outcomes, and reports up to which offset of each partition Kafka has confirmed all of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class OutcomePublisher:
             self._produce(batch, outcome)
 
     def poll(self) -> dict[Key, int]:
-        """Serve delivery reports; return the offsets before which everything has been confirmed since the last call."""
+        """Serve delivery reports; return the offsets of the batches that were confirmed since the last call."""
         self._producer.poll(0)
         confirmed: dict[Key, int] = {}
         while self._batches and not self._batches[0].unconfirmed:
@@ -57,7 +57,7 @@ class OutcomePublisher:
         return confirmed
 
     def flush(self, timeout_s: float) -> dict[Key, int]:
-        """Wait up to `timeout_s` until everything is confirmed, then do as `poll`."""
+        """Wait up to `timeout_s` until everything is confirmed, then return as `poll` does."""
         self._producer.flush(timeout_s)
         return self.poll()
 
@@ -65,7 +65,7 @@ class OutcomePublisher:
         def report(error: KafkaError | None, _: Message) -> None:
             if error is None:
                 batch.unconfirmed -= 1
-            else:  # try again without end: until it is confirmed, a restart would publish it again, too
+            else:  # Retry forever; a restart would publish it again anyway.
                 log.warning("outcome_not_published", topic=outcome.topic, code=error.name())
                 self._produce(batch, outcome)
 

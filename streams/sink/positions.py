@@ -1,8 +1,8 @@
-"""How far the sink has come on each assigned partition: read, stored, and confirmed as published.
+"""The sink's offsets of each assigned partition: read, stored, and confirmed as published.
 
     published ≤ stored ≤ read
 
-The next owner of the partition publishes again what lies between published and stored.
+The next owner of the partition publishes the outcomes between published and stored again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Key = tuple[bytes, int]
 
 @dataclass(slots=True)
 class Position:
-    """The position on one partition. Each offset is that of the next record."""
+    """The offsets of one partition. Each is that of the next record."""
 
     topic: str
     epoch: int
@@ -45,7 +45,7 @@ class Positions:
         return self._by_key.items()
 
     def assign(self, key: Key, topic: str, claimed: ClaimedOffsets, publishes: bool) -> Position:
-        """Add a partition. It is read from the last owner's published offset, so that unconfirmed outcomes are sent again."""
+        """Add a partition, to be read from the last owner's published offset, so that unconfirmed outcomes are sent again."""
         published = claimed.published if publishes else claimed.next_offset
         position = Position(
             topic, claimed.epoch, claimed.next_offset, published, publishes, published, claimed.published
@@ -79,7 +79,7 @@ class Positions:
         return rows
 
     def stored(self, rows: Iterable[OffsetRow]) -> None:
-        """Take over the offsets of a batch that was stored."""
+        """Set the offsets of a batch that was stored."""
         for row in rows:
             position = self._by_key[row.topic_id, row.partition]
             position.stored, position.stored_published = row.next_offset, row.published
@@ -87,12 +87,12 @@ class Positions:
                 position.published = row.next_offset
 
     def published(self, upto: dict[Key, int]) -> None:
-        """Take over the offsets before which every outcome is confirmed."""
+        """Set the offsets up to which every outcome is confirmed."""
         for key, offset in upto.items():
             position = self._by_key.get(key)
             if position is not None:
                 position.published = max(position.published, offset)
 
     def read_offsets(self) -> dict[Key, int]:
-        """Return how far each partition that publishes has been read, within what is stored."""
+        """Return the offset up to which each partition that publishes is both read and stored."""
         return {key: min(p.read, p.stored) for key, p in self._by_key.items() if p.publishes}

@@ -1,4 +1,4 @@
-"""Marks runs as PROCESSING while their jobs run, by the progress that workers report."""
+"""Stores the progress that workers report, and marks its runs as PROCESSING."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STORED = itemgetter("run", "attempt", "execution", "sequence", "worker_id", "st
 
 
 def follow_progress(settings: Settings) -> TopicFollower[SinkStore]:
-    """A follower of the progress topic. It begins at the log's end: old progress says nothing about now."""
+    """Return a follower of the progress topic. It begins at the log's end: old progress says nothing about now."""
     return TopicFollower(
         settings,
         "progress",
@@ -79,7 +79,7 @@ class ProgressWriter:
 
 
 def mark(store: SinkStore, rows: Sequence[ProgressRow]) -> set[tuple[bytes, int]]:
-    """Store the rows; return the runs that are done with: known to the store, or with progress that it can't hold."""
+    """Store the rows; return the runs whose progress need not be kept: the store knows the run, or can't hold the row."""
     try:
         return store.mark_progress(rows)
     except POISON:

@@ -39,7 +39,7 @@ def run_rows(folds: Iterable[JobFold], notifier: bytes | None) -> list[RunRow]:
 
 
 def history_rows(folds: Iterable[JobFold]) -> list[HistoryRow]:
-    """Return one row per event, also for a job whose events move nothing."""
+    """Return one row per event, also for events that change nothing."""
     return [
         HistoryRow(e.job_id, *e.position, e.run, e.attempt, entry.kind, entry.role, e.at, None)
         for job in folds
@@ -151,7 +151,7 @@ def _run_row(job: JobFold, run: RunFold, carries_job: bool, current_run: int, no
 
 
 def _key(value: str | None) -> str | None:
-    """Return the value for an indexed column; None if it is too long, which our clients refuse. Cut, it would be another id."""
+    """Return the value for an indexed column; None if it is too long, which our clients refuse: cut off, it is another id."""
     return value if value is None or len(value) <= LONGEST_KEY else None
 
 

@@ -1,4 +1,4 @@
-"""A membership in the sink's consumer group, from joining it until it is left or fenced off.
+"""The sink's loop, from joining the consumer group until it leaves the group or is fenced.
 
     poll ─▶ decode ─▶ hold back lone requests ─▶ fold ─▶ one statement ─▶ deliveries handed off ─▶ outcomes published
 
@@ -46,7 +46,7 @@ IDLE_S = 0.1
 
 
 class Session:
-    """Belongs to one thread. Kafka's rebalance callbacks run on it too, inside `poll`."""
+    """Used by one thread. Kafka's rebalance callbacks run on it too, inside `poll`."""
 
     def __init__(
         self,

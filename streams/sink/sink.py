@@ -49,7 +49,7 @@ class Sink:
         self._dependencies = (wiring.kafka_probe(settings), wiring.database_probe(settings))
 
     def health(self, *, ask: bool = True) -> Health:
-        """Return ready if it has partitions, or is a standby because others have all; and Kafka and Postgres answer."""
+        """Return the health: ready if it has partitions (or others have them all), and Kafka and Postgres answer."""
         session, now, joined_at = self._session, time.monotonic(), self._joined_at
         partitions = 0 if session is None else session.partitions
         joined_s = None if session is None or joined_at is None else now - joined_at
@@ -76,7 +76,7 @@ class Sink:
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; then everything that was read is stored, published and confirmed."""
+        """Work until `stop` is set; then store and publish everything that was read."""
         tune_gc()
         for follower in self._followers:
             follower.start()

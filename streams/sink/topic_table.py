@@ -20,7 +20,7 @@ from schemas.topics import TopicNames
 from streams.log import kafka
 from streams.log.port import LogAdmin
 
-#: Seconds that the broker has for each question.
+#: Seconds to wait for an answer of the broker.
 TIMEOUT_S = 15.0
 
 
@@ -72,7 +72,7 @@ class TopicTable:
         return self._by_role.get(role, frozenset())
 
     def id_of(self, topic: str, printed_id: str) -> bytes | None:
-        """Return a topic's id: the printed one, else the one by name; None if the topic is not known either."""
+        """Return a topic's id: `printed_id` if it is valid, else the id of the known topic; None if there is neither."""
         known = self.topics.get(topic)
         return (parse_topic_id(printed_id) if printed_id else None) or (known.topic_id if known else None)
 
@@ -104,7 +104,7 @@ def read_topics(admin: LogAdmin, names: TopicNames) -> TopicTable:
 def role_of(topic: str, names: TopicNames, existing: set[str]) -> TopicRole | None:
     """Return the role of `topic`; None if the sink does not read it. `existing`: all topics of the broker.
 
-    A processor is unknown if neither its contract is installed here nor its results topic was ever declared.
+    A processor is unknown if its contract is not installed here and its results topic does not exist.
     """
     if topic == names.dead_letters:
         return TopicRole.DEAD_LETTERS

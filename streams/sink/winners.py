@@ -1,4 +1,4 @@
-"""Tells which terminal results won their runs, and makes the records that publish them as outcomes."""
+"""Finds the terminal events that became outcomes, and makes the records that publish them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.sink.outcomes import OutcomeRecord
 
 
 def batch_winners(folds: Iterable[JobFold], stored: Stored) -> Iterable[tuple[JobFold, Event]]:
-    """Yield the terminal events of a batch that the store took as their runs' outcomes."""
+    """Yield the terminal events of a stored batch that became their runs' outcomes."""
     for job in folds:
         for number, run in job.runs.items():
             if run.candidate is not None and (run.candidate.job_id, number) not in stored.losers:
@@ -57,7 +57,7 @@ class OutcomeEncoder:
         return OutcomeRecord(self._names.outcomes(topic.processor or winner.header["processor"]), key, value)
 
     def _failed_result(self, winner: Event) -> bytes | None:
-        """Encode a Result for a job that was failed by the dead letter of its own."""
+        """Encode a failed Result for a job that ended because its own result became a dead letter."""
         error = winner.terminal.error if winner.terminal is not None else None
         if error is None or winner.kind != "dead_letter":
             return None

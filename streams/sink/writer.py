@@ -1,4 +1,4 @@
-"""Stores a batch of folds. If the store can't hold one of them, finds it by halving and sets it aside."""
+"""Stores a batch. If one job's rows can't be stored, bisects the batch to find it and dead-letters its results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BatchWriter:
         self.table = TopicTable({})
 
     def write(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
-        """Store all folds. The offsets move with the last part, so that no record is passed before it is stored."""
+        """Store all folds. The offsets are stored with the last part, so that they never pass a record that is not stored."""
         try:
             return self._try(folds, offsets, notifier)
         except POISON as error:
@@ -55,9 +55,9 @@ class BatchWriter:
     def _set_aside(
         self, bad: JobFold, offsets: Sequence[OffsetRow], notifier: bytes | None, error: SluiceError
     ) -> Stored:
-        """Dead-letter the job's results and store its other events: the dead letters, once read, fail the job.
+        """Dead-letter the job's results and store its other events. The job fails when the sink reads its dead letters.
 
-        If that can't be stored either, only the fields that a job needs are stored, so that no job is lost."""
+        If the other events can't be stored either, store only the fields that a job needs, so that no job is lost."""
         events = [entry.event for entry in bad.history]
         self._dead_letter([event for event in events if event.kind in _RESULTS], error)
         rest = [event for event in events if event.kind not in _RESULTS]

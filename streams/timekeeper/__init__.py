@@ -1,4 +1,4 @@
-"""The timekeeper: acts when a time has come. Everything that waits is a row with a due time, and one leader handles the rows.
+"""The timekeeper: one leader acts on rows whose time has come: retries, delayed jobs, deadlines, cancels, expired leases.
 
 May import: connectors, streams.{engine_results,health,log,wiring}; no other service.
 Start reading at `timekeeper.py` (who leads), then `due.py` (retries, releases and deadlines).

@@ -1,8 +1,8 @@
 """Cancels requested by users: a waiting job ends at once, a running one only if its worker has not ended it in time.
 
 The worker reads the same command from the log, asks the processor to stop, kills its process after a grace period, and
-publishes the result. The result published here is a candidate like any other: if the job was done meanwhile, the arbiter
-decides that the cancel came too late.
+publishes the result. The result published here competes like any other: if the job was done meanwhile, that result wins and the
+cancel came too late.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GRACE = timedelta(seconds=8)
 
 
 class Cancels:
-    """A duty."""
+    """Ends cancelled runs that no worker has ended."""
 
     def __init__(self, context: DutyContext) -> None:
         self._context = context

@@ -1,6 +1,6 @@
-"""Runs whose time has come: the next attempt of a retry, the release of a job with a start time, the end at a deadline.
+"""Handles due runs: publishes the next attempt of a retry, releases a job with a start time, ends a run at its deadline.
 
-Read the requests where they lie ─▶ publish ─▶ wait for the delivery reports ─▶ mark them done. If the leader dies between
+Read the requests from the log ─▶ publish ─▶ wait for the delivery reports ─▶ mark them done. If the leader dies between
 publishing and marking, the next one publishes again. That is safe: two requests of one attempt still give one outcome.
 """
 
@@ -22,7 +22,7 @@ BATCH = 2000
 
 
 class DueRuns:
-    """A duty."""
+    """Publishes a record for each due run, then marks the run as done."""
 
     def __init__(self, context: DutyContext) -> None:
         self._context = context
@@ -38,7 +38,7 @@ class DueRuns:
         return len(dues) == BATCH
 
     def _publish_or_skip(self, due: DueRun, requests: Mapping[Coordinates, Message | None]) -> bool:
-        """Publish what is due; False if this timekeeper can't (the processor's contract is not installed, for example)."""
+        """Publish the run's record; False if this timekeeper can't (the processor's contract is not installed, for example)."""
         try:
             self._publish(due, requests)
         except Unreachable:

@@ -27,7 +27,7 @@ class Duty(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DutyContext:
-    """`store` is the leader's: its connection holds the lock, so a call fails once leadership is lost."""
+    """Dependencies of the duties. The connection of `store` holds the leader's lock: its calls fail once leadership is lost."""
 
     settings: Settings
     store: DueStore
@@ -42,7 +42,7 @@ class DutyContext:
 
 
 def request_coordinates(due: DueRun) -> Coordinates | None:
-    """Return where a run's request is in the log, None if the store never learned it."""
+    """Return the coordinates of a run's request; None if the store does not know them."""
     if due.topic is None or due.partition is None or due.offset is None:
         return None
     return Coordinates(due.topic, due.partition, due.offset)

@@ -1,6 +1,6 @@
-"""Expired leases: their workers are gone or cut off. The store makes the jobs claimable again when this duty asks.
+"""Handles expired leases, whose workers are gone or cut off: the store makes their jobs claimable again.
 
-A job whose leases expired too often is taken for the cause: it ends as WORKER_LOST, and its request becomes a dead letter.
+After too many crashes the job is considered the cause: it ends as WORKER_LOST, and its request becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MESSAGE = "Every worker that held the job was lost, or its process died."
 
 
 class ExpiredLeases:
-    """A duty."""
+    """Makes jobs with expired leases claimable again, and ends those that were given up."""
 
     def __init__(self, context: DutyContext) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""Deletes runs that were decided long ago, a bounded number at a time."""
+"""Deletes runs that ended long ago, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH = 2000
 
 
 class Prune:
-    """A duty. `keep`: how long decided runs are kept."""
+    """`keep`: how long ended runs are kept."""
 
     def __init__(self, context: DutyContext, keep: timedelta) -> None:
         self._store = context.store

@@ -24,7 +24,7 @@ class RecordPublisher:
         self._records.produce(topic, value, key, list(headers.items()))
 
     def flush(self) -> None:
-        """Wait until every record is confirmed. Raises Unreachable, SluiceError; what was not confirmed is then given up."""
+        """Wait until every record is confirmed. Raises Unreachable, SluiceError; unconfirmed records are then dropped."""
         try:
             self._records.flush()
         except SluiceError:

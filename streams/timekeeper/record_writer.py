@@ -1,4 +1,4 @@
-"""Makes the timekeeper's records: a request again, and the result of a run that no worker ends."""
+"""Makes the timekeeper's records: a request to publish again, and the result of a run that no worker will end."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RecordWriter:
     def republish(self, due: DueRun, request: Plain, where: Coordinates, message: Message) -> None:
         """Queue the request again, on the same topic (so the same lane) with the same key.
 
-        A retry is the next attempt. A job with a start time is released by the coordinates of its first request.
+        A retry has the next attempt's number. Setting `source_coordinates` tells workers that a delayed job may now start.
         """
         attempt = due.attempt + (due.kind == "retry")
         header = request["header"] | {"run": due.run, "attempt": attempt, "source_coordinates": to_plain(where)}

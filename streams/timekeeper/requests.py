@@ -17,7 +17,7 @@ from streams.log.polling import poll_batch
 from streams.settings import Settings
 
 TIMEOUT_S = 10.0
-#: Records between two wanted ones up to which reading is faster than a seek, which drops prefetched data.
+#: Up to this many records between two wanted ones are read and skipped: a seek would drop prefetched data and be slower.
 GAP = 500
 _BATCH = 500
 _GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
@@ -43,7 +43,7 @@ class WantedOffsets:
         return {key: offsets[0] for key, offsets in self._left.items()}
 
     def take(self, key: TopicAndPartition, offset: int) -> bool:
-        """Note that the record at `offset` was read; True if it is wanted. Wanted offsets before it are gone from the log."""
+        """Mark the record at `offset` as read; True if it is wanted. Wanted offsets before it are gone from the log."""
         offsets = self._left.get(key)
         if offsets is None:
             return False

@@ -31,7 +31,7 @@ from streams.timekeeper.unsent import Unsent
 
 log = logs.get("timekeeper")
 
-#: Seconds between two looks at the store. A retry is at most this late.
+#: Seconds between two looks at the store. A retry is at most this late, or some seconds while a new leader takes over.
 TURN_S = 0.2
 #: Seconds between two attempts of a follower to become the leader.
 FOLLOW_S = 1.0
@@ -40,7 +40,7 @@ DUTIES: Sequence[MakeDuty] = (DueRuns, Cancels, ExpiredLeases, Unsent)
 
 
 class Timekeeper:
-    """`keep`: how long decided runs are kept; None keeps them forever. Several may run: one leads, the others wait."""
+    """`keep`: how long ended runs are kept; None keeps them forever. Several may run: one leads, the others wait."""
 
     def __init__(self, settings: Settings, *, keep: timedelta | None = None) -> None:
         self._settings = settings

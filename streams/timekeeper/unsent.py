@@ -11,7 +11,7 @@ BATCH = 500
 
 
 class Unsent:
-    """A duty."""
+    """Publishes requests that the sink has not read from the log in time."""
 
     def __init__(self, context: DutyContext) -> None:
         self._context = context

@@ -1,5 +1,5 @@
--- Expired leases: claimable again with the next execution number, or given up. A lease that was given up is returned every
--- minute until its run has ended.
+-- Expired leases: claimable again with the next execution number, or given up (state 'lost') after too many crashes (column
+-- `losses`). A lease that was given up is returned every minute until its run has ended.
 WITH due AS MATERIALIZED (
     SELECT l.*, l.state = 'lost' OR l.losses + 1 >= l.executions AS given_up
     FROM leases AS l

@@ -1,4 +1,5 @@
--- Stores progress. Ended runs stay ended, runs that wait for a retry keep waiting, and older progress changes nothing.
+-- Stores progress. It never changes an ended run, changes a run that waits for a retry only if its attempt is newer, and
+-- changes a running one only if it is newer progress.
 -- Returns the known runs, so that the caller can keep progress of the others until their request is stored.
 WITH p AS MATERIALIZED (
     SELECT * FROM @p(

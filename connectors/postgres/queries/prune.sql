@@ -1,4 +1,4 @@
--- Deletes runs that were decided long ago, a few thousand at a time (docs/adr/0003-tables-and-pruning.md).
+-- Deletes runs that ended long ago, a few thousand at a time (docs/adr/0003-tables-and-pruning.md).
 WITH old AS MATERIALIZED (
     SELECT o.job_id, o.run FROM outcomes AS o
     WHERE o.decided_at < now() - %(age)s

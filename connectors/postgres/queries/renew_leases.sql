@@ -1,4 +1,4 @@
--- A heartbeat. A lease that is not returned is lost: its fence is stale, or its run has ended. Rows are locked in the same order
+-- A heartbeat. A lease that is not returned is no longer held: its fence is stale, or its run has ended. Rows are locked in the same order
 -- as the sink locks them.
 WITH h AS MATERIALIZED (
     SELECT * FROM unnest(

@@ -29,7 +29,7 @@ known AS (
     WHERE j.input_sha256 = excluded.input_sha256 OR j.input_sha256 = '' OR excluded.input_sha256 = ''
     RETURNING j.job_id, j.callback_url
 ),
--- The arbiter: the candidates that are returned have won their run.
+-- The first final result of a run wins: the candidates that are returned are now outcomes.
 won AS (
     INSERT INTO outcomes (
         job_id, run, status, attempt, error_code, error_message, fingerprint, output, refs, worker_id, device,

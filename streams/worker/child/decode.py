@@ -43,7 +43,7 @@ JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 REJECTIONS: dict[str, JobError] = {
     ErrorCode.TIMEOUT_ERROR: JobTimeout("The job's hard limit passed, so its process was killed."),
     ErrorCode.WORKER_LOST: WorkerLost(
-        "The job's process died each time it was run.",
+        "The process or the worker died each time it was run.",
         next_step="Look at the worker's log and at the input: it may need more memory than the machine has.",
     ),
     ErrorCode.CANCELLED: JobCancelled("The job was cancelled."),
