@@ -28,9 +28,8 @@ class HttpRegistry:
     def __init__(self, url: str, *, timeout_s: float = 5.0, sleep: Callable[[float], None] = time.sleep) -> None:
         try:
             parts = urlsplit(url)
-            usable = (
-                parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-            )  # reading an invalid port raises
+            # Reading an invalid port raises ValueError.
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError as error:
             raise _bad_address() from error
         if not usable:
@@ -64,9 +63,8 @@ class HttpRegistry:
         path = "/config" if subject is None else f"/config/{_name(subject)}"
         try:
             self._call("PUT", path, {"compatibility": level})
-        except (
-            Conflict
-        ):  # Apicurio, if another client sets the first level at the same time: now there is one to change
+        except Conflict:
+            # Apicurio, if another client sets the first level at the same time: now there is one to change.
             self._call("PUT", path, {"compatibility": level})
 
     def versions(self, subject: str) -> list[int]:

@@ -35,7 +35,7 @@ class PostgresSinkStore(PostgresStore):
     """Implements `connectors.sink_store.SinkStore`."""
 
     application = "sluice sink"
-    # The planner makes its generic plans while the tables are empty, would choose to scan them, and would never plan again.
+    # Generic plans are made once, while the tables are empty: without these settings they would scan the tables forever.
     # `store_batch` reaches each table by an insert, so its hash joins are between parameters only; other statements that join
     # a table must do so by its key (`_by_key`).
     session = """

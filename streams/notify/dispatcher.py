@@ -33,7 +33,7 @@ LEASE_S = 6.0
 RENEW_S = 1.5
 #: Deliveries claimed at once.
 CLAIM = 500
-#: With this many deliveries held, the sink submits no more: they are left to be claimed.
+#: With this many deliveries held, the sink hands off no more: any notifier may claim the next ones.
 BACKLOG = 20_000
 #: Seconds between two looks for deliveries that were stored under this notifier's id but never submitted.
 RECONCILE_S = 10.0
@@ -80,9 +80,7 @@ class DeliveryDispatcher:
 
     @property
     def notifier_id(self) -> bytes | None:
-        """The id to store deliveries under that are submitted right after; None to leave them to be claimed.
-
-        Read from other threads."""
+        """Notifier id to write on the next deliveries; None lets any notifier claim them. Read from other threads."""
         ready = not self._stopping and len(self._held) < BACKLOG and time.monotonic() < self._lease_ends_at - RENEW_S
         return self._id if ready else None
 
@@ -97,7 +95,7 @@ class DeliveryDispatcher:
         return time.monotonic() < self._lease_ends_at
 
     def accept(self, deliveries: Iterable[PendingDelivery]) -> None:
-        """Queue these deliveries, but for those that are held already."""
+        """Queue these deliveries, except those that are held already."""
         touched: dict[str, Destination] = {}
         for delivery in deliveries:
             if delivery.delivery_id in self._held:

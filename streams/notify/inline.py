@@ -1,4 +1,4 @@
-"""Notify on a thread of the sink: an outcome's delivery starts right after its commit, without reading anything back."""
+"""Notify on a thread of the sink: an outcome's delivery starts right after its commit, without a read from the store."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class InlineNotifier:
         self.health = NotifierHealth(settings)
 
     def start(self) -> None:
-        """Raises StartupError if the thread could not start its work."""
+        """Start the thread. Raises StartupError if it could not start its work."""
         self._thread.start()
         self._ready.wait()
         if self._dispatcher is None:
@@ -49,7 +49,7 @@ class InlineNotifier:
 
     @property
     def notifier_id(self) -> bytes | None:
-        """The id to store new deliveries under; None to leave them to be claimed."""
+        """Notifier id to write on the next deliveries; None lets any notifier claim them."""
         return self._dispatcher.notifier_id if self._dispatcher is not None and self._thread.is_alive() else None
 
     def submit(self, deliveries: Sequence[PendingDelivery]) -> None:

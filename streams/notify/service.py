@@ -1,4 +1,4 @@
-"""Notify as a service of its own: it claims what the sinks have stored. Several may run side by side."""
+"""Notify as a service of its own: it claims the deliveries that sinks have stored. Several may run side by side."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Notifier:
         self._database = wiring.database_probe(settings)
 
     def health(self, *, ask: bool = True) -> Health:
-        """Return ready while its lease in the database is valid and the database answers."""
+        """Return the health: ready while its lease in the database is valid and the database answers."""
         health = self._health
         missing = [health.missing, self._database.fault() if ask else None]
         return evaluate(health.loops, time.monotonic(), missing=missing, details=health.details)

@@ -16,7 +16,7 @@ Key = tuple[bytes, int]
 
 
 @dataclass(slots=True)
-class Position:
+class PartitionOffsets:
     """The offsets of one partition. Each is that of the next record."""
 
     topic: str
@@ -33,7 +33,7 @@ class Positions:
 
     def __init__(self, group: str) -> None:
         self._group = group
-        self._by_key: dict[Key, Position] = {}
+        self._by_key: dict[Key, PartitionOffsets] = {}
 
     def __contains__(self, key: Key) -> bool:
         return key in self._by_key
@@ -41,28 +41,28 @@ class Positions:
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def items(self) -> Iterable[tuple[Key, Position]]:
+    def items(self) -> Iterable[tuple[Key, PartitionOffsets]]:
         return self._by_key.items()
 
-    def assign(self, key: Key, topic: str, claimed: ClaimedOffsets, publishes: bool) -> Position:
+    def assign(self, key: Key, topic: str, claimed: ClaimedOffsets, publishes: bool) -> PartitionOffsets:
         """Add a partition, to be read from the last owner's published offset, so that unconfirmed outcomes are sent again."""
         published = claimed.published if publishes else claimed.next_offset
-        position = Position(
+        offsets = PartitionOffsets(
             topic, claimed.epoch, claimed.next_offset, published, publishes, published, claimed.published
         )
-        self._by_key[key] = position
-        return position
+        self._by_key[key] = offsets
+        return offsets
 
     def revoke(self, key: Key) -> None:
         self._by_key.pop(key, None)
 
     def mark_read(self, key: Key, offset: int) -> bool:
         """Mark a record as read. True if it is new; False if an earlier owner stored it or the partition is not assigned."""
-        position = self._by_key.get(key)
-        if position is None:
+        offsets = self._by_key.get(key)
+        if offsets is None:
             return False
-        position.read = max(position.read, offset + 1)
-        return offset >= position.stored
+        offsets.read = max(offsets.read, offset + 1)
+        return offset >= offsets.stored
 
     def offset_rows(self, lowest_held: Callable[[Key], int | None]) -> list[OffsetRow]:
         """Return the offsets to store with the next batch, of partitions where one has moved.
@@ -70,28 +70,28 @@ class Positions:
         `lowest_held` returns the first offset of a partition that must not be passed yet.
         """
         rows = []
-        for key, position in self._by_key.items():
+        for key, offsets in self._by_key.items():
             held = lowest_held(key)
-            target = max(position.stored, position.read if held is None else held)
-            published = position.published if position.publishes else target
-            if target != position.stored or published != position.stored_published:
-                rows.append(OffsetRow(self._group, *key, position.epoch, position.stored, target, published))
+            target = max(offsets.stored, offsets.read if held is None else held)
+            published = offsets.published if offsets.publishes else target
+            if target != offsets.stored or published != offsets.stored_published:
+                rows.append(OffsetRow(self._group, *key, offsets.epoch, offsets.stored, target, published))
         return rows
 
     def stored(self, rows: Iterable[OffsetRow]) -> None:
         """Set the offsets of a batch that was stored."""
         for row in rows:
-            position = self._by_key[row.topic_id, row.partition]
-            position.stored, position.stored_published = row.next_offset, row.published
-            if not position.publishes:
-                position.published = row.next_offset
+            offsets = self._by_key[row.topic_id, row.partition]
+            offsets.stored, offsets.stored_published = row.next_offset, row.published
+            if not offsets.publishes:
+                offsets.published = row.next_offset
 
     def published(self, upto: dict[Key, int]) -> None:
         """Set the offsets up to which every outcome is confirmed."""
         for key, offset in upto.items():
-            position = self._by_key.get(key)
-            if position is not None:
-                position.published = max(position.published, offset)
+            offsets = self._by_key.get(key)
+            if offsets is not None:
+                offsets.published = max(offsets.published, offset)
 
     def read_offsets(self) -> dict[Key, int]:
         """Return the offset up to which each partition that publishes is both read and stored."""

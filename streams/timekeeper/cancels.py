@@ -32,8 +32,10 @@ class Cancels:
         if dues:
             requests = self._context.requests(dues)
             for due in dues:
-                where = request_coordinates(due)
-                request = self._context.writer.decode(requests[where] if where is not None else None, due.job_id)
+                coordinates = request_coordinates(due)
+                request = self._context.writer.decode(
+                    requests[coordinates] if coordinates is not None else None, due.job_id
+                )
                 self._end(due, request["header"] if request else None)
             self._context.publisher.flush()
             log.info("cancelled", count=len(dues))

@@ -49,16 +49,18 @@ class DueRuns:
         return True
 
     def _publish(self, due: DueRun, requests: Mapping[Coordinates, Message | None]) -> None:
-        writer, where = self._context.writer, request_coordinates(due)
-        message = requests[where] if where is not None else None
+        writer, coordinates = self._context.writer, request_coordinates(due)
+        message = requests[coordinates] if coordinates is not None else None
         request = writer.decode(message, due.job_id)
         if due.kind == "deadline":
             header = request["header"] if request else None
-            writer.end_run(due, header, where, ErrorCode.DEADLINE_EXCEEDED, "The deadline passed before it was done.")
-        elif request is None or where is None or message is None:
+            writer.end_run(
+                due, header, coordinates, ErrorCode.DEADLINE_EXCEEDED, "The deadline passed before it was done."
+            )
+        elif request is None or coordinates is None or message is None:
             writer.end_run(due, None, None, ErrorCode.NOT_FOUND, "Its request is no longer in the log.")
         else:
-            writer.republish(due, request, where, message)
+            writer.republish(due, request, coordinates, message)
 
 
 def _done_row(due: DueRun, done: bool) -> DoneRow:

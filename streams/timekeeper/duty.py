@@ -38,7 +38,7 @@ class DutyContext:
 
     def requests(self, dues: Iterable[DueRun]) -> dict[Coordinates, Message | None]:
         """Read these runs' requests from the log again; None where the log no longer has one. Raises Unreachable."""
-        return self.reader.read({where for due in dues if (where := request_coordinates(due)) is not None})
+        return self.reader.read({coordinates for due in dues if (coordinates := request_coordinates(due)) is not None})
 
 
 def request_coordinates(due: DueRun) -> Coordinates | None:

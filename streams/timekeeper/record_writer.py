@@ -49,13 +49,13 @@ class RecordWriter:
         header = plain.get("header") if isinstance(plain, dict) else None
         return plain if isinstance(header, dict) and header.get("job_id") == job_id else None
 
-    def republish(self, due: DueRun, request: Plain, where: Coordinates, message: Message) -> None:
+    def republish(self, due: DueRun, request: Plain, coordinates: Coordinates, message: Message) -> None:
         """Queue the request again, on the same topic (so the same lane) with the same key.
 
         A retry has the next attempt's number. Setting `source_coordinates` tells workers that a delayed job may now start.
         """
         attempt = due.attempt + (due.kind == "retry")
-        header = request["header"] | {"run": due.run, "attempt": attempt, "source_coordinates": to_plain(where)}
+        header = request["header"] | {"run": due.run, "attempt": attempt, "source_coordinates": to_plain(coordinates)}
         value = self._encoder(due.processor).encode(request | {"header": header})
         headers = dict(message.headers() or []) | {
             ATTEMPT: b"%d" % attempt,
@@ -63,18 +63,25 @@ class RecordWriter:
             "ce_id": f"{due.job_id}:{due.run}:{attempt}".encode(),
             "ce_source": b"sluice/timekeeper",
         }
-        self._publisher.put(where.topic, message.key(), value, headers)
+        self._publisher.put(coordinates.topic, message.key(), value, headers)
 
     def end_run(
-        self, due: DueRun, header: Mapping[str, Any] | None, where: Coordinates | None, code: ErrorCode, message: str
+        self,
+        due: DueRun,
+        header: Mapping[str, Any] | None,
+        coordinates: Coordinates | None,
+        code: ErrorCode,
+        message: str,
     ) -> None:
         """Queue a result that ends the run: cancelled if the code says so, else failed.
 
-        `header`: the request's, None if it could not be read. `where`: the request's coordinates.
+        `header`: the request's, None if it could not be read. `coordinates`: the request's, None if they are unknown.
         """
         disposition = Disposition.CANCELLED if code is ErrorCode.CANCELLED else Disposition.FAILED
         header = {**(header or _minimal_header(due)), "run": due.run, "attempt": due.attempt}
-        value = self._engine_results.ended(header, disposition, ErrorInfo(str(code), message, "", str(code)), where)
+        value = self._engine_results.ended(
+            header, disposition, ErrorInfo(str(code), message, "", str(code)), coordinates
+        )
         headers = {
             JOB: due.job_id.encode(),
             RUN: b"%d" % due.run,

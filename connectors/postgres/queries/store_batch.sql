@@ -1,8 +1,8 @@
 -- One batch of the sink: jobs, runs, outcomes, history, deliveries and offsets, all or nothing, in one round trip.
 -- docs/adr/0004-one-statement-a-batch.md explains each part.
 --   r: one row per run in the batch     h: one row per event     o: one row per partition whose offset moves
--- Values that are looked up come from these tables and are never constants in this text: the statement is planned while the
--- tables are empty, and with a constant that plan would scan them for ever.
+-- Values to look up come from these parameters and are never constants: the statement is planned once, while the stored tables
+-- are empty, and with a constant that plan would scan them forever.
 WITH r AS MATERIALIZED (
     SELECT * FROM @r(
         job_id uuid, run integer, carries_job boolean, current_run integer, created_at timestamptz, tenant text, processor text,
