@@ -107,7 +107,7 @@ class Recycle:
 @dataclass(frozen=True, slots=True)
 class LeasePolicy:
     """For custody by lease. `seconds`: a worker that does not renew its lease for this long loses the job. It renews it
-    after a third of that time, 2 s at most."""
+    every third of that time, and at least every 2 s."""
 
     seconds: float = 30.0
 

@@ -4,8 +4,10 @@ May import: processors, streams.{health,log,wiring}, streams.worker.{kafka_sourc
 nothing, because the child must not load the parent. Start reading at `engine.py` (the loop), then `session.py` (a job's way),
 `job.py` (its states), `job_source.py` (where jobs come from), `child/main.py`, `child/retry.py` (retries).
 
-- run: a job's submission, or a redrive of it. - attempt: a try of a run; a retryable failure leads to the next one.
-- execution: a start of an attempt; a process that ends under it leads to the next one.
-- crash: an execution whose process ended, and we had not killed it. - in flight: admitted and not finished.
-- worker: a parent and one child per processor. - child: the process that holds the model; it may die at any time.
+- run: a submission of a job, or a redrive of it
+- attempt: a try of a run; after a retryable failure comes the next one
+- execution: a start of an attempt; if its process ends meanwhile, there is another one
+- crash: an execution whose process ended without being killed by us
+- worker: a parent process, with a child for each processor
+- child: the process that holds a processor's model; it may die at any time
 """

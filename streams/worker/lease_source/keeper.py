@@ -1,4 +1,4 @@
-"""Keeps leases: renews them after a third of their length, 2 s at most, settles what is done, releases what will not run here.
+"""Keeps leases: renews them every third of their length and at least every 2 s, settles what is done, releases the rest.
 
 It has its own thread and its own connection, so that no other work of the worker delays a renewal.
 """

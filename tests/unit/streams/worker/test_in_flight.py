@@ -69,7 +69,7 @@ def test_large_requests_use_up_the_capacity_too() -> None:
     assert in_flight.wait_for_capacity(10, 0).total == 0
 
 
-def test_jobs_of_a_revoked_partition_are_dropped_and_late_answers_ignored() -> None:
+def test_jobs_of_a_revoked_partition_are_disowned_and_late_answers_ignored() -> None:
     in_flight, revoked, kept = InFlightJobs(), assignment(), assignment()
     (gone,) = admitted(in_flight, revoked, 0)
     (stays,) = admitted(in_flight, kept, 0)

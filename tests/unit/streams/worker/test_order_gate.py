@@ -38,7 +38,7 @@ class GateBesideAModel(RuleBasedStateMachine):
         assert self.gate.done(partition, key) == (queue[0] if queue else None)
 
     @rule(partition=PARTITIONS)
-    def drop(self, partition: int) -> None:
+    def forget(self, partition: int) -> None:
         waiting = [item for (owner, _), queue in self.model.items() if owner == partition for item in queue[1:]]
         for at in [at for at in self.model if at[0] == partition]:
             del self.model[at]

@@ -134,7 +134,7 @@ def test_a_job_past_its_deadline_and_its_grace_is_overdue() -> None:
     assert running.overdue(6.0) == {}
 
 
-def test_a_dropped_job_keeps_its_hard_limit_while_it_uses_the_device() -> None:
+def test_a_disowned_job_keeps_its_hard_limit_while_it_uses_the_device() -> None:
     running = RunningJobs()
     running.started([1], 1000, 0.0)
     running.cancelled([1], 0.5)
