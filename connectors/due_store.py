@@ -30,7 +30,7 @@ class DueRun:
 
 
 class DoneRow(NamedTuple):
-    """A due run that was handled. `done`: the record was published; else that failed and the run is due again in a minute.
+    """A due run that was handled. `done`: its record was published; if not, the run is due again in a minute.
     Fields are in the order of `p` in queries/mark_done.sql."""
 
     job_id: bytes
@@ -61,12 +61,12 @@ class DueStore(Protocol):
         ...
 
     def open_cancels(self, grace: timedelta, limit: int) -> list[DueRun]:
-        """Return cancelled runs that are to be ended now: waiting ones, and those that still run `grace` after the cancel was
+        """Return cancelled runs to end now: waiting ones, and those that still run `grace` after the cancel was
         read. Checks at most `limit` cancels; a returned one is not checked again for ten seconds."""
         ...
 
     def unsent(self, limit: int) -> list[Payload]:
-        """Return accepted requests that should have been read from the log by now, and were not. Checks at most `limit`; the
+        """Return accepted requests that the sink has not read from the log in time. Checks at most `limit`; the
         time until a request is checked again doubles."""
         ...
 

@@ -88,7 +88,7 @@ class HeartbeatAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A lease that expired. `execution`: the one that was lost. `worker`: its holder.
+    """A lease that expired. `execution`: the one that ended with it. `worker`: its holder.
 
     `given_up`: it was the last execution; the caller ends the job as WORKER_LOST, and until then the lease is returned again
     every minute. Otherwise the job is claimable again. `key`, `value` and `headers` are those of the request.

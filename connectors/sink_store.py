@@ -161,7 +161,7 @@ class Fenced(SluiceError):
 
 
 class Unstorable(SluiceError):
-    """The store can't hold some row of the batch. Nothing was stored, and trying again does not help."""
+    """The store can't hold a row of the batch. Nothing was stored, and trying again does not help."""
 
 
 class SinkStore(Protocol):
@@ -187,7 +187,7 @@ class SinkStore(Protocol):
         ...
 
     def executions(self, runs: Iterable[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
-        """Return attempt and execution of those of these runs that have a lease (claimable, held or just settled)."""
+        """Return the attempt and execution of each run that has a lease (claimable, held or just settled)."""
         ...
 
     def winners(self, candidates: Mapping[LogPosition, tuple[bytes, int]]) -> set[LogPosition]:

@@ -108,7 +108,7 @@ class ProcessorView:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """All of a job, with one run (by default the current one). `due_at`, `due_kind`: what a waiting run waits for."""
+    """A job with one run (by default the current one). `due_at`, `due_kind`: when and why the timekeeper acts on the run."""
 
     job_id: str
     run: int

@@ -122,7 +122,7 @@ def _by_key(connection: Connection) -> Iterator[None]:
 def _without_deadlocks(
     connection: Connection, batch: Mapping[str, Rows], leases: Sequence[LeaseRow]
 ) -> psycopg.pq.abc.PGresult:
-    """Store a batch, again after a deadlock. Rows are sorted by job, so two sinks rarely deadlock; Postgres then aborts one."""
+    """Store a batch; try again after a deadlock with another sink, which is rare because rows are sorted by job."""
     for _ in range(_TRIES - 1):
         try:
             return _store(connection, batch, leases)

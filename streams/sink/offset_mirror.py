@@ -30,7 +30,7 @@ class OffsetMirror:
         return time.monotonic() - self._committed_at >= MIRROR_S
 
     def commit(self, *, wait: bool = False) -> None:
-        """Commit what has moved since the last commit. Without `wait`, asynchronously and only when due."""
+        """Commit the offsets that changed since the last commit. Without `wait`, asynchronously and only when due."""
         if not wait and not self.due:
             return
         self._committed_at = time.monotonic()

@@ -27,7 +27,7 @@ class OutcomeRecord(NamedTuple):
 
 @dataclass(slots=True)
 class _Batch:
-    """Outcomes produced together. Once all of them are confirmed, the partitions are published up to these offsets."""
+    """Outcomes produced together. Once Kafka has confirmed them all, everything before the offsets `upto` is published."""
 
     upto: dict[Key, int]
     unconfirmed: int = 0

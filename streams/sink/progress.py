@@ -46,7 +46,7 @@ class ProgressWriter:
         self._latest: dict[tuple[bytes, int], tuple[float, ProgressRow]] = {}
 
     def handle(self, messages: Sequence[Message], store: SinkStore) -> None:
-        """Store the progress in `messages`, and again what was kept for unknown runs. Raises Unreachable."""
+        """Store the progress in `messages`, and try again to store that of unknown runs. Raises Unreachable."""
         for message in messages:
             self._add(message)
         if self._latest:

@@ -96,7 +96,7 @@ def delivery_id(job_id: bytes, run: int, kind: str = "outcome", sequence: int = 
 
 
 def callback_of(job: JobFold, event: Event) -> str | None:
-    """Return the callback URL for a terminal event, as far as the batch knows it; None for a shadow run.
+    """Return the callback URL for a terminal event; None if the batch does not have it, or for a shadow run.
 
     An event that could not be decoded (it has no input hash) uses the URL of the job's request."""
     if _is_shadow(event):

@@ -118,8 +118,8 @@ class Session:
     def settle(self) -> None:
         """Store and publish everything that was read, before another sink takes over.
 
-        After a failed step it does nothing: the positions may lie behind records that were never stored, so the next owner
-        has to read them again from the stored offsets.
+        After a failed step it does nothing: records that were read may not be stored, so the next owner has to read them
+        again from the stored offsets.
         """
         if self._unsaved:
             log.warning("not_settled_after_failed_step", next="the next owner reads again from the stored offsets")
