@@ -171,7 +171,7 @@ class EngineSession:
         """Finish the jobs that have begun, and release the others for another worker; return False at the time `until`.
 
         A job whose process crashed here is tried again here, too: its count of crashes is handed over, Flag.ISOLATED is not, so
-        another worker would run it among others.
+        another worker would run it among others first.
         """
         log.info("draining", in_flight=len(self._in_flight))
         restarts = -1

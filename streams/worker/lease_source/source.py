@@ -86,9 +86,7 @@ class LeaseSource:
     def release(self, jobs: Sequence[InFlightJob]) -> None:
         self._release_claimed()
         slots = [job.slot for job in jobs]
-        self._supervisor.disown(
-            slots
-        )  # not `release`: they are free at once, so one that has begun meanwhile must stop
+        self._supervisor.disown(slots)  # not release: they are free at once, so what has begun meanwhile must stop
         self._in_flight.release(slots)
 
     def may_publish(self, job: InFlightJob, answer: Answer) -> bool | None:
