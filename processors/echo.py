@@ -65,5 +65,7 @@ def requested_failure(code: str) -> JobError:
     """Return the error that a job asked to fail with; ProcessorBug if no job error has that code."""
     kind = _ERRORS.get(code)
     if kind is None:
-        return ProcessorBug(f"Asked to fail with {code[:60]!r}, which is no job's error code.")
+        return ProcessorBug(
+            f"Asked to fail with {code[:60]!r}, which is not an error code. Error codes: docs/job_states.md."
+        )
     return kind(f"Failed with {code}, as the job's `fail` asked.")

@@ -18,7 +18,12 @@ def main() -> int:
     if argv in _HELP:
         from streams.cli.overview import overview
 
-        print(overview(color=sys.stdout.isatty()))  # noqa: T201
+        try:
+            print(overview(color=sys.stdout.isatty()), flush=True)  # noqa: T201
+        except BrokenPipeError:
+            from streams.cli.output import discard_output
+
+            discard_output()
         return 0
     from streams.cli.run import run
 

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from schemas.errors import ExitCode, NotFound, UsageError
 from schemas.ids import is_job_id
 from schemas.states import State
-from streams.cli.options import Json, Reason
+from streams.cli.options import Json
 from streams.cli.output import err, out, out_json, table
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _PAUSE_S = 0.1
 JobId = Annotated[str, Parameter(help="Ids of the jobs, as printed by `sluice submit`.")]
 Run = Annotated[int | None, Parameter(help="The job's run to cancel; 0 is the first. Default: the current run.")]
 Batch = Annotated[str | None, Parameter(help="Cancel all open jobs of this batch. Default: cancel by job id.")]
+Reason = Annotated[str, Parameter(help="Why; shown by `sluice job`. Default: no reason.")]
 Wait = Annotated[bool, Parameter(help="Wait until the jobs have ended.")]
 Timeout = Annotated[float, Parameter(help="With --wait: seconds to wait; then exit status 124.")]
 
@@ -83,7 +84,8 @@ def exit_code(codes: Sequence[int]) -> int:
 
 def _check(job_ids: Sequence[str], run: int | None, batch: str | None) -> None:
     if bool(job_ids) == (batch is not None):
-        raise UsageError("Give job ids or --batch, not both.", next_step="`sluice jobs` lists jobs with their ids.")
+        problem = "Give job ids or --batch, not both." if job_ids else "Give the ids of jobs, or --batch."
+        raise UsageError(problem, next_step="`sluice jobs` lists jobs with their ids.")
     if batch is not None and run is not None:
         raise UsageError("--run can't be combined with --batch.")
     for job_id in job_ids:

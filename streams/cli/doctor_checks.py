@@ -115,9 +115,10 @@ def kafka(settings: Settings) -> list[Check]:
         )
     ]
     if description.session_timeout_ms is None:
-        detail = "the broker does not support KIP-848 consumer groups"
+        detail = "the broker does not support new consumer groups (KIP-848)"
         return [*checks, Check("kafka groups", Severity.PROBLEM, detail, "Use Apache Kafka 4.0 or later.")]
-    detail = f"KIP-848; a dead worker's jobs are read again after {description.session_timeout_ms / 1000:.0f} s"
+    timeout_s = description.session_timeout_ms / 1000
+    detail = f"new consumer groups (KIP-848); a dead worker's jobs are read again after {timeout_s:.0f} s"
     if description.session_timeout_ms > broker.SESSION_TIMEOUT_MS:
         wanted = ", ".join(f"{name}={value}" for name, value in broker.FAILOVER_SETTINGS.items())
         return [*checks, Check("kafka groups", Severity.WARNING, detail, f"Set on the broker: {wanted}.")]
@@ -189,8 +190,11 @@ def device(settings: Settings) -> list[Check]:
     from processors.devices import pick_device
 
     chosen = pick_device(settings.device)
-    severity = Severity.WARNING if chosen.warning else Severity.OK
-    return [Check("device", severity, f"{chosen.name}: {chosen.reason}")]
+    detail = f"{chosen.name}: {chosen.reason}"
+    if chosen.warning:
+        step = "With a GPU: check its driver with `nvidia-smi`. Without one: SLUICE_DEVICE=cpu ends this warning."
+        return [Check("device", Severity.WARNING, detail, step)]
+    return [Check("device", Severity.OK, detail)]
 
 
 def disk(settings: Settings) -> list[Check]:
@@ -209,7 +213,7 @@ def services(settings: Settings) -> list[Check]:
 
     answers, dead = ask_all(settings.home), stopped(settings)
     if not answers and not dead:
-        return [Check("services", Severity.OK, "none runs with this SLUICE_HOME")]
+        return [Check("services", Severity.OK, "no service runs with this SLUICE_HOME")]
     return [*map(_service, answers), *map(_stopped, dead)]
 
 

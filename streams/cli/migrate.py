@@ -16,7 +16,7 @@ def migrate(*, check: Check = False, json: Json = False) -> int:
     """Bring the database tables up to this version.
 
     Applies the numbered migrations that the database lacks, in order. It is safe
-    to run it again, or from several places at once.
+    to run it again, or from several places at once. `sluice up` does it too.
 
     For example:
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import CoercionError, Parameter, Token, convert
 
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
-Reason = Annotated[str, Parameter(help="Why; shown by `sluice job` and `sluice processors`. Default: no reason.")]
+
+
+def duration(text: str) -> Parameter:
+    """Return the parameter of an option that takes a duration; `text` is its help."""
+    return Parameter(help=text, metavar="DURATION", converter=_duration)
+
+
+def _duration(type_: type, tokens: Sequence[Token]) -> timedelta:
+    try:
+        parsed: timedelta = convert(timedelta, tokens)
+    except CoercionError as error:
+        raise ValueError(f"{tokens[0].value!r} is not a number with a unit. Write 30s, 5m, 2h or 1d.") from error
+    return parsed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
@@ -20,6 +21,11 @@ def err(text: str) -> None:
     """Print a line on stderr: progress and hints, never data."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def discard_output() -> None:
+    """Discard all further output: after a BrokenPipeError (`sluice tail … | head`) Python must not write, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def out_json(value: Any, *, indent: int | None = 2) -> None:

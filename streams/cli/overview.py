@@ -7,7 +7,8 @@ from streams.cli.commands import COMMANDS, GROUPS
 _INTRO = """\
 Usage: sluice COMMAND [OPTIONS]
 
-Run inference jobs over Kafka: every accepted job ends in exactly one outcome, and every job can be replayed."""
+Run inference jobs over Kafka: every accepted job ends in exactly one outcome, and every step is a record in the log.
+Terms: docs/glossary.md"""
 
 _FIRST_STEPS = """\
 First steps:

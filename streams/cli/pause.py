@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from schemas.errors import ExitCode
 from schemas.states import State
-from streams.cli.options import Json, Reason
+from streams.cli.options import Json
 from streams.cli.output import err, out, out_json, table
 
 if TYPE_CHECKING:
@@ -21,7 +21,14 @@ _PAUSE_S = 0.1
 _OPEN = (State.PENDING, State.PROCESSING, State.RETRYING)
 
 Name = Annotated[str, Parameter(help="Name of the processor: echo, embed, segmentation, …")]
-Wait = Annotated[bool, Parameter(help="Wait until every worker of the processor has acknowledged.")]
+Reason = Annotated[str, Parameter(help="Why; shown by `sluice processors`. Default: no reason.")]
+Wait = Annotated[
+    bool,
+    Parameter(
+        help="Wait until every worker of the processor has acknowledged. Running jobs may still be finishing: "
+        "`sluice processors` counts them."
+    ),
+]
 Timeout = Annotated[float, Parameter(help="With --wait: seconds to wait; then exit status 124.")]
 
 
@@ -30,8 +37,8 @@ def pause(
 ) -> int:
     """Pause a processor: running jobs finish, no new ones start.
 
-    Jobs can still be submitted; they wait in Kafka, in command. Workers that start
-    later are paused too, until `sluice resume`.
+    Jobs can still be submitted; they wait in Kafka, in their order. Workers that
+    start later are paused too, until `sluice resume`.
 
     For example:
 

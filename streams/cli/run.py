@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from schemas.errors import ErrorCode, ExitCode, InvalidInput, SluiceError
 from streams import logs
 from streams.cli.app import build
 from streams.cli.commands import COMMANDS
+from streams.cli.output import discard_output
 
 DEBUG = "--debug"
 #: True if `--debug` was given; one process runs one command.
@@ -36,8 +36,7 @@ def run(argv: Sequence[str]) -> int:
         result = build()(tokens)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader closed the pipe (`sluice tail … | head`). Python must not write to it again, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return ExitCode.OK
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

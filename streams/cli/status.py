@@ -57,14 +57,15 @@ def paragraphs(overview: Overview) -> Iterator[str]:
     ]
     yield table(rows, _HEAD) if rows else "Nothing runs here. `sluice up` starts everything on this machine."
     if engines := [row for service in overview.services for row in _engine_rows(service)]:
-        yield table(engines, ("PROCESSOR", "VERSION", "DEVICE", "IN FLIGHT", "DONE", "MEMORY", "STATE", "WORKER"))
+        yield table(engines, ("PROCESSOR", "VERSION", "DEVICE", "IN FLIGHT", "DONE", "CHILD MEMORY", "STATE", "WORKER"))
     if lag := _lag_rows(overview.lag):
         yield table(lag, ("CONSUMER GROUP", "LAG", "BY TOPIC"))
     if problems := list(_problems(overview)):
         yield "\n".join(problems)
 
 
-_HEAD = ("NAME", "STATE", "PID", "UPTIME", "MEMORY", "ADDRESS OR LOG")
+#: A worker's own memory is that of the parent; its child's is in the table of processors.
+_HEAD = ("NAME", "STATE", "PID", "UPTIME", "OWN MEMORY", "ADDRESS OR LOG")
 
 
 def as_table(state: StackState) -> str:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from schemas.errors import Conflict, ExitCode, UsageError
 from streams.cli.inputs import pairs
-from streams.cli.options import Json
+from streams.cli.options import Json, duration
 from streams.cli.output import err, out, out_json
 from streams.cli.progress import progress_bar
 from streams.client.job_options import JobOptions, describe
@@ -31,17 +31,19 @@ Input = Annotated[
     Parameter(
         name="--input",
         allow_leading_hyphen=True,
-        help="A file with JSON, - for standard input, or the JSON itself. Each object is one job. Default: {}.",
+        help="A file with JSON, - for standard input, or the JSON itself. A file may hold one JSON object, or one "
+        "per line. Each object is one job. Default: {}.",
     ),
 ]
 Files = Annotated[
     tuple[str, ...],
     Parameter(
         name="--file",
-        help="field=path: store the file and put its claim check into that field of the input; repeatable. Default: none.",
+        help="field=path: store the file and put a reference to it (a claim check: uri, sha256, size) into that field of the "
+        "input; repeatable. Default: none.",
     ),
 ]
-Wait = Annotated[bool, Parameter(help="Wait for the outcome and print it.")]
+Wait = Annotated[bool, Parameter(help="Wait for the outcome and print it. Default: return once accepted.")]
 Timeout = Annotated[float, Parameter(help="With --wait: seconds to wait; then exit status 124.")]
 
 
@@ -61,12 +63,10 @@ class SubmitOptions:
     lane: Annotated[Literal["live", "bulk"] | None, _option("lane")] = None
     deadline: Annotated[
         timedelta | None,
-        Parameter(help="Time limit from now (30s, 5m, 2h). A job not finished by then ends as EXPIRED. Default: none."),
+        duration("Time limit from now (30s, 5m, 2h). A job not finished by then ends as EXPIRED. Default: none."),
     ] = None
-    not_before: Annotated[datetime | None, _option("not_before", form="As 2026-03-01T06:00:00+00:00.")] = None
-    delay: Annotated[
-        timedelta | None, Parameter(help="Like --not-before, but from now (30s, 5m, 2h). Default: none.")
-    ] = None
+    not_before: Annotated[datetime | None, _option("not_before", form="As 2030-03-01T06:00:00+00:00.")] = None
+    delay: Annotated[timedelta | None, duration("Like --not-before, but from now (30s, 5m, 2h). Default: none.")] = None
     order_key: Annotated[str | None, _option("order_key")] = None
     batch_id: Annotated[str | None, _option("batch_id", flag="--batch")] = None
     model_version: Annotated[str | None, _option("model_version")] = None
@@ -106,16 +106,17 @@ def submit(
     job will end in exactly one outcome. With --wait the exit status is that of the
     outcome: 0 completed, 3 failed, 4 cancelled or expired, 8 some of several jobs
     failed, 124 not finished in time; 7 if the idempotency key was used before for
-    a job with another input.
+    a job with another input (without --wait the first job's id is printed).
 
     For example:
 
         sluice submit echo --input '{"message": "hi"}' --wait
         sluice submit segmentation --file volume=scan.nii.gz --wait
-        sluice submit echo --input jobs.jsonl --lane bulk
+        sluice submit echo --input jobs.jsonl --lane bulk --batch night-17
         sluice submit echo --input job.json --delay 2h
         sluice submit echo --input - --idempotency-key order-17 < job.json
-        sluice submit echo --input job.json --callback-url http://localhost:80/x
+        sluice submit echo --input job.json \\
+            --callback-url http://localhost:8000/api/callback/
     """
     from schemas.contract import contract
     from streams.cli.inputs import read_inputs, with_files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import threading
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from streams.cli.options import Json
 from streams.cli.output import jsonable, out, out_json
 
 if TYPE_CHECKING:
-    from streams.admin.tail import LogRecord
+    from streams.admin.tail import LogRecord, TopicReader
     from streams.settings import Settings
 
 What = Annotated[str, Parameter(help="Name of a processor (shows its results), or of a topic.")]
@@ -58,7 +59,6 @@ def tail(
         sluice tail dead-letters --from-beginning
         sluice tail progress -f --json | jq .value.stage
     """
-    from streams.admin.tail import TopicReader
     from streams.settings import load_settings
 
     settings = load_settings()
@@ -70,11 +70,27 @@ def tail(
         "dead-letters": dead_letters,
     }
     topic = topic_of(settings, what, [kind for kind, wanted in chosen.items() if wanted])
-    with TopicReader(settings, topic) as reader:
+    with _opened(settings, what, topic) as reader:
         _print(reader.everything() if from_beginning else reader.last(last), json)
         if follow:
             _print(reader.follow(threading.Event()), json)
     return 0
+
+
+def _opened(settings: Settings, what: str, topic: str) -> TopicReader:
+    """Open the topic. Raises NotFound, with the nearest name of a processor or topic, and Unreachable."""
+    from schemas.contract import known_processors
+    from schemas.errors import NotFound
+    from streams.admin.tail import TopicReader
+
+    try:
+        return TopicReader(settings, topic)
+    except NotFound as error:
+        known = [*known_processors(), "uploads", "progress", "control", "dead-letters"]
+        if what in known or not (near := difflib.get_close_matches(what, known, n=1, cutoff=0.5)):
+            raise
+        step = f"Did you mean `sluice tail {near[0]}`? {error.next_step}"
+        raise NotFound(error.message, next_step=step) from error
 
 
 def topic_of(settings: Settings, what: str, kinds: list[str]) -> str:

@@ -13,7 +13,7 @@ def timekeeper() -> int:
 
     Scheduled work is stored in the database, whose clock says when it is due. Also
     deletes jobs that ended more than SLUICE_KEEP_DAYS days ago (default: never).
-    Several may run: one is the leader, and another takes over if it dies.
+    Several may run: one is the leader, and another takes over if it dies or hangs.
 
     For example:
 

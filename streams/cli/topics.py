@@ -14,6 +14,7 @@ app = sub_app(
 Topics are declared in code for every installed processor. `plan` lists what
 differs on the broker and in the schema registry, `apply` makes the changes.
 Nothing is ever removed. Applying twice changes nothing.
+`sluice up` applies them too.
 
 For example:
 

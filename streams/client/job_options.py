@@ -70,7 +70,9 @@ class JobOptions(TypedDict, total=False):
     not_before: Annotated[
         datetime | None,
         Option(
-            "Time, with zone, before which the job does not start.", limit="At most 13 days ahead.", default="at once"
+            "Time, with zone, before which the job does not start. A past time means at once.",
+            limit="At most 13 days ahead.",
+            default="at once",
         ),
     ]
     order_key: Annotated[
@@ -88,7 +90,10 @@ class JobOptions(TypedDict, total=False):
     hard_limit_ms: Annotated[
         int | None, Option("Milliseconds after which its process is killed.", least=1, default="the processor's limit")
     ]
-    callback_url: Annotated[str | None, _text("URL that receives the outcome in a signed POST.", LONGEST_URL)]
+    callback_url: Annotated[
+        str | None,
+        _text("URL that receives the outcome in a POST; signed if SLUICE_CALLBACK_SECRETS is set.", LONGEST_URL),
+    ]
     callback_profile: Annotated[
         str | None, _text("Name of a callback configuration; stored with the job, not used yet.")
     ]

@@ -102,10 +102,16 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("sluice 0.")
 
 
-def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("argv", [["status", "--json"], []], ids=["a command", "the overview"])
+def test_a_closed_pipe_is_no_error(tmp_path: Path, argv: list[str]) -> None:
     """As in `sluice status --json | true`: the pipe has no reader when we write."""
     read_end, write_end = os.pipe()
     os.close(read_end)
-    done = subprocess.run([*SLUICE, "status", "--json"], stdout=write_end, stderr=subprocess.PIPE, cwd=tmp_path)
+    done = subprocess.run([*SLUICE, *argv], stdout=write_end, stderr=subprocess.PIPE, cwd=tmp_path)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (ExitCode.OK, b"")
+
+
+def test_a_duration_without_a_unit_is_refused_with_the_form_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["submit", "echo", "--delay", "30"]) == ExitCode.USAGE
+    assert "--delay: '30' is not a number with a unit. Write 30s, 5m, 2h or 1d." in capsys.readouterr().err
