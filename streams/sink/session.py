@@ -73,7 +73,7 @@ class Session:
         # Start offsets come from the store. If the log no longer has them, the partition is read from its beginning.
         self._consumer: LogConsumer = kafka.consumer(settings, self._group, **{"auto.offset.reset": "earliest"})
         self._mirror = OffsetMirror(self._consumer, self._positions)
-        self._rebalance_error: SluiceError | None = None
+        self._rebalance_error: SluiceError | Stopped | None = None
         self._unsaved = False
 
     @property
@@ -236,6 +236,7 @@ class Session:
             self._rebalance_error = error  # records of partitions that stay assigned were lost as well: end the session
         except Stopped as error:
             log.warning("not_settled_before_revoke", reason=str(error))
+            self._rebalance_error = error
         self._revoke(consumer, partitions)
 
     def _on_lost(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:

@@ -115,9 +115,12 @@ class Engine:
                 left = len(self._in_flight)
                 log.warning("drain_timed_out", left=left, next_step="They are run again by the next owner.")
         finally:
-            # Before its jobs are given up: no job runs in two places.
-            self._supervisor.stop(STOP_IDLE_CHILD_S if drained else STOP_BUSY_CHILD_S)
-            session.close()
+            try:
+                if not drained:  # the child's jobs are given up next: none may run in two places
+                    self._supervisor.stop(STOP_BUSY_CHILD_S)
+            finally:
+                session.close()
+                self._supervisor.stop(STOP_IDLE_CHILD_S)
             log.info("worker_stopped", **self.status())
 
     def _tick(self, session: EngineSession) -> None:

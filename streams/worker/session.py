@@ -28,7 +28,7 @@ from streams.worker.kafka_source.source import KafkaSource
 from streams.worker.lease_source.source import LeaseSource
 from streams.worker.ordering import OrderedJobs
 from streams.worker.progress import ProgressPublisher
-from streams.worker.protocol import Answer, ChildConfig
+from streams.worker.protocol import Answer, ChildConfig, Flag
 from streams.worker.publisher import Publisher
 from streams.worker.supervision.supervisor import Supervisor
 
@@ -103,6 +103,7 @@ class EngineSession:
             self._send_due(self._ordered)
         paused = self._commands.state.is_paused(self._processor)
         if paused:
+            self._supervisor.pump(0)
             self._admit(self._source.pause(PAUSED_POLL_S))
         self._acknowledger.acknowledge()
         if paused:
@@ -178,12 +179,12 @@ class EngineSession:
         while len(self._in_flight):
             if time.monotonic() >= until:
                 return False
-            self._source.pause(0.0)
+            self._source.release(self._source.pause(0.0))
             tick()
             if restarts != self._supervisor.restarts:  # a new child was given everything again
                 restarts = self._supervisor.restarts
-                jobs = self._in_flight.with_child()
-                self._source.release([job for job in jobs if job.state is JobState.QUEUED and not job.crashes])
+                queued = [job for job in self._in_flight.with_child() if job.state is JobState.QUEUED]
+                self._source.release([job for job in queued if not job.flags & Flag.ISOLATED])
             self._source.release(self._in_flight.set_aside())
             self._supervisor.pump(0)
             self._in_flight.wait_until_empty(DRAIN_POLL_S)

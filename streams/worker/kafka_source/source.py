@@ -14,8 +14,8 @@ from streams import logs
 from streams.health.report import without_share
 from streams.log import kafka
 from streams.settings import Settings
-from streams.worker.in_flight import Capacity, InFlightJobs
-from streams.worker.job import InFlightJob, JobOrigin, JobState
+from streams.worker.in_flight import SET_ASIDE, Capacity, InFlightJobs
+from streams.worker.job import InFlightJob, JobOrigin
 from streams.worker.kafka_source.assignment import AssignedPartitions
 from streams.worker.kafka_source.committed_state import CommittedStateReader
 from streams.worker.kafka_source.lane_consumer import LaneConsumer
@@ -128,9 +128,12 @@ class KafkaSource:
             self._supervisor.send(jobs)
 
     def release(self, jobs: Sequence[InFlightJob]) -> None:
-        with_child = [job.slot for job in jobs if job.state is JobState.QUEUED]
-        self._supervisor.release(with_child)
-        self._in_flight.release(job.slot for job in jobs if job.state is not JobState.QUEUED)
+        aside: list[int] = []
+        others: list[int] = []  # only the child knows which of these it has begun, whatever their state is by now
+        for job in jobs:
+            (aside if job.state in SET_ASIDE else others).append(job.slot)
+        self._supervisor.release(others)
+        self._in_flight.release(aside)
 
     def may_publish(self, job: InFlightJob, answer: Answer) -> bool | None:
         return True

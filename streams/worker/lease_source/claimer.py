@@ -58,11 +58,11 @@ class Claimer:
             return found
 
     def stop(self, timeout: float) -> list[ClaimedGrants]:
-        """End the thread; return what was found and never taken."""
+        """End the thread, waiting for it at the first call only; return what was found and never taken."""
         with self._changed:
-            self._stopping = True
+            first, self._stopping = not self._stopping, True
             self._changed.notify_all()
-        if self._thread.is_alive():
+        if first and self._thread.is_alive():
             self._thread.join(timeout)
         return self.take(0)
 

@@ -84,10 +84,10 @@ class LeaseSource:
         self._supervisor.send(jobs)
 
     def release(self, jobs: Sequence[InFlightJob]) -> None:
-        self._release_claimed()
         slots = [job.slot for job in jobs]
         self._supervisor.disown(slots)  # not release: they are free at once, so what has begun meanwhile must stop
         self._in_flight.release(slots)
+        self._release_claimed()
 
     def may_publish(self, job: InFlightJob, answer: Answer) -> bool | None:
         lease = job.origin

@@ -158,3 +158,30 @@ def test_a_settle_that_fails_inside_consume_ends_the_session_before_its_messages
             sink.step()
     sink.close()
     assert jobs_after_another_sink(settings) == 2 * JOBS
+
+
+def test_a_sink_that_is_stopped_during_a_rebalance_stores_nothing_after_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit_jobs(settings)
+    sink = open_sink(settings)
+    for _ in range(3):
+        sink.step()  # the requests are read and held
+
+    def stopped(*_: Any) -> Any:
+        raise Stopped
+
+    def poll_with_a_rebalance(consumer: LogConsumer, limit: int, timeout_s: float) -> list[Message]:
+        messages = poll_batch(consumer, limit, timeout_s)
+        with monkeypatch.context() as broken:
+            broken.setattr(BatchWriter, "write", stopped)
+            sink._on_revoke(consumer, [])
+        return messages
+
+    with monkeypatch.context() as rebalancing:
+        rebalancing.setattr("streams.sink.session.poll_batch", poll_with_a_rebalance)
+        with pytest.raises(Stopped):
+            sink.step()
+    sink.settle()
+    sink.close()
+    assert jobs_after_another_sink(settings) == JOBS

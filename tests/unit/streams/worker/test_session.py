@@ -186,6 +186,42 @@ def test_a_drain_releases_what_waits_and_finishes_what_runs(running: Running) ->
     finish.join()
 
 
+def test_a_drain_releases_a_job_that_crashed_elsewhere_and_has_not_begun_here(running: Running) -> None:
+    submit(running.settings)
+    (job,) = running.until_sent(1)
+    job.resume(2, 1)
+    assert running.session.drain(time.monotonic() + 2.0, lambda: running.session.tick(time.monotonic()))
+    assert len(running.in_flight) == 0
+
+
+def test_a_job_that_begins_while_it_is_released_stays_here(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit(running.settings, 2)
+    first, second = running.until_sent(2)
+    asked: list[int] = []
+
+    def second_begins(slots: list[int]) -> None:
+        asked.extend(slots)
+        if slots:
+            running.in_flight.started([second.slot])
+            running.in_flight.release([first.slot])
+
+    monkeypatch.setattr(running.child, "release", second_begins)
+    running.session.drain(time.monotonic() + 0.1, lambda: running.session.tick(time.monotonic()))
+    assert set(asked) == {first.slot, second.slot}
+    assert running.in_flight.get(second.slot) is second
+
+
+def test_a_paused_engine_goes_on_writing_what_the_pipe_did_not_take(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pumped: list[float] = []
+    monkeypatch.setattr(running.child, "backlog", True)
+    monkeypatch.setattr(running.child, "pump", pumped.append)
+    running.commands.state.set_pause("echo", PauseState(True))
+    running.turn()
+    assert pumped
+
+
 def test_a_drain_ends_in_time_though_a_job_runs_on(running: Running) -> None:
     submit(running.settings)
     (job,) = running.until_sent(1)

@@ -237,6 +237,16 @@ class Claims:
         return list(answer)
 
 
+def test_only_the_first_release_of_a_stopping_worker_waits_for_a_claim(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(worker.source._claimer._thread, "join", waits.append)
+    worker.source.release([])
+    worker.source.release([])
+    assert len(waits) == 1
+
+
 def test_a_claimer_asks_for_no_more_until_what_it_found_was_taken() -> None:
     claims, found = Claims(), list[Any](["one", "other"])
     claims.answers = [[], found]
