@@ -7,6 +7,7 @@ the same pid can have both. psutil's start time is not used on Linux, because it
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,15 @@ def identify(pid: int) -> ProcessId | None:
 
 def alive(process: ProcessId) -> bool:
     return identify(process.pid) == process
+
+
+def was_killed(pid: int) -> bool:
+    """Return whether the process has got a SIGKILL that it still has to obey. False where there is no /proc to read it from."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("ShdPnd:"):
+                return bool(int(line.split()[1], 16) >> (signal.SIGKILL - 1) & 1)
+    return False
 
 
 def group_members(leader: int) -> list[ProcessId]:

@@ -105,7 +105,8 @@ class ProcessSupervisor:
         """Return whether the service runs and is ready, or becomes ready within `seconds`."""
         give_up = time.monotonic() + seconds
         while (record := self.running(service.name)) is not None:
-            if _is_ready(service, record.process.pid):
+            # For some milliseconds after its SIGKILL a process still looks ready.
+            if _is_ready(service, record.process.pid) and not process.was_killed(record.process.pid):
                 return True
             check()
             if time.monotonic() > give_up:

@@ -66,6 +66,13 @@ def test_a_process_whose_first_thread_ended_lives_on_in_the_others() -> None:
         child.kill()
 
 
+def test_a_killed_process_is_known_as_killed_until_it_is_gone(sleeper: subprocess.Popen[bytes]) -> None:
+    assert not process.was_killed(sleeper.pid)
+    sleeper.send_signal(signal.SIGKILL)
+    while process.identify(sleeper.pid) is not None:
+        assert process.was_killed(sleeper.pid) or process.identify(sleeper.pid) is None
+
+
 def test_a_pid_without_a_process_identifies_none(sleeper: subprocess.Popen[bytes]) -> None:
     sleeper.kill()
     sleeper.wait()
