@@ -104,7 +104,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("argv", [["status", "--json"], []], ids=["a command", "the overview"])
 def test_a_closed_pipe_is_no_error(tmp_path: Path, argv: list[str]) -> None:
-    """As in `sluice status --json | true`: the pipe has no reader when we write."""
+    """Run a command whose output has no reader any more, like `sluice status --json | true`."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run([*SLUICE, *argv], stdout=write_end, stderr=subprocess.PIPE, cwd=tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,52 +136,36 @@ def test_a_sink_that_could_not_settle_before_a_rebalance_ends_its_session(
     assert jobs_after_another_sink(settings) == JOBS
 
 
+def step_with_a_rebalance(sink: Session, monkeypatch: pytest.MonkeyPatch, write: Callable[..., Any]) -> None:
+    """Run one step; inside its poll partitions are revoked, and `write` takes the place of the write to the store."""
+
+    def poll(consumer: LogConsumer, limit: int, timeout_s: float) -> list[Message]:
+        messages = poll_batch(consumer, limit, timeout_s)
+        with monkeypatch.context() as broken:
+            broken.setattr(BatchWriter, "write", write)
+            sink._on_revoke(consumer, [])
+        return messages
+
+    with monkeypatch.context() as rebalancing:
+        rebalancing.setattr("streams.sink.session.poll_batch", poll)
+        sink.step()
+
+
+def stopped(*_: Any) -> Any:
+    raise Stopped
+
+
+@pytest.mark.parametrize(("write", "fault"), [(unreachable, Unreachable), (stopped, Stopped)])
 def test_a_settle_that_fails_inside_consume_ends_the_session_before_its_messages_are_stored(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, write: Callable[..., Any], fault: type[Exception]
 ) -> None:
     submit_jobs(settings)
     sink = open_sink(settings)
     for _ in range(3):
         sink.step()  # the requests are read and held
     submit_jobs(settings)
-
-    def poll_with_a_rebalance(consumer: LogConsumer, limit: int, timeout_s: float) -> list[Message]:
-        messages = poll_batch(consumer, limit, timeout_s)
-        with monkeypatch.context() as broken:
-            broken.setattr(BatchWriter, "write", unreachable)
-            sink._on_revoke(consumer, [])
-        return messages
-
-    with monkeypatch.context() as rebalancing:
-        rebalancing.setattr("streams.sink.session.poll_batch", poll_with_a_rebalance)
-        with pytest.raises(Unreachable):
-            sink.step()
+    with pytest.raises(fault):
+        step_with_a_rebalance(sink, monkeypatch, write)
+    sink.settle()  # a stop after it, once the store answers again
     sink.close()
     assert jobs_after_another_sink(settings) == 2 * JOBS
-
-
-def test_a_sink_that_is_stopped_during_a_rebalance_stores_nothing_after_it(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    submit_jobs(settings)
-    sink = open_sink(settings)
-    for _ in range(3):
-        sink.step()  # the requests are read and held
-
-    def stopped(*_: Any) -> Any:
-        raise Stopped
-
-    def poll_with_a_rebalance(consumer: LogConsumer, limit: int, timeout_s: float) -> list[Message]:
-        messages = poll_batch(consumer, limit, timeout_s)
-        with monkeypatch.context() as broken:
-            broken.setattr(BatchWriter, "write", stopped)
-            sink._on_revoke(consumer, [])
-        return messages
-
-    with monkeypatch.context() as rebalancing:
-        rebalancing.setattr("streams.sink.session.poll_batch", poll_with_a_rebalance)
-        with pytest.raises(Stopped):
-            sink.step()
-    sink.settle()
-    sink.close()
-    assert jobs_after_another_sink(settings) == JOBS

@@ -134,7 +134,7 @@ def more_than_there_is() -> Exception:
 
 
 class ArrayMemoryError(MemoryError):
-    """As numpy's, which is private."""
+    """Stand in for numpy's error for memory, which is private."""
 
 
 @pytest.mark.parametrize(

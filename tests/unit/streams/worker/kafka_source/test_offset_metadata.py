@@ -14,7 +14,7 @@ TOPIC = "kYJ3hXyNT1y0b6c3a1mN2w"
 
 @st.composite
 def snapshots(draw: st.DrawFn, most_spans: int = 12, longest: int = 3000) -> Snapshot:
-    """As trackers make them: the first span begins at the position, and no two alike touch."""
+    """Generate snapshots as a tracker makes them: the first span begins at the position, and no two alike touch."""
     position = draw(st.integers(0, 2**48))
     spans: list[OffsetSpan] = []
     at = position
