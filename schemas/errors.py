@@ -9,6 +9,7 @@ SluiceError                 base of all deliberate errors; carries `code`, `retr
 │   ├── UnknownSchema       the registry does not know the id in the frame
 │   └── HeaderMismatch      Kafka headers contradict the Avro value
 ├── StartupError            a service can't start: broken processor, missing weights, bad setting
+├── LoopDied                a loop of a service has ended by itself, and the service with it: start it again
 └── JobError                one job failed, not its batch; becomes the error of its outcome. Retried as its class says:
     ├── InvalidInput        never: the input can't succeed
     │   ├── UnknownProcessor    never
@@ -16,6 +17,7 @@ SluiceError                 base of all deliberate errors; carries `code`, `retr
     │   └── PayloadTooLarge never
     ├── ModelNotFound       never: weights missing, altered or unreadable
     ├── OutOfMemory         retried: the device could not hold even this one job
+    ├── DeviceFault         never: the device failed under this job, and again when it ran alone in a new process
     ├── JobTimeout          retried: the hard limit passed
     ├── DeadlineExceeded    never: the deadline passed before the job was done
     ├── JobCancelled        never: the job was cancelled on request
@@ -45,6 +47,7 @@ class ErrorCode(StrEnum):
     HEADER_MISMATCH = "HEADER_MISMATCH"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    DEVICE_FAULT = "DEVICE_FAULT"
     TIMEOUT_ERROR = "TIMEOUT_ERROR"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     CANCELLED = "CANCELLED"
@@ -141,6 +144,10 @@ class StartupError(SluiceError):
     code = ErrorCode.STARTUP
 
 
+class LoopDied(SluiceError):
+    """Exit status 1: a service manager starts the service again."""
+
+
 class JobError(SluiceError):
     """Raised (or returned from `run`) by a processor: the error of one job, never of its batch.
 
@@ -181,6 +188,10 @@ class ModelNotFound(JobError):
 class OutOfMemory(JobError):
     code = ErrorCode.OUT_OF_MEMORY
     retryable = True
+
+
+class DeviceFault(JobError):
+    code = ErrorCode.DEVICE_FAULT
 
 
 class JobTimeout(JobError):
