@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +21,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from streams.health.ask import HealthAnswer
-    from streams.stack import ComponentState
+    from streams.stack import ComponentState, Restarts
 
 #: Below this much free space under the home, Kafka and Postgres may soon stop.
 LOW_DISK_BYTES = 5_000_000_000
@@ -208,18 +208,27 @@ def disk(settings: Settings) -> list[Check]:
 
 def services(settings: Settings) -> list[Check]:
     """Check the services of this SLUICE_HOME. No service at all is fine: they may run elsewhere."""
-    from streams.cli.service_status import stopped
+    from streams.cli.service_status import restarts, stopped
     from streams.health.ask import ask_all
 
-    answers, dead = ask_all(settings.home), stopped(settings)
+    answers, dead, failed = ask_all(settings.home), stopped(settings), restarts(settings)
     if not answers and not dead:
         return [Check("services", Severity.OK, "no service runs with this SLUICE_HOME")]
-    return [*map(_service, answers), *map(_stopped, dead)]
+    return [*map(_service, answers), *(_stopped(each, dead) for each in dead), *map(_restarted, failed)]
 
 
-def _stopped(service: ComponentState) -> Check:
-    step = f"See its log {service.log}; `sluice up` starts it again."
+def _stopped(service: ComponentState, dead: Sequence[ComponentState]) -> Check:
+    if service.name == "supervisor":
+        return Check(service.name, Severity.PROBLEM, "has stopped: what dies is not started again", "Run `sluice up`.")
+    alone = any(each.name == "supervisor" for each in dead)
+    step = f"See its log {service.log}; {'' if alone else 'the supervisor, and also '}`sluice up` starts it again."
     return Check(service.name, Severity.PROBLEM, "has stopped", step)
+
+
+def _restarted(failed: Restarts) -> Check:
+    severity = Severity.PROBLEM if failed.crash_loop else Severity.WARNING
+    step = "See its log. When the cause is gone, `sluice up` starts it at once and forgets these failures."
+    return Check(failed.name, severity, str(failed), step)
 
 
 def _service(answer: HealthAnswer) -> Check:

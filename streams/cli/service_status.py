@@ -16,7 +16,7 @@ from streams.health.ask import HealthAnswer, ask_all
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from streams.stack import ComponentState, StackState
+    from streams.stack import ComponentState, Restarts, StackState
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class Overview:
     services: Sequence[ServiceState]
     lag: Sequence[Lag] = ()
     lag_error: str | None = None
+    #: What failed since the last `sluice up`.
+    restarts: Sequence[Restarts] = ()
 
     @property
     def healthy(self) -> bool:
@@ -80,15 +82,21 @@ def collect(settings: Settings) -> Overview:
         stack = _stack(settings)
         components = () if stack is None else stack.components
         started = () if stack is None else stack.services
-        return Overview(components, merge(started, answers.result()), lag, error)
+        restarts = () if stack is None else stack.restarts
+        return Overview(components, merge(started, answers.result()), lag, error, restarts)
 
 
 def stopped(settings: Settings) -> list[ComponentState]:
-    """Return services that `sluice up` started and that no longer run, although the stack does."""
+    """Return what `sluice up` started, and `sluice down` did not stop, and that no longer runs."""
     state = _stack(settings)
-    if state is None or not any(component.running for component in state.components):
-        return []
-    return [service for service in state.services if not service.running]
+    started = [] if state is None else [*(each for each in state.components if each.started_at), *state.services]
+    return [each for each in started if not each.running]
+
+
+def restarts(settings: Settings) -> Sequence[Restarts]:
+    """Return what failed since the last `sluice up`."""
+    state = _stack(settings)
+    return () if state is None else state.restarts
 
 
 def merge(started: Sequence[ComponentState], answers: Sequence[HealthAnswer]) -> list[ServiceState]:

@@ -27,11 +27,12 @@ def status(*, json: Json = False) -> int:
     the lag (records not read yet) of each consumer group. Exit status 0 if
     everything runs, 6 if something has stopped or hangs.
 
-    With --json: `components`, `services`, `lag`, and `lag_error` if the lag could
-    not be read. Each service has `running`, `alive` (false: it hangs), `ready`,
-    `reasons` (why it is not ready), `pid`, `rss` (bytes of memory), `log`,
-    `address` (of its health server), and `status`, the service's own answer to
-    GET /status; a worker's `status.engines` lists its processors.
+    With --json: `components`, `services`, `lag`, `lag_error` if the lag could not
+    be read, and `restarts`: what failed since the last `sluice up`. Each service
+    has `running`, `alive` (false: it hangs), `ready`, `reasons` (why it is not
+    ready), `pid`, `rss` (bytes of memory), `log`, `address` (of its health
+    server), and `status`, the service's own answer to GET /status; a worker's
+    `status.engines` lists its processors.
 
     For example:
 
@@ -128,16 +129,30 @@ def _sum(lags: list[Lag]) -> str:
 
 
 def _problems(overview: Overview) -> Iterator[str]:
+    supervised = any(each.name == "supervisor" and each.running for each in overview.services)
+    for component in overview.components:
+        if not component.running and component.started_at is not None:
+            yield describe_stopped(component.name, supervised)
     for service in overview.services:
         if not service.running:
-            yield f"{service.name} has stopped; see its log. `sluice up` starts it again."
+            yield describe_stopped(service.name, supervised)
         for reason in service.reasons:
             yield f"{service.name}: {reason}"
         for engine in service.engines:
             if engine.get("device_fallback"):
                 yield f"{service.name}: {engine.get('processor')} is {engine.get('device_reason')}"
+    for each in overview.restarts:
+        yield f"{each.name}: {each}"
     if overview.lag_error is not None:
         yield f"lag: {overview.lag_error}"
+
+
+def describe_stopped(name: str, supervised: bool) -> str:
+    """Return a sentence about something that died, with the next step."""
+    if name == "supervisor":
+        return "supervisor has stopped: what dies is not started again. `sluice up` starts it."
+    again = "the supervisor starts it again" if supervised else "`sluice up` starts it again"
+    return f"{name} has stopped; see its log; {again}."
 
 
 def without_password(component: ComponentState) -> ComponentState:

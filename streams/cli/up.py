@@ -21,14 +21,19 @@ Only = Annotated[
     tuple[str, ...],
     Parameter(help="Start only this service (sink, timekeeper, worker-echo, …); repeatable. Default: all."),
 ]
+NoRestart = Annotated[bool, Parameter(help="Do not start again what dies later.")]
 
 
-def up(*, no_services: NoServices = False, only: Only = (), json: Json = False) -> int:
+def up(*, no_services: NoServices = False, only: Only = (), no_restart: NoRestart = False, json: Json = False) -> int:
     """Start Kafka, the registry, Postgres and all services on this machine.
 
     Needs neither Docker nor an installed Java. Data, logs and state are kept in
     .sluice (SLUICE_HOME). A process that runs already is left alone, one that has
     died is started again. Returns once every service is ready for jobs.
+
+    A supervisor stays: it starts again what dies or hangs, until `sluice down`, at
+    first at once, then after 1, 2, 4, … up to 60 seconds. `sluice status` and
+    `sluice doctor` show it, and what it has started again, and why.
 
     For example:
 
@@ -44,7 +49,7 @@ def up(*, no_services: NoServices = False, only: Only = (), json: Json = False) 
     started, settings = time.monotonic(), load_settings()
     stack = LocalStack(settings.home)
     with EventPrinter() as events:
-        bring_up(settings, stack, events, with_services=not no_services, only=only)
+        bring_up(settings, stack, events, with_services=not no_services, only=only, restart=not no_restart)
     state = without_passwords(stack.status())
     out_json(state) if json else out(as_table(state))
     err(f"ready after {time.monotonic() - started:.1f} s")
@@ -52,9 +57,15 @@ def up(*, no_services: NoServices = False, only: Only = (), json: Json = False) 
 
 
 def bring_up(
-    settings: Settings, stack: LocalStack, events: EventPrinter, *, with_services: bool = True, only: Sequence[str] = ()
+    settings: Settings,
+    stack: LocalStack,
+    events: EventPrinter,
+    *,
+    with_services: bool = True,
+    only: Sequence[str] = (),
+    restart: bool = True,
 ) -> Settings:
-    """Start everything that does not run; returns the settings with the stack's addresses.
+    """Start everything that does not run; returns the settings with the stack's addresses. `restart`: also the supervisor.
 
     Raises StartupError, UsageError, Unreachable.
     """
@@ -63,6 +74,10 @@ def bring_up(
     if with_services:
         _prepare(settings)
         stack.run(_chosen(settings, stack, addresses, only), on_event=events)
+    if restart:
+        from streams.stack.services import supervisor
+
+        stack.run([supervisor(settings, stack)], on_event=events)
     return settings
 
 

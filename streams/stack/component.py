@@ -110,3 +110,7 @@ class Component(Protocol):
     def service(self, home: Home, ports: Mapping[str, int], cache: Cache) -> ServiceSpec:
         """Return how to run the component on these ports."""
         ...
+
+    def answers(self, address: str) -> bool:
+        """Return whether the component that runs at this address answers within some seconds."""
+        ...

@@ -88,6 +88,9 @@ class Kafka:
             facts={"version": self.version, "address": address},
         )
 
+    def answers(self, address: str) -> bool:
+        return _answers(address)
+
     def _format(self, context: StartContext, jars: tuple[Path, ...], folder: Path) -> None:
         """Format the storage, once, with a new cluster id.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +22,13 @@ from streams.stack.events import EventKind, Reporter, StackEvent
 from streams.stack.kafka import Kafka
 from streams.stack.lock import exclusive
 from streams.stack.postgres import Postgres
+from streams.stack.process import ProcessId
 from streams.stack.process_records import ProcessRecord
 from streams.stack.registry import Registry
-from streams.stack.state import ComponentState, StackState
-from streams.stack.supervise import ProcessSupervisor, ServiceSpec
+from streams.stack.restarts import FILE as RESTARTS_FILE
+from streams.stack.restarts import Restarts, read_restarts, write_restarts
+from streams.stack.state import ENVIRONMENT_NAMES, ComponentState, StackState
+from streams.stack.supervise import ProcessSupervisor, ServiceSpec, never_cancelled
 from streams.stack.task_group import TaskGroup, task_group
 
 COMPONENTS: Mapping[str, Component] = {component.name: component for component in (Kafka(), Registry(), Postgres())}
@@ -32,6 +36,8 @@ COMPONENTS: Mapping[str, Component] = {component.name: component for component i
 _PORT_TRIES = 3
 # How long a running process may take to answer before it counts as hung.
 _ANSWER_SECONDS = 15.0
+# How long a hung process may take to end before it is killed: nothing is lost by that.
+_HUNG_SECONDS = 5.0
 
 OnEvent = Callable[[StackEvent], None]
 
@@ -81,12 +87,63 @@ class LocalStack:
             stopped = [*self._stop(services, report, group), *self._stop(components, report, group)]
             if names is None:
                 self._supervisor.sweep()
+                (self._home.root / RESTARTS_FILE).unlink(missing_ok=True)
             self._write_addresses()
         return stopped
 
     def status(self) -> StackState:
         services = tuple(self._state(name) for name in self._supervisor.names() if name not in COMPONENTS)
-        return StackState(components=tuple(self._state(name) for name in COMPONENTS), services=services)
+        components = tuple(self._state(name) for name in COMPONENTS)
+        return StackState(components, services, read_restarts(self._home.root))
+
+    def start_again(
+        self,
+        name: str,
+        services: Callable[[str], ServiceSpec],
+        check: Callable[[], None],
+        hung: ProcessId | None = None,
+    ) -> bool:
+        """Start a component or service that has died, or `hung`, and return without waiting until it is ready.
+
+        Does nothing and returns False if another command has started or stopped it meanwhile. `services` returns a service by
+        its name. Raises StartupError.
+        """
+        with exclusive(self._home.root / "lock", on_wait=never_cancelled, check=check):
+            record, running = self._supervisor.record(name), self._supervisor.running(name)
+            if record is None or (running is not None and running.process != hung):
+                return False
+            self._supervisor.clear(
+                name, stop_seconds=_HUNG_SECONDS
+            )  # before its port is assigned: a hung one occupies it
+            if name in COMPONENTS:
+                component, report = COMPONENTS[name], Reporter(None)
+                component.prepare(StartContext(self._home, self._cache, report, check))
+                self._supervisor.spawn(component.service(self._home, self._assign(component, report), self._cache))
+                self._write_addresses()
+            else:
+                self._supervisor.spawn(services(name))
+        return True
+
+    def wanted(self) -> list[ProcessRecord]:
+        """Return what was started and not stopped since, running or not; components first."""
+        return sorted(self._supervisor.records(), key=lambda record: record.name not in COMPONENTS)
+
+    def alive(self, record: ProcessRecord) -> bool:
+        """True if the record's process runs."""
+        running = self._supervisor.running(record.name)
+        return running is not None and running.process == record.process
+
+    def write_restarts(self, restarts: Iterable[Restarts]) -> None:
+        """Let `status` return these failures."""
+        write_restarts(self._home.root, restarts)
+
+    def addresses(self) -> dict[str, str]:
+        """Return the addresses of all components that were started, by their environment variables; some may be dead now."""
+        return {
+            ENVIRONMENT_NAMES[record.name]: record.facts["address"]
+            for record in self.wanted()
+            if record.name in ENVIRONMENT_NAMES
+        }
 
     def log(self, name: str) -> Path:
         """Return the path of the log of a component or service."""
@@ -133,7 +190,9 @@ class LocalStack:
 
     def _serve(self, service: ServiceSpec, report: Reporter, group: TaskGroup) -> bool:
         """Start the service unless it runs; returns whether this call started it."""
-        if self._supervisor.running(service.name) is not None and self._answers(service, report, group.check):
+        running = self._supervisor.running(service.name)
+        current = running is not None and running.facts == service.facts and not service.replaces
+        if current and self._answers(service, report, group.check):
             return False
         self._report_death(service.name, report)
         self._start(service, report, group.check)
@@ -156,7 +215,10 @@ class LocalStack:
         return False
 
     def _answers(self, service: ServiceSpec, report: Reporter, check: Callable[[], None]) -> bool:
-        if not self._supervisor.answers(service, _ANSWER_SECONDS, check):
+        # One that the supervisor has just started again gets as long as any start.
+        running = self._supervisor.running(service.name)
+        age = (datetime.now(UTC) - running.started_at).total_seconds() if running is not None else 0.0
+        if not self._supervisor.answers(service, max(_ANSWER_SECONDS, service.start_seconds - age), check):
             if self._supervisor.running(service.name) is not None:
                 report(EventKind.RECOVERED, service.name, f"{service.name} runs but does not answer; starting it again")
             return False
@@ -193,7 +255,9 @@ class LocalStack:
     def _state(self, name: str) -> ComponentState:
         record = self._supervisor.running(name)
         if record is None:
-            return ComponentState(name, running=False, log=self._home.log(name), port=self._ports.recorded().get(name))
+            port, last = self._ports.recorded().get(name), self._supervisor.record(name)
+            started_at = None if last is None else last.started_at
+            return ComponentState(name, running=False, log=self._home.log(name), port=port, started_at=started_at)
         return ComponentState(
             name,
             running=True,
@@ -209,7 +273,7 @@ class LocalStack:
     def _write_addresses(self) -> None:
         """Write the file from which settings read the addresses; private, because it contains the database password."""
         path = self._home.root / STACK_ENV_FILE
-        addresses = self.status().env()
+        addresses = self.addresses()
         if not addresses:
             path.unlink(missing_ok=True)
             return

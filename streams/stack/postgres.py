@@ -12,6 +12,7 @@ import pwd
 import secrets
 import shutil
 import signal
+import socket
 import stat
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from schemas.errors import StartupError
 from streams.stack import process
@@ -49,6 +50,9 @@ SETTINGS: Mapping[str, str] = {
 _UNPRIVILEGED = "nobody"  # the system user that Postgres runs as if started by root
 _BACKENDS_SECONDS = 10.0
 _PAUSE = 0.02
+_PROBE_SECONDS = 3.0
+#: The first message of a client that asks for TLS: its length and the number 80877103.
+_SSL_REQUEST = (8).to_bytes(4, "big") + (80_877_103).to_bytes(4, "big")
 
 
 class Postgres:
@@ -87,6 +91,19 @@ class Postgres:
                 "address": f"postgresql://{ROLE}:{quote(password)}@{HOST}:{port}/{DATABASE}",
             },
         )
+
+    def answers(self, address: str) -> bool:
+        return _offers_tls_or_refuses(urlsplit(address).port or self.ports[self.name])
+
+
+def _offers_tls_or_refuses(port: int) -> bool:
+    """Return whether Postgres answers the request for TLS, with S or N. A frozen one accepts connections and is silent."""
+    try:
+        with socket.create_connection((HOST, port), _PROBE_SECONDS) as connection:
+            connection.sendall(_SSL_REQUEST)
+            return connection.recv(1) in (b"S", b"N")
+    except OSError:
+        return False
 
 
 def _create_cluster(context: StartContext, folder: Path) -> None:

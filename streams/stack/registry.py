@@ -5,7 +5,7 @@ Clients use its Confluent-compatible API. (Its Kafka storage is durable too, but
 
 from __future__ import annotations
 
-import urllib.error
+import http.client
 import urllib.request
 from collections.abc import Mapping
 
@@ -45,6 +45,9 @@ class Registry:
             facts={"version": self.version, "address": address},
         )
 
+    def answers(self, address: str) -> bool:
+        return _answers(f"{address}/subjects")
+
     def _settings(self, home: Home, port: int) -> dict[str, str]:
         return {
             "QUARKUS_HTTP_HOST": HOST,
@@ -78,5 +81,5 @@ def _answers(address: str) -> bool:
     try:
         with opener.open(address, timeout=_PROBE_SECONDS) as answer:
             return bool(answer.status == 200)
-    except urllib.error.URLError:
+    except (OSError, http.client.HTTPException):  # URLError is an OSError
         return False

@@ -1,6 +1,6 @@
-"""The services that `sluice up` runs beside the stack: one worker per processor, the sink and the timekeeper.
+"""The services that `sluice up` runs beside the stack: one worker per processor, the sink, the timekeeper, the supervisor.
 
-Each is `sluice COMMAND` in a process of its own, and counts as ready once its log says so.
+Each is a process of its own (`sluice COMMAND`; the supervisor is a module), and counts as ready once its log says so.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings, environment
 from streams.stack import LocalStack, ServiceSpec
 
+#: The service that starts the others again (stack_supervisor.py).
+SUPERVISOR = "supervisor"
 #: The log event of each command that says it is ready for work.
 READY_EVENTS = {
+    SUPERVISOR: "supervisor_ready",
     "worker": "worker_ready",
     "sink": "partitions_assigned",
     "timekeeper": "leadership_acquired",
@@ -31,29 +34,47 @@ _TAIL_BYTES = 64 * 1024
 def services(settings: Settings, stack: LocalStack, addresses: Mapping[str, str]) -> list[ServiceSpec]:
     """Return all services for these settings. Each processor has its own worker, so a broken one blocks no other."""
     processors = settings.processors or tuple(known_processors())
-    commands = [["sink"], ["timekeeper"], *([["notify"]] * (settings.notify == "service"))]
-    commands += [["worker", processor] for processor in processors]
-    return [_service(settings, stack, addresses, command) for command in commands]
+    names = ["sink", "timekeeper", *(["notify"] * (settings.notify == "service"))]
+    names += [f"worker-{processor}" for processor in processors]
+    return [service(settings, stack, addresses, name) for name in names]
 
 
-def _service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str], command: list[str]) -> ServiceSpec:
-    name = "-".join(command)
+def service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str], name: str) -> ServiceSpec:
+    """Return the service of this name: sink, timekeeper, notify, or worker-PROCESSOR."""
+    command = name.split("-", 1)
     return ServiceSpec(
         name=name,
         argv=(sys.executable, "-m", "streams.cli", *command),
         log=stack.log(name),
-        env={**LOCAL, **environment(), **addresses, "SLUICE_HOME": str(settings.home), "SLUICE_LOG_FORMAT": "json"},
+        env=_environment(settings, addresses),
         ready=_readiness(stack, name, READY_EVENTS[command[0]]),
         stop_seconds=settings.drain_s + CLOSE_S + 2.0,  # longer than the service's own limit, which logs the reason
+        facts={variable: address.rpartition("@")[2] for variable, address in addresses.items()},  # without the password
     )
 
 
-def _readiness(stack: LocalStack, name: str, event: str) -> Callable[[], bool]:
-    """Return a function that says whether the service is ready: it has logged `event` since now, or ran before.
+def supervisor(settings: Settings, stack: LocalStack) -> ServiceSpec:
+    """Return the supervisor. Each `sluice up` starts a new one, so that it has the settings of the last `up`."""
+    return ServiceSpec(
+        name=SUPERVISOR,
+        argv=(sys.executable, "-m", "streams.stack.stack_supervisor"),
+        log=stack.log(SUPERVISOR),
+        env=_environment(settings, {}),
+        ready=_readiness(stack, SUPERVISOR, READY_EVENTS[SUPERVISOR], reuse=False),
+        replaces=True,
+    )
+
+
+def _environment(settings: Settings, addresses: Mapping[str, str]) -> dict[str, str]:
+    return {**LOCAL, **environment(), **addresses, "SLUICE_HOME": str(settings.home), "SLUICE_LOG_FORMAT": "json"}
+
+
+def _readiness(stack: LocalStack, name: str, event: str, *, reuse: bool = True) -> Callable[[], bool]:
+    """Return a function that says whether the service is ready: it has logged `event` since now, or ran before (`reuse`).
 
     A service that ran before was ready then, and its log line may be hours and megabytes back.
     """
-    log, since, before = stack.log(name), datetime.now(UTC), _pid(stack, name)
+    log, since, before = stack.log(name), datetime.now(UTC), _pid(stack, name) if reuse else None
     return lambda: has_logged(log, event, since) or (before is not None and _pid(stack, name) == before)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from streams.stack.restarts import Restarts
+
 ENVIRONMENT_NAMES = {
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
     "registry": "SCHEMA_REGISTRY_URL",
@@ -28,12 +30,15 @@ class ComponentState:
     rss: int | None = None
     """Resident memory in bytes."""
     started_at: datetime | None = None
+    """Of a stopped one: when it was started before it died; None if it was never started, or stopped by `sluice down`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StackState:
     components: tuple[ComponentState, ...]
     services: tuple[ComponentState, ...] = ()
+    restarts: tuple[Restarts, ...] = ()
+    """What failed since the last `sluice up`, and was or will be started again."""
 
     @property
     def running(self) -> bool:

@@ -58,7 +58,10 @@ class ServiceSpec:
     start_seconds: float = 60.0
     stop_seconds: float = 20.0
     facts: Mapping[str, str] = field(default_factory=dict)
-    """Stored in the record: version, address."""
+    """Stored in the record: version and address of a component; the addresses that a service was started with. A running
+    process with other facts is replaced by `LocalStack.run`."""
+    replaces: bool = False
+    """Start a new process in place of a running one, because it holds settings of its start."""
 
 
 def never_cancelled() -> None:
@@ -74,7 +77,11 @@ class ProcessSupervisor:
 
     def names(self) -> list[str]:
         """Return every service with a record, alive or not, in the order they were started."""
-        return [record.name for record in self._records.all()]
+        return [record.name for record in self.records()]
+
+    def records(self) -> list[ProcessRecord]:
+        """Return the last record of every service, in the order they were started."""
+        return self._records.all()
 
     def record(self, name: str) -> ProcessRecord | None:
         """Return the last record of the service; its process may be gone (see `running`)."""
@@ -90,6 +97,7 @@ class ProcessSupervisor:
 
         Raises StartupError.
         """
+        earlier = self._records.read(service.name)
         self.clear(service.name)
         check()
         record = self._spawn(service)
@@ -97,9 +105,15 @@ class ProcessSupervisor:
             self._await_ready(service, record, check)
         except BaseException:
             self._end(record, service.stop_signal, seconds=1.0)
-            self._records.remove(service.name)
+            # A service that has run before stays known, as dead: it is still wanted until `stop`.
+            self._records.write(earlier) if earlier is not None else self._records.remove(service.name)
             raise
         return record
+
+    def spawn(self, service: ServiceSpec, stop_seconds: float | None = None) -> ProcessRecord:
+        """Start the service without waiting until it is ready. `stop_seconds`: of the running one, if it hangs."""
+        self.clear(service.name, stop_seconds)
+        return self._spawn(service)
 
     def answers(self, service: ServiceSpec, seconds: float, check: Callable[[], None] = never_cancelled) -> bool:
         """Return whether the service runs and is ready, or becomes ready within `seconds`."""
@@ -130,9 +144,10 @@ class ProcessSupervisor:
         self._records.remove(name)
         return was_running
 
-    def clear(self, name: str) -> None:
-        """End every process that an earlier run of this service left behind, with or without a record."""
-        self.stop(name)
+    def clear(self, name: str, stop_seconds: float | None = None) -> None:
+        """End every process that an earlier run of this service left behind, with or without a record; the record stays."""
+        if (record := self._records.read(name)) is not None:
+            self._end(record, record.stop_signal, record.stop_seconds if stop_seconds is None else stop_seconds)
         _end_all(process.carriers(self._mark(name)), signal.SIGTERM, seconds=5.0)
 
     def _mark(self, name: str) -> str:

@@ -11,22 +11,20 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from schemas.errors import StartupError
+from streams.settings import Settings
 from streams.stack import COMPONENTS, EventKind, LocalStack, ServiceSpec, StackEvent, StackState, ports, process
-
-TOPIC, SUBJECT = "kept", "kept-value"
-SCHEMA = json.dumps({"type": "record", "name": "Kept", "fields": [{"name": "what", "type": "string"}]})
+from streams.stack.services import supervisor
+from tests.harness.kept_data import SCHEMA, consume, produce, register, rows, schema_of
+from tests.harness.waiting import wait_until
 
 # Does the same as `sluice up`, in a process that can be interrupted; prints each event at once.
 UP = """
@@ -81,45 +79,6 @@ def fresh(tmp_path: Path) -> Iterator[Stack]:
     made = Stack(tmp_path / ".sluice")
     yield made
     made.local.down()
-
-
-def produce(address: str) -> None:
-    admin = AdminClient({"bootstrap.servers": address})
-    admin.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(20)
-    producer = Producer({"bootstrap.servers": address, "acks": "all"})
-    producer.produce(TOPIC, b"still here")
-    assert producer.flush(20) == 0
-
-
-def consume(address: str) -> bytes | None:
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "test", "enable.auto.commit": False})
-    consumer.assign([TopicPartition(TOPIC, 0, 0)])
-    try:
-        message = consumer.poll(20)
-        assert message is not None
-        assert message.error() is None
-        return message.value()
-    finally:
-        consumer.close()
-
-
-def register(address: str) -> int:
-    body = json.dumps({"schema": SCHEMA}).encode()
-    request = urllib.request.Request(
-        f"{address}/subjects/{SUBJECT}/versions", body, {"Content-Type": "application/vnd.schemaregistry.v1+json"}
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return int(json.load(answer)["id"])
-
-
-def schema_of(address: str, schema_id: int) -> object:
-    with urllib.request.urlopen(f"{address}/schemas/ids/{schema_id}", timeout=20) as answer:
-        return json.loads(json.load(answer)["schema"])
-
-
-def rows(dsn: str) -> list[tuple[str]]:
-    with psycopg.connect(dsn) as connection:
-        return connection.execute("SELECT what FROM kept").fetchall()
 
 
 def moved(before: StackState, after: StackState) -> set[str]:
@@ -197,6 +156,34 @@ def test_up_recovers_after_a_kill_of_every_component(stack: Stack, kept: int) ->
     assert sorted(event.component for event in stack.events if event.kind is EventKind.RECOVERED) == sorted(COMPONENTS)
     assert moved(before, after) == stack.reported(EventKind.PORT)
     assert_kept(after, kept)
+
+
+def test_the_supervisor_starts_a_killed_component_again_and_a_new_up_brings_a_killed_supervisor_back(
+    stack: Stack, kept: int
+) -> None:
+    before = stack.local.run([supervisor(Settings(home=stack.home), stack.local)])
+    killed = kill(stack, "postgres")
+    wait_until(lambda: pid_of(stack, "postgres") not in (None, killed), lambda: f"{stack.local.status()}")
+    after = stack.up()  # waits until what the supervisor started is ready, and starts none a second time
+    assert stack.reported(EventKind.STARTING) == set()
+    assert moved(before, after) == set()
+    assert_kept(after, kept)
+    kill(stack, "supervisor")
+    wait_until(lambda: pid_of(stack, "supervisor") is None, lambda: "it lives")
+    stack.local.run([supervisor(Settings(home=stack.home), stack.local)])
+    assert pid_of(stack, "supervisor") is not None
+    stack.local.down(names=["supervisor"])
+
+
+def kill(stack: Stack, name: str) -> int:
+    pid = pid_of(stack, name)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def pid_of(stack: Stack, name: str) -> int | None:
+    return stack.local.status().component(name).pid
 
 
 def test_a_service_runs_beside_the_components(stack: Stack, tmp_path: Path) -> None:
