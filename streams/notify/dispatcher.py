@@ -107,6 +107,12 @@ class DeliveryDispatcher:
         for destination in touched.values():
             self._start_tries(destination)
 
+    def accept_stored(self, notifier: bytes, deliveries: Iterable[PendingDelivery]) -> None:
+        """Queue deliveries that were stored under this notifier id, unless its lease has run out meanwhile: then others may
+        claim them."""
+        if notifier == self._id and self.lease_valid:
+            self.accept(deliveries)
+
     def reconcile(self) -> None:
         """Look soon for deliveries that were stored under this notifier's id but never submitted."""
         self._reconcile_at = 0.0

@@ -52,10 +52,10 @@ class InlineNotifier:
         """Notifier id to write on the next deliveries; None lets any notifier claim them."""
         return self._dispatcher.notifier_id if self._dispatcher is not None and self._thread.is_alive() else None
 
-    def submit(self, deliveries: Sequence[PendingDelivery]) -> None:
-        """Send these deliveries. They were stored under `notifier_id` just now."""
+    def submit(self, notifier: bytes, deliveries: Sequence[PendingDelivery]) -> None:
+        """Send these deliveries, which were stored under this notifier id just now."""
         if deliveries and self._loop is not None and self._dispatcher is not None:
-            self._loop.call_soon_threadsafe(self._dispatcher.accept, deliveries)
+            self._loop.call_soon_threadsafe(self._dispatcher.accept_stored, notifier, deliveries)
 
     def reconcile(self) -> None:
         """Look soon for deliveries that were stored under `notifier_id` but never submitted."""

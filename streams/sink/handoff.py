@@ -16,8 +16,9 @@ class DeliveryHandoff(Protocol):
         """Notifier id to write on the next deliveries; None lets any notifier claim them."""
         ...
 
-    def submit(self, deliveries: Sequence[PendingDelivery]) -> None:
-        """Send these deliveries. They were stored under `notifier_id` just now."""
+    def submit(self, notifier: bytes, deliveries: Sequence[PendingDelivery]) -> None:
+        """Send these deliveries, which were stored under this notifier id just now. Any others are not handed off: another
+        notifier may claim them, and would send them too."""
         ...
 
 
@@ -26,5 +27,5 @@ class NoHandoff:
 
     notifier_id: bytes | None = None
 
-    def submit(self, deliveries: Sequence[PendingDelivery]) -> None:
+    def submit(self, notifier: bytes, deliveries: Sequence[PendingDelivery]) -> None:
         return None

@@ -180,11 +180,15 @@ class Session:
             return
         if not last:  # the events of later folds are not stored yet: if this sink dies, they must be read again
             offsets = [row.standing_still() for row in offsets]
-        stored = self._writer.write(folds, offsets, self._handoff.notifier_id)
+        notifier = self._handoff.notifier_id
+        stored = self._writer.write(folds, offsets, notifier)
         self._positions.stored(offsets)
         winners = list(batch_winners(folds, stored))
-        deliveries = (pending_delivery(job, winner, stored.decided_at) for job, winner in winners)
-        self._handoff.submit([delivery for delivery in deliveries if delivery is not None])
+        if (
+            notifier is not None
+        ):  # deliveries stored without a notifier are claimed from the store, maybe by another one
+            deliveries = (pending_delivery(job, winner, stored.decided_at) for job, winner in winners)
+            self._handoff.submit(notifier, [delivery for delivery in deliveries if delivery is not None])
         self._publish(winner for _, winner in winners)
 
     def _publish(self, winners: Iterable[Event]) -> int:
