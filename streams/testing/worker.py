@@ -19,6 +19,7 @@ from processors.policy import Order
 from schemas.errors import SluiceError
 from schemas.records import JobHeader
 from schemas.states import Lane
+from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.child.executor import Inbox
@@ -193,7 +194,13 @@ class InProcessWorker:
         self._in_flight = InFlightJobs()
         producer = kafka.producer(self._settings)
         self._publisher = Publisher(
-            producer, self._in_flight, self._settings.topics, self.name, WORKER_ID, _never_too_large
+            producer,
+            self._in_flight,
+            self._settings.topics,
+            self.name,
+            WORKER_ID,
+            _never_too_large,
+            LoopThreads("worker", None),
         )
         # A flow begins with empty topics, so the earliest offset is the first one.
         self._consumer = kafka.consumer(

@@ -21,6 +21,7 @@ from schemas.commands import PAUSE, PAUSED, RESUME, RESUMED, acknowledgement_key
 from schemas.errors import SluiceError, UndecodableRecord
 from schemas.records import Control
 from streams import logs, wiring
+from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
@@ -119,14 +120,14 @@ class CommandReader:
     No fault of the topic ends the worker: the topic is read again from the start.
     """
 
-    def __init__(self, settings: Settings, codec: Codec, state: CommandState) -> None:
+    def __init__(self, settings: Settings, codec: Codec, state: CommandState, threads: LoopThreads) -> None:
         self._settings = settings
         self._codec = codec
         self.state = state
         self._topic = settings.topics.control
         self._stop = threading.Event()
         self._read = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+        self._thread = threads.new("control", self._run, self._stop.is_set)
 
     def start(self) -> None:
         self._thread.start()

@@ -14,6 +14,7 @@ from typing import Any
 
 from streams import logs
 from streams.health.loop_health import LoopHealth
+from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
 from streams.worker.commands import CommandReader
 from streams.worker.in_flight import InFlightJobs
@@ -39,12 +40,13 @@ NO_SESSION = {"partitions": 0, "received": 0, "published": 0, "dead_lettered": 0
 class Engine:
     """Runs one processor until it is stopped."""
 
-    def __init__(self, settings: Settings, config: ChildConfig, commands: CommandReader) -> None:
+    def __init__(self, settings: Settings, config: ChildConfig, commands: CommandReader, threads: LoopThreads) -> None:
         self._settings = settings
         self._config = config
         self._commands = commands
+        self._threads = threads
         self._in_flight = InFlightJobs()
-        self._supervisor = Supervisor(config, self._in_flight, self._publish, self._deadline)
+        self._supervisor = Supervisor(config, self._in_flight, self._publish, self._deadline, threads)
         self._session: EngineSession | None = None  # once the child is ready
         self.health = LoopHealth(f"loop of {config.processor}", settings.health_patience_s)
 
@@ -92,6 +94,7 @@ class Engine:
                     self._in_flight,
                     self._supervisor,
                     self._commands,
+                    self._threads,
                 )
                 self._serve(session, stop)
         finally:
@@ -110,7 +113,8 @@ class Engine:
             while not stop.is_set():
                 self._tick(session)
                 session.take(WAIT_S)
-            drained = session.drain(time.monotonic() + self._settings.drain_s, lambda: self._tick(session))
+            if not self._threads.dead:  # without one of its loops no drain can end
+                drained = session.drain(time.monotonic() + self._settings.drain_s, lambda: self._tick(session))
             if not drained:
                 left = len(self._in_flight)
                 log.warning("drain_timed_out", left=left, next_step="They are run again by the next owner.")

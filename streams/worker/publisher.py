@@ -20,6 +20,7 @@ from schemas.errors import SluiceError
 from schemas.records import JobHeader
 from schemas.topics import TopicNames
 from streams import logs
+from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.log.port import LogProducer
 from streams.worker.in_flight import InFlightJobs
@@ -55,6 +56,7 @@ class Publisher:
         processor: str,
         worker_id: str,
         too_large: Callable[[InFlightJob], None],
+        threads: LoopThreads,
     ) -> None:
         self._producer = producer
         self._in_flight = in_flight
@@ -66,7 +68,7 @@ class Publisher:
         self._confirmed: list[InFlightJob] = []
         self._again: deque[tuple[float, InFlightJob, OutgoingRecord]] = deque()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve_reports, name=f"deliver-{processor}", daemon=True)
+        self._thread = threads.new(f"deliver-{processor}", self._serve_reports, self._stopping.is_set)
         self.published = 0
         self.dead_lettered = 0
         self.fault: SluiceError | None = None

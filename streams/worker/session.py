@@ -17,6 +17,7 @@ from schemas.contract import contract
 from schemas.errors import StartupError
 from schemas.states import Disposition
 from streams import logs, wiring
+from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.cancellation import Cancellations
@@ -53,6 +54,7 @@ class EngineSession:
         in_flight: InFlightJobs,
         supervisor: Supervisor,
         commands: CommandReader,
+        threads: LoopThreads,
     ) -> None:
         processor, state = config.processor, commands.state
         self._processor = processor
@@ -60,7 +62,9 @@ class EngineSession:
         self._supervisor = supervisor
         self._commands = commands
         producer, names = kafka.producer(settings), settings.topics
-        self._publisher = Publisher(producer, in_flight, names, processor, config.worker_id, supervisor.refuse_for_size)
+        self._publisher = Publisher(
+            producer, in_flight, names, processor, config.worker_id, supervisor.refuse_for_size, threads
+        )
         self._progress = ProgressPublisher(settings, self._publisher, in_flight, config)
         self._acknowledger = PauseAcknowledger(settings, config, state, self._publisher)
         leased = contract(processor).leased
@@ -73,7 +77,7 @@ class EngineSession:
         self._source: JobSource
         if leased:
             self._source = LeaseSource(
-                settings, config, ready, in_flight, supervisor, partial(wiring.lease_store, settings)
+                settings, config, ready, in_flight, supervisor, partial(wiring.lease_store, settings), threads
             )
         else:
             self._source = KafkaSource(settings, config, ready, in_flight, supervisor, self._revoked)

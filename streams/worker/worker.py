@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,19 @@ from schemas.errors import ExitCode, SluiceError, StartupError, UnknownSchema, U
 from schemas.ids import new_id
 from schemas.states import Lane
 from streams import logs, wiring
+from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health, evaluate
 from streams.log import kafka
 from streams.log.reconnect import Stopped, until_reachable
 from streams.settings import Settings
 from streams.worker.commands import CommandReader, CommandState
 from streams.worker.engine import Engine
+from streams.worker.kafka_source.committed_state import TopicReplaced
 from streams.worker.protocol import ChildConfig, child_settings
 from streams.worker.supervision.startup import combined_error
 
 log = logs.get("worker")
 
-#: How long a starting worker waits for Kafka and the registry before it gives up.
-PATIENCE_S = 30.0
 #: How long a worker that ends with a start-up error waits for the other processors to load or fail, to report them all.
 GATHER_S = 10.0
 
@@ -55,6 +56,8 @@ class Worker:
         self._device = device or settings.device
         self._engines: list[Engine] = []
         self._faults: dict[str, BaseException] = {}  # by processor
+        self._waits_for = "it is starting"
+        self._threads = LoopThreads("worker", log)
         self._kafka = wiring.kafka_probe(settings)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
 
@@ -72,49 +75,67 @@ class Worker:
         return evaluate(
             [engine.health for engine in engines],
             time.monotonic(),
-            missing=[self._kafka.fault() if ask else None, *(missing or ["it is starting"])],
+            missing=[self._kafka.fault() if ask else None, *(missing or [self._waits_for])],
+            dead=self._threads.dead,
             details={"worker": self.worker_id, "engines": details},
         )
 
     def run(self, stop: threading.Event) -> int:
-        """Work until `stop` is set, then finish the jobs in flight. Raises StartupError, Unreachable, and an engine's error."""
-        scratch = Scratch(self._settings.home / "work", self.worker_id)
-        commands = CommandReader(self._settings, wiring.codec(self._settings), CommandState())
-        try:
-            configs = self._configs(scratch.path, stop)
+        """Work until `stop` is set, then finish the jobs in flight. Raises StartupError, LoopDied, and an engine's error.
+
+        While Kafka or the registry is away at the start it waits, however long; its health says for what.
+        """
+        self._threads.run_until(stop)
+        with ExitStack() as stack:
+            scratch = Scratch(self._settings.home / "work", self.worker_id)
+            stack.callback(scratch.remove)
+            commands = CommandReader(self._settings, wiring.codec(self._settings), CommandState(), self._threads)
+            stack.callback(commands.stop)
+            configs = self._configs(scratch.path, self._contracts, stop)
             commands.start()
-            self._engines = [Engine(self._settings, config, commands) for config in configs]
+            self._engines = [self._engine(config, commands) for config in configs]
             _quiet_the_collector()
-            self._run_engines(stop)
-        finally:
-            commands.stop()
-            scratch.remove()
+            self._run_engines(commands, scratch.path, stop)
         if self._faults:
             raise self._fault()
+        self._threads.raise_if_dead()
         return ExitCode.OK
 
-    def _run_engines(self, stop: threading.Event) -> None:
+    def _engine(self, config: ChildConfig, commands: CommandReader) -> Engine:
+        return Engine(self._settings, config, commands, self._threads)
+
+    def _run_engines(self, commands: CommandReader, scratch: Path, stop: threading.Event) -> None:
         """Run each engine in a thread that lives as long as the worker; the first that fails stops the others."""
+
+        def run(number: int) -> None:
+            try:
+                self._run_engine(number, commands, scratch, stop)
+            except BaseException as error:  # noqa: BLE001 - raised again by `run`, on the caller's thread
+                self._faults[self._contracts[number].name] = error
+                if isinstance(error, StartupError):
+                    self._wait_for_other_starts(stop)
+                stop.set()
+
         if len(self._engines) == 1:
-            self._engines[0].run(stop)
+            self._run_engine(0, commands, scratch, stop)
             return
-        threads = [
-            threading.Thread(target=self._guard, args=(engine, stop), name=f"engine-{i}")
-            for i, engine in enumerate(self._engines)
-        ]
+        threads = [threading.Thread(target=run, args=(i,), name=f"engine-{i}") for i in range(len(self._engines))]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    def _guard(self, engine: Engine, stop: threading.Event) -> None:
-        try:
-            engine.run(stop)
-        except BaseException as error:  # noqa: BLE001 - raised again by `run`, on the caller's thread
-            self._faults[engine.processor] = error
-            if isinstance(error, StartupError):
-                self._wait_for_other_starts(stop)
-            stop.set()
+    def _run_engine(self, number: int, commands: CommandReader, scratch: Path, stop: threading.Event) -> None:
+        """Run one engine; a new one in its place once its topic was made again."""
+        while True:
+            try:
+                return self._engines[number].run(stop)
+            except TopicReplaced as error:
+                log.warning("topic_made_again", processor=self._contracts[number].name, reason=str(error))
+            configs = self._configs(scratch, self._contracts[number : number + 1], stop)
+            if not configs:
+                return None
+            self._engines[number] = self._engine(configs[0], commands)
 
     def _wait_for_other_starts(self, stop: threading.Event) -> None:
         """Give the other processors a moment to start or fail, so that the error names all that can't start."""
@@ -131,16 +152,18 @@ class Worker:
         started = [engine.processor for engine in others if engine.could_start]
         return combined_error(self._faults, started, [e.processor for e in others if not e.could_start])
 
-    def _configs(self, scratch: Path, stop: threading.Event) -> list[ChildConfig]:
-        """Wait for Kafka and the registry; [] when stopped meanwhile. Raises Unreachable after PATIENCE_S."""
+    def _configs(self, scratch: Path, contracts: Sequence[AnyContract], stop: threading.Event) -> list[ChildConfig]:
+        """Wait for Kafka and the registry; [] when stopped meanwhile."""
+
+        def ask() -> list[ChildConfig]:
+            try:
+                return [self._config(each, scratch) for each in contracts]
+            except Unreachable as error:
+                self._waits_for = f"it is starting and waits: {error.message}"
+                raise
+
         try:
-            return until_reachable(
-                lambda: [self._config(each, scratch) for each in self._contracts],
-                stop,
-                log,
-                "waiting",
-                limit_s=PATIENCE_S,
-            )
+            return until_reachable(ask, stop, log, "waiting")
         except Stopped:
             return []
 

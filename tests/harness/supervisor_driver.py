@@ -17,6 +17,7 @@ from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import EchoInput, JobHeader, Request
 from schemas.registry import MemoryRegistry
+from streams.health.loop_threads import LoopThreads
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin, JobState
 from streams.worker.protocol import Answer, ChildConfig
@@ -73,7 +74,11 @@ class Driver:
         self.in_flight = InFlightJobs()
         self.collected = Collected(self.in_flight)
         self.supervisor = Supervisor(
-            self.config, self.in_flight, self.collected.publish, lambda job: deadline_from_headers(job).at
+            self.config,
+            self.in_flight,
+            self.collected.publish,
+            lambda job: deadline_from_headers(job).at,
+            LoopThreads("worker", None),
         )
         self.updates: list[ProgressUpdate] = []
         self._origin = JobOrigin("requests.killer", 0, 0)

@@ -79,7 +79,8 @@ _ARROWS = {
         "streams.worker.protocol streams.worker.supervision"
     ),
     "streams.worker.lease_source": (
-        "connectors streams.worker.in_flight streams.worker.job streams.worker.protocol streams.worker.supervision"
+        "connectors streams.health streams.worker.in_flight streams.worker.job streams.worker.protocol "
+        "streams.worker.supervision"
     ),
     "streams.worker.supervision": (
         "streams.health streams.worker.in_flight streams.worker.job streams.worker.pipe streams.worker.protocol"
@@ -96,8 +97,8 @@ _ARROWS = {
         "streams.worker.child"
     ),
     "streams.testing": (
-        "connectors connectors.callbacks connectors.memory processors streams.client streams.log streams.notify "
-        "streams.sink streams.timekeeper streams.wiring streams.worker streams.worker.child "
+        "connectors connectors.callbacks connectors.memory processors streams.client streams.health streams.log "
+        "streams.notify streams.sink streams.timekeeper streams.wiring streams.worker streams.worker.child "
         "streams.worker.kafka_source"
     ),
 }

@@ -7,19 +7,20 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from schemas.errors import SluiceError
 from schemas.states import Lane
 from streams import logs
 from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
 from streams.worker.job import InFlightJob
-from streams.worker.kafka_source.assignment import AssignedPartitions, Assignment
-from streams.worker.kafka_source.committed_state import ASK_S
+from streams.worker.kafka_source.assigned_partitions import AssignedPartitions
+from streams.worker.kafka_source.assignment import Assignment
 
 log = logs.get("worker")
 
 LANES = tuple(Lane)
+#: The log does not have the offset that comes next.
+OFFSET_GONE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
 
 
 class LaneConsumer:
@@ -68,6 +69,12 @@ class LaneConsumer:
         self._pause()
         self._kept += self._read(1, timeout)
 
+    def tick(self, now: float) -> None:
+        """Commit, and begin partitions that could not be begun before."""
+        self.partitions.commit_if_due(now)
+        if not self._paused:
+            self.partitions.begin_withheld(now)
+
     def close(self) -> None:
         """Leave the group; see AssignedPartitions.close."""
         self.partitions.close()
@@ -100,9 +107,21 @@ class LaneConsumer:
         return [
             job_from(message, assignment, received_us)
             for message in messages
-            if has_record(message, self._consumer)
+            if (message.error() is None or self._is_handled(message))
             and (assignment := by_key.get((message.topic(), message.partition()))) is not None
         ]
+
+    def _is_handled(self, message: Any) -> bool:
+        """Handle a message that reports an error; return False: it is no record. Raises SluiceError if the client is of no use
+        any more."""
+        error = message.error()
+        if error.code() in OFFSET_GONE:
+            self.partitions.find_offset(TopicPartition(message.topic(), message.partition()))
+        elif error.fatal():
+            raise kafka.translate(error, "reading requests")
+        else:
+            log.warning("poll_error", reason=error.str())
+        return False
 
 
 def job_from(message: Any, assignment: Assignment, received_us: int) -> InFlightJob:
@@ -115,38 +134,4 @@ def job_from(message: Any, assignment: Assignment, received_us: int) -> InFlight
         message.timestamp()[1],
         len(message),
         received_us,
-    )
-
-
-def has_record(message: Any, consumer: LogConsumer) -> bool:
-    """Return False for a message that only reports an error. Raises SluiceError if the loop can't go on after it."""
-    error = message.error()
-    if error is None:
-        return True
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:
-        raise _offset_lost(message, consumer)
-    if error.fatal():
-        raise kafka.translate(error, "reading requests")
-    log.warning("poll_error", reason=error.str())
-    return False
-
-
-def _offset_lost(message: Any, consumer: LogConsumer) -> SluiceError:
-    """Return the error for a group whose offset lies before the log's beginning or after its end."""
-    place = TopicPartition(message.topic(), message.partition())
-    name = f"{place.topic}, partition {place.partition}"
-    try:
-        (committed,) = consumer.committed([place], timeout=ASK_S)
-        _, high = consumer.get_watermark_offsets(place, timeout=ASK_S)
-    except KafkaException:
-        committed, high = place, None
-    if high is not None and committed.offset > high:
-        return SluiceError(
-            f"The log was cut: {name} ends at offset {high}, and the group's offset is {committed.offset}.",
-            next_step="Stop the group's workers and set its offset to the earliest (kafka-consumer-groups --reset-offsets "
-            "--to-earliest): that repeats jobs, and loses none that the log still has.",
-        )
-    return SluiceError(
-        f"The group's offset on {name} is no longer in the log: requests were deleted before they were run.",
-        next_step="Run `sluice topics plan` to compare retention and offsets.",
     )

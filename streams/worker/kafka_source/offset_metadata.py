@@ -73,6 +73,12 @@ def decode(position: int, metadata: str | None, topic_id: str) -> CommitMetadata
     return CommitMetadata(Snapshot(position, at, tuple(spans)), found[1] == "open")
 
 
+def topic_of(metadata: str | None) -> str:
+    """Return the topic id in the metadata of a commit; "" if the metadata is not ours."""
+    found = _WHOLE.fullmatch(metadata or "")
+    return "" if found is None else found[2]
+
+
 def _body(snapshot: Snapshot, room: int) -> str:
     whole = "".join(_pieces(snapshot.spans, snapshot.end))
     if len(whole) <= room:

@@ -83,12 +83,21 @@ class OffsetTracker:
             self._unfinished[offset] = crashes
             self._not_begun.discard(offset)
 
+    def skip_to(self, offset: int) -> None:
+        """Record that the log no longer has the offsets below `offset` that were not handed out: they never will be."""
+        self._next = max(self._next, offset)
+
     def position(self) -> int | None:
         """Return the offset to commit: the first that may still need work. None before anything is known."""
         for offset in self._unfinished:
             return offset
         before = self._left()
         return before[0].start if before else self.end
+
+    @property
+    def next_fetch(self) -> int | None:
+        """Return the offset that Kafka hands out next. None before anything is known."""
+        return self.position() if self._next < 0 else self._next
 
     @property
     def end(self) -> int | None:

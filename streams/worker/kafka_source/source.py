@@ -16,7 +16,7 @@ from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.in_flight import SET_ASIDE, Capacity, InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin
-from streams.worker.kafka_source.assignment import AssignedPartitions
+from streams.worker.kafka_source.assigned_partitions import AssignedPartitions
 from streams.worker.kafka_source.committed_state import CommittedStateReader
 from streams.worker.kafka_source.lane_consumer import LaneConsumer
 from streams.worker.kafka_source.quarantine import Quarantine
@@ -143,11 +143,14 @@ class KafkaSource:
             self._join_bulk_at = None
             self._bulk.join()
         for lane in self._lanes:
-            lane.partitions.commit_if_due(now)
+            lane.tick(now)
 
     def why_not_ready(self) -> str | None:
         # One lane is enough: an engine that is busy with one lane has not asked for the other yet.
-        return without_share(self._config.processor, self._partitions, self._joined_s)
+        waits = without_share(self._config.processor, self._partitions, self._joined_s)
+        # A copy, because the engine's thread changes them.
+        withheld = {**self._live.partitions.withheld, **self._bulk.partitions.withheld}
+        return waits or next((f"{len(withheld)} partitions are not read: {why}" for why in withheld.values()), None)
 
     def status(self) -> dict[str, Any]:
         lanes = zip(self._lanes, self._in_flight.by_lane, strict=True)
@@ -158,6 +161,8 @@ class KafkaSource:
                 lane.name: {"partitions": len(lane.partitions), "in_flight": count, "received": lane.received}
                 for lane, count in lanes
             },
+            "withheld": sum(len(lane.partitions.withheld) for lane in self._lanes),
+            "lost": {**self._live.partitions.lost, **self._bulk.partitions.lost},
             "commits": sum(lane.partitions.commits for lane in self._lanes),
             "joined_s": self._joined_s,
         }

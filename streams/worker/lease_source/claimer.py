@@ -10,6 +10,7 @@ from typing import NamedTuple
 from connectors.lease_store import Grant
 from schemas.errors import SluiceError, Unreachable
 from streams import logs
+from streams.health.loop_threads import LoopThreads
 
 log = logs.get("worker")
 
@@ -30,14 +31,20 @@ class ClaimedGrants(NamedTuple):
 class Claimer:
     """`claim(count, wait_s)` asks the store; `close` is called when the thread ends."""
 
-    def __init__(self, claim: Callable[[int, float], list[Grant]], close: Callable[[], None], processor: str) -> None:
+    def __init__(
+        self,
+        claim: Callable[[int, float], list[Grant]],
+        close: Callable[[], None],
+        processor: str,
+        threads: LoopThreads,
+    ) -> None:
         self._claim = claim
         self._close = close
         self._changed = threading.Condition()
         self._wanted = 0
         self._found: list[ClaimedGrants] = []
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=f"claim-{processor}", daemon=True)
+        self._thread = threads.new(f"claim-{processor}", self._run, lambda: self._stopping or self.fault is not None)
         self.fault: SluiceError | None = None
         self.store_fault: str | None = None  # why the store did not answer last time
 

@@ -12,6 +12,7 @@ from collections import deque
 from connectors.lease_store import Grant, HeartbeatAnswer, LeaseStore
 from schemas.errors import SluiceError, Unreachable
 from streams import logs
+from streams.health.loop_threads import LoopThreads
 from streams.worker.lease_source.held import HeldLease, HeldLeases
 
 log = logs.get("worker")
@@ -25,7 +26,15 @@ PAUSE_AFTER_FAILURE_S = 0.5
 class LeaseKeeper:
     """`lost` and `cancelled` collect leases whose jobs the engine must stop."""
 
-    def __init__(self, store: LeaseStore, leases: HeldLeases, worker_id: str, processor: str, lease_s: float) -> None:
+    def __init__(
+        self,
+        store: LeaseStore,
+        leases: HeldLeases,
+        worker_id: str,
+        processor: str,
+        lease_s: float,
+        threads: LoopThreads,
+    ) -> None:
         self._store = store
         self._leases = leases
         self._worker_id = worker_id
@@ -36,7 +45,7 @@ class LeaseKeeper:
         self._renew_now = False
         self._settled: deque[HeldLease] = deque()
         self._released: deque[tuple[Grant, bool]] = deque()
-        self._thread = threading.Thread(target=self._run, name=f"keeper-{processor}", daemon=True)
+        self._thread = threads.new(f"keeper-{processor}", self._run, lambda: self._stopping or self.fault is not None)
         self.lost: deque[HeldLease] = deque()
         self.cancelled: deque[HeldLease] = deque()
         self.fault: SluiceError | None = None

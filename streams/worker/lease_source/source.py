@@ -18,6 +18,7 @@ from typing import Any
 
 from connectors.lease_store import Grant, LeaseStore
 from streams import logs
+from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobState
@@ -43,6 +44,7 @@ class LeaseSource:
         in_flight: InFlightJobs,
         supervisor: Supervisor,
         open_store: Callable[[], LeaseStore],
+        threads: LoopThreads,
     ) -> None:
         processor, worker_id = config.processor, config.worker_id
         self._names = settings.topics
@@ -50,13 +52,13 @@ class LeaseSource:
         self._supervisor = supervisor
         self._batch, self._lease_s = int(ready["batch"]), float(ready["lease_s"])
         self._leases = HeldLeases()
-        self._keeper = LeaseKeeper(open_store(), self._leases, worker_id, processor, self._lease_s)
+        self._keeper = LeaseKeeper(open_store(), self._leases, worker_id, processor, self._lease_s, threads)
         store, lease_s, executions = open_store(), self._lease_s, int(ready["executions"])
 
         def claim(count: int, wait_s: float) -> list[Grant]:
             return store.claim(processor, worker_id, count, lease_s, executions=executions, wait_s=wait_s)
 
-        self._claimer = Claimer(claim, store.close, processor)
+        self._claimer = Claimer(claim, store.close, processor, threads)
         self._restarts = 0
         self._received = 0
 

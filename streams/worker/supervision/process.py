@@ -10,10 +10,10 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 from collections import deque
 from typing import Any, Protocol
 
+from streams.health.loop_threads import LoopThreads
 from streams.health.memory import resident
 from streams.settings import child_environment
 from streams.worker import protocol
@@ -36,8 +36,9 @@ class Listener(Protocol):
 class ChildProcess:
     """Create it in a thread that lives as long as the worker: when that thread ends, the kernel kills the child."""
 
-    def __init__(self, config: ChildConfig, listener: Listener) -> None:
+    def __init__(self, config: ChildConfig, listener: Listener, threads: LoopThreads) -> None:
         self._listener = listener
+        self._read_to_the_end = False
         self._outbox: deque[memoryview] = deque()
         down_read, self._down = os.pipe()
         up_read, up_write = os.pipe()
@@ -59,7 +60,7 @@ class ChildProcess:
         self._pipe = PipeReader(up_read)
         self._up = io.BufferedReader(self._pipe, PIPE_BYTES)
         self.send(config.frame())
-        self._reader = threading.Thread(target=self._read, name=f"read-{config.processor}", daemon=True)
+        self._reader = threads.new(f"read-{config.processor}", self._read, lambda: self._read_to_the_end)
         self._reader.start()
 
     @property
@@ -144,6 +145,7 @@ class ChildProcess:
         while (frame := protocol.read_frame(self._up)) is not None:
             self._listener.handle(self, *frame)
         self._listener.ended(self)
+        self._read_to_the_end = True
 
 
 def _widen(fd: int) -> None:

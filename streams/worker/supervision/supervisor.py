@@ -17,6 +17,7 @@ from typing import Any
 
 from schemas.errors import ErrorCode, StartupError
 from streams import logs
+from streams.health.loop_threads import LoopThreads
 from streams.worker import protocol
 from streams.worker.in_flight import SET_ASIDE, InFlightJobs
 from streams.worker.job import InFlightJob, JobState
@@ -46,14 +47,15 @@ class Supervisor:
         in_flight: InFlightJobs,
         publish: Callable[[Answer], None],
         deadline: Callable[[InFlightJob], datetime | None],
+        threads: LoopThreads,
     ) -> None:
         self._config = config
+        self._threads = threads
         self._in_flight = in_flight
         self._deadline = deadline
         self._child: ChildProcess | None = None
-        self._startup = StartupTracker(
-            config.processor, Path(config.scratch), float(config.settings.get("load_timeout_s", DEFAULT_LOAD_S))
-        )
+        load_s = float(config.settings.get("load_timeout_s", DEFAULT_LOAD_S))
+        self._startup = StartupTracker(config.processor, Path(config.scratch), load_s)
         self._start_at = 0.0  # while there is no child
         self._executions = 3
         self._grace_s: float | None = 5.0
@@ -128,7 +130,7 @@ class Supervisor:
         self._messages.begin()
         self._retiring, self._resident = False, 0
         self._startup.began(time.monotonic())
-        self._child = ChildProcess(self._config, self._messages)
+        self._child = ChildProcess(self._config, self._messages, self._threads)
         log.info("child_started", processor=self._config.processor, child=self._child.pid)
 
     def _restart(self, now: float) -> None:
@@ -146,8 +148,7 @@ class Supervisor:
         """Send jobs to the child; while it is being replaced they wait for the next one."""
         if self._child is None or self._retiring:
             return
-        packed = [protocol.pack_job(job.frame()) for job in jobs]
-        if packed:
+        if packed := [protocol.pack_job(job.frame()) for job in jobs]:
             self._child.send(protocol.write_frame(MessageKind.JOBS, packed))
 
     def pump(self, timeout: float) -> None:
@@ -231,8 +232,7 @@ class Supervisor:
             job = self._in_flight.get(slot)
             if job is None or job.rejected:
                 continue  # the child only encodes its failure
-            deadline = self._deadline(job)
-            if deadline is not None:
+            if (deadline := self._deadline(job)) is not None:
                 left = max(0.0, (deadline - datetime.now(UTC)).total_seconds())
                 self._messages.set_deadline(slot, now + left + self._grace_s)
 

@@ -15,6 +15,7 @@ from schemas.codec import Codec
 from schemas.commands import job_key, processor_key
 from schemas.records import Control
 from schemas.registry import MemoryRegistry
+from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
 from streams.worker.commands import CommandReader, CommandState
 
@@ -45,7 +46,7 @@ def after(*records: tuple[Any, Any]) -> CommandState:
         Message(topic="control", partition=0, offset=n, key=key, value=value) for n, (key, value) in enumerate(records)
     ]
     consumer: Any = Topic(*messages)
-    CommandReader(Settings(), Codec(REGISTRY), state)._take_in(consumer)
+    CommandReader(Settings(), Codec(REGISTRY), state, LoopThreads("worker", None))._take_in(consumer)
     return state
 
 

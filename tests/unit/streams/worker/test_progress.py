@@ -12,6 +12,7 @@ from schemas.headers import JOB
 from schemas.ids import new_id
 from streams import wiring
 from streams.admin import tail
+from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.in_flight import InFlightJobs
@@ -33,7 +34,9 @@ def test_an_update_that_can_not_be_encoded_is_left_out_and_the_next_is_published
     origin = JobOrigin("requests.echo", 0, 0)
     (job,) = in_flight.admit([new_job(origin, 7, headers=[(JOB, new_id().encode())])])
     producer = kafka.producer(settings)
-    publisher = Publisher(producer, in_flight, settings.topics, "echo", "w1", lambda job: None)
+    publisher = Publisher(
+        producer, in_flight, settings.topics, "echo", "w1", lambda job: None, LoopThreads("worker", None)
+    )
     writer = ProgressPublisher(settings, publisher, in_flight, ChildConfig("echo", "w1", "cpu", "", {}, [], {}))
     writer.write(ProgressUpdate(job.slot, 1, "\udcff", None, ""))
     writer.write(ProgressUpdate(job.slot, 2, "stage", None, "\udcff"))

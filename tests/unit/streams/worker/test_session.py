@@ -18,6 +18,7 @@ from streams import wiring
 from streams.admin import tail, topics
 from streams.client.commands import CommandClient
 from streams.client.submitter import Submitter
+from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
 from streams.worker.commands import CommandReader, CommandState, PauseState
 from streams.worker.engine import Engine
@@ -27,6 +28,7 @@ from streams.worker.protocol import Answer, ChildConfig
 from streams.worker.session import EngineSession
 from tests.harness.waiting import wait_until
 
+THREADS = LoopThreads("worker", None)
 READY = {"in_flight": 10, "executions": 3, "lanes": [4, 1], "order": "none", "custody": "offset"}
 
 
@@ -71,12 +73,12 @@ class Running:
         self.in_flight = InFlightJobs()
         self.child = Child(self.in_flight)
         child: Any = self.child
-        self.commands = CommandReader(settings, wiring.codec(settings), CommandState())
+        self.commands = CommandReader(settings, wiring.codec(settings), CommandState(), THREADS)
         self.commands.start()
         names = settings.topics
         lanes = [[names.requests("echo", lane), "kYJ3hXyNT1y0b6c3a1mN2w"] for lane in ("live", "bulk")]
         config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, lanes, {})
-        self.session = EngineSession(settings, config, READY | ready, self.in_flight, child, self.commands)
+        self.session = EngineSession(settings, config, READY | ready, self.in_flight, child, self.commands, THREADS)
         self.session.start()
 
     def turn(self) -> None:
@@ -118,9 +120,9 @@ def submit(settings: Settings, count: int = 1, **options: Any) -> list[str]:
 
 
 def test_an_engine_is_not_ready_while_its_process_starts(settings: Settings) -> None:
-    commands = CommandReader(settings, wiring.codec(settings), CommandState())
+    commands = CommandReader(settings, wiring.codec(settings), CommandState(), THREADS)
     config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, [], {})
-    assert Engine(settings, config, commands).why_not_ready() == "the process of echo is starting"
+    assert Engine(settings, config, commands, THREADS).why_not_ready() == "the process of echo is starting"
 
 
 def test_a_session_is_ready_once_it_has_partitions(running: Running) -> None:

@@ -9,14 +9,13 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
-from schemas.errors import SluiceError
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
-from streams.worker.kafka_source.assignment import AssignedPartitions
+from streams.worker.kafka_source.assigned_partitions import AssignedPartitions
 from streams.worker.kafka_source.committed_state import CommittedStateReader
-from streams.worker.kafka_source.lane_consumer import has_record, job_from
+from streams.worker.kafka_source.lane_consumer import job_from
 from streams.worker.kafka_source.offset_metadata import HARD_LIMIT, SOFT_LIMIT, CommitMetadata, decode
 from streams.worker.kafka_source.offsets import OffsetSpan, Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
@@ -151,20 +150,3 @@ def test_offsets_committed_beyond_the_end_of_the_log_are_not_believed(settings: 
     write(settings, 3)
     assert worker.take_in(3) == [4, 5, 6]
     worker.partitions.close()
-
-
-@pytest.mark.parametrize(
-    ("offset", "cause"), [(1000, "ends at offset 5, and the group's offset is 1000"), (0, "deleted")]
-)
-def test_an_offset_that_the_log_does_not_have_is_reported_with_its_cause(
-    settings: Settings, offset: int, cause: str
-) -> None:
-    write(settings, 5)
-    committed_by_hand(settings, offset)
-    kafka.admin(settings).delete_records([TopicPartition(TOPIC, 0, 3)])[TopicPartition(TOPIC, 0, 3)].result(5)
-    consumer = kafka.consumer(settings, GROUP)
-    consumer.subscribe([TOPIC])
-    message = consumer.poll(5.0)
-    with pytest.raises(SluiceError, match=cause):
-        has_record(message, consumer)
-    consumer.close()

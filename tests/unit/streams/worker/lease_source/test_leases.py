@@ -23,6 +23,7 @@ from schemas.ids import new_id
 from schemas.states import Disposition
 from schemas.topics import TopicNames
 from streams import wiring
+from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
 from streams.sink.event import Phase
 from streams.sink.fold import fold
@@ -38,6 +39,7 @@ from tests.harness.events import event
 from tests.harness.waiting import wait_until
 
 LEASE_S = 30.0
+THREADS = LoopThreads("worker", None)
 
 
 class Producer:
@@ -87,7 +89,7 @@ class Worker:
         self.in_flight, self.producer, self.supervisor = InFlightJobs(), Producer(), Supervisor()
         producer: Any = self.producer
         supervisor: Any = self.supervisor
-        self.publisher = Publisher(producer, self.in_flight, TopicNames(""), "echo", "w1", lambda job: None)
+        self.publisher = Publisher(producer, self.in_flight, TopicNames(""), "echo", "w1", lambda job: None, THREADS)
         self.publisher.start()
         config = ChildConfig("echo", "w1", "", "", {}, [], {})
         self.source = LeaseSource(
@@ -97,6 +99,7 @@ class Worker:
             self.in_flight,
             supervisor,
             lambda: wiring.lease_store(settings),
+            THREADS,
         )
         self.source.start()
 
@@ -250,7 +253,7 @@ def test_only_the_first_release_of_a_stopping_worker_waits_for_a_claim(
 def test_a_claimer_asks_for_no_more_until_what_it_found_was_taken() -> None:
     claims, found = Claims(), list[Any](["one", "other"])
     claims.answers = [[], found]
-    claimer = Claimer(claims.claim, claims.closed.set, "echo")
+    claimer = Claimer(claims.claim, claims.closed.set, "echo", THREADS)
     claimer.start()
     claimer.ask(2)
     wait_until(lambda: len(claims.asked) == 2, lambda: str(claims.asked))
@@ -265,7 +268,7 @@ def test_a_claimer_asks_for_no_more_until_what_it_found_was_taken() -> None:
 def test_a_claimer_waits_for_an_unreachable_store_and_gives_up_on_a_wrong_one() -> None:
     claims = Claims()
     claims.answers = [Unreachable("It is away."), UsageError("It was never migrated.")]
-    claimer = Claimer(claims.claim, claims.closed.set, "echo")
+    claimer = Claimer(claims.claim, claims.closed.set, "echo", THREADS)
     claimer.start()
     claimer.ask(1)
     wait_until(lambda: claimer.fault is not None, lambda: str(claims.asked))
