@@ -6,7 +6,8 @@ The parts are the engine's own: submitter, decoder, executor, result writer, sin
 database are in-memory twins, and the worker has no child process. Importing this package imports nothing heavy.
 
 May import: connectors, connectors.{callbacks,memory}, processors,
-streams.{client,health,log,notify,sink,timekeeper,wiring,worker}, streams.worker.{child,kafka_source}. Start reading at `flow.py`.
+streams.{client,health,log,notify,sink,timekeeper,wiring,worker}, streams.worker.{child,kafka_source}. Start reading at
+`flow.py`.
 """
 
 from __future__ import annotations
