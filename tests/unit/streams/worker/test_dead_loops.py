@@ -84,8 +84,8 @@ def test_a_loop_that_dies_is_named_and_stops_the_worker(start: Callable[[LoopThr
     threads.run_until(stop)
     start(threads)
     assert stop.wait(20)
-    (sentence,) = threads.dead
-    assert sentence == f"the {name} loop has ended (RuntimeError); its error is in the log"
+    (reason,) = threads.dead
+    assert reason == f"the {name} loop has ended (RuntimeError); its error is in the log"
 
 
 def made(tmp_path: Path) -> Worker:
