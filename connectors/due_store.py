@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from connectors.payload_store import Payload
+from connectors.views import OverdueView
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,10 @@ class DueStore(Protocol):
 
     def prune(self, older_than: timedelta, limit: int) -> int:
         """Delete at most `limit` runs whose outcome was stored more than `older_than` ago; return how many were deleted."""
+        ...
+
+    def overdue(self, older_than: timedelta) -> list[OverdueView]:
+        """Return how many runs have been due for longer than `older_than`, by kind. Needs no leadership."""
         ...
 
     def close(self) -> None: ...

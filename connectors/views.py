@@ -150,3 +150,15 @@ class JobView:
     deliveries: list[DeliveryView]
     history: list[HistoryLine]
     cancel: CancelView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OverdueView:
+    """Runs whose due time passed long ago, by kind (retry, not_before, deadline). `oldest_s`: seconds of the longest wait.
+
+    A leading timekeeper handles a due run within a second, so these wait because none leads or it can't do its work.
+    """
+
+    kind: str
+    jobs: int
+    oldest_s: float

@@ -10,6 +10,7 @@ from connectors.due_store import DoneRow, DueRun
 from connectors.memory.database import MemoryStore, StoredKey
 from connectors.memory.tables import StoredCancel, StoredPayload, StoredRun
 from connectors.payload_store import Payload
+from connectors.views import OverdueView
 from schemas.errors import Unreachable
 
 #: As on Postgres: a leader that makes no call for this long loses leadership to the next one that asks.
@@ -79,6 +80,14 @@ class MemoryDueStore(MemoryStore):
             pruned = set(sorted(old)[:limit])
             self._delete(pruned)
             return len(pruned)
+
+    def overdue(self, older_than: timedelta) -> list[OverdueView]:
+        with self._db.reading() as now:
+            waits: dict[str, list[float]] = {}
+            for run in self._db.runs.values():
+                if run.due_at is not None and run.due_at < now - older_than:
+                    waits.setdefault(run.due_kind or "", []).append((now - run.due_at).total_seconds())
+            return [OverdueView(kind, len(each), max(each)) for kind, each in sorted(waits.items())]
 
     def close(self) -> None:
         """Release leadership."""

@@ -17,6 +17,7 @@ from connectors.payload_store import Payload
 from connectors.postgres.base import PostgresStore
 from connectors.postgres.connection import Connection
 from connectors.postgres.statement import statement
+from connectors.views import OverdueView
 from schemas.errors import SluiceError
 
 _LEADER_LOCK = 0x71C5  # any fixed number; one lock per database
@@ -58,6 +59,9 @@ class PostgresDueStore(PostgresStore):
 
     def prune(self, older_than: timedelta, limit: int) -> int:
         return int(self._rows("prune", age=older_than, limit=limit)[0]["pruned"])
+
+    def overdue(self, older_than: timedelta) -> list[OverdueView]:
+        return [OverdueView(**row) for row in self._rows("overdue", age=older_than)]
 
     def close(self) -> None:
         """Disconnect, which releases leadership."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -11,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.errors import SluiceError, Unreachable
 from streams import logs
 from streams.log.port import LogAdmin, LogConsumer, LogProducer
+from streams.log.restarting_producer import RestartingProducer
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,6 +44,42 @@ _UNREACHABLE = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.THROTTLING_QUOTA_EXCEEDED,
+        # A leader moves, a broker starts or its disk fails over: the client finds the new leader by itself.
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.STALE_BROKER_EPOCH,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.PREFERRED_LEADER_NOT_AVAILABLE,
+        KafkaError.ELIGIBLE_LEADERS_NOT_AVAILABLE,
+        KafkaError.REASSIGNMENT_IN_PROGRESS,
+        KafkaError.FETCH_SESSION_ID_NOT_FOUND,
+        KafkaError.INVALID_FETCH_SESSION_EPOCH,
+        # A topic was made again: the client's metadata is old for a moment.
+        KafkaError.UNKNOWN_TOPIC_ID,
+        # The group is rebalancing: the member joins again.
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        # The producer's state was lost or given up: RestartingProducer has replaced the client.
+        KafkaError._PURGE_QUEUE,
+        KafkaError._PURGE_INFLIGHT,
+        KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        KafkaError.UNKNOWN_PRODUCER_ID,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        # A record was damaged on its way.
+        KafkaError.INVALID_MSG,
+    }
+)
+#: Codes of a record that Kafka takes at no time and from no producer, while it takes every other record.
+_REFUSED = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
     }
 )
 
@@ -51,7 +89,10 @@ OUTSIDE: Mapping[str, str | int] = {"group.protocol": "classic", "max.poll.inter
 
 
 def producer(settings: Settings, **more: Any) -> LogProducer:
-    """Return an idempotent producer. `linger.ms` 0 delays no job; librdkafka still batches records that queue up meanwhile."""
+    """Return an idempotent producer, which is replaced if its client fails for good (streams/log/restarting_producer.py).
+
+    `linger.ms` 0 delays no job; librdkafka still batches records that queue up meanwhile.
+    """
     config: dict[str, Any] = {
         **_common(settings),
         "enable.idempotence": True,
@@ -66,7 +107,7 @@ def producer(settings: Settings, **more: Any) -> LogProducer:
         **more,
     }
     twin = _twin(settings)
-    return Producer(config) if twin is None else twin.producer(config)
+    return RestartingProducer(partial(Producer, config)) if twin is None else twin.producer(config)
 
 
 def consumer(settings: Settings, group: str, **more: Any) -> LogConsumer:
@@ -111,6 +152,11 @@ def translate(error: KafkaError | KafkaException, doing: str) -> SluiceError:
             next_step="Run `sluice doctor`; with the local stack, `sluice up` starts it.",
         )
     return SluiceError(f"Kafka failed while {doing}: {inner}.")
+
+
+def refused(error: KafkaError) -> bool:
+    """True if Kafka refuses this one record for good, so that sending it again is of no use."""
+    return error.code() in _REFUSED
 
 
 def _twin(settings: Settings) -> MemoryLog | None:

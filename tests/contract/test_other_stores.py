@@ -142,6 +142,18 @@ def test_old_outcomes_are_pruned_unless_a_delivery_is_pending(stores: Stores) ->
     assert stores.view(waiting).state == "PENDING"
 
 
+def test_runs_that_no_timekeeper_handles_are_counted_as_overdue_by_kind(stores: Stores) -> None:
+    late, waiting, patient = new_job(), new_job(), new_job()
+    stores.store(requested(late, 1, header={"deadline": PAST}))
+    stores.store(requested(waiting, 2), retrying(waiting, 3))
+    stores.store(requested(patient, 4), retrying(patient, 5, in_ms=3_600_000))
+    minute = timedelta(minutes=1)
+    [found] = stores.due.overdue(minute)
+    assert (found.kind, found.jobs) == ("deadline", 1)
+    assert found.oldest_s > 365 * 24 * 3600
+    assert [(one.kind, one.jobs) for one in stores.due.overdue(timedelta(0))] == [("deadline", 1), ("retry", 1)]
+
+
 # ── commands ──
 
 GRACE = timedelta(seconds=60)

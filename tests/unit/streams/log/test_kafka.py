@@ -43,6 +43,10 @@ def test_every_code_of_kafka_is_translated_with_its_text(code: int) -> None:
         *("_ALL_BROKERS_DOWN", "_TRANSPORT", "_TIMED_OUT", "_MSG_TIMED_OUT", "_RESOLVE", "_WAIT_COORD"),
         *("REQUEST_TIMED_OUT", "NETWORK_EXCEPTION", "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION"),
         *("NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "NOT_ENOUGH_REPLICAS"),
+        *("FENCED_LEADER_EPOCH", "UNKNOWN_LEADER_EPOCH", "STALE_BROKER_EPOCH", "KAFKA_STORAGE_ERROR"),
+        *("UNKNOWN_TOPIC_ID", "REBALANCE_IN_PROGRESS", "UNKNOWN_MEMBER_ID", "ILLEGAL_GENERATION", "STALE_MEMBER_EPOCH"),
+        *("FENCED_MEMBER_EPOCH", "UNSTABLE_OFFSET_COMMIT", "OUT_OF_ORDER_SEQUENCE_NUMBER", "UNKNOWN_PRODUCER_ID"),
+        *("INVALID_PRODUCER_EPOCH", "_PURGE_QUEUE", "_PURGE_INFLIGHT", "INVALID_MSG", "REASSIGNMENT_IN_PROGRESS"),
     ],
 )
 def test_a_condition_that_passes_is_unreachable(code: str) -> None:
@@ -52,6 +56,13 @@ def test_a_condition_that_passes_is_unreachable(code: str) -> None:
 @pytest.mark.parametrize("code", ["MSG_SIZE_TOO_LARGE", "TOPIC_AUTHORIZATION_FAILED", "_FATAL", "_INVALID_ARG"])
 def test_a_condition_that_stays_is_not_unreachable(code: str) -> None:
     assert not isinstance(kafka.translate(KafkaError(CODES[code]), "testing"), Unreachable)
+
+
+def test_a_record_is_refused_for_good_only_for_what_it_is_itself() -> None:
+    refused = {name for name, code in CODES.items() if kafka.refused(KafkaError(code))}
+    assert "MSG_SIZE_TOO_LARGE" in refused
+    # A permission, a topic or a clock can be put right; a broker comes back.
+    assert not refused & {"TOPIC_AUTHORIZATION_FAILED", "UNKNOWN_TOPIC_OR_PART", "INVALID_TIMESTAMP", "_TRANSPORT"}
 
 
 # ── the edge: whatever a client raises, callers see only SluiceErrors ──
