@@ -1,7 +1,8 @@
 """A zip of one DICOM series, as a volume.
 
-Only the tags that geometry and pixels need are read, nothing is unpacked to disk, names in the zip are never used, and no
-message repeats a value from the file: it could be about a patient.
+Only the tags that geometry and pixels need are read, nothing is unpacked to disk, and no message repeats a value or a name from
+the zip: it could be about a patient. Every file in the zip must be a whole image of the series, because a slice that is passed
+over is a silently wrong volume. Names are only compared with those of by-files that programs add.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
+from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from processors.segmentation.volume import Affine, FloatArray, Volume, check_affine, check_data, check_shape
 from schemas.errors import InvalidInput, PayloadTooLarge
@@ -28,6 +32,14 @@ pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_FILES = 2048
 MAX_UNPACKED_BYTES = 1 << 30
+#: A file in the deflated transfer syntax may inflate to this size; the largest slice that is read takes half of it.
+MAX_INFLATED_BYTES = 64 << 20
+#: Files and folders that programs add to a series; a name that begins with `._` is another.
+_BY_FILES = frozenset({"DICOMDIR", "__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_EXPLICIT = b"1.2.840.10008.1.2.1\0\0\0"
+#: Bytes of pixel data beyond what an image's size needs.
+_MAX_PADDING = 4096
 #: Slices may be off their even spacing by this share of it.
 SPACING_TOLERANCE = 0.02
 
@@ -42,7 +54,8 @@ _NEEDED = [
         "BitsAllocated",
         "BitsStored",
     ),
-    *("HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "PixelData"),
+    *("HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "PixelData"),
+    "NumberOfSeriesRelatedInstances",
 ]
 _FOREIGN = (
     *(
@@ -74,46 +87,107 @@ def read_dicom_zip(path: Path) -> Volume:
 
 
 def _read_slices(path: Path) -> list[FileDataset]:
-    """Every image in the zip; other files, such as a DICOMDIR, are passed over."""
+    """Every file in the zip but known by-files; each must be a whole DICOM image."""
     with zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
-        if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
-            raise PayloadTooLarge(
-                f"The zip is too large: at most {MAX_FILES} files and {MAX_UNPACKED_BYTES >> 20} MiB unpacked."
-            )
-        if any(member.flag_bits & 1 for member in members):
-            raise InvalidInput("The zip is encrypted.", next_step="Send it without a password.")
-        read = [_read_slice(archive.read(member)) for member in members]
-    slices = [one for one in read if one is not None and "PixelData" in one]
+        members = [member for member in archive.infolist() if not member.is_dir() and not _is_by_file(member.filename)]
+        _check_members(members)
+        left, slices = MAX_UNPACKED_BYTES - sum(member.file_size for member in members), []
+        for member in members:
+            content = archive.read(member)
+            plain = _inflated(content, max(1, min(MAX_INFLATED_BYTES, left + len(content))))
+            left -= len(plain) - len(content)
+            one = _read_slice(plain)
+            if one is not None:
+                slices.append(one)
     if not slices:
         raise InvalidInput(f"None of the {len(members)} files in the zip is a DICOM image.")
+    if len(slices) < len(members):
+        raise InvalidInput(
+            f"{len(members) - len(slices)} of the {len(members)} files in the zip are no whole DICOM images.",
+            next_step="Send the files of one series only, each complete.",
+        )
     return slices
 
 
+def _is_by_file(name: str) -> bool:
+    parts = name.split("/")
+    return parts[-1].startswith("._") or not _BY_FILES.isdisjoint(parts)
+
+
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
+    """Check what the zip says of its files, before any is unpacked."""
+    if len(members) > MAX_FILES or sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
+        raise PayloadTooLarge(
+            f"The zip is too large: at most {MAX_FILES} files and {MAX_UNPACKED_BYTES >> 20} MiB unpacked."
+        )
+    if any(member.flag_bits & 1 for member in members):
+        raise InvalidInput("The zip is encrypted.", next_step="Send it without a password.")
+    # The other methods may ask for gigabytes of memory for a dictionary.
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+        raise InvalidInput("The zip is packed by another method than deflate.", next_step="Pack it as a plain zip.")
+
+
+def _inflated(content: bytes, limit: int) -> bytes:
+    """The file without the deflated transfer syntax, which pydicom would inflate to any size. Raises PayloadTooLarge."""
+    start = 132 if content[128:132] == b"DICM" else 0
+    end = start + 12 + int.from_bytes(content[start + 8 : start + 12], "little")
+    meta = content[:end]
+    if _DEFLATED not in meta:
+        return content
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = inflater.decompress(content[end:], limit)
+    if inflater.unconsumed_tail or len(data) >= limit:
+        raise PayloadTooLarge(f"A deflated file in the zip inflates to more than {limit >> 20} MiB.")
+    if not inflater.eof:
+        raise EOFError
+    return meta.replace(_DEFLATED, _EXPLICIT) + data
+
+
 def _read_slice(content: bytes) -> FileDataset | None:
-    try:
-        return pydicom.dcmread(io.BytesIO(content), specific_tags=list(_NEEDED))
-    except InvalidDicomError:
+    """The image in a file, with or without the 132 bytes before the data set; None if there is no whole one."""
+    bare = content[128:132] != b"DICM"
+    if bare and content[:2] not in (b"\2\0", b"\x08\0"):  # the first group: of the file's meta data, of the image
         return None
+    one = pydicom.dcmread(io.BytesIO(content), force=bare, specific_tags=list(_NEEDED))
+    if "PixelData" not in one:
+        return None
+    if "TransferSyntaxUID" not in one.file_meta:
+        implicit, little = one.original_encoding
+        if implicit is None or not little:
+            return None
+        one.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return one
 
 
 def _check_one_series(slices: list[FileDataset]) -> None:
-    """Check for one series of single-frame grey slices of one size and orientation, in a format that can be decoded here."""
+    """Check for one whole series of single grey slices of one size and orientation, in a format that can be decoded here."""
     series = {str(one.SeriesInstanceUID) for one in slices}
     if len(series) > 1:
         raise InvalidInput(f"The zip holds {len(series)} series.", next_step="Send one series a job.")
+    for one in slices:
+        _check_slice(one)
     first = slices[0]
     check_shape((int(first.Columns), int(first.Rows), len(slices)))
     for one in slices:
-        if (
-            int(one.get("NumberOfFrames") or 1) != 1
-            or one.SamplesPerPixel != 1
-            or one.PhotometricInterpretation != "MONOCHROME2"
-        ):
-            raise InvalidInput("The series has colour, inverted or multi-frame images; single grey slices are needed.")
         if (one.Rows, one.Columns) != (first.Rows, first.Columns) or not _same_plane(one, first):
             raise InvalidInput("The slices differ in size, pixel spacing or orientation: they are not one volume.")
-        _check_decodable(one)
+    said = {int(one.NumberOfSeriesRelatedInstances) for one in slices if one.get("NumberOfSeriesRelatedInstances")}
+    if said - {len(slices)}:
+        raise InvalidInput(f"The series has {max(said)} files by its own account, and {len(slices)} are in the zip.")
+
+
+def _check_slice(one: FileDataset) -> None:
+    """Refuse by name whatever would need another reading than one grey value per pixel on a straight scale."""
+    if int(one.get("NumberOfFrames") or 1) != 1 or ("ImagePositionPatient" not in one and "NumberOfFrames" in one):
+        raise InvalidInput(
+            "The series is a multi-frame image (enhanced MR); single grey slices are needed.",
+            next_step="Convert it to NIfTI, for example with dcm2niix, or export one file per slice.",
+        )
+    if one.SamplesPerPixel != 1 or one.PhotometricInterpretation != "MONOCHROME2":
+        raise InvalidInput("The series has colour or inverted images; single grey slices are needed.")
+    if one.get("ModalityLUTSequence"):
+        raise InvalidInput("The series scales its intensities by a table (Modality LUT), which is not read here.")
+    _check_decodable(one)
 
 
 def _same_plane(one: FileDataset, other: FileDataset) -> bool:
@@ -167,9 +241,29 @@ def _check_spacing(steps: Affine) -> None:
 
 
 def _stack(slices: list[FileDataset]) -> FloatArray:
-    planes = [
-        one.pixel_array.T.astype(np.float32) * np.float32(one.get("RescaleSlope", 1.0))
-        + np.float32(one.get("RescaleIntercept", 0.0))
-        for one in slices
-    ]
-    return np.stack(planes, axis=-1)
+    return np.stack([_plane(one) for one in slices], axis=-1)
+
+
+def _plane(one: FileDataset) -> FloatArray:
+    """The intensities, by column and row. An empty rescale element counts as absent."""
+    slope, intercept = one.get("RescaleSlope"), one.get("RescaleIntercept")
+    scale, offset = (1.0 if slope is None else float(slope)), (0.0 if intercept is None else float(intercept))
+    plane: FloatArray = _stored_values(one).T.astype(np.float32) * np.float32(scale) + np.float32(offset)
+    return plane
+
+
+def _stored_values(one: FileDataset) -> NDArray[Any]:
+    """The pixels' values: `BitsStored` bits of each word, the highest is `HighBit`. The others may hold anything."""
+    allocated, stored, high = int(one.BitsAllocated), int(one.BitsStored), int(one.HighBit)
+    if not 0 < stored <= high + 1 <= allocated:
+        raise InvalidInput(f"The images' bits do not fit: {stored} stored up to bit {high} of {allocated}.")
+    syntax = one.file_meta.TransferSyntaxUID
+    size = one.Rows * one.Columns * (allocated // 8)
+    if len(one.PixelData) > size * (2 if syntax.is_encapsulated else 1) + _MAX_PADDING:
+        raise InvalidInput("The images have far more pixel data than their size says.")
+    one.pixel_array_options(correct_unused_bits=False, allow_excess_frames=False)
+    values: NDArray[Any] = one.pixel_array
+    if stored == allocated or (syntax.is_encapsulated and syntax != RLELossless):  # a decoder gives values, not words
+        return values
+    # To the top of the word and down again: this drops the bits above and below, and keeps the sign.
+    return (values << (allocated - 1 - high)) >> (allocated - stored)

@@ -58,7 +58,8 @@ def brain_statistics(image: FloatArray) -> Statistics:
         return Statistics(floor, 0.0, 1.0)
     low, high = np.percentile(brain, [1, 99])
     core = brain[(brain >= low) & (brain <= high)]
-    return Statistics(floor, float(core.mean()), max(float(core.std()), 1e-6))
+    # Relative to the intensities, whose unit is arbitrary.
+    return Statistics(floor, float(core.mean()), max(float(core.std()), 1e-6 * abs(float(high))) or 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from processors.segmentation.grid import ModelView, to_model
 from processors.segmentation.network import restored
 from processors.segmentation.nifti import write_mask
 from processors.segmentation.reading import read_volume
-from processors.segmentation.volume import Affine
+from processors.segmentation.volume import Affine, Volume
 from processors.weights import load_state
 from schemas.errors import InvalidInput
 from schemas.records import SegmentationInput, SegmentationOutput
@@ -28,10 +28,10 @@ MASK_TYPE = "application/x-nifti"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """`affine` is the file's own."""
+    """`geometry`: the volume without its voxels, which the view has."""
 
     view: ModelView
-    affine: Affine
+    geometry: Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +63,23 @@ class Segmentation:
             raise InvalidInput("The threshold is a probability: above 0 and below 1.", next_step="0.5 is the default.")
         ctx.progress("reading")
         volume = read_volume(ctx.open(job.input.volume), job.input.kind)
-        return Prepared(to_model(volume), volume.affine)
+        return Prepared(to_model(volume), volume.without_data())
 
     def run(self, items: Sequence[Prepared]) -> Sequence[Segmented]:
         return [Segmented(item, self._forward(item.view.box)) for item in items]
 
     def finish(self, job: Job[SegmentationInput], raw: Segmented, ctx: JobContext) -> SegmentationOutput:
         ctx.progress("writing")
-        affine, threshold = raw.prepared.affine, job.input.threshold
+        geometry, threshold = raw.prepared.geometry, job.input.threshold
         mask = (raw.prepared.view.back(raw.probability) > threshold).astype(np.uint8)
         path = ctx.scratch() / "mask.nii.gz"
-        write_mask(mask, affine, path)
-        voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))
+        write_mask(mask, geometry, path)
+        voxel_mm3 = geometry.voxel_mm3
         return SegmentationOutput(
             mask=ctx.save(path, MASK_TYPE),
             lesion_volume_mm3=int(mask.sum()) * voxel_mm3,
             lesion_count=count_components(mask),
-            slice_areas_mm2=slice_areas(mask, affine),
+            slice_areas_mm2=slice_areas(mask, geometry.affine),
             threshold=threshold,
             voxel_mm3=voxel_mm3,
             shape=list(mask.shape),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,14 @@ SPACING_MM = (0.2, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """`data`: intensities by voxel, three axes. `affine`: voxel index to scanner millimetres, R-A-S."""
+    """`data`: intensities by voxel, three axes. `affine`: voxel index to scanner millimetres, R-A-S.
+
+    `nifti_header`: nibabel's header of the file it came from; None if it was not NIfTI.
+    """
 
     data: FloatArray
     affine: Affine
+    nifti_header: Any = None
 
     @property
     def spacing(self) -> Affine:
@@ -33,6 +38,10 @@ class Volume:
     @property
     def voxel_mm3(self) -> float:
         return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    def without_data(self) -> Volume:
+        """The geometry alone, for a job that no longer needs the intensities."""
+        return replace(self, data=np.empty((0, 0, 0), dtype=np.float32))
 
 
 def spacing_of(affine: Affine) -> Affine:

@@ -63,12 +63,17 @@ def write_dicom_zip(path: Path, slices: list[FileDataset], others: dict[str, byt
     """The slices, last first, and other files beside them."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for number, one in enumerate(reversed(slices)):
-            content = io.BytesIO()
-            pydicom.dcmwrite(content, one, enforce_file_format=True)
-            archive.writestr(f"../IM{number:04d}", content.getvalue())
+            archive.writestr(f"../IM{number:04d}", file_bytes(one))
         for name, other in (others or {}).items():
             archive.writestr(name, other)
     return path
+
+
+def file_bytes(one: FileDataset) -> bytes:
+    """A data set as a file: preamble, meta data, data set."""
+    content = io.BytesIO()
+    pydicom.dcmwrite(content, one, enforce_file_format=True)
+    return content.getvalue()
 
 
 def _short(value: float) -> float:

@@ -66,10 +66,11 @@ def test_the_box_holds_the_whole_brain_and_little_else() -> None:
     assert max(view.size) <= 2 * 18 + 1 + 2 * 4
 
 
-def test_the_brain_is_scored_about_zero_whatever_its_unit() -> None:
+@pytest.mark.parametrize("unit", [1e-12, 1e-9, 1000.0])
+def test_the_brain_is_scored_about_zero_whatever_its_unit(unit: float) -> None:
     volume = brain()
-    louder = Volume(volume.data * 1000.0, volume.affine)
-    assert torch.allclose(to_model(louder).box, to_model(volume).box, atol=1e-4)
+    other = Volume(volume.data * np.float32(unit), volume.affine)
+    assert torch.allclose(to_model(other).box, to_model(volume).box, atol=1e-3)
     scored = to_model(volume).there(volume.data) > 0
     assert abs(float(to_model(volume).box[0, 0].numpy()[scored].mean())) < 0.1
 
