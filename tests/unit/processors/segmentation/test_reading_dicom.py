@@ -79,9 +79,13 @@ def test_a_file_that_is_no_whole_image_is_refused_with_the_count(
         read_volume(path)
 
 
-@pytest.mark.parametrize("start", [132, 132 + 12 + int.from_bytes(WHOLE[140:144], "little")], ids=["meta", "no meta"])
-def test_files_without_a_preamble_are_read(start: int, slices: list[FileDataset], tmp_path: Path) -> None:
-    bare = {f"IM{number}": file_bytes(one)[start:] for number, one in enumerate(slices)}
+@pytest.mark.parametrize("without_meta", [False, True])
+def test_files_without_a_preamble_are_read(without_meta: bool, slices: list[FileDataset], tmp_path: Path) -> None:
+    bare = {}
+    for number, one in enumerate(slices):
+        content = file_bytes(one)
+        end_of_meta = 144 + int.from_bytes(content[140:144], "little")
+        bare[f"IM{number}"] = content[end_of_meta if without_meta else 132 :]
     volume = read_volume(write_dicom_zip(tmp_path / "series", [], bare))
     np.testing.assert_array_equal(by_position(volume), by_position(Volume(ball().astype(np.float32), OBLIQUE)))
 
