@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     max_batch: int | None = Field(None, ge=1)
     #: Seconds a processor may take to load. After that its worker stops it and logs where it hangs.
     load_timeout_s: float = Field(300.0, gt=0)
+    #: MiB of resident memory that a processor's process may use, at least 64. Beyond it is killed, and the job that does it
+    #: alone fails with OUT_OF_MEMORY. None: 80 % of the machine's memory, or of its cgroup's limit.
+    child_memory_mib: int | None = Field(None, ge=64)
     #: Versions of processors to run side by side: `segmentation=1.0.0,2.0.0:10;embed=2`, where 10 is a percentage of the jobs
     #: (processors/rollout.py). A processor that is not named runs the version of its plain entry point.
     rollout: str = ""

@@ -22,14 +22,15 @@ from schemas.states import Lane
 from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.settings import Settings
-from streams.worker.child.executor import Inbox
+from streams.worker.child.channel import Inbox
 from streams.worker.child.loader import Loaded
 from streams.worker.child.main import build_job_runner, choose_executor
+from streams.worker.header_from_kafka import header_from_kafka
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
 from streams.worker.kafka_source.assignment import Assignment
 from streams.worker.kafka_source.lane_consumer import job_from
-from streams.worker.protocol import Answer, ChildConfig, MessageKind, header_from_kafka, pack_job
+from streams.worker.protocol import Answer, ChildConfig, MessageKind, pack_job
 from streams.worker.publisher import Publisher
 
 #: Jobs in a batch.
@@ -60,6 +61,8 @@ class InProcessChannel:
     def discarded(self, slots: list[int]) -> None: ...
 
     def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None: ...
+
+    def device_lost(self, slots: list[int], reason: str) -> None: ...
 
     def answers(self, answers: list[Answer]) -> None:
         with self._changed:

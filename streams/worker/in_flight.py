@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from schemas.errors import ErrorCode
@@ -169,6 +169,12 @@ class InFlightJobs:
             for job, reason in zip(running, reasons, strict=True):
                 job.killed_for(reason, several=several)
             self._crashes_changed(running)
+
+    def device_lost(self, running: Iterable[InFlightJob], suspects: Container[int]) -> None:
+        """The child's device failed while these ran, under one of the `suspects`; see InFlightJob.device_lost."""
+        with self.lock:
+            for job in running:
+                job.device_lost(suspected=job.slot in suspects)
 
     def requeue(self, running: Iterable[InFlightJob]) -> None:
         """The child ended at our request; its successor runs these."""

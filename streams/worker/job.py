@@ -5,7 +5,7 @@
    hold,         │    │ begin          │ │ schedule_attempt    │ too_large: the child makes a smaller result
    mark_waiting  ▼    │                │ ▼                     ▼
                 HELD, WAITING ◀────────┼─┘                  QUEUED
-                                       └─▶ QUEUED   crashed, killed_for, requeue: its process is gone
+                                       └─▶ QUEUED   crashed, killed_for, device_lost, requeue: its process is gone
     any but PUBLISHING ──release (another worker may have it), disown (another worker has it)──▶ (leaves)
 
 QUEUED: the child has it, or gets it with the next write. HELD (by the quarantine) and WAITING (for the job before it, or for
@@ -18,8 +18,9 @@ and the child only encodes it.
 | execution | starts of an attempt: + 1 when its process ended while it ran      | –                                 |
 | crashes   | executions that ended with a crash that we did not cause           | Limits.executions: then rejected  |
 
-A job that we kill a process for goes one step further with each kill, so it causes a handful at most: it runs alone (if several
-jobs passed their hard limit together), then it is rejected, rejected and alone, and at last not even decoded.
+A job under which the device failed runs again alone, as another execution without a crash; if the device fails again, it is
+rejected. A job that we kill a process for goes one step further with each kill, so it causes a handful at most: it runs alone
+(if several jobs passed their hard limit together), is rejected, rejected and alone, and at last not even decoded.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class InFlightJob:
     __slots__ = (
         "attempt",
         "crashes",
+        "device_faults",
         "error_code",
         "execution",
         "flags",
@@ -125,6 +127,7 @@ class InFlightJob:
         self.attempt = 0  # the attempt to run, if it differs from the record's
         self.execution = 1  # starts of this attempt, as results show it
         self.crashes = 0  # executions that ended with a crash we did not cause
+        self.device_faults = 0  # executions under which the device failed
         self.trace: bytes | None = None  # the caller's traceparent, copied to the result
         self.unconfirmed = 0  # records that have no delivery report yet
         self.order_key: Hashable | None = None  # jobs with the same one run one after another; None: with any other
@@ -208,6 +211,7 @@ class InFlightJob:
         _, self.attempt = self.next_attempt
         self.next_attempt = None
         self.execution, self.crashes, self.flags, self.error_code = 1, 0, 0, b""
+        self.device_faults = 0
 
     # ── failures that are known before the child has run it ──
 
@@ -256,7 +260,8 @@ class InFlightJob:
     def killed_for(self, reason: ErrorCode | None, *, several: bool) -> None:
         """We killed the process while this job ran: for this job and `reason`, or (None) for another one.
 
-        `several`: more than one job passed its hard limit, so each runs again alone before it is blamed.
+        `several`: more than one job passed its hard limit, so each runs again alone before it is blamed. So does each that ran
+        when the process used too much memory.
         """
         self.state = JobState.QUEUED
         if self.rejected:
@@ -264,11 +269,26 @@ class InFlightJob:
                 self._defer_decoding()
         elif reason is None:
             self.execution += 1
-        elif reason is ErrorCode.TIMEOUT_ERROR and several and not self.flags & Flag.ISOLATED:
+        elif not self.flags & Flag.ISOLATED and (
+            (reason is ErrorCode.TIMEOUT_ERROR and several) or reason is ErrorCode.OUT_OF_MEMORY
+        ):
             self.execution += 1
             self.isolate()
         else:
             self.reject(reason)
+
+    def device_lost(self, *, suspected: bool) -> None:
+        """The device failed while this job was in the process. A suspect runs again alone; if it was alone, it is to blame."""
+        self.state = JobState.QUEUED
+        if self.rejected:
+            return
+        if suspected:
+            self.device_faults += 1
+            if self.device_faults > 1 and self.flags & Flag.ISOLATED:
+                self.reject(ErrorCode.DEVICE_FAULT)
+                return
+            self.isolate()
+        self.execution += 1
 
     def requeue(self) -> None:
         """The process ended at our request before the job had any effect."""

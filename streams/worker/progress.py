@@ -10,9 +10,10 @@ from schemas.errors import SluiceError
 from schemas.records import JobHeader, Progress
 from streams import logs, wiring
 from streams.settings import Settings
+from streams.worker.header_from_kafka import header_from_kafka
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
-from streams.worker.protocol import ChildConfig, header_from_kafka
+from streams.worker.protocol import ChildConfig
 from streams.worker.publisher import Publisher
 from streams.worker.supervision.limits import ProgressUpdate, deadline_from_headers
 

@@ -9,14 +9,11 @@ import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN
-from schemas.ids import is_job_id
-from schemas.records import JobHeader
 from schemas.states import Disposition
 from streams.settings import Settings
 
@@ -43,6 +40,7 @@ CHILD_SETTINGS = {
     "max_batch",
     "rollout",
     "load_timeout_s",
+    "child_memory_mib",
     "log_level",
     "log_format",
 }
@@ -80,7 +78,8 @@ class MessageKind(IntEnum):
     DISCARD: forget jobs that have not begun; DISCARDED answers with the slots of those. The parent sends it to release jobs
     (another worker may have what has not begun), and with CANCEL to disown them (not ours any more: stop what runs as well).
     PREPARED: these jobs wait for the device until they are STARTED again. BATCH_LIMIT: the device ran out of memory, so batches
-    are smaller from now on. RETIRE: finish what you have, then exit. DRAINED: everything is answered, the process exits now.
+    are smaller from now on. DEVICE_LOST: the device fails whatever it is asked, under one of these jobs; replace the process.
+    RETIRE: finish what you have, then exit. DRAINED: everything is answered, the process exits now.
     """
 
     CONFIG = 1
@@ -97,6 +96,7 @@ class MessageKind(IntEnum):
     BATCH_LIMIT = 12
     PREPARED = 13
     DRAINED = 14
+    DEVICE_LOST = 15
 
 
 class Flag(IntEnum):
@@ -153,29 +153,6 @@ class Answer(NamedTuple):
     def postponed(self) -> bool:
         """True for a job whose start time has not come. It did not run; the timekeeper publishes its request again then."""
         return not self.value and not self.dead_reason
-
-
-def header_from_kafka(frame: JobFrame, processor: str) -> JobHeader | None:
-    """Build a header from Kafka's headers, for a record whose value can't be read; None if they have no job id."""
-    fields = frame.headers
-    job_id = (fields.get(JOB) or b"").decode(errors="replace")
-    if not is_job_id(job_id):
-        return None
-    return JobHeader(
-        job_id=job_id,
-        processor=(fields.get(PROCESSOR) or processor.encode()).decode(errors="replace"),
-        created_at=datetime.fromtimestamp(max(0, frame.timestamp_ms) / 1000, UTC),
-        input_sha256="",
-        run=_number(fields.get(RUN), 0),
-        attempt=_number(fields.get(ATTEMPT), 1),
-    )
-
-
-def _number(text: bytes | None, default: int) -> int:
-    try:
-        return default if text is None else max(0, min(int(text), 2**31 - 1))
-    except ValueError:
-        return default
 
 
 def write_frame(kind: MessageKind, parts: Iterable[bytes]) -> bytes:

@@ -98,6 +98,7 @@ class RecordingChannel:
         self.waiting: set[int] = set()  # prepared, and reported as such
         self.discarded_slots: list[int] = []
         self.batch_limits: list[tuple[str, int, float | None]] = []
+        self.lost: list[tuple[list[int], str]] = []
         self._changed = threading.Condition()
 
     def started(self, slots: list[int], hard_ms: int | None) -> None:
@@ -118,6 +119,9 @@ class RecordingChannel:
 
     def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None:
         self.batch_limits.append((bucket, max_size, max_cost))
+
+    def device_lost(self, slots: list[int], reason: str) -> None:
+        self.lost.append((slots, reason))
 
     def wait_for(self, count: int, timeout: float = 20) -> bool:
         with self._changed:

@@ -52,7 +52,7 @@ class Collected:
 class Driver:
     """Sends jobs, named by their messages, and ticks the supervisor until the expected has happened."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, device: str = "cpu", **settings: Any) -> None:
         registry = MemoryRegistry()
         self._codec = Codec(registry)
         self._encoder = self._codec.encoder(REQUESTS, request_schema(KILLER), register=True)
@@ -65,7 +65,7 @@ class Driver:
         self.config = ChildConfig(
             processor="killer",
             worker_id="w1",
-            device="cpu",
+            device=device,
             scratch=str(folder),
             settings=known | settings,
             topics=[["requests.killer", "tid"], ["requests.killer.bulk", "tid2"]],
@@ -140,8 +140,8 @@ class Driver:
 
 
 @contextmanager
-def driving(folder: Path, **settings: Any) -> Iterator[Driver]:
-    driver = Driver(folder, **settings)
+def driving(folder: Path, device: str = "cpu", **settings: Any) -> Iterator[Driver]:
+    driver = Driver(folder, device, **settings)
     try:
         driver.start()
         yield driver

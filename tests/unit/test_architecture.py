@@ -73,7 +73,9 @@ _ARROWS = {
         "processors streams.health streams.log streams.wiring streams.worker.kafka_source "
         "streams.worker.lease_source streams.worker.supervision"
     ),
-    "streams.worker.child": "connectors processors streams.wiring streams.worker.protocol",
+    "streams.worker.child": (
+        "connectors processors streams.wiring streams.worker.header_from_kafka streams.worker.protocol"
+    ),
     "streams.worker.kafka_source": (
         "processors streams.health streams.log streams.worker.in_flight streams.worker.job "
         "streams.worker.protocol streams.worker.supervision"

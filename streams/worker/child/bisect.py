@@ -15,6 +15,8 @@ from streams.worker.child.text import to_text
 Run = Callable[[Sequence[Any]], Sequence[Any]]
 #: Called with the range [start, stop) of items that did not fit into memory together.
 OnOutOfMemory = Callable[[int, int], None]
+#: Called with the error of a run before anything runs again. An exception that it raises ends `run_all`.
+OnError = Callable[[Exception], None]
 
 #: Classes of torch (for every kind of device), Python, numpy and ours, by name: the engine never imports torch.
 _OUT_OF_MEMORY = frozenset({"OutOfMemoryError", "MemoryError", "OutOfMemory"})
@@ -24,7 +26,9 @@ _CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
 LONGEST_TEXT = 10_000
 
 
-def run_all(run: Run, items: Sequence[Any], on_out_of_memory: OnOutOfMemory) -> list[Any]:
+def run_all(
+    run: Run, items: Sequence[Any], on_out_of_memory: OnOutOfMemory, on_error: OnError = lambda error: None
+) -> list[Any]:
     """Return one outcome per item, in order: the item's output, or the exception that it causes when it runs alone.
 
     Once the device ran out of memory, the rest of the batch runs in pieces no larger than the half that is tried next.
@@ -40,6 +44,7 @@ def run_all(run: Run, items: Sequence[Any], on_out_of_memory: OnOutOfMemory) -> 
         error = _try(run, items, outcomes, start, stop)
         if error is None:
             continue
+        on_error(error)
         if stop - start == 1:
             outcomes[start] = as_out_of_memory(error) if is_out_of_memory(error) else error
             continue

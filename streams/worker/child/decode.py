@@ -16,12 +16,14 @@ from schemas.contract import AnyContract, known_processors, unknown_processor
 from schemas.envelope import header_of
 from schemas.errors import (
     DeadlineExceeded,
+    DeviceFault,
     ErrorCode,
     HeaderMismatch,
     InvalidInput,
     JobCancelled,
     JobError,
     JobTimeout,
+    OutOfMemory,
     PayloadTooLarge,
     SluiceError,
     UndecodableRecord,
@@ -34,7 +36,8 @@ from schemas.records import JobHeader
 from schemas.splice import HeaderSplice
 from schemas.states import Disposition
 from streams.worker.child.results import ResultWriter, answer
-from streams.worker.protocol import Answer, Flag, JobFrame, header_from_kafka
+from streams.worker.header_from_kafka import header_from_kafka
+from streams.worker.protocol import Answer, Flag, JobFrame
 
 #: Accepts what schemas.ids.is_job_id accepts. Every job passes here, and making a UUID costs ten times as much.
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -48,6 +51,14 @@ REJECTIONS: dict[str, JobError] = {
     ),
     ErrorCode.CANCELLED: JobCancelled("The job was cancelled."),
     ErrorCode.DEADLINE_EXCEEDED: DeadlineExceeded("The deadline passed while the job ran, so its process was killed."),
+    ErrorCode.OUT_OF_MEMORY: OutOfMemory(
+        "The job's process exceeded its memory limit, and again when the job ran alone in a new process.",
+        next_step="Raise SLUICE_CHILD_MEMORY_MIB if the machine has more, or make the input smaller.",
+    ),
+    ErrorCode.DEVICE_FAULT: DeviceFault(
+        "The device failed under this job, and again when it ran alone in a new process.",
+        next_step="Look for device_lost in the worker's log, and at the input: an index in it may be out of range.",
+    ),
     ErrorCode.PAYLOAD_TOO_LARGE: PayloadTooLarge("Kafka refused the result because it is too large."),
 }
 
@@ -152,7 +163,10 @@ class RequestDecoder:
         code = frame.error_code.decode()
         error = REJECTIONS[code]
         lost = code == ErrorCode.WORKER_LOST
-        return self._writer.failed(frame, header, error, final=lost, dead=(code, error.message) if lost else ("", ""))
+        final = (
+            lost or code == ErrorCode.OUT_OF_MEMORY
+        )  # it was alone in a new process, so another attempt would end alike
+        return self._writer.failed(frame, header, error, final=final, dead=(code, error.message) if lost else ("", ""))
 
     def _undecodable(self, frame: JobFrame, error: SluiceError) -> Answer:
         """Answer with a dead letter, and a failed result if anything names the job: its value read by its own schema, else

@@ -16,44 +16,23 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
-from schemas.errors import ErrorCode, Unreachable
+from schemas.errors import ErrorCode
 from schemas.states import Disposition
 from streams import logs
 from streams.worker.child.batcher import Batcher
+from streams.worker.child.channel import Inbox, ParentChannel, fetch_schema
 from streams.worker.child.fair_queue import FairQueue
-from streams.worker.child.job_runner import JobRunner, hard_limit
+from streams.worker.child.job_runner import DeviceLost, JobRunner, hard_limit
 from streams.worker.child.task import Task
 from streams.worker.child.versions import key_name
 from streams.worker.protocol import Answer, Flag, JobFrame, MessageKind, unpack_jobs, unpack_slots
 
 log = logs.get("worker")
 
-PAUSE_AFTER_FAILURE_S = 1.0
 #: The answers of one batch are sent together as long as that delays none of them longer than this.
 MAX_ANSWER_DELAY_S = 0.02
-
-
-class ParentChannel(Protocol):
-    """Sends messages to the parent. Thread-safe."""
-
-    def started(self, slots: list[int], hard_ms: int | None) -> None: ...
-
-    def prepared(self, slots: list[int]) -> None:
-        """Report jobs that wait for the device: until they are started again, the process is not killed for them."""
-
-    def answers(self, answers: list[Answer]) -> None: ...
-
-    def discarded(self, slots: list[int]) -> None: ...
-
-    def batch_limit(self, bucket: str, max_size: int, max_cost: float | None) -> None:
-        """Report that the device ran out of memory: batches of this bucket now have at most this size and cost."""
-
-
-#: Frames from the parent, a JobFrame that comes back after its schema was fetched, a Task that is prepared, the number of jobs
-#: that the CPU threads have finished, an exception that ends the process; None when the parent closes its pipe.
-Inbox = SimpleQueue[Any]
 
 
 class BatchExecutor(ABC):
@@ -70,6 +49,7 @@ class BatchExecutor(ABC):
         self._max_ready = (
             2 * runner.models.largest_batch
         )  # prepared jobs cost memory: the batch that runs, and the next one
+        self._on_device: set[int] = set()  # slots that the device has begun, until they are finished
         self._unfinished = 0  # jobs between the start of `prepare` and the end of `finish`
         self._inbox: Inbox = SimpleQueue()
         self._fetcher = ThreadPoolExecutor(1, "fetch")
@@ -168,7 +148,10 @@ class BatchExecutor(ABC):
         self._channel.answers(refused)
         tasks = self._not_expired([task for task in opened if self._prepare_task(task)])
         if tasks:
-            self._finish_all(tasks, self._run(tasks))
+            outcomes = self._run(tasks)
+            if frames[0].flags & Flag.ISOLATED:
+                self._prove_device(tasks)
+            self._finish_all(tasks, outcomes)
 
     def _open_and_prepare(self, frame: JobFrame) -> Task | None:
         """Return a task for the device; None for a job that was answered, or that waits for its schema."""
@@ -200,7 +183,11 @@ class BatchExecutor(ABC):
 
     def _prepare_task(self, task: Task) -> bool:
         """Prepare a task. If that fails, answer it and return False."""
-        answer = self._runner.prepare(task)
+        try:
+            answer = self._runner.prepare(task)
+        except DeviceLost as lost:
+            self._report_lost([task], lost)
+            raise
         if answer is not None:
             self._channel.answers([answer])
         return answer is None
@@ -218,7 +205,7 @@ class BatchExecutor(ABC):
         answers: list[Answer] = []
         sent_at = time.monotonic()
         for task, outcome in zip(tasks, outcomes, strict=True):
-            answer = self._runner.finish(task, outcome)
+            answer = self._finish_task(task, outcome)
             answers.append(answer)
             urgent = task.job.header.deadline is not None or answer.disposition is Disposition.CANCELLED
             if urgent or time.monotonic() - sent_at >= MAX_ANSWER_DELAY_S:
@@ -226,8 +213,35 @@ class BatchExecutor(ABC):
                 answers, sent_at = [], time.monotonic()
         self._channel.answers(answers)
 
+    def _finish_task(self, task: Task, outcome: Any) -> Answer:
+        try:
+            answer = self._runner.finish(task, outcome)
+        except DeviceLost as lost:
+            self._report_lost([task], lost)
+            raise
+        self._on_device.discard(task.frame.slot)
+        return answer
+
     def _run(self, tasks: Sequence[Task]) -> list[Any]:
-        return self._runner.run(tasks, self._on_out_of_memory, self._restart_limits)
+        self._on_device.update([task.frame.slot for task in tasks])
+        try:
+            return self._runner.run(tasks, self._on_out_of_memory, self._restart_limits)
+        except DeviceLost as lost:
+            self._report_lost(tasks, lost)
+            raise
+
+    def _prove_device(self, tasks: Sequence[Task]) -> None:
+        """Prove the device after tasks that ran alone, although they did not fail: it may be one of them that breaks it."""
+        try:
+            self._runner.prove_device(tasks)
+        except DeviceLost as lost:
+            self._report_lost(tasks, lost)
+            raise
+
+    def _report_lost(self, tasks: Sequence[Task], lost: DeviceLost) -> None:
+        """Name the suspects: a kernel's error may show late, so these tasks and all other jobs that the device has begun."""
+        suspects = self._on_device.copy().union(task.frame.slot for task in tasks)
+        self._channel.device_lost(sorted(suspects), str(lost))
 
     def _restart_limits(self, tasks: Sequence[Task]) -> None:
         """Start hard limits again, and the watch on deadlines. A hard limit is for one run on the device: the wait for the
@@ -250,8 +264,6 @@ class BatchExecutor(ABC):
         log.warning("out_of_memory", batch_size=len(tasks), bucket=bucket, max_size=max_size, max_cost=max_cost)
         self._channel.batch_limit(bucket, max_size, max_cost)
 
-    # ── unseen schemas ──
-
     def _readable(self, frame: JobFrame) -> bool:
         """True if the job can be decoded without asking the registry; else it waits aside and the others go on."""
         if self._runner.can_read(frame):
@@ -260,19 +272,7 @@ class BatchExecutor(ABC):
         return False
 
     def _fetch_schema(self, frame: JobFrame) -> None:
-        """Decode a job with the registry's help. Then it runs like any other, unless its answer is known already."""
-        try:
-            opened = self._runner.open(frame)
-        except Unreachable as error:
-            log.warning("waiting_for_registry", reason=error.message)
-            timer = threading.Timer(PAUSE_AFTER_FAILURE_S, self._inbox.put, [frame])
-            timer.daemon = True
-            timer.start()
-        else:
-            if isinstance(opened, Answer):
-                self._channel.answers([opened])
-            else:
-                self._inbox.put(frame)
+        fetch_schema(self._runner, frame, self._channel, self._inbox)
 
     def _submit(self, pool: ThreadPoolExecutor, step: Callable[..., None], *args: Any) -> None:
         """Run a step in a thread. An error of the engine's own there must end the process, not vanish in a future."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from queue import Empty
 
-from streams.worker.child.executor import BatchExecutor, Inbox
+from streams.worker.child.channel import Inbox
+from streams.worker.child.executor import BatchExecutor
 from streams.worker.child.task import Task
 from streams.worker.protocol import JobFrame
 

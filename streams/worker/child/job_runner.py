@@ -13,7 +13,15 @@ from typing import Any
 
 from connectors.objects import ClaimStore
 from processors import devices
-from schemas.errors import DeadlineExceeded, JobCancelled, JobError, ModelNotFound
+from schemas.errors import (
+    ConnectionFailed,
+    DeadlineExceeded,
+    InvalidInput,
+    JobCancelled,
+    JobError,
+    JobTimeout,
+    ModelNotFound,
+)
 from schemas.states import Disposition
 from streams import logs
 from streams.worker.child.bisect import as_out_of_memory, is_out_of_memory, run_all
@@ -27,6 +35,13 @@ from streams.worker.protocol import Answer, JobFrame
 log = logs.get("worker")
 
 OnTasks = Callable[[Sequence[Task]], None]
+
+#: Errors that no broken device causes. After any other, the device is proven.
+NOT_THE_DEVICE = (InvalidInput, JobCancelled, DeadlineExceeded, JobTimeout, ConnectionFailed)
+
+
+class DeviceLost(Exception):
+    """The device fails whatever this process asks of it. The process must be replaced; its jobs run in the next one."""
 
 
 class JobRunner:
@@ -111,7 +126,12 @@ class JobRunner:
             devices.release_memory()
             on_out_of_memory(tasks[start:stop])
 
-        outcomes = run_all(run, [task.item for task in tasks], out_of_memory)
+        def prove(error: Exception) -> None:
+            self._prove_device(tasks[0], error)
+
+        outcomes = run_all(run, [task.item for task in tasks], out_of_memory, prove)
+        if (returned := next((each for each in outcomes if isinstance(each, Exception)), None)) is not None:
+            prove(returned)  # a processor may catch what its device raises
         run_ms, batch_size = _ms_since(began), len(tasks)
         for task in tasks:
             task.run_ms, task.batch_size = run_ms, batch_size
@@ -135,6 +155,11 @@ class JobRunner:
         task.context.close()
         return answer
 
+    def prove_device(self, tasks: Sequence[Task]) -> None:
+        """Raise DeviceLost if the device fails under tasks that ran alone: an error in a kernel may show late."""
+        for task in tasks:
+            self._prove(task, settle=True)
+
     def discard(self, task: Task) -> None:
         """Discard a task that has not begun: it will not run here."""
         task.context.close()
@@ -155,9 +180,25 @@ class JobRunner:
         task.context.close()
         if is_out_of_memory(error):
             error = as_out_of_memory(error)
+        self._prove_device(task, error, settle=False)  # other threads may have a batch on the device
         if not isinstance(error, JobError):
             _log_bug(task, error)
         return task.model.writer.failed(task.frame, task.job.header, error, task)
+
+    # ── the device ──
+
+    def _prove_device(self, task: Task, error: Exception, *, settle: bool = True) -> None:
+        """Raise DeviceLost if the error of this task, or of its batch, has taken the device with it."""
+        if not (isinstance(error, NOT_THE_DEVICE) or is_out_of_memory(error)):
+            self._prove(task, settle, type(error).__name__)
+
+    def _prove(self, task: Task, settle: bool, kind: str | None = None) -> None:
+        name = devices.device_in_use(task.model.writer.device)
+        fault = devices.device_fault(name, settle=settle)
+        if fault is not None:
+            # Without the text of the error, which may quote the input.
+            log.error("device_lost", device=name, fault=fault, error=kind)
+            raise DeviceLost(f"{name} does not work any more: {fault}") from None
 
 
 def _is_past_deadline(task: Task) -> bool:

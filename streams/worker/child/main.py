@@ -23,18 +23,19 @@ from typing import Any, BinaryIO
 from processors.policy import Order
 from schemas.avsc import request_schema, result_schema
 from schemas.contract import contract
-from schemas.errors import SluiceError
+from schemas.errors import ExitCode, SluiceError
 from schemas.splice import HeaderSplice
 from schemas.topics import TopicNames
 from streams import logs, wiring
 from streams.settings import Settings
 from streams.worker import protocol
+from streams.worker.child.channel import Inbox, ParentChannel
 from streams.worker.child.context import OnProgress
 from streams.worker.child.decode import RequestDecoder
-from streams.worker.child.executor import BatchExecutor, Inbox, ParentChannel
+from streams.worker.child.executor import BatchExecutor
 from streams.worker.child.exit import hide_pipes_from_forks, run_and_exit, startup_timeout
 from streams.worker.child.inline import InlineExecutor, PreparedExecutor
-from streams.worker.child.job_runner import JobRunner
+from streams.worker.child.job_runner import DeviceLost, JobRunner
 from streams.worker.child.loader import Loaded, load_versions
 from streams.worker.child.pipelined import PipelinedExecutor
 from streams.worker.child.results import ResultWriter
@@ -75,6 +76,9 @@ class PipeChannel:
         fields = {"bucket": bucket, "max_size": max_size, "max_cost": max_cost}
         self.send(protocol.json_frame(MessageKind.BATCH_LIMIT, fields))
 
+    def device_lost(self, slots: list[int], reason: str) -> None:
+        self.send(protocol.json_frame(MessageKind.DEVICE_LOST, {"slots": slots, "reason": reason}))
+
     def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
         stage, percent, message = clean_progress(stage, percent, message)
         fields = {"slot": slot, "stage": stage, "percent": percent, "message": message}
@@ -108,7 +112,10 @@ def main(argv: list[str]) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    executor.work(inbox)
+    try:
+        executor.work(inbox)
+    except DeviceLost:
+        return ExitCode.INTERNAL  # the parent knows why
     channel.send(protocol.write_frame(MessageKind.DRAINED, []))
     return 0
 

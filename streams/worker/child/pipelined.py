@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import Empty
 from typing import Any
 
-from streams.worker.child.executor import BatchExecutor, Inbox, ParentChannel
+from streams.worker.child.channel import Inbox, ParentChannel
+from streams.worker.child.executor import BatchExecutor
 from streams.worker.child.job_runner import JobRunner
 from streams.worker.child.task import Task
 from streams.worker.protocol import JobFrame
@@ -128,5 +129,5 @@ class PipelinedExecutor(BatchExecutor):
         self._inbox.put(1 if task is None else task)
 
     def _finish(self, task: Task, outcome: Any) -> None:
-        self._channel.answers([self._runner.finish(task, outcome)])
+        self._channel.answers([self._finish_task(task, outcome)])
         self._inbox.put(1)

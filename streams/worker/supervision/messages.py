@@ -6,16 +6,21 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from schemas.errors import ErrorCode, StartupError
+from streams import logs
 from streams.worker import protocol
 from streams.worker.in_flight import InFlightJobs
+from streams.worker.job import InFlightJob
 from streams.worker.protocol import Answer, MessageKind
 from streams.worker.supervision.limits import ProgressUpdate, RunningJobs
 from streams.worker.supervision.process import ChildProcess
 from streams.worker.supervision.recycling import RecyclePolicy
 from streams.worker.supervision.startup import StartupTracker
+
+log = logs.get("worker")
 
 
 class DueActions(NamedTuple):
@@ -46,6 +51,8 @@ class ChildMessages:
         self._drained_at: float | None = None
         self._reported = threading.Event()  # READY, BROKEN or the end
         self.broken: StartupError | None = None
+        #: The slots of the jobs under one of which the device failed; the child is to be replaced. None: it works.
+        self.device_suspects: frozenset[int] | None = None
         #: The READY message while the child takes jobs, the newest one of any child, and by bucket, what it learned that the
         #: device can hold.
         self.ready: dict[str, Any] | None = None
@@ -75,6 +82,10 @@ class ChildMessages:
         elif kind is MessageKind.BATCH_LIMIT:
             fields = json.loads(body)
             self.ceilings = {**self.ceilings, fields.pop("bucket"): fields}
+        elif kind is MessageKind.DEVICE_LOST:
+            fields = json.loads(body)
+            log.error("device_lost", child=child.pid, reason=fields["reason"], suspects=len(fields["slots"]))
+            self.device_suspects = frozenset(fields["slots"])
         elif kind is MessageKind.READY:
             self._ready(child, json.loads(body))
         elif kind is MessageKind.BROKEN:
@@ -113,6 +124,7 @@ class ChildMessages:
     def begin(self) -> None:
         """Expect messages of another child."""
         self._drained_at = None
+        self.broken = self.device_suspects = None
         self._ended.clear()
         self._reported.clear()
 
@@ -140,9 +152,19 @@ class ChildMessages:
         with self._lock:
             self._running.cancelled(slots, until)
 
-    def set_deadline(self, slot: int, at: float) -> None:
-        with self._lock:
-            self._running.set_deadline(slot, at)
+    def set_deadlines(
+        self, slots: Iterable[int], now: float, grace_s: float, deadline_of: Callable[[InFlightJob], datetime | None]
+    ) -> None:
+        """Set the deadlines of jobs that run for a while; short jobs are done before it matters."""
+        for slot in slots:
+            job = self._in_flight.get(slot)
+            if job is None or job.rejected:
+                continue  # the child only encodes its failure
+            deadline = deadline_of(job)
+            if deadline is not None:
+                left = max(0.0, (deadline - datetime.now(UTC)).total_seconds())
+                with self._lock:
+                    self._running.set_deadline(slot, now + left + grace_s)
 
     def disowned(self, slots: Iterable[int]) -> None:
         with self._lock:

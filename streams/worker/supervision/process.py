@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from typing import Any, Protocol
 
+from streams import logs
 from streams.health.loop_threads import LoopThreads
 from streams.health.memory import resident
 from streams.settings import child_environment
@@ -20,9 +21,14 @@ from streams.worker import protocol
 from streams.worker.pipe import PipeReader
 from streams.worker.protocol import ChildConfig, MessageKind
 
+log = logs.get("worker")
+
 PIPE_BYTES = 1 << 20
 #: How long the pipe of a child that is gone may stay open.
 READ_OUT_S = 1.0
+#: How long a killed child may take to be gone. One that waits in the kernel, for a device or a disk that hangs, may never be:
+#: it can't answer any more, so the worker goes on without it.
+REAP_S = 10.0
 
 
 class Listener(Protocol):
@@ -112,20 +118,21 @@ class ChildProcess:
 
     def reap(self) -> int:
         """Wait for an ended child and close its pipes. Return its exit status, negative for a signal."""
-        status = self._process.wait()
         self.read_out()
         self._close_down()
-        self._up.close()
-        return status
+        if not self._reader.is_alive():
+            self._up.close()
+        status = self._process.poll()
+        return -signal.SIGKILL if status is None else status
 
     def read_out(self) -> None:
         """Wait until every message of an ended child is handled. Processes that it started may hold its pipe open: those in its
         group are killed, others are not waited for."""
-        self._process.wait()
+        self._wait()
         self.kill()
         self._reader.join(READ_OUT_S)
         self._pipe.stop()
-        self._reader.join()
+        self._reader.join(REAP_S)
 
     def stop(self, timeout: float) -> int:
         """Close its pipe, so that it ends; kill it if it has not ended after `timeout`."""
@@ -135,6 +142,13 @@ class ChildProcess:
         except subprocess.TimeoutExpired:
             self.kill()
         return self.reap()
+
+    def _wait(self) -> None:
+        """Wait for an ended or killed child."""
+        try:
+            self._process.wait(REAP_S)
+        except subprocess.TimeoutExpired:
+            log.error("child_unkillable", child=self.pid)
 
     def _close_down(self) -> None:
         if self._down >= 0:

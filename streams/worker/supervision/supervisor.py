@@ -3,7 +3,9 @@
 When the child process dies, the jobs that ran in it are suspects: each runs again alone, so that a killer takes no other job
 with it, and after too many crashes not at all. (A worker's end leaves too many suspects for it: `kafka_source/quarantine.py`.)
 Jobs that only waited in the child run again as if nothing had happened. When we killed the child, for a job over its limit or
-one that would not stop, no other job is suspected: its batch mates have one more execution and no crash.
+one that would not stop, no other job is suspected: its batch mates have one more execution and no crash. When the child says
+that its device fails, it is replaced: the jobs that were on the device run again alone, and one under which it fails again is
+to blame.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,9 @@ from streams.worker.supervision.messages import ChildMessages
 from streams.worker.supervision.process import ChildProcess
 from streams.worker.supervision.recycling import RecyclePolicy
 from streams.worker.supervision.startup import DEFAULT_LOAD_S, StartupTracker, describe_exit
+from streams.worker.supervision.watch import ChildWatch, memory_limit
 
 log = logs.get("worker")
-
-LOOK_EVERY_S = 1.0
-#: How long a child may take to end after DRAINED.
-EXIT_S = 5.0
 
 
 class Supervisor:
@@ -60,11 +60,10 @@ class Supervisor:
         self._executions = 3
         self._grace_s: float | None = 5.0
         self._refused: deque[InFlightJob] = deque()
-        self._next_look = 0.0
+        self._watch = ChildWatch(config.processor, memory_limit(config.settings.get("child_memory_mib")))
         self._recycle_policy = RecyclePolicy()
         self._messages = ChildMessages(in_flight, publish, self._startup, self._recycle_policy)
         self._retiring = False
-        self._resident = 0  # measured once a second
         self.restarts = 0
         self.recycled = 0
 
@@ -102,7 +101,7 @@ class Supervisor:
     @property
     def resident(self) -> int:
         """The child's memory in bytes when it was last measured."""
-        return self._resident or self._recycle_policy.resident
+        return self._watch.resident or self._recycle_policy.resident
 
     # ── starting and stopping ──
 
@@ -127,8 +126,11 @@ class Supervisor:
             self._child = None
 
     def _spawn(self) -> None:
+        if self.about.get("device", "cpu") != "cpu":  # `auto` must not choose the CPU because the device has failed
+            self._config = replace(self._config, device=self.about["device"])
         self._messages.begin()
-        self._retiring, self._resident = False, 0
+        self._watch.began()
+        self._retiring = False
         self._startup.began(time.monotonic())
         self._child = ChildProcess(self._config, self._messages, self._threads)
         log.info("child_started", processor=self._config.processor, child=self._child.pid)
@@ -193,48 +195,24 @@ class Supervisor:
 
     def tick(self, now: float) -> list[ProgressUpdate]:
         """Look after the child; return progress to publish. Raises StartupError when it can't be kept alive."""
-        if now >= self._next_look:
-            self._next_look = now + LOOK_EVERY_S
-            self._look(now)
+        if self._child is not None:
+            self._kill_stuck_start(now)
+            self._watch.look(self._child, now, self._messages.drained_at)
         self._recover_if_ended()
+        self._kill_if_useless(now)
         if self._child is None:
             self._restart(now)
             return []
         while self._refused:
             self.send([self._refused.popleft()])
         overdue, updates, long = self._messages.due(now)
-        self._set_deadlines(long, now)
+        if self._grace_s is not None:
+            self._messages.set_deadlines(long, now, self._grace_s, self._deadline)
         if overdue:
             self._kill_for(overdue)
         elif not self._retiring and self.ready is not None:
             self._retire_if_due()
         return updates
-
-    def _look(self, now: float) -> None:
-        """Once a second: measure the child's memory, and end a child that is stuck."""
-        if self._child is None:
-            return
-        self._resident = self._child.resident
-        self._kill_stuck_start(now)
-        drained_at = self._messages.drained_at
-        if drained_at is not None and now >= drained_at + EXIT_S:
-            log.warning("child_exit_timed_out", processor=self._config.processor, child=self._child.pid)
-            self._child.kill()
-        # If a child is gone and its pipe is still open, a process that it started holds the pipe.
-        if self._child.exited:
-            self._child.read_out()
-
-    def _set_deadlines(self, slots: list[int], now: float) -> None:
-        """Set the deadlines of jobs that run for a while; short jobs are done before it matters."""
-        if self._grace_s is None:
-            return
-        for slot in slots:
-            job = self._in_flight.get(slot)
-            if job is None or job.rejected:
-                continue  # the child only encodes its failure
-            if (deadline := self._deadline(job)) is not None:
-                left = max(0.0, (deadline - datetime.now(UTC)).total_seconds())
-                self._messages.set_deadline(slot, now + left + self._grace_s)
 
     def _retire_if_due(self) -> None:
         """Ask a child that has served long enough to finish what runs and to end. Its successor gets what waits."""
@@ -253,6 +231,16 @@ class Supervisor:
         self._child.send(protocol.write_frame(MessageKind.RETIRE, []))
 
     # ── crashes ──
+
+    def _kill_if_useless(self, now: float) -> None:
+        """Kill a child whose device fails, or that uses too much memory. The jobs that ran in it are suspects."""
+        if self._child is None:
+            return
+        if self._messages.device_suspects is not None:  # it may not end by itself: its threads may wait for the device
+            self._kill_for({})
+        elif self._watch.over_limit(self._child, now, self._messages.ready, self._recycle_policy.resident):
+            jobs = self._in_flight.with_child()
+            self._kill_for({job.slot: ErrorCode.OUT_OF_MEMORY for job in jobs if job.state is JobState.RUNNING})
 
     def _kill_for(self, overdue: dict[int, ErrorCode]) -> None:
         """Kill the child for these jobs."""
@@ -286,7 +274,9 @@ class Supervisor:
             self._in_flight.requeue(running)
             self.recycled += 1
         else:
-            if overdue is None:
+            if self._messages.device_suspects is not None:
+                self._in_flight.device_lost(running, self._messages.device_suspects)
+            elif overdue is None:
                 self._in_flight.crashed(running, self._executions)
             else:
                 self._in_flight.killed_for(running, overdue)

@@ -67,6 +67,10 @@ class Moody:
             return _wait_for_cancel(item.ctx)
         elif what == "leak":
             self._leaked.append(bytearray(os.urandom(1)) * (int(how) << 20))
+        elif what == "hog":
+            hoard = bytearray(b"x") * (int(how) << 20)
+            time.sleep(LONG_S)
+            return str(len(hoard))
         elif what == "knows":
             return os.environ.get(how, "nothing")
         elif what == "who":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StartupError
-from streams.worker.supervision import supervisor
+from streams.worker.supervision import watch
 from tests.harness.processors.killer import installed
 from tests.harness.supervisor_driver import Driver, driving
 
@@ -152,7 +152,7 @@ def test_after_so_many_jobs_the_child_is_replaced_and_no_job_notices(
 def test_a_child_that_would_not_leave_is_replaced_and_no_job_notices(
     habit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "EXIT_S", 0.2)
+    monkeypatch.setattr(watch, "EXIT_S", 0.2)
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Brief", MOODY))
     with driving(tmp_path) as driver:
         jobs = driver.send(habit, *["who"] * 14)
