@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
+from fastavro.schema import UnknownType
 
 from schemas.contract import AVRO_DIR, AnyContract
 from schemas.errors import InvalidInput
+from schemas.ranges import Check, number_check
 
 Schema = dict[str, Any]
+#: Errors of fastavro for a value that does not fit.
+_MISFITS = (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error)
 NAMESPACE = "sluice.v1."
 
 
@@ -36,21 +40,47 @@ def result_schema(contract: AnyContract) -> str:
     return self_contained(f"{contract.camel}Result", contract.avro_dir)
 
 
-def write(parsed: Any, value: Any, start: bytes = b"") -> bytes:
-    """Return `start` and the value in Avro, by a parsed schema. Raises InvalidInput if the value does not fit."""
+def write(parsed: Any, check: Check, value: Any, start: bytes = b"") -> bytes:
+    """Return `start` and the value in Avro, by a parsed schema and its `number_check`.
+
+    Raises InvalidInput if the value does not fit.
+    """
     out = io.BytesIO()
     out.write(start)
     try:
+        check(value)
         fastavro.schemaless_writer(out, parsed, value)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error) as error:
-        raise InvalidInput(f"The record does not fit its schema: {error}.") from error
+    except _MISFITS as error:
+        raise InvalidInput(f"The record does not fit its schema: {_misfit(parsed, value, error)}.") from error
     return out.getvalue()
+
+
+def _misfit(parsed: Any, value: Any, error: Exception) -> str:
+    """Return the first field that can't be encoded, and why; only the reason if the value is no record."""
+    if isinstance(parsed, dict) and parsed["type"] == "record" and isinstance(value, dict):
+        for field in parsed["fields"]:
+            name = field["name"]
+            try:
+                fastavro.schemaless_writer(io.BytesIO(), field["type"], value.get(name, field.get("default")))
+            except UnknownType:  # a type that an earlier field defines
+                continue
+            except _MISFITS as inner:
+                rest = _misfit(field["type"], value.get(name), inner)
+                return f"{name}.{rest}" if _is_record(field["type"]) else f"{name}: {rest}"
+    if isinstance(error, UnicodeEncodeError):
+        return "it contains half a surrogate pair, which is not valid text"
+    return str(error)
+
+
+def _is_record(type_: Any) -> bool:
+    return isinstance(type_, dict) and type_["type"] == "record"
 
 
 def check_field(schema: str, name: str, value: Any) -> None:
     """Check that the value fits this field of a record's schema. Raises InvalidInput."""
     parsed: Any = fastavro.parse_schema(json.loads(schema))
-    write(next(field["type"] for field in parsed["fields"] if field["name"] == name), value)
+    type_ = next(field["type"] for field in parsed["fields"] if field["name"] == name)
+    write(type_, number_check(type_), value)
 
 
 def _read(name: str, folder: Path) -> Schema:

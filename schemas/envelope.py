@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from schemas.contract import ProcessorContract
@@ -20,12 +21,22 @@ I_ = TypeVar("I_")
 O_ = TypeVar("O_")
 
 
+#: The fields that the engine compares and counts with. The writer's schema may have other types here.
+_TEXTS = ("job_id", "processor", "input_sha256", "tenant", "mode", "lane", "custody")
+_NUMBERS = ("run", "attempt", "max_attempts")
+_KINDS = (str,) * len(_TEXTS) + (int,) * len(_NUMBERS)
+_steering = attrgetter(*_TEXTS, *_NUMBERS)
+
+
 def header_of(plain: Mapping[str, Any]) -> JobHeader:
     """Return the JobHeader of a decoded request or result. Raises UndecodableRecord if it has none."""
     try:
         header = from_plain(JobHeader, plain["header"])
-    except (KeyError, TypeError) as error:
+        kinds = tuple(map(type, _steering(header)))
+    except (KeyError, TypeError, AttributeError) as error:
         raise UndecodableRecord(f"The record has no readable job header: {error}.") from error
+    if kinds != _KINDS:
+        raise UndecodableRecord("A field of the record's job header has another type than this version's.")
     for when in (header.created_at, header.deadline, header.not_before):
         # The writer's schema may have another type here; a naive time can't be compared with ours.
         if when is not None and (type(when) is not datetime or when.tzinfo is None):
@@ -37,7 +48,7 @@ def request_of(contract: ProcessorContract[I_, O_], plain: Mapping[str, Any]) ->
     """Convert a decoded request. Raises UndecodableRecord."""
     try:
         return Request(header_of(plain), from_plain(contract.input, plain["input"]))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UndecodableRecord(f"The record is not a request of {contract.name!r}: {error}.") from error
 
 
@@ -50,7 +61,7 @@ def result_of(contract: ProcessorContract[I_, O_], plain: Mapping[str, Any]) -> 
             from_plain(ResultInfo, plain["result"]),
             None if output is None else from_plain(contract.output, output),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UndecodableRecord(f"The record is not a result of {contract.name!r}: {error}.") from error
 
 

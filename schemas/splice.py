@@ -15,6 +15,7 @@ import fastavro
 from schemas.avsc import write
 from schemas.codec import DECODE_ERRORS, FRAME, Encoder, schema_id_of
 from schemas.errors import UndecodableRecord
+from schemas.ranges import OutOfRange, number_check
 
 Plain = dict[str, Any]
 
@@ -32,6 +33,7 @@ class HeaderSplice:
         self._input = fastavro.parse_schema(request_fields[1]["type"])
         tail = {"type": "record", "name": "ResultTail", "namespace": "sluice.v1", "fields": result_fields[1:]}
         self._tail = fastavro.parse_schema(tail, named)
+        self._check_header, self._check_tail = number_check(self._header), number_check(self._tail)
         self._frame = FRAME.pack(0, result.schema_id)
 
     def split(self, data: bytes) -> tuple[Plain, bytes, Plain] | None:
@@ -42,8 +44,11 @@ class HeaderSplice:
         body.seek(FRAME.size)
         try:
             header: Any = fastavro.schemaless_reader(body, self._header, None)
+            self._check_header(header)
             middle = body.tell()
             input_: Any = fastavro.schemaless_reader(body, self._input, None)
+        except OutOfRange as error:
+            raise UndecodableRecord(f"The job's header can't be used: {error}.") from error
         except DECODE_ERRORS as error:
             raise UndecodableRecord(
                 f"The bytes do not decode by schema {self._request_id}: {type(error).__name__}."
@@ -54,4 +59,4 @@ class HeaderSplice:
 
     def join(self, header: bytes, tail: Plain) -> bytes:
         """Encode a framed result from header bytes and the other fields. Raises InvalidInput if they do not fit the schema."""
-        return write(self._tail, tail, self._frame + header)
+        return write(self._tail, self._check_tail, tail, self._frame + header)

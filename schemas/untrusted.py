@@ -16,6 +16,8 @@ import fastavro
 MAX_DEPTH = 64
 #: Limit of types in a value; a type counts each time it is used.
 MAX_TYPES = 20_000
+#: The fewest bytes of a primitive value, if not 1.
+_LEAST_BYTES = {"null": 0, "float": 4, "double": 8}
 
 
 class UnsafeSchema(Exception):
@@ -23,11 +25,17 @@ class UnsafeSchema(Exception):
 
 
 class _Shape(NamedTuple):
-    """Shape of a type's values: levels, types, and whether a value may take no bytes."""
+    """Shape of a type's values.
+
+    `depth`: levels. `types`: types, each counted as often as it is used. `least`: the fewest bytes of a value. `values`: the
+    most values in one, without the items of arrays and maps. `density`: the most values in a byte of such items.
+    """
 
     depth: int
     types: int
-    empty: bool
+    least: int
+    values: int
+    density: float = 1.0
 
 
 def parse_untrusted(text: str) -> Any:
@@ -56,46 +64,62 @@ def _check_depth(raw: Any) -> None:
     raise UnsafeSchema("it is nested too deeply")
 
 
+def values_per_byte(parsed: Any) -> float:
+    """Return the most values, of any type, that one byte of a record by this schema can decode to; at least 1.
+
+    Without the record's own fields, which no number of bytes multiplies.
+    """
+    return _shape(parsed, {}).density
+
+
 def _shape(schema: Any, known: dict[str, _Shape | None]) -> _Shape:
     """Return the shape of a type. `known`: named types so far (parse_schema has qualified their names); None while in work."""
     if isinstance(schema, str):
         return _named(schema, known)
     if isinstance(schema, list):
-        return _within([_shape(arm, known) for arm in schema], empty=False)
+        arms = [_shape(arm, known) for arm in schema]
+        least, values = min((arm.least for arm in arms), default=0), max((arm.values for arm in arms), default=0)
+        return _within(arms, 1 + least, values)
     kind, name = schema["type"], schema.get("name")
     if isinstance(kind, dict | list):
         return _shape(kind, known)
     if kind in ("record", "error"):
         known[name] = None
         fields = [_shape(field["type"], known) for field in schema["fields"]]
-        known[name] = made = _within(fields, empty=all(field.empty for field in fields))
+        least, values = sum(field.least for field in fields), 1 + sum(field.values for field in fields)
+        known[name] = made = _within(fields, least, values)
         return made
     if kind in ("enum", "fixed"):
-        known[name] = made = _Shape(1, 1, kind == "fixed" and not schema["size"])
+        known[name] = made = _Shape(1, 1, schema["size"] if kind == "fixed" else 1, 1)
         return made
     if kind == "array":
-        items = _shape(schema["items"], known)
-        if items.empty:
-            raise UnsafeSchema("it has an array whose items take no bytes")
-        return _within([items], empty=False)
+        return _of_items(_shape(schema["items"], known), 0)
     if kind == "map":
-        return _within([_shape(schema["values"], known)], empty=False)
+        return _of_items(_shape(schema["values"], known), 1)  # a key takes a byte
     return _named(kind, known)
 
 
 def _named(name: str, known: dict[str, _Shape | None]) -> _Shape:
     if name not in known:
-        return _Shape(1, 1, name == "null")
+        return _Shape(1, 1, _LEAST_BYTES.get(name, 1), 1)
     shape = known[name]
     if shape is None:
         raise UnsafeSchema(f"the type {name[:100]!r} contains itself")
     return shape
 
 
-def _within(parts: Iterable[_Shape], *, empty: bool) -> _Shape:
+def _of_items(items: _Shape, key: int) -> _Shape:
+    least = items.least + key
+    if not least:
+        raise UnsafeSchema("it has an array whose items take no bytes")
+    outer = _within([items], 1, 1)
+    return outer._replace(density=max(outer.density, (items.values + key) / least))
+
+
+def _within(parts: Iterable[_Shape], least: int, values: int) -> _Shape:
     inner = list(parts)
     depth = 1 + max((part.depth for part in inner), default=0)
     count = 1 + sum(part.types for part in inner)
     if depth > MAX_DEPTH or count > MAX_TYPES:
         raise UnsafeSchema("it is nested too deeply")
-    return _Shape(depth, count, empty)
+    return _Shape(depth, count, least, values, max((part.density for part in inner), default=1.0))

@@ -8,12 +8,17 @@ commands; `run.py` runs one of them. This file imports nothing, so that `sluice 
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 _HELP: tuple[list[str], ...] = ([], ["--help"], ["-h"], ["help"])
 
 
 def main() -> int:
     """Run the command line (entry point of the `sluice` script) and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A console that is not UTF-8 gets escapes: a job that was accepted must not end in an error of its printing.
+            stream.reconfigure(errors="backslashreplace")
     argv = sys.argv[1:]
     if argv in _HELP:
         from streams.cli.overview import overview

@@ -7,6 +7,7 @@ import mimetypes
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def read_inputs(option: str | None) -> list[dict[str, Any]]:
     if option.lstrip().startswith(("{", "[")):
         text, source = option, "--input"
     elif option == "-":
-        text, source = sys.stdin.read(), "standard input"
+        text, source = _piped(), "standard input"
     else:
         text, source = _text(Path(option)), option
     if not (found := list(_objects(text, source))):
@@ -91,6 +92,17 @@ def _pair(contract: AnyContract, file: str) -> tuple[str, Path]:
             next_step=f"Fields that take a file: {', '.join(claims)}." if claims else "No field of it takes a file.",
         )
     return name, Path(path)
+
+
+def _piped() -> str:
+    """Return standard input, which is UTF-8 as JSON is, whatever the console's encoding. Raises UsageError."""
+    if not isinstance(sys.stdin, TextIOWrapper):
+        return sys.stdin.read()
+    try:
+        text: str = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"Standard input is not UTF-8: {error.reason} at byte {error.start}.") from error
+    return text
 
 
 def _text(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as codec
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from cyclopts import Parameter
 
 from schemas.states import State
 from streams.cli.options import Json
-from streams.cli.output import jsonable, out, out_json, table
+from streams.cli.output import json_text, out, out_json, table
 
 if TYPE_CHECKING:
     from connectors.job_store import JobStore
@@ -73,7 +72,7 @@ def as_text(view: JobView) -> str:
     if view.error is not None:
         blocks.append(f"{view.error.code}: {view.error.message}")
     if view.output is not None:
-        blocks.append(codec.dumps(jsonable(view.output), indent=2, ensure_ascii=False))
+        blocks.append(json_text(view.output))
     blocks += [_delivery(delivery) for delivery in view.deliveries]
     rows = [
         (line.at, line.kind, line.run, line.attempt, _record(line.coordinates), line.reason) for line in view.history

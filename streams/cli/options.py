@@ -8,6 +8,9 @@ from typing import Annotated
 
 from cyclopts import CoercionError, Parameter, Token, convert
 
+#: A longer time from now may be past the last year that a time can have.
+LONGEST = timedelta(days=36_500)
+
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
 
 
@@ -19,6 +22,10 @@ def duration(text: str) -> Parameter:
 def _duration(type_: type, tokens: Sequence[Token]) -> timedelta:
     try:
         parsed: timedelta = convert(timedelta, tokens)
-    except CoercionError as error:
+    except (CoercionError, ValueError) as error:
         raise ValueError(f"{tokens[0].value!r} is not a number with a unit. Write 30s, 5m, 2h or 1d.") from error
+    except OverflowError:
+        parsed = timedelta.max
+    if not timedelta() <= parsed <= LONGEST:
+        raise ValueError(f"{tokens[0].value!r} is not between 0 s and {LONGEST.days} d.")
     return parsed

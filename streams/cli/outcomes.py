@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from schemas.errors import ExitCode
 from schemas.states import State
-from streams.cli.output import jsonable
+from streams.cli.output import json_text, jsonable
 from streams.client.outcomes import Outcome
 
 
@@ -39,7 +38,7 @@ def as_text(outcome: Outcome) -> str:
     if info.error is not None:
         lines.append(f"  {info.error.code}: {info.error.message}")
     if outcome.result.output is not None:
-        lines.append(json.dumps(jsonable(outcome.result.output), indent=2, ensure_ascii=False))
+        lines.append(json_text(outcome.result.output))
     return "\n".join(lines)
 
 

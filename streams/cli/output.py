@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, TextIO
 
 
 def out(text: str = "") -> None:
@@ -30,7 +30,14 @@ def discard_output() -> None:
 
 def out_json(value: Any, *, indent: int | None = 2) -> None:
     """Print one JSON document on stdout; with `indent=None` on a single line."""
-    out(json.dumps(jsonable(value), indent=indent, ensure_ascii=False))
+    out(json_text(value, indent=indent))
+
+
+def json_text(value: Any, *, indent: int | None = 2, stream: TextIO | None = None) -> str:
+    """Return JSON for a stream, by default stdout. In ASCII unless the stream is UTF-8: JSON has escapes of its own."""
+    encoding = (stream or sys.stdout).encoding or "utf-8"
+    ascii_only = encoding.lower().replace("-", "").replace("_", "") not in ("utf8", "utf8sig")
+    return json.dumps(jsonable(value), indent=indent, ensure_ascii=ascii_only)
 
 
 def jsonable(value: Any) -> Any:

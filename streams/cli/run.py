@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from schemas.errors import ErrorCode, ExitCode, InvalidInput, SluiceError
 from streams import logs
 from streams.cli.app import build
 from streams.cli.commands import COMMANDS
-from streams.cli.output import discard_output
+from streams.cli.output import discard_output, json_text
 
 DEBUG = "--debug"
 #: True if `--debug` was given; one process runs one command.
@@ -81,7 +80,7 @@ def _command(tokens: Sequence[str]) -> str:
 def _report(message: str, next_step: str | None, code: ErrorCode, status: int, as_json: bool) -> int:
     if as_json:
         document = {"error": {"code": str(code), "message": message, "next_step": next_step, "exit_code": status}}
-        sys.stderr.write(json.dumps(document, ensure_ascii=False) + "\n")
+        sys.stderr.write(json_text(document, indent=None, stream=sys.stderr) + "\n")
     else:
         sys.stderr.write(f"error: {message}\n" + (f"  {next_step}\n" if next_step else ""))
     return status

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from streams.cli.options import Json
-from streams.cli.output import jsonable, out, out_json
+from streams.cli.output import json_text, jsonable, out, out_json
 
 if TYPE_CHECKING:
     from streams.admin.tail import LogRecord, TopicReader
@@ -125,15 +125,13 @@ def _print(records: Iterable[LogRecord], as_json: bool) -> None:
 
 def as_text(record: LogRecord) -> str:
     """Format one record: a line with place and time, then the value."""
-    import json as codec
-
     at = f"{record.at:%Y-%m-%d %H:%M:%S.%f}"[:-3] if record.at else "no time"
     head = f"{record.topic}[{record.partition}]@{record.offset}  {at}  key {record.key}"
     if record.undecodable is not None:
         reasons = {name: text for name, text in record.headers.items() if name.startswith("sluice-dl-")}
         why = "".join(f"\n  {name.removeprefix('sluice-dl-')}: {text}" for name, text in reasons.items())
         return f"{head}{why}\n  {len(record.value)} bytes that can't be decoded: {record.undecodable}"
-    return f"{head}\n{codec.dumps(_without_empty(jsonable(record.value)), indent=2, ensure_ascii=False)}"
+    return f"{head}\n{json_text(_without_empty(jsonable(record.value)))}"
 
 
 def _without_empty(value: Any) -> Any:

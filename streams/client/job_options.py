@@ -22,14 +22,16 @@ LONGEST_ID = 256
 LONGEST_URL = 2048
 LONGEST_LABEL = 1024
 MOST_LABELS = 64
+#: Numbers are 32-bit integers in Avro and in Postgres.
+LARGEST_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """The meaning (with its unit) and limits of an option; its default is that of `JobHeader`.
 
-    `longest`: characters of a text. `least`: the smallest number. `choices`: the only values that are accepted. `default`: the
-    meaning of None, for an option without a default in `JobHeader`.
+    `longest`: characters of a text. `least`: the smallest number; the largest is LARGEST_NUMBER. `choices`: the only values
+    that are accepted. `default`: the meaning of None, for an option without a default in `JobHeader`.
     """
 
     meaning: str
@@ -43,8 +45,8 @@ class Option:
         """Raise UsageError, naming the option and its limit, if a job can't have this value."""
         if self.longest is not None:
             _check_text(name, value, self.longest)
-        if self.least is not None and value < self.least:
-            raise UsageError(f"{name} must be at least {self.least}, it is {value!r}.")
+        if self.least is not None:
+            _check_number(name, value, self.least)
         if self.choices and value not in self.choices:
             raise UsageError(f"{name}={value!r} is not offered.", next_step="Leave it out.")
 
@@ -156,6 +158,15 @@ def _check_labels(labels: Any) -> None:
     for name, value in labels.items():
         _check_text("The name of a label", name, LONGEST_ID)
         _check_text(f"The label {name!r}", value, LONGEST_LABEL)
+
+
+def _check_number(name: str, value: Any, least: int) -> None:
+    if type(value) is not int:  # True is an int too
+        raise UsageError(f"{name} is a {type(value).__name__}; it takes a whole number.")
+    if value < least:
+        raise UsageError(f"{name} must be at least {least}, it is {value!r}.")
+    if value > LARGEST_NUMBER:
+        raise UsageError(f"{name} is too large; it is {LARGEST_NUMBER} at most.")
 
 
 def _check_text(what: str, value: Any, longest: int) -> None:

@@ -6,7 +6,6 @@ Everything possible is prepared once: a job costs a producer about 20 µs, and m
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from schemas.envelope import typed_input
 from schemas.errors import InvalidInput, PayloadTooLarge, UsageError
 from schemas.ids import derived_id, new_id
 from schemas.plain import to_plain
+from schemas.ranges import OutOfRange, number_check
 from schemas.records import Claim, JobHeader
 from streams.client.job_options import check_options
 
@@ -39,7 +39,7 @@ class RequestEncoder:
         self._encoder = codec.encoder(f"{topic}-value", request_schema(contract_), register=register)
         hints = {field.name: str(field.type) for field in fields(contract_.input)}
         self._claims = [name for name, hint in hints.items() if "Claim" in hint]
-        self._floats = [name for name, hint in hints.items() if "float" in hint]
+        self._check_finite = number_check(self._encoder.type_of("input"), finite=True)
 
     def encode(self, input_: Any, options: Mapping[str, Any]) -> tuple[JobHeader, list[str], bytes]:
         """Return the job's header, the URIs its input claims, and the framed request.
@@ -52,8 +52,11 @@ class RequestEncoder:
                 f"The input of {self._contract.name!r} is a {type(typed).__name__}.",
                 next_step=f"Give a {self._contract.input.__name__} or a mapping with its fields.",
             )
-        self._refuse_non_numbers(typed)
         plain = to_plain(typed)
+        try:
+            self._check_finite(plain)
+        except OutOfRange as error:
+            raise InvalidInput(f"The input of {self._contract.name!r} can't be sent: {error}.") from error
         header = self._header(self._checked_hash(plain), options)
         value = self._encoder.encode({"header": to_plain(header), "input": plain})
         return header, [uri for name in self._claims for uri in _uris(getattr(typed, name))], value
@@ -100,16 +103,6 @@ class RequestEncoder:
             )
         return {name: value for name, value in options.items() if name != "custody"}
 
-    def _refuse_non_numbers(self, typed: Any) -> None:
-        for name in self._floats:
-            value = getattr(typed, name)
-            try:
-                finite = math.isfinite(sum(value) if isinstance(value, list) else value or 0.0)
-            except TypeError as error:
-                raise InvalidInput(f"{name!r} of {self._contract.name!r} takes numbers: {error}.") from error
-            if not finite:
-                raise InvalidInput(f"{name!r} of {self._contract.name!r} contains NaN or infinity.")
-
 
 @lru_cache(maxsize=1024)
 def _check_callback(url: str) -> None:
@@ -123,6 +116,8 @@ def _uris(value: Any) -> list[str]:
 
 
 def _refuse_naive(name: str, when: datetime | None) -> None:
+    if when is not None and not isinstance(when, datetime):
+        raise UsageError(f"{name} is a {type(when).__name__}; it takes a datetime with a time zone.")
     if when is not None and when.tzinfo is None:
         raise UsageError(f"{name} has no time zone.", next_step="Give it in UTC: datetime.now(UTC) + timedelta(…).")
 

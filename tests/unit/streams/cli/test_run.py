@@ -115,3 +115,46 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path, argv: list[str]) -> None:
 def test_a_duration_without_a_unit_is_refused_with_the_form_to_write(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["submit", "echo", "--delay", "30"]) == ExitCode.USAGE
     assert "--delay: '30' is not a number with a unit. Write 30s, 5m, 2h or 1d." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["999999999d", "-5m", "40000d", "99999999999999999999d"])
+@pytest.mark.parametrize("option", ["--delay", "--deadline"])
+def test_a_duration_that_no_time_can_have_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str], option: str, text: str
+) -> None:
+    assert run(["submit", "echo", f"{option}={text}"]) == ExitCode.USAGE
+    assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_console_that_is_not_utf_8_gets_escapes(encoding: str, form: list[str]) -> None:
+    done = subprocess.run(
+        [*SLUICE, "run-once", "echo", "--input", "-", *form],
+        input='{"message": "Łódź → 🧠"}'.encode(),
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == ExitCode.OK, done.stderr
+    printed = json.loads(done.stdout.decode(encoding))
+    assert (printed["output"] if form else printed)["message"] == "Łódź → 🧠"
+
+
+def test_text_that_a_console_can_not_print_is_escaped() -> None:
+    done = subprocess.run(
+        [*SLUICE, "submit", "Łódź"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "SLUICE_LOG_LEVEL": "error"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == ExitCode.USAGE
+    assert rb"There is no processor '\u0141\xf3d\u017a'" in done.stderr
+
+
+def test_standard_input_that_is_not_utf_8_is_refused() -> None:
+    done = subprocess.run(
+        [*SLUICE, "run-once", "echo", "--input", "-"], input=b"\xff{}", capture_output=True, timeout=60
+    )
+    assert done.returncode == ExitCode.USAGE
+    assert b"Standard input is not UTF-8" in done.stderr

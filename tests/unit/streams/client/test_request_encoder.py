@@ -107,8 +107,49 @@ def test_nan_and_infinity_are_refused(bad: float) -> None:
 
 
 def test_text_where_a_number_belongs_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="'pixels' of 'embed' takes numbers"):
+    with pytest.raises(InvalidInput, match="pixels: must be real number, not str"):
         encode(EMBED, {"pixels": ["dark"]})
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (2**31, "delay_ms is beyond 32 bits"),
+        (-(2**31) - 1, "beyond 32 bits"),
+        (1.5, "delay_ms is a float"),
+        (True, "a bool"),
+    ],
+)
+def test_a_number_that_its_field_can_not_hold_is_refused_by_name(value: object, problem: str) -> None:
+    with pytest.raises(InvalidInput, match=problem):
+        encode(ECHO, {"message": "x", "delay_ms": value})
+
+
+def test_half_a_surrogate_pair_is_refused_by_name() -> None:
+    with pytest.raises(InvalidInput, match="message: it contains half a surrogate pair"):
+        encode(ECHO, {"message": "x\ud800"})
+
+
+def test_a_wrong_type_in_a_nested_record_is_refused_by_name() -> None:
+    with pytest.raises(InvalidInput, match=r"volume\.size: is a str; it takes a whole number|volume\.size is a str"):
+        encode(SEGMENTATION, {"volume": {"uri": "file:///x", "sha256": "aa", "size": "10"}})
+
+
+def test_many_large_numbers_are_no_infinity() -> None:
+    encode(EMBED, EmbedInput([3e38] * 64))
+
+
+@pytest.mark.parametrize("option", ["max_attempts", "soft_limit_ms", "hard_limit_ms"])
+@pytest.mark.parametrize("value", [2**31, 99_999_999_999, 1.5, True, "3", -1, 0])
+def test_a_number_option_that_the_header_can_not_hold_is_refused_by_name(option: str, value: object) -> None:
+    with pytest.raises(UsageError, match=option):
+        encode(ECHO, EchoInput("x"), **{option: value})
+
+
+@pytest.mark.parametrize("option", ["deadline", "not_before"])
+def test_a_time_that_is_none_is_refused_by_name(option: str) -> None:
+    with pytest.raises(UsageError, match=f"{option} is a str"):
+        encode(ECHO, EchoInput("x"), **{option: "2030-01-01T00:00:00Z"})
 
 
 def test_a_missing_field_is_named() -> None:
