@@ -123,8 +123,9 @@ class LeaseStore(Protocol):
         """Claim up to `count` jobs for `lease_s` seconds; [] if there are none within `wait_s` seconds.
 
         No job is granted twice, however many workers claim at once. The live lane goes first, oldest job first; a bulk job
-        ranks like a live job that came ten minutes later. Runs that have ended, were cancelled or missed their deadline are
-        left out, as are all jobs of a paused processor. `executions`: crashes of one attempt after which the job is given up.
+        ranks like a live job that came ten minutes later. A job that has crashed is granted alone. Runs that have ended, were
+        cancelled or missed their deadline are left out, as are all jobs of a paused processor. `executions`: crashes of one
+        attempt after which the job is given up.
         """
         ...
 

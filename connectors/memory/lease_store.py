@@ -80,10 +80,11 @@ class MemoryLeaseStore(MemoryStore):
         with self._db.reading() as now:
             waiting = [lease for lease in self._db.leases.values() if self._may_be_claimed(lease, processor, now)]
             waiting.sort(key=lambda lease: lease.rank)
-            for lease in waiting[:count]:
+            waiting = _without_mates_of_suspects(waiting[:count])
+            for lease in waiting:
                 lease.state, lease.worker, lease.executions = "held", worker, executions
                 lease.fence, lease.expires_at = next(self._db.fences), now + duration
-            return [Grant(**self._request(lease), **_granted(self._db, lease)) for lease in waiting[:count]]
+            return [Grant(**self._request(lease), **_granted(self._db, lease)) for lease in waiting]
 
     def _may_be_claimed(self, lease: StoredLease, processor: str, now: datetime) -> bool:
         key, command = (lease.job_id, lease.run), self._db.commands.get(processor)
@@ -140,6 +141,11 @@ class MemoryLeaseStore(MemoryStore):
             "headers": tuple((name, text.encode()) for name, text in payload.headers),
             "coordinates": coordinates,
         }
+
+
+def _without_mates_of_suspects(leases: list[StoredLease]) -> list[StoredLease]:
+    """Return the first lease alone if a worker died under its job, else those under which none died."""
+    return leases[:1] if leases and leases[0].crashes else [lease for lease in leases if not lease.crashes]
 
 
 def _granted(database: MemoryDatabase, lease: StoredLease) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from schemas.errors import ErrorCode
 from streams.worker.job import InFlightJob, JobOrigin, JobState
 
-#: A request may be a megabyte, so a limit on the number of jobs alone would not bound the memory.
+#: A request may be megabytes, so a limit on the number of jobs alone would not bound the memory.
 MAX_BYTES = 128 * 1024 * 1024
 #: The part of each limit that bulk jobs never take, so that a live job is admitted at once.
 KEPT_FOR_LIVE = 0.25
@@ -40,6 +40,7 @@ class InFlightJobs:
         self._count = 0
         self._by_lane = [0, 0]
         self._bytes = 0
+        self._typical = 1  # bytes of a job, by the last ones that came
         self._next_slot = 0
         #: Jobs with an order key that are done; OrderedJobs takes them out.
         self.finished: deque[InFlightJob] = deque()
@@ -59,8 +60,9 @@ class InFlightJobs:
 
     def admit(self, arrivals: Iterable[InFlightJob]) -> list[InFlightJob]:
         """Add jobs; leave out those that their origin refuses."""
-        admitted = []
+        admitted: list[InFlightJob] = []
         with self.lock:
+            before = self._bytes
             for job in arrivals:
                 if job.origin.admit(job):
                     slot = self._next_slot = (self._next_slot + 1) & 0xFFFFFFFF
@@ -69,7 +71,9 @@ class InFlightJobs:
                     admitted.append(job)
                     self._bytes += job.size
                     self._by_lane[job.lane] += 1
-            self._count += len(admitted)
+            if admitted:
+                self._count += len(admitted)
+                self._typical = 1 + (self._bytes - before) // len(admitted)
             self.changes += 1
         return admitted
 
@@ -269,7 +273,9 @@ class InFlightJobs:
         return self._count == len(unanswered) and all(job.state in SET_ASIDE for job in unanswered)
 
     def _free(self, limit: int) -> int:
-        return 0 if self._bytes >= self._max_bytes else limit - self._count
+        """Return how many jobs of the typical size fit; 1 if one could be larger than what is left."""
+        left = self._max_bytes - self._bytes
+        return 0 if left <= 0 else min(limit - self._count, 1 + left // self._typical)
 
     def _free_for_bulk(self, limit: int) -> int:
         if self._bytes >= self._max_bytes * (1 - KEPT_FOR_LIVE):

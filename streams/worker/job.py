@@ -188,12 +188,12 @@ class InFlightJob:
 
     def mark_publishing(self, records: int) -> None:
         """The child has answered; the answer is published as `records` records."""
-        self.state, self.unconfirmed = JobState.PUBLISHING, records
+        self.state, self.unconfirmed = JobState.PUBLISHING, self.unconfirmed + records
 
     def confirm(self) -> bool:
         """Count a delivery report; return True at the last one."""
         self.unconfirmed -= 1
-        return self.unconfirmed == 0
+        return self.unconfirmed == 0 and self.state is JobState.PUBLISHING
 
     # ── order ──
 
@@ -228,7 +228,7 @@ class InFlightJob:
     def too_large(self) -> None:
         """Kafka refused its result for its size; the child makes a small one that says so."""
         self.flags, self.error_code = int(Flag.REJECTED), ErrorCode.PAYLOAD_TOO_LARGE.encode()
-        self.state = JobState.QUEUED
+        self.state, self.unconfirmed = JobState.QUEUED, self.unconfirmed - 1
 
     def isolate(self) -> None:
         """Run it alone: it may be what kills its process."""

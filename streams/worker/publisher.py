@@ -1,7 +1,9 @@
 """Writes results, dead letters and progress to the log; the delivery reports make jobs done.
 
-A job is done when each of its records is delivered; a record whose delivery failed is written again. One thread serves the
-reports, so that no other thread ever waits for the broker.
+A job is done when each of its records is delivered; a record whose delivery failed is written again, however long the broker
+is away. A record that Kafka refuses for good becomes a smaller one, so that its job ends by name and stops no other. One thread
+serves the reports, so that no other thread ever waits for the broker (`log/confirmed_producer.py` waits in place, and serves
+them on any thread).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple, cast
 from confluent_kafka import KafkaError, KafkaException
 
 from schemas import headers
-from schemas.errors import SluiceError
+from schemas.errors import ErrorCode
 from schemas.records import JobHeader
 from schemas.topics import TopicNames
 from streams import logs
@@ -29,13 +31,16 @@ from streams.worker.protocol import Answer
 
 log = logs.get("worker")
 
-#: How often one record is written before the worker gives up and starts over from its committed offsets.
-TRIES = 5
+#: Pause before a record is written again: the first, doubled each time, and the longest.
 PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
+#: Bytes of a key or a header from the request that are copied to a result. Ids and trace contexts are far shorter.
+LONGEST_COPY = 1000
 
 
 class OutgoingRecord(NamedTuple):
-    """A record as the producer gets it, kept so that it can be written again. `own_headers`: how many at the end are ours."""
+    """A record as the producer gets it, kept so that it can be written again. `own_headers`: how many at the end are ours, in a
+    dead letter."""
 
     topic: str
     key: bytes | None
@@ -46,7 +51,7 @@ class OutgoingRecord(NamedTuple):
 
 
 class Publisher:
-    """`too_large` is called with a job whose result Kafka refuses for its size."""
+    """`too_large` is called with a job whose result Kafka refuses: the child makes a small one that says so."""
 
     def __init__(
         self,
@@ -71,7 +76,7 @@ class Publisher:
         self._thread = threads.new(f"deliver-{processor}", self._serve_reports, self._stopping.is_set)
         self.published = 0
         self.dead_lettered = 0
-        self.fault: SluiceError | None = None
+        self.fault: str | None = None  # why the last record was not written
 
     def start(self) -> None:
         self._thread.start()
@@ -98,7 +103,8 @@ class Publisher:
     def stop(self, timeout: float) -> None:
         """End the thread, and give progress updates in the queue a moment."""
         self._stopping.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
         self._producer.flush(timeout)
 
     # ── writing ──
@@ -108,9 +114,11 @@ class Publisher:
         # An answer has the fields that result_headers reads; making a whole header of it costs 7 µs a job.
         header = cast(JobHeader, answer)
         made = headers.result_headers(header, answer.disposition.value, answer.execution, source=self._source)
-        if job.trace is not None:
+        if job.trace is not None and len(job.trace) <= LONGEST_COPY:
             made.append((headers.TRACEPARENT, job.trace))
-        return OutgoingRecord(self._results, answer.job_id.encode() if key is None else key, answer.value, made)
+        if key is None or len(key) > LONGEST_COPY:
+            key = answer.job_id.encode()
+        return OutgoingRecord(self._results, key, answer.value, made)
 
     def _dead_letter(self, job: InFlightJob, answer: Answer) -> OutgoingRecord:
         own = headers.dead_letter_headers(
@@ -155,20 +163,28 @@ class Publisher:
     def _delivered(self, job: InFlightJob, record: OutgoingRecord, error: KafkaError | None, _: Any) -> None:
         if error is None:
             self._confirmed.append(job)
-        elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            self._refused_for_size(job, record)
+        elif kafka.refused(error):
+            self._refused(job, record, error)
         else:
             log.warning("delivery_failed", topic=record.topic, reason=error.str(), tries=record.tries)
-            if record.tries >= TRIES or error.fatal():
-                self.fault = kafka.translate(error, f"writing to {record.topic}")
-            self._again.append((time.monotonic() + PAUSE_S, job, record))
+            self.fault = f"Kafka does not take records for {record.topic}: {error.str()}."
+            pause = min(LONGEST_PAUSE_S, PAUSE_S * 2.0 ** min(record.tries - 1, 10))
+            self._again.append((time.monotonic() + pause, job, record))
 
-    def _refused_for_size(self, job: InFlightJob, record: OutgoingRecord) -> None:
-        if record.topic == self._results:
+    def _refused(self, job: InFlightJob, record: OutgoingRecord, error: KafkaError) -> None:
+        """Write something smaller in place of a record that Kafka refuses for good."""
+        place = {"topic": job.origin.topic, "partition": job.origin.partition, "offset": job.offset}
+        log.warning("record_refused", refused_by=record.topic, reason=error.name(), **place)
+        if record.topic == self._results and job.error_code != ErrorCode.PAYLOAD_TOO_LARGE.encode():
             self._too_large(job)
-        else:  # a dead letter: the request fitted, but not with our headers; its coordinates still find it
+        elif record.value is not None and record.own_headers:  # a dead letter: its coordinates find the request
+            self._again.append((0.0, job, record._replace(value=None)))
+        elif record.own_headers and len(record.headers) > record.own_headers:
             own = record.headers[-record.own_headers :]
-            self._again.append((0.0, job, record._replace(value=None, headers=own)))
+            self._again.append((0.0, job, record._replace(key=None, headers=own)))
+        else:
+            log.error("record_given_up", refused_by=record.topic, **place, next_step="The timekeeper ends its run.")
+            self._in_flight.confirmed([job])
 
     def _serve_reports(self) -> None:
         while not self._stopping.is_set():
@@ -176,10 +192,22 @@ class Publisher:
 
     def serve(self, timeout: float) -> None:
         """Take in delivery reports, waiting at most `timeout` for the first; write again what failed."""
-        self._producer.poll(timeout)
+        try:
+            self._producer.poll(timeout)
+        except KafkaException as error:
+            self.fault = f"Kafka's producer failed: {error.args[0].str()}."
+            self._stopping.wait(PAUSE_S)
         if self._confirmed:
             confirmed, self._confirmed = self._confirmed, []
             self._in_flight.confirmed(confirmed)
-        while self._again and self._again[0][0] <= time.monotonic():
-            _, job, record = self._again.popleft()
-            self._write(job, record._replace(tries=record.tries + 1))
+            self.fault = None
+        if self._again:
+            self._write_again(time.monotonic())
+
+    def _write_again(self, now: float) -> None:
+        for _ in range(len(self._again)):
+            due, job, record = self._again.popleft()
+            if due <= now:
+                self._write(job, record._replace(tries=record.tries + 1))
+            else:
+                self._again.append((due, job, record))

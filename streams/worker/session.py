@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -97,7 +98,7 @@ class EngineSession:
         }
 
     def why_not_ready(self) -> str | None:
-        return self._source.why_not_ready()
+        return self._source.why_not_ready() or self._publisher.fault
 
     # ── one turn of the loop ──
 
@@ -127,8 +128,6 @@ class EngineSession:
         self._source.tick(now)
         for _ in range(len(self._undecided)):
             self.publish(self._undecided.popleft())
-        if self._publisher.fault is not None:
-            raise self._publisher.fault
 
     def publish(self, answer: Answer) -> None:
         """Publish the child's answer, unless its job runs again here or is another worker's. From the child's reader thread."""
@@ -195,9 +194,10 @@ class EngineSession:
         return True
 
     def close(self) -> None:
-        """Give up what is left, after the child has ended."""
-        self._source.close()
-        self._publisher.stop(PUBLISHER_STOP_S)
+        """Give up what is left, after the child has ended. Whatever fails, the rest is closed."""
+        with ExitStack() as stack:
+            stack.callback(self._publisher.stop, PUBLISHER_STOP_S)
+            stack.callback(self._source.close)
 
 
 def check_custody(processor: str, ready: Mapping[str, Any]) -> None:

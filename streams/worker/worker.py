@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import socket
 import threading
 import time
@@ -13,7 +12,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psutil
 from confluent_kafka import KafkaException, TopicCollection
 
 from schemas.avsc import request_schema, result_schema, self_contained
@@ -31,6 +29,7 @@ from streams.worker.commands import CommandReader, CommandState
 from streams.worker.engine import Engine
 from streams.worker.kafka_source.committed_state import TopicReplaced
 from streams.worker.protocol import ChildConfig, child_settings
+from streams.worker.scratch import Scratch
 from streams.worker.supervision.startup import combined_error
 
 log = logs.get("worker")
@@ -179,23 +178,6 @@ class Worker:
             topics=[[name, topic_id] for name, topic_id in _topic_ids(self._settings, topics).items()],
             schema_ids=_schema_ids(self._settings, made),
         )
-
-
-class Scratch:
-    """The folder where this worker's jobs keep files. Folders of workers that crashed are removed by the next one that
-    starts."""
-
-    def __init__(self, root: Path, worker_id: str) -> None:
-        root.mkdir(parents=True, exist_ok=True)
-        for folder in root.iterdir():
-            _, _, pid = folder.name.rpartition("~")
-            if pid.isdigit() and not psutil.pid_exists(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
-        self.path = root / f"{worker_id}~{os.getpid()}"
-        self.path.mkdir(exist_ok=True)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def health_details(status: Mapping[str, Any], ready: bool) -> dict[str, Any]:

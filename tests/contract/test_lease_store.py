@@ -200,3 +200,25 @@ def test_a_request_of_a_run_that_has_ended_makes_nothing_claimable(stores: Store
     store(stores, job, "requested", requested(job))
     assert claim(lease_store(stores)) == []
     assert stores.sink.executions([(job.bytes, 0)]) == {}
+
+
+def test_jobs_whose_worker_died_are_granted_one_at_a_time(stores: Stores) -> None:
+    leases = lease_store(stores)
+    first, second = waiting(stores, 2)
+    assert len(claim(leases, lease_s=0.0)) == 2
+    assert len(leases.expire(10)) == 2
+    [third] = waiting(stores)
+    assert [[grant.job_id for grant in claim(leases)] for _ in range(3)] == [[str(first)], [str(second)], [str(third)]]
+
+
+def test_a_suspect_does_not_wait_behind_younger_jobs(stores: Stores) -> None:
+    leases = lease_store(stores)
+    [older] = waiting(stores)
+    [suspect] = waiting(stores)
+    younger = waiting(stores, 2)
+    [_, grant] = claim(leases, 2)
+    assert leases.heartbeat("w1", [grant.hold._replace(crashes=1)], 60.0).renewed
+    assert leases.release(str(suspect), 0, grant.fence, started=True)
+    assert [held.job_id for held in claim(leases)] == [str(suspect)]
+    assert [held.job_id for held in claim(leases)] == [str(job) for job in younger]
+    assert str(older) not in {held.job_id for held in claim(leases)}

@@ -1,6 +1,7 @@
 -- The next jobs of a processor, each granted to one worker. Rows that another worker claims at the same moment are skipped.
-WITH next AS MATERIALIZED (
-    SELECT l.job_id, l.run
+-- A job under which a worker or a process has died is granted alone: what kills its host takes no other job with it twice.
+WITH candidates AS MATERIALIZED (
+    SELECT l.job_id, l.run, l.rank, l.losses
     FROM leases AS l JOIN runs AS r ON r.job_id = l.job_id AND r.run = l.run
     WHERE l.processor = %(processor)s AND l.state = 'waiting'
       AND r.state IN ('PENDING', 'PROCESSING') AND (r.deadline IS NULL OR r.deadline > now())
@@ -9,6 +10,13 @@ WITH next AS MATERIALIZED (
     ORDER BY l.rank
     LIMIT %(count)s
     FOR UPDATE OF l SKIP LOCKED
+),
+ranked AS (
+    SELECT job_id, run, losses, row_number() OVER place AS number, first_value(losses) OVER place AS first_losses
+    FROM candidates WINDOW place AS (ORDER BY rank, job_id, run)
+),
+next AS (
+    SELECT job_id, run FROM ranked WHERE CASE WHEN first_losses > 0 THEN number = 1 ELSE losses = 0 END
 ),
 granted AS (
     UPDATE leases AS l SET

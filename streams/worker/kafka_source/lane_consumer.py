@@ -125,13 +125,9 @@ class LaneConsumer:
 
 
 def job_from(message: Any, assignment: Assignment, received_us: int) -> InFlightJob:
+    key, headers = message.key(), message.headers()
+    # len(message) counts the value only; a record may be all key and headers.
+    size = len(message) + len(key or b"") + (sum([len(text or b"") for _, text in headers]) if headers else 0)
     return InFlightJob(
-        assignment,
-        message.offset(),
-        message.key(),
-        message.value(),
-        message.headers(),
-        message.timestamp()[1],
-        len(message),
-        received_us,
+        assignment, message.offset(), key, message.value(), headers, message.timestamp()[1], size, received_us
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from processors.policy import LaneWeights
@@ -168,8 +169,9 @@ class KafkaSource:
         }
 
     def close(self) -> None:
-        for lane in self._lanes:
-            lane.close()
+        with ExitStack() as stack:  # whatever fails, both leave the group
+            for lane in self._lanes:
+                stack.callback(lane.close)
 
     @property
     def _partitions(self) -> int:

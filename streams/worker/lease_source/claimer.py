@@ -65,11 +65,16 @@ class Claimer:
             return found
 
     def stop(self, timeout: float) -> list[ClaimedGrants]:
-        """End the thread, waiting for it at the first call only; return what was found and never taken."""
+        """End the thread, waiting for it at the first call only; return what was found and never taken.
+
+        If it never began, its store is closed here.
+        """
         with self._changed:
             first, self._stopping = not self._stopping, True
             self._changed.notify_all()
-        if first and self._thread.is_alive():
+        if first and self._thread.ident is None:
+            self._close()
+        elif first:
             self._thread.join(timeout)
         return self.take(0)
 

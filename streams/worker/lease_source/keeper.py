@@ -74,10 +74,12 @@ class LeaseKeeper:
 
     def stop(self, timeout: float) -> None:
         """Settle and release what is left, if the store answers, and end the thread. Leases that the store does not hear of
-        expire."""
+        expire. If the thread never began, its store is closed here."""
         self._stopping = True
         self._wake.set()
-        if self._thread.is_alive():
+        if self._thread.ident is None:
+            self._store.close()
+        else:
             self._thread.join(timeout)
 
     # ── the thread ──

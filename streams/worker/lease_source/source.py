@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from connectors.lease_store import Grant, LeaseStore
@@ -122,10 +123,11 @@ class LeaseSource:
         return {"custody": "lease", "received": self._received, "store_fault": self.why_not_ready()}
 
     def close(self) -> None:
-        self._release_claimed()
-        self._in_flight.release([job.slot for job in self._in_flight.with_child()])
-        self._in_flight.wait_until_empty(STOP_S)
-        self._keeper.stop(STOP_S)
+        with ExitStack() as stack:
+            stack.callback(self._keeper.stop, STOP_S)
+            self._release_claimed()
+            self._in_flight.release([job.slot for job in self._in_flight.with_child()])
+            self._in_flight.wait_until_empty(STOP_S)
 
     def _admit(self, found: Iterable[ClaimedGrants]) -> list[InFlightJob]:
         leases = [

@@ -117,7 +117,13 @@ def test_bulk_jobs_leave_a_quarter_of_the_capacity_to_live_ones() -> None:
 def test_large_bulk_requests_leave_capacity_to_live_ones_too() -> None:
     in_flight = InFlightJobs(max_bytes=1000)
     in_flight.admit([new_job(JobOrigin("requests.echo.bulk", 0, 1), value=b"x" * 800)])
-    assert in_flight.wait_for_capacity(100, 0) == (99, 0)
+    assert in_flight.wait_for_capacity(100, 0) == (1, 0)
+
+
+def test_a_poll_asks_for_as_many_jobs_as_fit_by_their_bytes() -> None:
+    in_flight = InFlightJobs(max_bytes=1000)
+    in_flight.admit([new_job(JobOrigin("requests.echo", 0, 0), value=b"x" * 99)])
+    assert in_flight.wait_for_capacity(500, 0).total == 1 + 901 // 100
 
 
 def test_a_released_job_leaves_its_offset_open() -> None:

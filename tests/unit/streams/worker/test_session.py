@@ -23,9 +23,10 @@ from streams.settings import Settings
 from streams.worker.commands import CommandReader, CommandState, PauseState
 from streams.worker.engine import Engine
 from streams.worker.in_flight import InFlightJobs
-from streams.worker.job import InFlightJob
+from streams.worker.job import InFlightJob, JobOrigin
 from streams.worker.protocol import Answer, ChildConfig
 from streams.worker.session import EngineSession
+from tests.harness.jobs import new_job
 from tests.harness.waiting import wait_until
 
 THREADS = LoopThreads("worker", None)
@@ -229,3 +230,78 @@ def test_a_drain_ends_in_time_though_a_job_runs_on(running: Running) -> None:
     (job,) = running.until_sent(1)
     running.in_flight.started([job.slot])
     assert not running.session.drain(time.monotonic(), lambda: None)
+
+
+def test_a_drain_releases_jobs_that_come_while_the_source_is_paused(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that were claimed just before the drain, and come with its first look at the source."""
+    (late,) = running.in_flight.admit([new_job(JobOrigin("requests.echo", 0, 0))])
+    handed_over, released = [[late]], list[InFlightJob]()
+    (running_job,) = running.in_flight.admit([new_job(JobOrigin("requests.echo", 0, 0))])
+    source = running.session._source
+    release = source.release
+
+    def note(jobs: list[InFlightJob]) -> None:
+        released.extend(jobs)
+        running.in_flight.release([job.slot for job in jobs])
+        if late in released and running_job not in released:
+            release([running_job])
+
+    monkeypatch.setattr(source, "pause", lambda timeout_s: handed_over.pop() if handed_over else [])
+    monkeypatch.setattr(source, "release", note)
+    monkeypatch.setattr(running.child, "restarts", -1)  # only what the source hands over
+    assert running.session.drain(time.monotonic() + 20, lambda: None)
+    assert late in released
+
+
+def test_a_source_that_fails_to_close_keeps_nothing_else_open(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(settings)
+    source: Any = running.session._source
+
+    def fail() -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(source._bulk.partitions, "close", fail)  # the first to be closed
+    with pytest.raises(RuntimeError):
+        running.close()
+    assert not running.session._publisher._thread.is_alive()
+    with pytest.raises(RuntimeError, match="closed"):
+        source._live._consumer.poll(0)
+    source._bulk._consumer.close()
+    running.commands.stop()
+
+
+class Steps:
+    """Stands in for an engine's session and its supervisor; notes what is called, in turn."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def drain(self, until: float, tick: Any) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.calls.append("partitions given up")
+
+    def stop(self, timeout: float) -> None:
+        self.calls.append("child stopped")
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: {} if name == "status" else None
+
+
+def test_a_drained_worker_gives_up_its_partitions_before_it_waits_for_its_child(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = CommandReader(settings, wiring.codec(settings), CommandState(), THREADS)
+    config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, [], {})
+    engine, steps, stop = Engine(settings, config, commands, THREADS), Steps(), threading.Event()
+    session: Any = steps
+    monkeypatch.setattr(engine, "_supervisor", steps)
+    monkeypatch.setattr(engine, "status", dict)
+    stop.set()
+    engine._serve(session, stop)
+    assert steps.calls == ["partitions given up", "child stopped"]

@@ -275,3 +275,23 @@ def test_a_claimer_waits_for_an_unreachable_store_and_gives_up_on_a_wrong_one() 
     assert isinstance(claimer.fault, UsageError)
     assert claimer.take(0) == []
     claimer.stop(5)
+
+
+class Store:
+    """Stands in for a lease store; only its end matters."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_source_that_never_began_closes_its_stores(worker: Worker) -> None:
+    stores: list[Any] = [Store(), Store()]
+    config = ChildConfig("echo", "w1", "", "", {}, [], {})
+    ready = {"batch": 1, "lease_s": LEASE_S, "executions": 3}
+    supervisor: Any = Supervisor()
+    opened = iter(stores)
+    source = LeaseSource(worker.settings, config, ready, InFlightJobs(), supervisor, lambda: next(opened), THREADS)
+    source.close()
+    assert [store.closed for store in stores] == [1, 1]
