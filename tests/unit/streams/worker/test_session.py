@@ -272,36 +272,3 @@ def test_a_source_that_fails_to_close_keeps_nothing_else_open(
         source._live._consumer.poll(0)
     source._bulk._consumer.close()
     running.commands.stop()
-
-
-class Steps:
-    """Stands in for an engine's session and its supervisor; notes what is called, in turn."""
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def drain(self, until: float, tick: Any) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.calls.append("partitions given up")
-
-    def stop(self, timeout: float) -> None:
-        self.calls.append("child stopped")
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: {} if name == "status" else None
-
-
-def test_a_drained_worker_gives_up_its_partitions_before_it_waits_for_its_child(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commands = CommandReader(settings, wiring.codec(settings), CommandState(), THREADS)
-    config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, [], {})
-    engine, steps, stop = Engine(settings, config, commands, THREADS), Steps(), threading.Event()
-    session: Any = steps
-    monkeypatch.setattr(engine, "_supervisor", steps)
-    monkeypatch.setattr(engine, "status", dict)
-    stop.set()
-    engine._serve(session, stop)
-    assert steps.calls == ["partitions given up", "child stopped"]
