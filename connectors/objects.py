@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from connectors.claim_uris import Location, content_key, locate, named_key, root_uri
-from schemas.errors import ClaimMismatch, ConnectionFailed, InvalidInput, PayloadTooLarge, UsageError
+from schemas.errors import ClaimMismatch, ConnectionFailed, InvalidInput, PayloadTooLarge, StoreUnavailable, UsageError
 from schemas.records import Claim
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ DEFAULT_LIMIT = 4 << 30
 
 
 class ClaimStore(Protocol):
-    """Stores payloads of claims. Synchronous and thread-safe. Raises ConnectionFailed if the store does not answer."""
+    """Stores payloads of claims. Synchronous and thread-safe. Raises StoreUnavailable if the store does not answer."""
 
     def put_file(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
         """Store a file. Idempotent and atomic: readers see all of it or nothing. Raises PayloadTooLarge, InvalidInput."""
@@ -137,7 +137,7 @@ class ObjectStore:
         return Claim(f"{self.root}/{key}", digest, size, content_type)
 
     def _copy(self, claim: Claim, location: Location, write: Callable[[bytes], object]) -> None:
-        with _translated("fetch"):
+        with _translated("fetch", location.root):
             store = self._open(location.root)
             _check_stored_size(claim, store.head(location.key)["size"])
         hashed = hashlib.sha256()
@@ -234,13 +234,18 @@ def _written_whole(target: Path) -> Iterator[Callable[[bytes], object]]:
 
 
 @contextmanager
-def _translated(action: str) -> Iterator[None]:
-    """Raise errors of our tree instead of obstore's."""
+def _translated(action: str, root: str = "") -> Iterator[None]:
+    """Raise errors of our tree instead of obstore's. `root`: of the store that is asked for an object that must exist."""
     from obstore.exceptions import BaseError, InvalidPathError
 
     try:
         yield
     except FileNotFoundError as error:
+        if root.startswith("file:") and not _folder(root).is_dir():
+            raise StoreUnavailable(
+                "The folder of the object store is gone; its disk may not be mounted.",
+                next_step="Check SLUICE_OBJECTS_URL.",
+            ) from error
         raise InvalidInput(
             "The object that the claim points to does not exist.",
             next_step="Upload the file again, and submit with its new claim.",
@@ -248,7 +253,7 @@ def _translated(action: str) -> Iterator[None]:
     except InvalidPathError as error:
         raise InvalidInput(f"The claim's uri can't be read: {_first_line(error)}") from error
     except (BaseError, OSError) as error:
-        raise ConnectionFailed(
+        raise StoreUnavailable(
             f"The object store did not {action} the object: {_first_line(error)}", next_step="Check SLUICE_OBJECTS_URL."
         ) from error
 

@@ -22,6 +22,7 @@ SluiceError                 base of all deliberate errors; carries `code`, `retr
     ├── DeadlineExceeded    never: the deadline passed before the job was done
     ├── JobCancelled        never: the job was cancelled on request
     ├── ConnectionFailed    retried: a dependency of the job did not answer
+    │   └── StoreUnavailable    retried until the job's deadline, whatever its attempts: the object store did not answer
     ├── WorkerLost          never: the process or the worker died in each execution, up to the limit (`Limits.executions`)
     └── ProcessorBug        never: any other exception, Python's ConnectionError included, becomes this one
 
@@ -211,6 +212,10 @@ class JobCancelled(JobError):
 class ConnectionFailed(JobError):
     code = ErrorCode.CONNECTION_ERROR
     retryable = True
+
+
+class StoreUnavailable(ConnectionFailed):
+    """No fault of the job, and the same for all jobs: an outage must not use up their attempts."""
 
 
 class WorkerLost(JobError):

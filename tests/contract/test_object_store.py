@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from connectors.claim_uris import locate
 from connectors.objects import ClaimStore, ObjectStore
-from schemas.errors import ClaimMismatch, ConnectionFailed, InvalidInput, PayloadTooLarge, UsageError
+from schemas.errors import ClaimMismatch, ConnectionFailed, InvalidInput, PayloadTooLarge, StoreUnavailable, UsageError
 from schemas.records import Claim
 
 Make = Callable[..., ClaimStore]
@@ -71,6 +71,16 @@ def test_many_threads_may_put_and_fetch_the_same_content(store: ClaimStore, tmp_
     for thread in threads:
         thread.join()
     assert fetched == [data] * 8
+
+
+def test_a_store_whose_folder_is_gone_is_unavailable_and_its_claims_are_not_called_missing(tmp_path: Path) -> None:
+    store = ObjectStore((tmp_path / "mounted").as_uri())
+    claim = store.put_bytes(b"hello")
+    (tmp_path / "mounted").rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable, match="may not be mounted"):
+        store.fetch(claim, tmp_path / "out")
+    (tmp_path / "elsewhere").rename(tmp_path / "mounted")
+    assert store.fetch(claim, tmp_path / "out").read_bytes() == b"hello"
 
 
 def test_fetching_into_a_folder_names_the_file_by_its_hash(store: ClaimStore, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from processors.policy import Policy
-from schemas.errors import JobCancelled, JobError
+from schemas.errors import JobCancelled, JobError, StoreUnavailable
 from schemas.records import JobHeader
 from schemas.states import Disposition
 from streams.worker.child.text import number_or_none
@@ -32,7 +32,11 @@ class RetryDecider:
         if isinstance(error, JobCancelled):
             return Disposition.CANCELLED, None
         backoff = self._policy.retry.backoff(error.code) if error.retryable else None
-        if backoff is None or header.attempt >= min(header.max_attempts, backoff.max_attempts or header.max_attempts):
+        if backoff is None:
+            return Disposition.FAILED, None
+        attempts = min(header.max_attempts, backoff.max_attempts or header.max_attempts)
+        # An outage of the store is no fault of the job: it waits as long as it may, and the timekeeper ends it at its deadline.
+        if header.attempt >= attempts and not isinstance(error, StoreUnavailable):
             return Disposition.FAILED, None
         exponent = min(max(header.attempt - 1, 0), LARGEST_EXPONENT)
         longest_s = min(backoff.max_s, backoff.base_s * backoff.factor**exponent)

@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from processors.policy import Backoff, Policy, Retry
-from schemas.errors import ConnectionFailed, ErrorCode, InvalidInput, JobError, JobTimeout, ProcessorBug
+from schemas.errors import (
+    ConnectionFailed,
+    ErrorCode,
+    InvalidInput,
+    JobError,
+    JobTimeout,
+    ProcessorBug,
+    StoreUnavailable,
+)
 from schemas.records import JobHeader
 from schemas.states import Disposition
 from streams.worker.child.retry import RetryDecider
@@ -31,6 +39,12 @@ def test_a_retryable_error_is_retried_until_the_attempts_are_used_up() -> None:
 @pytest.mark.parametrize("error", [InvalidInput("x"), ProcessorBug("x")])
 def test_an_error_that_is_not_retryable_is_final(error: JobError) -> None:
     assert decided(error, 1) == FAILED
+
+
+def test_an_outage_of_the_object_store_does_not_use_up_the_attempts() -> None:
+    assert decided(StoreUnavailable("x"), 3) == (Disposition.RETRY, 16_000)
+    assert decided(StoreUnavailable("x"), 1000)[0] is Disposition.RETRY
+    assert decided(StoreUnavailable("x"), 3, retry=Retry(never=frozenset({ErrorCode.CONNECTION_ERROR}))) == FAILED
 
 
 def test_a_processor_may_forbid_a_retry() -> None:
