@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from connectors.claim_uris import locate
 from connectors.objects import ClaimStore, ObjectStore
-from schemas.errors import ClaimMismatch, ConnectionFailed, InvalidInput, PayloadTooLarge, StoreUnavailable, UsageError
+from schemas.errors import ClaimMismatch, InvalidInput, PayloadTooLarge, StoreUnavailable, UsageError
 from schemas.records import Claim
 
 Make = Callable[..., ClaimStore]
@@ -79,8 +79,6 @@ def test_a_store_whose_folder_is_gone_is_unavailable_and_its_claims_are_not_call
     (tmp_path / "mounted").rename(tmp_path / "elsewhere")
     with pytest.raises(StoreUnavailable, match="may not be mounted"):
         store.fetch(claim, tmp_path / "out")
-    (tmp_path / "elsewhere").rename(tmp_path / "mounted")
-    assert store.fetch(claim, tmp_path / "out").read_bytes() == b"hello"
 
 
 def test_fetching_into_a_folder_names_the_file_by_its_hash(store: ClaimStore, tmp_path: Path) -> None:
@@ -252,9 +250,9 @@ def test_an_unreachable_store_is_a_failed_connection(tmp_path: Path) -> None:
             "secret_access_key": "y",
         }
         store = ObjectStore("s3://bucket/prefix", options=options)
-        with pytest.raises(ConnectionFailed, match="did not store"):
+        with pytest.raises(StoreUnavailable, match="did not store"):
             store.put_bytes(b"hello")
-        with pytest.raises(ConnectionFailed, match="did not fetch"):
+        with pytest.raises(StoreUnavailable, match="did not fetch"):
             store.fetch(Claim(f"s3://bucket/prefix/sha256/{HELLO[:2]}/{HELLO}", HELLO, 5), tmp_path / "out")
 
 
