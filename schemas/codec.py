@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 MAGIC = 0
 FRAME = struct.Struct(">bI")
+#: Schema ids are Java integers.
+LARGEST_ID = 2**31 - 1
 
 #: A record that may hold more values is not decoded: each takes up to 64 bytes of memory, which makes 1 GiB.
 MOST_VALUES = 1 << 24
@@ -115,11 +117,18 @@ class Codec:
             known = self._by_id.setdefault(found, _KnownSchema(parsed, number_check(parsed)))
         return Encoder(found, known.parsed)
 
+    def encoder_like(self, data: bytes) -> Encoder:
+        """Return an encoder for the schema that wrote a record. Raises UndecodableRecord, UnknownSchema, Unreachable."""
+        schema_id = schema_id_of(data)
+        return Encoder(schema_id, (self._by_id.get(schema_id) or self._fetch(schema_id)).parsed)
+
     def typed(self, cls: type[T], subject: str, schema: str, *, register: bool = False) -> TypedCodec[T]:
         """Return an encoder and decoder for one dataclass. Raises as `encoder`."""
         return TypedCodec(self, cls, self.encoder(subject, schema, register=register))
 
     def _fetch(self, schema_id: int) -> _KnownSchema:
+        if schema_id > LARGEST_ID:  # no registry gives such an id, and some answer to it with an error of their own
+            raise UnknownSchema(f"{schema_id} is not the id of a schema.")
         if schema_id in self._rejected:
             raise UndecodableRecord(self._rejected[schema_id])
         text = self._registry.schema_by_id(schema_id)

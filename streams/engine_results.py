@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from schemas.avsc import result_schema
 from schemas.codec import Codec, Encoder
 from schemas.contract import contract
-from schemas.errors import SluiceError
+from schemas.errors import SluiceError, Unreachable
 from schemas.plain import to_plain
 from schemas.records import Coordinates, ErrorInfo, ResultInfo, Timings
 from schemas.states import Disposition
@@ -37,6 +37,16 @@ class EngineResults:
         request: Coordinates | None = None,
     ) -> bytes:
         """Encode a Result with this disposition: failed or cancelled. Raises as `failed`."""
+        return self._encode(self._encoder(header["processor"]), header, disposition, error, request)
+
+    def _encode(
+        self,
+        encoder: Encoder,
+        header: Mapping[str, Any],
+        disposition: Disposition,
+        error: ErrorInfo,
+        request: Coordinates | None,
+    ) -> bytes:
         now = datetime.now(UTC)
         info = ResultInfo(
             disposition=disposition.value,
@@ -48,15 +58,24 @@ class EngineResults:
             error=error,
             input_sha256=header["input_sha256"],
         )
-        encoder = self._encoder(header["processor"])
         return encoder.encode({"header": header, "result": to_plain(info), "output": None})
 
-    def failed_or_none(self, header: Mapping[str, Any], error: ErrorInfo) -> bytes | None:
-        """Do as `failed`, but return None if the result can't be encoded because the processor is not known here."""
-        try:
-            return self.failed(header, error)
-        except SluiceError:
-            return None
+    def failed_like(self, header: Mapping[str, Any], error: ErrorInfo, sample: bytes) -> bytes | None:
+        """Do as `failed`, but for a processor that is not installed here use the schema of `sample`, a result of its own.
+
+        Returns None if that is no result either, or the header does not fit. Raises Unreachable."""
+        encoders: tuple[Callable[[], Encoder], ...] = (
+            lambda: self._encoder(header["processor"]),
+            lambda: self._codec.encoder_like(sample),
+        )
+        for encoder in encoders:
+            try:
+                return self._encode(encoder(), header, Disposition.FAILED, error, None)
+            except Unreachable:
+                raise
+            except (SluiceError, KeyError):
+                continue
+        return None
 
     def _encoder(self, processor: str) -> Encoder:
         encoder = self._encoders.get(processor)

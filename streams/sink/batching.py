@@ -5,39 +5,45 @@ Most requests are never decoded: they are held by their Kafka headers until the 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from confluent_kafka import Message
 
-from schemas.errors import UndecodableRecord
+from schemas.errors import SluiceError, UndecodableRecord, Unreachable
 from streams import logs
-from streams.log.reconnect import until_reachable
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder, is_near
 from streams.sink.event import Event, Phase
 from streams.sink.request_buffer import RequestBuffer
-from streams.sink.validate import POISON
+from streams.sink.suspects import BATCH, Suspects
+from streams.sink.waiting import WaitingRecords
 
 log = logs.get("sink")
 T = TypeVar("T")
 
-#: Held requests stored with one batch, at most.
-BATCH = 500
+#: Seconds between two lines of the log that say that records wait.
+WARN_S = 30.0
 
 
 class EventBatches:
-    """Turns messages into events to store. Raises Stopped if the service stops while the schema registry is unreachable."""
+    """Turns messages into events to store. A record whose schema can't be fetched now is put to `waiting`."""
 
     def __init__(
-        self, decoder: EventDecoder, buffer: RequestBuffer, dead_letters: DeadLetters, stop: threading.Event
+        self,
+        decoder: EventDecoder,
+        buffer: RequestBuffer,
+        waiting: WaitingRecords,
+        dead_letters: DeadLetters,
+        suspects: Suspects,
     ) -> None:
         self._decoder = decoder
         self._buffer = buffer
+        self._waiting = waiting
         self._dead_letters = dead_letters
-        self._stop = stop
+        self._suspects = suspects
+        self._warn_at = 0.0
 
     def take(self, messages: Sequence[Message]) -> list[Event]:
         """Return the events to store now. Undecodable records are confirmed as dead letters before this returns."""
@@ -48,14 +54,30 @@ class EventBatches:
         return list(self._with_headers(self._buffer.take_due(float("inf"), limit)))
 
     def decode(self, message: Message) -> Event | None:
-        """Return the record's event; None if it has no job and another component handles it. Raises UndecodableRecord."""
-        return self._until_decoded(self._decoder.decode, message)
+        """Return the record's event; None if it has no job and another component handles it.
+
+        Raises UndecodableRecord, Unreachable.
+        """
+        if self._suspects.is_convicted(message):
+            raise UndecodableRecord("The sink failed each time it handled this record.")
+        return _decoded(self._decoder.decode, message)
+
+    def wait(self, message: Message) -> None:
+        """Set a record aside until the schema registry answers. No stored or published offset passes it."""
+        key = self._decoder.table.topics[message.topic() or ""].topic_id, message.partition() or 0
+        now = time.monotonic()
+        self._waiting.put(key, message, now)
+        if now >= self._warn_at:
+            self._warn_at = now + WARN_S
+            log.warning("registry_unavailable", next="records whose schema is not known yet wait; all others go on")
 
     def _decode_all(self, messages: Sequence[Message]) -> list[Event]:
         events = []
         for message in messages:
             try:
                 event = self.decode(message)
+            except Unreachable:
+                self.wait(message)
             except UndecodableRecord as error:
                 self._dead_letters.put(message, error)
             else:
@@ -73,10 +95,12 @@ class EventBatches:
         ready += self._buffer.take_due(now, BATCH)
         for event in events:
             urgent = event.leased or (not event.undecoded and is_near(event.header["deadline"]))
-            if event.job_id in moving or urgent:
+            if event.job_id in moving or urgent or self._suspects.searching:
                 ready.append(event)
             else:
                 self._buffer.hold(event, now)
+        while self._buffer.full:
+            ready += self._buffer.take_due(float("inf"), BATCH)
         return ready
 
     def _with_headers(self, events: Sequence[Event]) -> Iterator[Event]:
@@ -97,15 +121,20 @@ class EventBatches:
 
     def _decode_request(self, event: Event) -> Event | None:
         try:
-            return self._until_decoded(self._decoder.decode_request, event)
+            return _decoded(self._decoder.decode_request, event)
+        except Unreachable:
+            self.wait(event.message)
         except UndecodableRecord as error:
             self._dead_letters.put(event.message, error)
             self._dead_letters.settle()
-            return None
+        return None
 
-    def _until_decoded(self, decode: Callable[[T], Event | None], record: T) -> Event | None:
-        """Wait for the registry if a schema is missing: a record is not bad because the registry is unreachable."""
-        try:
-            return until_reachable(lambda: decode(record), self._stop, log, "registry_unavailable")
-        except POISON as error:
-            raise UndecodableRecord(f"The record can't be decoded: {type(error).__name__}.") from error
+
+def _decoded(decode: Callable[[T], Event | None], record: T) -> Event | None:
+    """Decode; anything that is not an error of this project's own is the record's fault, whatever Python calls it."""
+    try:
+        return decode(record)
+    except SluiceError:
+        raise
+    except Exception as error:
+        raise UndecodableRecord(f"The record can't be decoded: {type(error).__name__}.") from error

@@ -165,7 +165,7 @@ def _header(plain: Plain) -> Plain:
         raise UndecodableRecord("The record has no job header.")
     check(header, _HEADER_KINDS, "job header")
     # A record of an older version may lack fields that were added since; each of them has a default.
-    return header if len(header) == len(_DEFAULTS) else {**_DEFAULTS, **header}
+    return header if header.keys() == _DEFAULTS.keys() else {**_DEFAULTS, **header}
 
 
 def _header_from_kafka(message: Message, processor: str) -> Plain | None:

@@ -21,6 +21,10 @@ class DeliveryHandoff(Protocol):
         notifier may claim them, and would send them too."""
         ...
 
+    def reconcile(self) -> None:
+        """Look soon for deliveries that were stored under `notifier_id` but never submitted."""
+        ...
+
 
 class NoHandoff:
     """Hands nothing off: notify is a service of its own and claims every delivery."""
@@ -28,4 +32,7 @@ class NoHandoff:
     notifier_id: bytes | None = None
 
     def submit(self, notifier: bytes, deliveries: Sequence[PendingDelivery]) -> None:
+        return None
+
+    def reconcile(self) -> None:
         return None

@@ -16,18 +16,20 @@ from streams.log.reconnect import until_reachable
 from streams.sink.decode import EventDecoder
 from streams.sink.event import Event, Phase
 from streams.sink.fold import SUPERSEDED
+from streams.sink.patience import Patience
 from streams.sink.writer import PAUSES
 
 log = logs.get("sink")
 
 
 class LeaseFence:
-    """Raises Stopped if the service is stopped while the store is unreachable."""
+    """Raises Unreachable when the step's patience ends, Stopped if the service is stopped while the store is unreachable."""
 
-    def __init__(self, store: SinkStore, decoder: EventDecoder, stop: threading.Event) -> None:
+    def __init__(self, store: SinkStore, decoder: EventDecoder, stop: threading.Event, patience: Patience) -> None:
         self._store = store
         self._decoder = decoder
         self._stop = stop
+        self._patience = patience
 
     def supersede_stale(self, events: Sequence[Event]) -> Sequence[Event]:
         """Return the events; stale ones become superseded entries of the history that change nothing."""
@@ -47,7 +49,12 @@ class LeaseFence:
 
     def _executions(self, runs: set[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
         return until_reachable(
-            lambda: self._store.executions(runs), self._stop, log, "store_unavailable", pauses=PAUSES
+            lambda: self._store.executions(runs),
+            self._stop,
+            log,
+            "store_unavailable",
+            pauses=PAUSES,
+            limit_s=self._patience.left_s,
         )
 
 

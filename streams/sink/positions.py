@@ -7,12 +7,15 @@ The next owner of the partition publishes the outcomes between published and sto
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from connectors.sink_store import ClaimedOffsets, OffsetRow
 
 Key = tuple[bytes, int]
+#: Returns the first offset of a partition that must not be passed yet; None if there is none.
+Lowest = Callable[[Key], int | None]
 
 
 @dataclass(slots=True)
@@ -21,6 +24,7 @@ class PartitionOffsets:
 
     topic: str
     epoch: int
+    expected: int  #: `stored` as the store has it: another number if the log begins later or ends earlier.
     stored: int
     published: int
     publishes: bool  #: Its events become outcomes.
@@ -44,11 +48,20 @@ class Positions:
     def items(self) -> Iterable[tuple[Key, PartitionOffsets]]:
         return self._by_key.items()
 
-    def assign(self, key: Key, topic: str, claimed: ClaimedOffsets, publishes: bool) -> PartitionOffsets:
-        """Add a partition, to be read from the last owner's published offset, so that unconfirmed outcomes are sent again."""
-        published = claimed.published if publishes else claimed.next_offset
+    def assign(
+        self, key: Key, topic: str, claimed: ClaimedOffsets, publishes: bool, log: tuple[float, float] = (0, math.inf)
+    ) -> PartitionOffsets:
+        """Add a partition, to be read from the last owner's published offset, so that unconfirmed outcomes are sent again.
+
+        `log`: where the partition begins and ends. If retention deleted what comes next, it is read from its beginning. So it
+        is if it ends before the stored offset, because it was cut: any of its records may be new.
+        """
+        begin, end = log
+        cut = claimed.next_offset > end
+        stored = int(begin if cut else max(claimed.next_offset, begin))
+        published = int(begin if cut else max(claimed.published, begin)) if publishes else stored
         offsets = PartitionOffsets(
-            topic, claimed.epoch, claimed.next_offset, published, publishes, published, claimed.published
+            topic, claimed.epoch, claimed.next_offset, stored, published, publishes, published, claimed.published
         )
         self._by_key[key] = offsets
         return offsets
@@ -64,25 +77,23 @@ class Positions:
         offsets.read = max(offsets.read, offset + 1)
         return offset >= offsets.stored
 
-    def offset_rows(self, lowest_held: Callable[[Key], int | None]) -> list[OffsetRow]:
-        """Return the offsets to store with the next batch, of partitions where one has moved.
-
-        `lowest_held` returns the first offset of a partition that must not be passed yet.
-        """
+    def offset_rows(self, *lowest: Lowest) -> list[OffsetRow]:
+        """Return the offsets to store with the next batch, of partitions where one has moved."""
         rows = []
         for key, offsets in self._by_key.items():
-            held = lowest_held(key)
-            target = max(offsets.stored, offsets.read if held is None else held)
+            target = max(offsets.stored, _before(lowest, key, offsets.read))
             published = offsets.published if offsets.publishes else target
-            if target != offsets.stored or published != offsets.stored_published:
-                rows.append(OffsetRow(self._group, *key, offsets.epoch, offsets.stored, target, published))
+            if target != offsets.expected or published != offsets.stored_published:
+                rows.append(OffsetRow(self._group, *key, offsets.epoch, offsets.expected, target, published))
         return rows
 
     def stored(self, rows: Iterable[OffsetRow]) -> None:
         """Set the offsets of a batch that was stored."""
         for row in rows:
             offsets = self._by_key[row.topic_id, row.partition]
-            offsets.stored, offsets.stored_published = row.next_offset, row.published
+            offsets.stored_published, offsets.expected = row.published, row.next_offset
+            if row.next_offset != row.expected:
+                offsets.stored = row.next_offset
             if not offsets.publishes:
                 offsets.published = row.next_offset
 
@@ -93,6 +104,19 @@ class Positions:
             if offsets is not None:
                 offsets.published = max(offsets.published, offset)
 
-    def read_offsets(self) -> dict[Key, int]:
+    def read_offsets(self, *lowest: Lowest) -> dict[Key, int]:
         """Return the offset up to which each partition that publishes is both read and stored."""
-        return {key: min(p.read, p.stored) for key, p in self._by_key.items() if p.publishes}
+        return {
+            key: _before(lowest, key, min(offsets.read, offsets.stored))
+            for key, offsets in self._by_key.items()
+            if offsets.publishes
+        }
+
+
+def _before(lowest: Iterable[Lowest], key: Key, offset: int) -> int:
+    """Return the offset, or the first one before it that must not be passed yet."""
+    for held in lowest:
+        first = held(key)
+        if first is not None and first < offset:
+            offset = first
+    return offset

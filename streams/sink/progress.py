@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from connectors.sink_store import ProgressRow, SinkStore
 from schemas.codec import Codec
-from schemas.errors import UndecodableRecord
+from schemas.errors import UndecodableRecord, Unreachable
 from schemas.records import Progress
 from streams import wiring
 from streams.settings import Settings
@@ -20,20 +20,22 @@ from streams.sink.validate import POISON, check, kinds_of
 
 #: Seconds that progress is kept for a run the store does not know yet: the sink holds requests back for a second.
 KEEP_S = 10.0
+#: Runs whose progress is kept, at most; that of others is skipped.
+MOST_RUNS = 10_000
 
 _KINDS = kinds_of(Progress)
 #: The fields of a ProgressRow after the job id, in its order.
 _STORED = itemgetter("run", "attempt", "execution", "sequence", "worker_id", "stage", "percent", "message")
 
 
-def follow_progress(settings: Settings) -> TopicFollower[SinkStore]:
+def follow_progress(settings: Settings, codec: Codec) -> TopicFollower[SinkStore]:
     """Return a follower of the progress topic. It begins at the log's end: old progress says nothing about now."""
     return TopicFollower(
         settings,
         "progress",
         topic=settings.topics.progress,
         reset="latest",
-        handle=ProgressWriter(wiring.codec(settings)).handle,
+        handle=ProgressWriter(codec).handle,
         store=lambda: wiring.sink_store(settings, application="sluice progress"),
     )
 
@@ -55,10 +57,12 @@ class ProgressWriter:
     def _add(self, message: Message) -> None:
         try:
             row = self._row(message)
-        except (UndecodableRecord, *POISON):
-            return  # progress is only a hint: an unreadable record is skipped
+        except (UndecodableRecord, Unreachable, *POISON):
+            return  # progress is only a hint: a record that can't be read now is skipped
         key = (row.job_id, row.run)
         known = self._latest.get(key)
+        if known is None and len(self._latest) >= MOST_RUNS:
+            return
         if known is None or _recency(row) > _recency(known[1]):
             self._latest[key] = (time.monotonic(), row)
 

@@ -10,6 +10,8 @@ from collections import OrderedDict, deque
 from streams.sink.event import Event
 
 HOLD_S = 1.0
+#: Limit of held records, in bytes. Beyond it the oldest are stored at once.
+MOST_BYTES = 64 * 1024 * 1024
 
 
 class RequestBuffer:
@@ -20,6 +22,11 @@ class RequestBuffer:
         self._by_job: dict[bytes, list[Event]] = {}
         self._by_partition: dict[tuple[bytes, int], OrderedDict[int, None]] = {}
         self._queue: deque[tuple[float, bytes]] = deque()
+        self._bytes = 0
+
+    @property
+    def full(self) -> bool:
+        return self._bytes > MOST_BYTES
 
     def __len__(self) -> int:
         return len(self._by_job)
@@ -28,6 +35,7 @@ class RequestBuffer:
         if event.job_id not in self._by_job:
             self._queue.append((now + self._hold_s, event.job_id))
         self._by_job.setdefault(event.job_id, []).append(event)
+        self._bytes += _size(event)
         self._by_partition.setdefault(event.position[:2], OrderedDict())[event.position.offset] = None
 
     def take(self, job_id: bytes) -> list[Event]:
@@ -37,6 +45,7 @@ class RequestBuffer:
             return []
         for event in events:
             self._by_partition[event.position[:2]].pop(event.position.offset, None)
+            self._bytes -= _size(event)
         return events
 
     def take_due(self, now: float, limit: int) -> list[Event]:
@@ -65,7 +74,12 @@ class RequestBuffer:
         self._by_partition.pop(partition, None)
         for job_id, events in list(self._by_job.items()):
             kept = [event for event in events if event.position[:2] != partition]
+            self._bytes -= sum(_size(event) for event in events if event.position[:2] == partition)
             if kept:
                 self._by_job[job_id] = kept
             else:
                 del self._by_job[job_id]
+
+
+def _size(event: Event) -> int:
+    return len(event.message.value() or b"")

@@ -9,40 +9,44 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import KafkaError, Message
 
-from connectors.sink_store import LogPosition, SinkStore
-from schemas.errors import SluiceError, UndecodableRecord
+from connectors.sink_store import OffsetRow, SinkStore, Stored
+from schemas.errors import UndecodableRecord, Unreachable
 from streams import logs
 from streams.engine_results import EngineResults
 from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
-from streams.log.reconnect import Stopped
 from streams.settings import Settings
+from streams.sink.assignment import SinkAssignment
 from streams.sink.batching import EventBatches
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder
 from streams.sink.event import Event
-from streams.sink.fold import JobFold, fold
+from streams.sink.fold import JobFold
 from streams.sink.handoff import DeliveryHandoff
 from streams.sink.lease_fence import LeaseFence
 from streams.sink.offset_mirror import OffsetMirror
 from streams.sink.outcomes import OutcomePublisher
+from streams.sink.patience import Patience
 from streams.sink.positions import Key, Positions
 from streams.sink.request_buffer import RequestBuffer
 from streams.sink.rows import pending_delivery
-from streams.sink.topic_table import TopicRole, TopicTable
-from streams.sink.winners import OutcomeEncoder, batch_winners, stored_winners
+from streams.sink.suspects import BATCH, Suspects
+from streams.sink.topic_table import TopicTable
+from streams.sink.waiting import WaitingRecords, size_of
+from streams.sink.winners import OutcomeEncoder, StoredWinners, batch_losers, batch_winners
 from streams.sink.writer import BatchWriter
 
 log = logs.get("sink")
 
-BATCH = 500
 IDLE_S = 0.1
+#: Bytes of the records that are polled, decoded and stored at once.
+BATCH_BYTES = 16 * 1024 * 1024
 
 
 class Session:
@@ -58,22 +62,28 @@ class Session:
         engine_results: EngineResults,
         handoff: DeliveryHandoff,
         stop: threading.Event,
+        read_table: Callable[[], TopicTable],
+        suspects: Suspects,
     ) -> None:
-        self._group = f"{settings.topic_prefix}sink"
-        self._store = store
+        group = f"{settings.topic_prefix}sink"
         self._decoder = decoder
         self._outcomes = outcomes
         self._outcome_encoder = OutcomeEncoder(decoder, settings.topics, engine_results)
         self._handoff = handoff
-        self._writer = BatchWriter(store, dead_letters, stop)
+        self._suspects = suspects
+        self._patience = Patience(settings)
+        self._writer = BatchWriter(store, dead_letters, stop, self._patience)
+        self._stored_winners = StoredWinners(store, stop, self._patience)
         self._buffer = RequestBuffer()
-        self._fence = LeaseFence(store, decoder, stop)
-        self._batches = EventBatches(decoder, self._buffer, dead_letters, stop)
-        self._positions = Positions(self._group)
-        # Start offsets come from the store. If the log no longer has them, the partition is read from its beginning.
-        self._consumer: LogConsumer = kafka.consumer(settings, self._group, **{"auto.offset.reset": "earliest"})
+        self._waiting = WaitingRecords()
+        self._fence = LeaseFence(store, decoder, stop, self._patience)
+        self._batches = EventBatches(decoder, self._buffer, self._waiting, dead_letters, suspects)
+        self._positions = Positions(group)
+        self.assignment = SinkAssignment(group, store, self._positions, read_table, self.settle, self._forget)
+        # Start offsets come from the store and are checked against the log: one that the log does not have is an error.
+        self._consumer: LogConsumer = kafka.consumer(settings, group, **{"auto.offset.reset": "error"})
         self._mirror = OffsetMirror(self._consumer, self._positions)
-        self._rebalance_error: SluiceError | Stopped | None = None
+        self._paused = False
         self._unsaved = False
 
     @property
@@ -81,15 +91,20 @@ class Session:
         """The number of assigned partitions. Read from other threads."""
         return len(self._positions)
 
+    @property
+    def waiting(self) -> int:
+        """The number of records that wait for the schema registry. Read from other threads."""
+        return len(self._waiting)
+
     def subscribe(self, table: TopicTable) -> None:
         """Read the table's topics from now on."""
-        self._decoder.table = self._writer.table = table
-        self._consumer.subscribe(
-            list(table.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self._decoder.table = self._writer.table = self.assignment.table = table
+        on = self.assignment
+        self._consumer.subscribe(list(table.topics), on_assign=on.on_assign, on_revoke=on.on_revoke, on_lost=on.on_lost)
 
     def follow(self, table: TopicTable) -> None:
-        """Subscribe again if topics were created or deleted."""
+        """Subscribe again if topics were created or deleted. Raises TopicMadeAgain."""
+        self.assignment.check(table)
         known = self._decoder.table.topics
         if not table.topics.items() <= known.items():
             # Deleted topics stay in the table, because their partitions are yet to be revoked.
@@ -100,20 +115,15 @@ class Session:
         self._consumer.close()
 
     def step(self) -> None:
-        """Run one turn of the loop. Raises Fenced, Stopped, Unreachable."""
+        """Run one turn of the loop. Raises Fenced, Stopped, Unreachable, TopicMadeAgain."""
         messages = self._poll()
+        self._patience.renew()
         with self._all_or_nothing():
             self._positions.published(self._outcomes.poll())
-            fresh: list[Message] = []
-            stored: list[Message] = []
-            for message in messages:
-                (fresh if self._is_fresh(message) else stored).append(message)
-            if stored:
-                self._publish_again(stored)
-            events = self._batches.take(fresh)
-            if events or (self._mirror.due and self._positions.offset_rows(self._buffer.lowest)):
-                self._write(events)
-                self._mirror.commit()
+            if due := self._waiting.take_due(time.monotonic()):
+                self._handle(due)  # all of them at once: the position is beyond them, so none may be left out
+            for part in parts(messages):
+                self._handle(part)
 
     def settle(self) -> None:
         """Store and publish everything that was read, before another sink takes over.
@@ -124,6 +134,7 @@ class Session:
         if self._unsaved:
             log.warning("not_settled_after_failed_step", next="the next owner reads again from the stored offsets")
             return
+        self._patience.renew()
         with self._all_or_nothing():
             self._positions.published(self._outcomes.flush(5.0))
             while events := self._batches.take_held(BATCH):
@@ -143,39 +154,56 @@ class Session:
 
     def _poll(self) -> list[Message]:
         wait = self._buffer.wait_s(time.monotonic())
-        messages = poll_batch(self._consumer, BATCH, IDLE_S if wait is None else min(wait, IDLE_S))
-        if self._rebalance_error is not None:
-            error, self._rebalance_error = self._rebalance_error, None
-            raise error
-        return [message for message in messages if self._usable(message)]
+        self._read_or_pause()
+        messages = poll_batch(
+            self._consumer, self._suspects.limit, IDLE_S if wait is None else min(wait, IDLE_S), BATCH_BYTES
+        )
+        self.assignment.raise_error()
+        return self.assignment.usable(self._consumer, [message for message in messages if _is_record(message)])
 
-    def _usable(self, message: Message) -> bool:
-        error = message.error()
-        if error is not None:
-            if error.code() not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._AUTO_OFFSET_RESET):
-                raise kafka.translate(error, "the sink read its topics")
-            log.warning("topic_not_readable", topic=message.topic(), code=error.name())
-            return False
-        return self._key(message) in self._positions
+    def _read_or_pause(self) -> None:
+        """Read no more records while those that wait for the registry are too many; poll all the same, to stay a member."""
+        if self._waiting.full:
+            self._paused = True
+            self._consumer.pause(self._consumer.assignment())
+        elif self._paused:
+            self._paused = False
+            self._consumer.resume(self._consumer.assignment())
 
-    def _key(self, message: Message) -> Key:
-        return self._decoder.table.topics[message.topic() or ""].topic_id, message.partition() or 0
-
-    def _is_fresh(self, message: Message) -> bool:
-        return self._positions.mark_read(self._key(message), message.offset() or 0)
+    def _forget(self, key: Key) -> None:
+        for holder in (self._buffer, self._waiting, self._mirror):
+            holder.forget(key)
 
     # ── storing ──
+
+    def _handle(self, messages: Sequence[Message]) -> None:
+        self._suspects.trying(messages)
+        fresh: list[Message] = []
+        stored: list[Message] = []
+        for message in messages:
+            key = self.assignment.key(message)
+            (fresh if self._positions.mark_read(key, message.offset() or 0) else stored).append(message)
+        if stored:
+            self._publish_again(stored)
+        events = self._batches.take(fresh)
+        if events or (self._mirror.due and self._offset_rows()):
+            self._write(events)
+            self._mirror.commit()
+        self._suspects.passed()
+
+    def _offset_rows(self) -> list[OffsetRow]:
+        return self._positions.offset_rows(self._buffer.lowest, self._waiting.lowest)
 
     def _write(self, events: Sequence[Event]) -> None:
         later = self._fence.supersede_stale(events) if self._decoder.table.may_lease else events
         while later:
-            folds, later = fold(later)
+            folds, later = self._writer.fold(later)
             self._store_folds(folds, last=not later)
         if not events:
             self._store_folds([], last=True)
 
     def _store_folds(self, folds: Sequence[JobFold], *, last: bool) -> None:
-        offsets = self._positions.offset_rows(self._buffer.lowest)
+        offsets = self._offset_rows()
         if not folds and not offsets:
             return
         if not last:  # the events of later folds are not stored yet: if this sink dies, they must be read again
@@ -189,68 +217,67 @@ class Session:
         ):  # deliveries stored without a notifier are claimed from the store, maybe by another one
             deliveries = (pending_delivery(job, winner, stored.decided_at) for job, winner in winners)
             self._handoff.submit(notifier, [delivery for delivery in deliveries if delivery is not None])
-        self._publish(winner for _, winner in winners)
+        self._publish([*(winner for _, winner in winners), *self._won_before(folds, stored)])
+
+    def _won_before(self, folds: Sequence[JobFold], stored: Stored) -> list[Event]:
+        """Return the losers that lost to themselves: they were stored before, but the answer was lost, or the sink ended."""
+        won = self._stored_winners.among(batch_losers(folds, stored))
+        if won:
+            log.info("outcomes_stored_before", count=len(won))
+            self._handoff.reconcile()
+        return won
 
     def _publish(self, winners: Iterable[Event]) -> int:
         """Publish the winners' outcomes; return how many there are."""
-        records = [record for winner in winners if (record := self._outcome_encoder.record(winner)) is not None]
-        self._outcomes.publish(records, self._positions.read_offsets())
+        records = []
+        for winner in winners:
+            try:
+                record = self._outcome_encoder.record(winner)
+            except Unreachable:
+                self._batches.wait(winner.message)
+                continue
+            if record is not None:
+                records.append(record)
+        self._outcomes.publish(records, self._positions.read_offsets(self._waiting.lowest))
         return len(records)
 
     def _publish_again(self, messages: Iterable[Message]) -> None:
         """Publish the outcomes of records that an earlier owner stored: it may have died before it published them."""
-        candidates: dict[LogPosition, Event] = {}
+        candidates: list[Event] = []
         for message in messages:
             try:
                 event = self._batches.decode(message)
+            except Unreachable:
+                self._batches.wait(message)
+                continue
             except UndecodableRecord:
                 continue
             if event is not None and event.terminal is not None:
-                candidates[event.position] = event
-        won = stored_winners(
-            self._store, {position: (event.job_id, event.run) for position, event in candidates.items()}
-        )
-        if count := self._publish(candidates[position] for position in won):
+                candidates.append(event)
+        if count := self._publish(self._stored_winners.among(candidates)):
             log.info("outcomes_published_again", count=count)
 
-    # ── rebalances: called by librdkafka inside poll ──
 
-    def _on_assign(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
-        topics = self._decoder.table.topics
-        keys = {(topics[p.topic].topic_id, p.partition): p.topic for p in partitions}
-        try:
-            self._store.learn_topics({topics[name].topic_id: name for name in set(keys.values())})
-            claimed = self._store.claim(self._group, dict.fromkeys(keys, 0))
-        except SluiceError as error:
-            self._rebalance_error = error
-            return
-        starts = []
-        for key, name in keys.items():
-            publishes = topics[name].role in (TopicRole.RESULTS, TopicRole.DEAD_LETTERS)
-            position = self._positions.assign(key, name, claimed[key], publishes)
-            starts.append(TopicPartition(name, key[1], position.read))
-        consumer.incremental_assign(starts)
-        log.info("partitions_assigned", count=len(starts))
+def parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Split messages into parts of at most BATCH_BYTES, or of one message that is larger; without messages, one empty part."""
+    part: list[Message] = []
+    size = 0
+    for message in messages:
+        length = size_of(message)
+        if part and size + length > BATCH_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += length
+    yield part
 
-    def _on_revoke(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
-        try:
-            self.settle()
-        except SluiceError as error:
-            log.warning("not_settled_before_revoke", reason=str(error))
-            self._rebalance_error = error  # records of partitions that stay assigned were lost as well: end the session
-        except Stopped as error:
-            log.warning("not_settled_before_revoke", reason=str(error))
-            self._rebalance_error = error
-        self._revoke(consumer, partitions)
 
-    def _on_lost(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
-        self._revoke(consumer, partitions)
-
-    def _revoke(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
-        for partition in partitions:
-            key = self._decoder.table.topics[partition.topic].topic_id, partition.partition
-            self._positions.revoke(key)
-            self._buffer.forget(key)
-            self._mirror.forget(key)
-        consumer.incremental_unassign(partitions)
-        log.info("partitions_revoked", count=len(partitions))
+def _is_record(message: Message) -> bool:
+    """False for a topic that is gone. Raises Unreachable, SluiceError for any other error: the session begins again."""
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise kafka.translate(error, "the sink read its topics")
+    log.warning("topic_not_readable", topic=message.topic(), code=error.name())
+    return False

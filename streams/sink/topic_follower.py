@@ -11,7 +11,8 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 
 from schemas.errors import SluiceError
 from streams import logs
-from streams.health.loop_health import LoopHealth, thread_died, tracked
+from streams.health.loop_health import LoopHealth, tracked
+from streams.health.loop_threads import LoopThreads, frames_of
 from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
@@ -58,20 +59,17 @@ class TopicFollower(Generic[Store]):
         self._handle = handle
         self._store = store
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
         self.loop_health = LoopHealth(f"{name} loop", settings.health_patience_s)
 
-    def start(self) -> None:
+    def start(self, loops: LoopThreads) -> None:
+        self._thread = loops.new(self._name, self._run, self._stop.is_set)
         self._thread.start()
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(10)
-
-    @property
-    def dead(self) -> str | None:
-        """The reason to report if the thread has ended without `stop`; None otherwise."""
-        return thread_died(self._thread, self._stop, self.loop_health.loop)
+        if self._thread is not None:
+            self._thread.join(10)
 
     def subscribe(self) -> LogConsumer:
         """Return a new consumer of the follower's group that reads the topic."""
@@ -99,7 +97,9 @@ class TopicFollower(Generic[Store]):
                 log.warning("session_restarted", component=self._name, reason=str(error))
                 self._stop.wait(RESTART_S)
             except Exception as error:  # noqa: BLE001 — if this thread ended, the topic would be read no more
-                log.error("session_restarted", component=self._name, reason=type(error).__name__)
+                log.error(
+                    "session_restarted", component=self._name, reason=type(error).__name__, frames=frames_of(error)
+                )
                 self._stop.wait(RESTART_S)
 
 

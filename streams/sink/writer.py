@@ -12,6 +12,7 @@ from streams.log.reconnect import until_reachable
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold
+from streams.sink.patience import Patience
 from streams.sink.rows import bare, history_rows, lease_rows, run_rows
 from streams.sink.topic_table import TopicTable
 from streams.sink.validate import POISON
@@ -25,13 +26,22 @@ _RESULTS = ("result", "retry")
 
 
 class BatchWriter:
-    """Raises Fenced as the store does, and Stopped if the service is stopped while the store is unreachable."""
+    """Raises Fenced as the store does, Unreachable when the step's patience ends, and Stopped if the service is stopped while
+    the store is unreachable."""
 
-    def __init__(self, store: SinkStore, dead_letters: DeadLetters, stop: threading.Event) -> None:
+    def __init__(self, store: SinkStore, dead_letters: DeadLetters, stop: threading.Event, patience: Patience) -> None:
         self._store = store
         self._dead_letters = dead_letters
         self._stop = stop
+        self._patience = patience
         self.table = TopicTable({})
+
+    def fold(self, events: Sequence[Event]) -> tuple[list[JobFold], list[Event]]:
+        """Do as `fold`, but dead-letter an event that can't be folded, whatever Python calls its fault."""
+        try:
+            return fold(events)
+        except Exception:  # noqa: BLE001 - the event that raised it is found
+            return fold([event for event in events if self._can_be_folded(event)])
 
     def write(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
         """Store all folds. The offsets are stored with the last part, so that they never pass a record that is not stored."""
@@ -42,7 +52,26 @@ class BatchWriter:
                 raise
             if len(folds) > 1:
                 return self._halves(folds, offsets, notifier)
-            return self._set_aside(folds[0], offsets, notifier, _as_unstorable(error))
+            return self._one_again(folds[0], offsets, notifier, error)
+
+    def _one_again(
+        self, one: JobFold, offsets: Sequence[OffsetRow], notifier: bytes | None, error: BaseException
+    ) -> Stored:
+        """Set one job's events aside. If the store did not refuse the rows by name, it is asked once more before that."""
+        if not isinstance(error, Unstorable):
+            try:
+                return self._try([one], offsets, notifier)
+            except POISON as again:
+                error = again
+        return self._set_aside(one, offsets, notifier, _as_unstorable(error))
+
+    def _can_be_folded(self, event: Event) -> bool:
+        try:
+            fold([event])
+        except Exception as error:  # noqa: BLE001
+            self._dead_letter([event], _as_unstorable(error))
+            return False
+        return True
 
     def _halves(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
         middle = len(folds) // 2
@@ -78,14 +107,18 @@ class BatchWriter:
         self._dead_letters.settle()
 
     def _try(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
-        runs, history = run_rows(folds, notifier), history_rows(folds)
-        leases = lease_rows(folds, self.table) if self.table.may_lease else ()
+        try:
+            runs, history = run_rows(folds, notifier), history_rows(folds)
+            leases = lease_rows(folds, self.table) if self.table.may_lease else ()
+        except Exception as error:  # pure functions of the events: one of these is at fault
+            raise _as_unstorable(error) from error
         return until_reachable(
             lambda: self._store.store(runs, history, offsets, leases),
             self._stop,
             log,
             "store_unavailable",
             pauses=PAUSES,
+            limit_s=self._patience.left_s,
         )
 
 
@@ -95,8 +128,8 @@ def _ended_by_result(bad: JobFold) -> frozenset[tuple[bytes, int]]:
     return frozenset((bad.first.job_id, number) for number, event in candidates if event and event.kind in _RESULTS)
 
 
-def _as_unstorable(error: BaseException) -> SluiceError:
+def _as_unstorable(error: BaseException) -> Unstorable:
     # Only the type: the text of a Python error may quote the value.
-    if isinstance(error, SluiceError):
+    if isinstance(error, Unstorable):
         return error
     return Unstorable(f"The record can't be stored as a row: {type(error).__name__}.")

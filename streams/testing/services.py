@@ -11,7 +11,6 @@ from streams.settings import Settings
 from streams.sink.commands import follow_commands
 from streams.sink.handoff import NoHandoff
 from streams.sink.sink import open_session
-from streams.sink.topic_table import read_topics
 from streams.timekeeper import Timekeeper
 from streams.timekeeper.requests import RequestReader
 
@@ -21,8 +20,7 @@ class Services:
 
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self._store = wiring.sink_store(settings)
-        table = read_topics(kafka.admin(settings), settings.topics)
-        self._session = open_session(settings, self._store, kafka.producer(settings), table, NoHandoff(), stop)
+        self._session = open_session(settings, self._store, kafka.producer(settings), NoHandoff(), stop)
         self._commands = follow_commands(settings)
         self._commands_store = wiring.command_store(settings)
         self._commands_consumer = self._commands.subscribe()

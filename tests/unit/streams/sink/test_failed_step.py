@@ -3,89 +3,35 @@
 from __future__ import annotations
 
 import threading
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from confluent_kafka import Message
-from pydantic import SecretStr
 
-from connectors.memory import MemoryDatabase
 from schemas.errors import Unreachable
-from schemas.records import ECHO, EchoInput
-from schemas.registry import MemoryRegistry
-from streams import wiring
-from streams.admin import topics
-from streams.client.submitter import Submitter
-from streams.log import kafka
-from streams.log.memory import MemoryLog
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
 from streams.log.reconnect import Stopped
 from streams.settings import Settings
 from streams.sink.batching import EventBatches
-from streams.sink.handoff import NoHandoff
 from streams.sink.outcomes import OutcomePublisher
 from streams.sink.session import Session
-from streams.sink.sink import open_session
-from streams.sink.topic_table import read_topics
 from streams.sink.writer import BatchWriter
+from tests.harness.sink_kit import open_sink, states, step_and_settle, step_until_read, submit_jobs
 
 JOBS = 5
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    name = uuid.uuid4().hex
-    address = f"memory:{name}"
-    settings = Settings(
-        kafka_bootstrap_servers=address,
-        schema_registry_url=address,
-        database_url=SecretStr(address),
-        home=tmp_path,
-        partitions=2,
-    )
-    topics.apply(settings, [ECHO])
-    yield settings
-    for twin in (MemoryLog, MemoryDatabase, MemoryRegistry):
-        twin.forget(name)
-
-
-def open_sink(settings: Settings) -> Session:
-    table = read_topics(kafka.admin(settings), settings.topics)
-    store = wiring.sink_store(settings)
-    return open_session(settings, store, kafka.producer(settings), table, NoHandoff(), threading.Event())
-
-
-def submit_jobs(settings: Settings) -> None:
-    with Submitter(settings) as submitter:
-        for number in range(JOBS):
-            submitter.submit("echo", EchoInput(str(number)))
 
 
 def unreachable(*_: Any) -> Any:
     raise Unreachable("Postgres is unreachable.")
 
 
-def step_until_read(session: Session) -> None:
-    """Run enough steps to read everything. Raises what a step raises."""
-    for _ in range(10):
-        session.step()
-
-
-def step_and_settle(session: Session) -> None:
-    step_until_read(session)
-    session.settle()
-
-
 def jobs_after_another_sink(settings: Settings) -> int:
     sink = open_sink(settings)
     step_and_settle(sink)
     sink.close()
-    with wiring.job_store(settings) as store:
-        return sum(store.counts().values())
+    return sum(states(settings).values())
 
 
 @pytest.mark.parametrize("fault", [Stopped(), Unreachable("Postgres is unreachable."), ValueError("a bug")], ids=type)
@@ -97,7 +43,7 @@ def jobs_after_another_sink(settings: Settings) -> int:
 def test_a_job_whose_step_fails_is_stored_by_the_next_sink(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, part: type, call: str, fault: Exception
 ) -> None:
-    submit_jobs(settings)
+    submit_jobs(settings, JOBS)
     sink = open_sink(settings)
     original = getattr(part, call)
 
@@ -120,7 +66,7 @@ def test_a_job_whose_step_fails_is_stored_by_the_next_sink(
 def test_a_sink_that_could_not_settle_before_a_rebalance_ends_its_session(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submit_jobs(settings)
+    submit_jobs(settings, JOBS)
     sink = open_sink(settings)
     step_until_read(sink)
     second = open_sink(settings)
@@ -139,11 +85,11 @@ def test_a_sink_that_could_not_settle_before_a_rebalance_ends_its_session(
 def step_with_a_rebalance(sink: Session, monkeypatch: pytest.MonkeyPatch, write: Callable[..., Any]) -> None:
     """Run one step; inside its poll partitions are revoked, and `write` takes the place of the write to the store."""
 
-    def poll(consumer: LogConsumer, limit: int, timeout_s: float) -> list[Message]:
-        messages = poll_batch(consumer, limit, timeout_s)
+    def poll(consumer: LogConsumer, limit: int, timeout_s: float, max_bytes: int) -> list[Message]:
+        messages = poll_batch(consumer, limit, timeout_s, max_bytes)
         with monkeypatch.context() as broken:
             broken.setattr(BatchWriter, "write", write)
-            sink._on_revoke(consumer, [])
+            sink.assignment.on_revoke(consumer, [])
         return messages
 
     with monkeypatch.context() as rebalancing:
@@ -159,11 +105,11 @@ def stopped(*_: Any) -> Any:
 def test_a_settle_that_fails_inside_consume_ends_the_session_before_its_messages_are_stored(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, write: Callable[..., Any], fault: type[Exception]
 ) -> None:
-    submit_jobs(settings)
+    submit_jobs(settings, JOBS)
     sink = open_sink(settings)
     for _ in range(3):
         sink.step()  # the requests are read and held
-    submit_jobs(settings)
+    submit_jobs(settings, JOBS)
     with pytest.raises(fault):
         step_with_a_rebalance(sink, monkeypatch, write)
     sink.settle()  # a stop after it, once the store answers again

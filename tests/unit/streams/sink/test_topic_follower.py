@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import threading
-import uuid
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 from confluent_kafka import Message
-from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from schemas.errors import Unreachable
-from schemas.registry import MemoryRegistry
-from streams.admin import topics
+from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
-from streams.log.memory import MemoryLog
 from streams.settings import Settings
-from streams.sink.topic_follower import TopicFollower
+from streams.sink.topic_follower import TopicFollower, log
 
 PATIENCE_S = 30.0
 
@@ -52,22 +47,6 @@ class Recorder:
             self.complete.set()
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    name = uuid.uuid4().hex
-    address = f"memory:{name}"
-    settings = Settings(
-        kafka_bootstrap_servers=address,
-        schema_registry_url=address,
-        database_url=SecretStr(address),
-        home=tmp_path,
-    )
-    topics.apply(settings, [])
-    yield settings
-    for twin in (MemoryLog, MemoryRegistry):
-        twin.forget(name)
-
-
 def follower(settings: Settings, recorder: Recorder) -> TopicFollower[ClosableStore]:
     return TopicFollower(
         settings,
@@ -94,14 +73,15 @@ def test_after_an_error_the_same_messages_are_read_again_with_a_new_store(
     produce(settings, b"first", b"second")
     recorder = Recorder(error)
     followed = follower(settings, recorder)
+    loops = LoopThreads("sink", log)
     with capture_logs() as lines:
-        followed.start()
+        followed.start(loops)
         assert recorder.complete.wait(PATIENCE_S)
         followed.stop()
     assert sorted(filter(None, recorder.values)) == [b"first", b"second"]
     assert [store.closed for store in recorder.stores] == [True, True]
     assert [(line["event"], line["component"]) for line in lines] == [("session_restarted", "control")]
-    assert followed.dead is None
+    assert loops.dead == ()
 
 
 def test_handled_messages_are_committed_so_that_the_next_follower_does_not_read_them(settings: Settings) -> None:

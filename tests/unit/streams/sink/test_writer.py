@@ -13,14 +13,17 @@ import pytest
 from connectors.sink_store import OffsetRow, RunRow, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError
 from schemas.states import State
+from streams.settings import Settings
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.event import Event, Phase, TerminalResult
 from streams.sink.fold import fold
+from streams.sink.patience import Patience
 from streams.sink.rows import LONGEST_KEY, run_rows
 from streams.sink.writer import BatchWriter
 from tests.harness.events import AT, JOB, event
 
 OTHER = UUID("01890000-0000-7000-8000-000000000002")
+PATIENCE = Patience(Settings())
 NAIVE = datetime(2026, 1, 1)
 STEP = OffsetRow("g", b"t" * 16, 0, 1, 0, 2, 0)
 
@@ -54,7 +57,7 @@ class Letters:
 
 def write(*events: Event) -> tuple[Store, Letters, Stored]:
     store, letters = Store(), Letters()
-    writer = BatchWriter(cast(SinkStore, store), cast(DeadLetters, letters), threading.Event())
+    writer = BatchWriter(cast(SinkStore, store), cast(DeadLetters, letters), threading.Event(), PATIENCE)
     return store, letters, writer.write(fold(events)[0], [STEP], None)
 
 
@@ -118,7 +121,7 @@ def test_an_error_that_is_no_records_fault_ends_the_writer() -> None:
         def store(self, runs: Any, history: Any, offsets: Any, leases: Any) -> Stored:
             raise TypeError("whatever is given")
 
-    writer = BatchWriter(cast(SinkStore, Broken()), cast(DeadLetters, Letters()), threading.Event())
+    writer = BatchWriter(cast(SinkStore, Broken()), cast(DeadLetters, Letters()), threading.Event(), PATIENCE)
     with pytest.raises(TypeError):
         writer.write([], [STEP], None)
 
