@@ -22,6 +22,7 @@ from schemas.errors import UsageError
 from schemas.ids import is_job_id
 from schemas.records import Control
 from streams import wiring
+from streams.client.forks import ForkGuard
 from streams.log import kafka
 from streams.log.confirmed_producer import ConfirmedProducer
 from streams.settings import Settings
@@ -47,6 +48,7 @@ class CommandClient:
             Control, f"{self._topic}-value", self_contained("Control"), register=settings.auto_register
         )
         self._producer = kafka.producer(settings, **{"delivery.timeout.ms": int(timeout_s * 1000)})
+        self._guard = ForkGuard(self._producer)
 
     def __enter__(self) -> CommandClient:
         return self
@@ -94,6 +96,7 @@ class CommandClient:
         return command
 
     def _publish(self, commands: Iterable[tuple[bytes, Control]]) -> None:
+        self._guard.refuse_inherited("CommandClient")
         records = ConfirmedProducer(self._producer, "command", self._timeout_s + _REPORT_S)
         for key, command in commands:
             records.produce(self._topic, self._codec.encode(command), key)

@@ -22,6 +22,7 @@ from schemas.headers import JOB
 from schemas.records import Coordinates, Result
 from schemas.states import Disposition, State
 from streams import wiring
+from streams.client.forks import ForkGuard
 from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.log.watermarks import watermarks
@@ -59,6 +60,7 @@ class OutcomeWaiter:
         self._codec = Codec(self._open.enter_context(wiring.open_registry(settings)))
         self._topic = settings.topics.outcomes(contract.name)
         self._consumer = kafka.reader(settings, **{"fetch.wait.max.ms": 10})
+        self._guard = ForkGuard(self._consumer)
         self._open.callback(self._consumer.close)
         try:
             ends = watermarks(self._consumer, self._topic)
@@ -71,10 +73,12 @@ class OutcomeWaiter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._open.close()
+        if not self._guard.inherited:
+            self._open.close()
 
     def wait(self, job_ids: Collection[str], timeout_s: float | None = None) -> Iterator[Outcome]:
         """Yield each job's outcome once, as it comes; end when all are there or after `timeout_s` (None: no limit)."""
+        self._guard.refuse_inherited("OutcomeWaiter")
         left = set(job_ids)
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while left:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
@@ -19,6 +20,7 @@ from schemas.errors import SluiceError, UsageError
 from schemas.headers import request_headers
 from schemas.states import Lane
 from streams import wiring
+from streams.client.forks import ForkGuard
 from streams.client.job_options import JobOptions
 from streams.client.request_encoder import RequestEncoder
 from streams.log import kafka
@@ -40,28 +42,40 @@ class Submitted(NamedTuple):
     offset: int
 
 
+class _Connection:
+    """The clients of one process."""
+
+    def __init__(self, settings: Settings, timeout_s: float) -> None:
+        self.open = ExitStack()
+        self.codec = Codec(self.open.enter_context(wiring.open_registry(settings)))
+        self.client = kafka.producer(settings, **{"delivery.timeout.ms": int(timeout_s * 1000)})
+        self.guard = ForkGuard(self.client)
+        self.queued = ConfirmedProducer(self.client, "job", timeout_s + _REPORT_S)
+        self.encoders: dict[tuple[str, str], RequestEncoder] = {}
+        self.unpolled = 0
+
+
 class Submitter:
     """Submits jobs; a context manager that flushes at its end. Safe to share between threads.
 
-    `timeout_s`: seconds the broker has to confirm one job before it counts as not accepted.
+    `timeout_s`: seconds the broker has to confirm one job before it counts as not accepted. A child that is forked later gets
+    clients of its own; jobs that are queued at the fork are the parent's to flush.
     """
 
     def __init__(self, settings: Settings, *, source: str = "sluice/submit", timeout_s: float = 30.0) -> None:
         self._settings = settings
         self._source = source
-        self._wait_s = timeout_s + _REPORT_S
-        self._open = ExitStack()
-        self._codec = Codec(self._open.enter_context(wiring.open_registry(settings)))
-        self._client = kafka.producer(settings, **{"delivery.timeout.ms": int(timeout_s * 1000)})
-        self._queued = ConfirmedProducer(self._client, "job", self._wait_s)
-        self._encoders: dict[tuple[str, str], RequestEncoder] = {}
-        self._unpolled = 0
+        self._timeout_s = timeout_s
+        self._reconnecting = threading.Lock()
+        self._connected = _Connection(settings, timeout_s)
 
     def __enter__(self) -> Submitter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        with self._open:
+        if self._connected.guard.inherited:  # a forked child that submitted nothing
+            return
+        with self._connected.open:
             try:
                 self.flush()
             except SluiceError:
@@ -74,19 +88,21 @@ class Submitter:
         Raises UnknownProcessor, InvalidInput, PayloadTooLarge, UsageError, Unreachable.
         """
         accepted: list[Message] = []
-        job = ConfirmedProducer(self._client, "job", self._wait_s)
-        job_id = self._produce(job, processor, input_, options, accepted.append)
+        connection = self._own()
+        job = ConfirmedProducer(connection.client, "job", self._timeout_s + _REPORT_S)
+        job_id = self._produce(connection, job, processor, input_, options, accepted.append)
         job.flush()
         (message,) = accepted
         return Submitted(job_id, str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
 
     def submit_nowait(self, processor: str, input_: Any, **options: Unpack[JobOptions]) -> str:
         """Queue one job and return its id; it is accepted when `flush` has returned."""
-        job_id = self._produce(self._queued, processor, input_, options)
-        self._unpolled += 1
-        if self._unpolled >= _POLL_EVERY:
-            self._unpolled = 0
-            self._client.poll(0)
+        connection = self._own()
+        job_id = self._produce(connection, connection.queued, processor, input_, options)
+        connection.unpolled += 1
+        if connection.unpolled >= _POLL_EVERY:
+            connection.unpolled = 0
+            connection.client.poll(0)
         return job_id
 
     def submit_many(self, processor: str, inputs: Iterable[Any], **options: Unpack[JobOptions]) -> Iterator[str]:
@@ -97,21 +113,30 @@ class Submitter:
 
     def flush(self) -> None:
         """Wait until every queued job is accepted. Raises Unreachable, SluiceError: how many were not, and one id."""
-        self._queued.flush()
+        self._own().queued.flush()
 
     def input_sha256(self, processor: str, input_: Any) -> str:
         """Return the hash a job with this input carries: jobs of one idempotency key must share it. Raises InvalidInput."""
-        return self._encoder(processor, Lane.LIVE).encode(input_, {})[0].input_sha256
+        return self._encoder(self._own(), processor, Lane.LIVE).encode(input_, {})[0].input_sha256
+
+    def _own(self) -> _Connection:
+        """Return the clients of this process."""
+        if self._connected.guard.inherited:
+            with self._reconnecting:
+                if self._connected.guard.inherited:
+                    self._connected = _Connection(self._settings, self._timeout_s)
+        return self._connected
 
     def _produce(
         self,
+        connection: _Connection,
         producer: ConfirmedProducer,
         processor: str,
         input_: Any,
         options: JobOptions,
         on_confirmed: Callable[[Message], None] | None = None,
     ) -> str:
-        encoder = self._encoder(processor, options.get("lane") or Lane.LIVE)
+        encoder = self._encoder(connection, processor, options.get("lane") or Lane.LIVE)
         header, claims, value = encoder.encode(input_, options)
         headers = request_headers(header, source=self._source, claims=claims)
         producer.produce(
@@ -119,15 +144,15 @@ class Submitter:
         )
         return header.job_id
 
-    def _encoder(self, processor: str, lane: str) -> RequestEncoder:
-        encoder = self._encoders.get((processor, lane))
-        return self._new_encoder(processor, lane) if encoder is None else encoder
+    def _encoder(self, connection: _Connection, processor: str, lane: str) -> RequestEncoder:
+        encoder = connection.encoders.get((processor, lane))
+        return self._new_encoder(connection, processor, lane) if encoder is None else encoder
 
-    def _new_encoder(self, processor: str, lane: str) -> RequestEncoder:
+    def _new_encoder(self, connection: _Connection, processor: str, lane: str) -> RequestEncoder:
         if lane not in tuple(Lane):
             raise UsageError(f"There is no lane {lane!r}.", next_step=f"The lanes are {' and '.join(Lane)}.")
         if processor not in known_processors():
             raise unknown_processor(processor)
         topic = self._settings.topics.requests(processor, lane)
-        encoder = RequestEncoder(contract(processor), topic, self._codec, self._settings.auto_register)
-        return self._encoders.setdefault((processor, lane), encoder)
+        encoder = RequestEncoder(contract(processor), topic, connection.codec, self._settings.auto_register)
+        return connection.encoders.setdefault((processor, lane), encoder)
