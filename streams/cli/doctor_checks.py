@@ -10,7 +10,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Below this much free space under the home, Kafka and Postgres may soon stop.
 LOW_DISK_BYTES = 5_000_000_000
+#: A leading timekeeper handles what is due within a second; a second one takes over after ten.
+OVERDUE_AFTER = timedelta(seconds=30)
 
 
 class Severity(StrEnum):
@@ -169,6 +173,23 @@ def postgres(settings: Settings) -> list[Check]:
     return [Check("postgres", Severity.OK, "the tables are up to date")]
 
 
+def overdue(settings: Settings) -> list[Check]:
+    """Check that a timekeeper handles what is due: retries, jobs that wait for a time, deadlines."""
+    from streams import wiring
+
+    with closing(wiring.due_store(settings)) as store:
+        late = store.overdue(OVERDUE_AFTER)
+    if not late:
+        return [Check("due times", Severity.OK, "no retry, delayed job or deadline is overdue")]
+    step = "The timekeeper does this work: see its line below and its log; `sluice up` starts it on this machine."
+    return [
+        Check(
+            "due times", Severity.PROBLEM, f"{one.jobs} {one.kind}: overdue, the oldest for {one.oldest_s:.0f} s", step
+        )
+        for one in late
+    ]
+
+
 def objects(settings: Settings) -> list[Check]:
     """Write a small object and read it back."""
     from streams import wiring
@@ -212,7 +233,7 @@ def services(settings: Settings) -> list[Check]:
     from streams.health.ask import ask_all
 
     answers, dead, failed = ask_all(settings.home), stopped(settings), restarts(settings)
-    if not answers and not dead:
+    if not answers and not dead and not failed:
         return [Check("services", Severity.OK, "no service runs with this SLUICE_HOME")]
     return [*map(_service, answers), *(_stopped(each, dead) for each in dead), *map(_restarted, failed)]
 
@@ -249,6 +270,7 @@ CHECKS: dict[str, CheckFunction] = {
     "schema registry": registry,
     "topics": topics,
     "postgres": postgres,
+    "due times": overdue,
     "object store": objects,
     "device": device,
     "disk": disk,

@@ -30,6 +30,7 @@ def jobs(
         sluice jobs --counts
         sluice jobs --state FAILED --limit 1000 --json | jq -r '.[].job_id'
     """
+    from schemas.contract import known_processors, unknown_processor
     from streams import wiring
     from streams.settings import load_settings
 
@@ -39,6 +40,8 @@ def jobs(
             out_json(found) if json else out(table(found.items(), ("STATE", "JOBS")))
             return 0
         rows = store.find(state=state, processor=processor, limit=limit)
+    if not rows and processor is not None and processor not in known_processors():
+        raise unknown_processor(processor)  # jobs of a processor that is no longer installed are listed
     if json:
         out_json(rows)
         return 0

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from schemas.errors import ExitCode
 from schemas.states import State
 from streams.cli.options import Json
-from streams.cli.output import err, out, out_json, table
+from streams.cli.output import err, jsonable, out, out_json, table
 
 if TYPE_CHECKING:
     from connectors.views import ProcessorView
@@ -80,7 +80,7 @@ def processors(*, json: Json = False) -> int:
     For example:
 
         sluice processors
-        sluice processors --json | jq -r '.[] | select(.action == "pause") | .name'
+        sluice processors --json | jq -r '.[] | select(.state == "paused") | .name'
     """
     from schemas.contract import known_processors
     from streams import wiring
@@ -90,7 +90,7 @@ def processors(*, json: Json = False) -> int:
     with wiring.command_store(settings) as store:
         views = store.processors(settings.processors or sorted(known_processors()))
     if json:
-        out_json(views)
+        out_json([{"name": view.name, "state": _state(view), **jsonable(view)} for view in views])
         return ExitCode.OK
     head = ("PROCESSOR", "STATE", *_OPEN, "SINCE (UTC)", "BY", "REASON", "ACKNOWLEDGED BY")
     out(table([_row(view) for view in views], head))
@@ -100,8 +100,19 @@ def processors(*, json: Json = False) -> int:
 def _row(view: ProcessorView) -> tuple[object, ...]:
     acknowledged = ", ".join(answer.worker_id for answer in view.acknowledgements)
     jobs = (view.jobs.get(state, 0) for state in _OPEN)
-    state = "paused" if view.paused else "running"
-    return (view.name, state, *jobs, view.requested_at, view.requested_by, view.reason or None, acknowledged or None)
+    return (
+        view.name,
+        _state(view),
+        *jobs,
+        view.requested_at,
+        view.requested_by,
+        view.reason or None,
+        acknowledged or None,
+    )
+
+
+def _state(view: ProcessorView) -> str:
+    return "paused" if view.paused else "running"
 
 
 def _follow(settings: Settings, command: Control, wait: bool, timeout_s: float, as_json: bool) -> int:

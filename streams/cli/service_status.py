@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import SluiceError
+from schemas.errors import SluiceError, Unreachable
 from streams.admin.lag import Lag, lags
 from streams.health.ask import HealthAnswer, ask_all
 from streams.settings import Settings
@@ -65,12 +65,16 @@ class Overview:
     lag_error: str | None = None
     #: What failed since the last `sluice up`.
     restarts: Sequence[Restarts] = ()
+    #: Kafka did not answer, wherever it runs.
+    kafka_unreachable: bool = False
 
     @property
     def healthy(self) -> bool:
-        """True if everything runs and nothing hangs. A service that waits for a dependency counts as healthy."""
-        return all(component.running for component in self.components) and all(
-            service.running and service.alive is not False for service in self.services
+        """True if everything runs, nothing hangs, and Kafka answers. A service that waits for another is healthy."""
+        return (
+            not self.kafka_unreachable
+            and all(component.running for component in self.components)
+            and all(service.running and service.alive is not False for service in self.services)
         )
 
 
@@ -78,12 +82,12 @@ def collect(settings: Settings) -> Overview:
     """Ask everything at once. Never raises for something unavailable; the overview says so instead."""
     with ThreadPoolExecutor(2) as pool:
         answers = pool.submit(ask_all, settings.home)
-        lag, error = _lag(settings)
+        lag, error, unreachable = _lag(settings)
         stack = _stack(settings)
         components = () if stack is None else stack.components
         started = () if stack is None else stack.services
         restarts = () if stack is None else stack.restarts
-        return Overview(components, merge(started, answers.result()), lag, error, restarts)
+        return Overview(components, merge(started, answers.result()), lag, error, restarts, unreachable)
 
 
 def stopped(settings: Settings) -> list[ComponentState]:
@@ -150,10 +154,11 @@ def _stack(settings: Settings) -> StackState | None:
     return state if used or not settings.kafka_bootstrap_servers else None
 
 
-def _lag(settings: Settings) -> tuple[Sequence[Lag], str | None]:
+def _lag(settings: Settings) -> tuple[Sequence[Lag], str | None, bool]:
+    """Return the lag, else why it could not be read, and whether Kafka was unreachable."""
     from streams import wiring
 
     try:
-        return lags(settings, wiring.contracts(settings)), None
+        return lags(settings, wiring.contracts(settings)), None, False
     except SluiceError as error:
-        return (), error.message
+        return (), error.message, isinstance(error, Unreachable)

@@ -25,7 +25,7 @@ def status(*, json: Json = False) -> int:
     Lists the components of the local stack, every service of this SLUICE_HOME
     (also those started by hand), each worker's processors with their device, and
     the lag (records not read yet) of each consumer group. Exit status 0 if
-    everything runs, 6 if something has stopped or hangs.
+    everything runs, 6 if something has stopped or hangs, or Kafka does not answer.
 
     With --json: `components`, `services`, `lag`, `lag_error` if the lag could not
     be read, and `restarts`: what failed since the last `sluice up`. Each service

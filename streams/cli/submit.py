@@ -17,6 +17,7 @@ from streams.cli.progress import progress_bar
 from streams.client.job_options import JobOptions, describe
 
 if TYPE_CHECKING:
+    from connectors.views import JobView
     from schemas.contract import AnyContract
     from streams.client.outcomes import Outcome, OutcomeWaiter
     from streams.client.submitter import Submitter
@@ -105,8 +106,8 @@ def submit(
     A job is accepted once Kafka has confirmed it. Then its id is printed, and the
     job will end in exactly one outcome. With --wait the exit status is that of the
     outcome: 0 completed, 3 failed, 4 cancelled or expired, 8 some of several jobs
-    failed, 124 not finished in time; 7 if the idempotency key was used before for
-    a job with another input (without --wait the first job's id is printed).
+    failed, 124 not finished in time (with --json as `"state": null`). It is 7 if
+    the idempotency key was used before for a job with another input.
 
     For example:
 
@@ -133,7 +134,29 @@ def submit(
     with Submitter(settings, timeout_s=PATIENCE_S) as submitter:
         if wait:
             return _submit_and_wait(settings, submitter, chosen, inputs, options, timeout, json)
+        if options.idempotency_key is not None:
+            return _submit_with_key(settings, submitter, processor, inputs[0], options, json)
         _submit(submitter, processor, inputs, options, json)
+    return ExitCode.OK
+
+
+def _submit_with_key(
+    settings: Settings,
+    submitter: Submitter,
+    processor: str,
+    input_: dict[str, Any],
+    options: SubmitOptions,
+    as_json: bool,
+) -> int:
+    """Submit one job with an idempotency key. Raises Conflict if an earlier job with the key had another input."""
+    from schemas.errors import Unreachable
+
+    job_id, input_sha256 = submitter.id_and_input_sha256(processor, input_, **options.for_submitter())
+    try:
+        _refuse_conflict(_stored(settings, job_id), job_id, input_sha256)
+    except Unreachable as error:
+        err(f"not checked whether the key was used with another input: {error.message}")
+    _submit(submitter, processor, [input_], options, as_json)
     return ExitCode.OK
 
 
@@ -179,13 +202,16 @@ def _submit_and_wait(
     with OutcomeWaiter(settings, contract) as waiter:
         job_ids = _queue(submitter, contract.name, inputs, options)
         if options.idempotency_key is not None:
-            input_sha256 = submitter.input_sha256(contract.name, inputs[0])
+            _, input_sha256 = submitter.id_and_input_sha256(contract.name, inputs[0], **options.for_submitter())
             if (code := _already_decided(settings, job_ids[0], input_sha256, as_json)) is not None:
                 return code
         received = _wait(waiter, job_ids, timeout_s, as_json)
     if len(inputs) > 1 or len(received) < len(job_ids):
         err(outcomes.summary([outcome.state for outcome in received], len(job_ids)))
     if open_ids := sorted(set(job_ids) - {outcome.job_id for outcome in received}):
+        for job_id in open_ids if as_json else ():
+            missing = {"job_id": job_id, "processor": contract.name, "state": None}
+            out_json(missing, indent=2 if len(job_ids) == 1 else None)
         err(f"not finished within {timeout_s:g} s; `sluice job {open_ids[0]}` shows its state")
     return outcomes.exit_code(received, len(job_ids))
 
@@ -212,19 +238,28 @@ def _already_decided(settings: Settings, job_id: str, input_sha256: str, as_json
     Its outcome was published before, so waiting for it would last for ever. Raises Conflict if that job had another input.
     """
     from schemas.states import State
-    from streams import wiring
     from streams.cli.job import as_text
     from streams.client.outcomes import exit_code_of
 
-    with wiring.job_store(settings) as store:
-        view = store.job(job_id)
-    if view is not None and view.input_sha256 not in ("", input_sha256):
-        raise Conflict(
-            f"The idempotency key was used before, for job {job_id} with another input; no new job was made.",
-            next_step=f"Use another key, or see the first job: sluice job {job_id}",
-        )
+    view = _stored(settings, job_id)
+    _refuse_conflict(view, job_id, input_sha256)
     if view is None or not (state := State(view.state)).terminal:
         return None
     out_json(view) if as_json else out(as_text(view))
     err("this job was submitted before with the same idempotency key")
     return exit_code_of(state)
+
+
+def _stored(settings: Settings, job_id: str) -> JobView | None:
+    from streams import wiring
+
+    with wiring.job_store(settings) as store:
+        return store.job(job_id)
+
+
+def _refuse_conflict(view: JobView | None, job_id: str, input_sha256: str) -> None:
+    if view is not None and view.input_sha256 not in ("", input_sha256):
+        raise Conflict(
+            f"The idempotency key was used before, for job {job_id} with another input; no new job was made.",
+            next_step=f"Use another key, or see the first job: sluice job {job_id}",
+        )

@@ -47,6 +47,7 @@ def up(*, no_services: NoServices = False, only: Only = (), no_restart: NoRestar
     from streams.stack import LocalStack
 
     started, settings = time.monotonic(), load_settings()
+    check_only(settings, only, not no_services)
     stack = LocalStack(settings.home)
     with EventPrinter() as events:
         bring_up(settings, stack, events, with_services=not no_services, only=only, restart=not no_restart)
@@ -124,12 +125,23 @@ def _prepare(settings: Settings) -> None:
         err(f"topics: {len(changes)} changes applied")
 
 
-def _chosen(settings: Settings, stack: LocalStack, addresses: dict[str, str], only: Sequence[str]) -> list[ServiceSpec]:
+def check_only(settings: Settings, only: Sequence[str], with_services: bool) -> None:
+    """Raise UsageError for `--only` with a service that does not exist, or with `--no-services`; before anything starts."""
+    import difflib
+
     from schemas.errors import UsageError
+    from streams.stack.services import service_names
+
+    if only and not with_services:
+        raise UsageError("--only and --no-services can't be combined.", next_step="Give one of them.")
+    names = service_names(settings)
+    if unknown := [name for name in only if name not in names]:
+        near = difflib.get_close_matches(unknown[0], names, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"Unknown service {unknown[0]!r}.", next_step=f"{hint}Services: {', '.join(names)}.")
+
+
+def _chosen(settings: Settings, stack: LocalStack, addresses: dict[str, str], only: Sequence[str]) -> list[ServiceSpec]:
     from streams.stack.services import services
 
-    every = services(settings, stack, addresses)
-    names = [service.name for service in every]
-    if unknown := [name for name in only if name not in names]:
-        raise UsageError(f"Unknown service {unknown[0]!r}.", next_step=f"Services: {', '.join(names)}.")
-    return [service for service in every if not only or service.name in only]
+    return [service for service in services(settings, stack, addresses) if not only or service.name in only]

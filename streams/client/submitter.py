@@ -115,9 +115,13 @@ class Submitter:
         """Wait until every queued job is accepted. Raises Unreachable, SluiceError: how many were not, and one id."""
         self._own().queued.flush()
 
-    def input_sha256(self, processor: str, input_: Any) -> str:
-        """Return the hash a job with this input carries: jobs of one idempotency key must share it. Raises InvalidInput."""
-        return self._encoder(self._own(), processor, Lane.LIVE).encode(input_, {})[0].input_sha256
+    def id_and_input_sha256(self, processor: str, input_: Any, **options: Unpack[JobOptions]) -> tuple[str, str]:
+        """Return the id and input hash that a job with these options would have, without submitting it.
+
+        Raises as `submit`. The id is the job's only with an idempotency key.
+        """
+        header = self._encoder(self._own(), processor, Lane.LIVE).encode(input_, options)[0]
+        return header.job_id, header.input_sha256
 
     def _own(self) -> _Connection:
         """Return the clients of this process."""

@@ -32,11 +32,15 @@ _TAIL_BYTES = 64 * 1024
 
 
 def services(settings: Settings, stack: LocalStack, addresses: Mapping[str, str]) -> list[ServiceSpec]:
-    """Return all services for these settings. Each processor has its own worker, so a broken one blocks no other."""
+    """Return all services for these settings."""
+    return [service(settings, stack, addresses, name) for name in service_names(settings)]
+
+
+def service_names(settings: Settings) -> list[str]:
+    """Return the names of all services. Each processor has its own worker, so a broken one blocks no other."""
     processors = settings.processors or tuple(known_processors())
     names = ["sink", "timekeeper", *(["notify"] * (settings.notify == "service"))]
-    names += [f"worker-{processor}" for processor in processors]
-    return [service(settings, stack, addresses, name) for name in names]
+    return names + [f"worker-{processor}" for processor in processors]
 
 
 def service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str], name: str) -> ServiceSpec:
