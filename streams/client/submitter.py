@@ -42,7 +42,7 @@ class Submitted(NamedTuple):
     offset: int
 
 
-class _Connection:
+class _ProcessClients:
     """The clients of one process."""
 
     def __init__(self, settings: Settings, timeout_s: float) -> None:
@@ -67,7 +67,7 @@ class Submitter:
         self._source = source
         self._timeout_s = timeout_s
         self._reconnecting = threading.Lock()
-        self._connected = _Connection(settings, timeout_s)
+        self._connected = _ProcessClients(settings, timeout_s)
 
     def __enter__(self) -> Submitter:
         return self
@@ -123,17 +123,17 @@ class Submitter:
         header = self._encoder(self._own(), processor, Lane.LIVE).encode(input_, options)[0]
         return header.job_id, header.input_sha256
 
-    def _own(self) -> _Connection:
+    def _own(self) -> _ProcessClients:
         """Return the clients of this process."""
         if self._connected.guard.inherited:
             with self._reconnecting:
                 if self._connected.guard.inherited:
-                    self._connected = _Connection(self._settings, self._timeout_s)
+                    self._connected = _ProcessClients(self._settings, self._timeout_s)
         return self._connected
 
     def _produce(
         self,
-        connection: _Connection,
+        connection: _ProcessClients,
         producer: ConfirmedProducer,
         processor: str,
         input_: Any,
@@ -148,11 +148,11 @@ class Submitter:
         )
         return header.job_id
 
-    def _encoder(self, connection: _Connection, processor: str, lane: str) -> RequestEncoder:
+    def _encoder(self, connection: _ProcessClients, processor: str, lane: str) -> RequestEncoder:
         encoder = connection.encoders.get((processor, lane))
         return self._new_encoder(connection, processor, lane) if encoder is None else encoder
 
-    def _new_encoder(self, connection: _Connection, processor: str, lane: str) -> RequestEncoder:
+    def _new_encoder(self, connection: _ProcessClients, processor: str, lane: str) -> RequestEncoder:
         if lane not in tuple(Lane):
             raise UsageError(f"There is no lane {lane!r}.", next_step=f"The lanes are {' and '.join(Lane)}.")
         if processor not in known_processors():
