@@ -28,10 +28,12 @@ class DueRun:
     partition: int | None
     offset: int | None
     reason: str = ""
+    mode: str = "live"
 
 
 class DoneRow(NamedTuple):
-    """A due run that was handled. `done`: its record was published; if not, the run is due again in a minute.
+    """A due run that was handled. `done`: its request was published again; if not, the run is due again in a minute (a run
+    that was ended is so too, in case the record that ends it gets lost).
     Fields are in the order of `p` in queries/mark_done.sql."""
 
     job_id: bytes
@@ -54,7 +56,8 @@ class DueStore(Protocol):
         ...
 
     def due(self, limit: int) -> list[DueRun]:
-        """Return the runs that are due on the store's clock, oldest first."""
+        """Return runs that are due on the store's clock: the oldest first, and of each tenant alike many, so that one
+        tenant's many due runs do not keep those of others waiting."""
         ...
 
     def mark_done(self, rows: Sequence[DoneRow]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -45,7 +46,7 @@ class MemoryDueStore(MemoryStore):
                 key=lambda pair: pair[0],
             )
             known = [run for _, run in waiting if run.job_id in self._db.jobs]
-            return [self._due(run, run.due_kind or "") for run in known[:limit]]
+            return [self._due(run, run.due_kind or "") for run in self._by_turns(known)[:limit]]
 
     def mark_done(self, rows: Sequence[DoneRow]) -> None:
         with self._db.writing() as now:
@@ -109,6 +110,16 @@ class MemoryDueStore(MemoryStore):
 
     # ── due work ──
 
+    def _by_turns(self, runs: Sequence[StoredRun]) -> list[StoredRun]:
+        """Sort the oldest run of each tenant first, then the second oldest of each, and so on."""
+        seen: Counter[str] = Counter()
+        turns = []
+        for run in runs:
+            tenant = self._db.jobs[run.job_id].tenant
+            turns.append((seen[tenant], run))
+            seen[tenant] += 1
+        return [run for _, run in sorted(turns, key=lambda pair: pair[0])]
+
     def _due(self, run: StoredRun, kind: str, reason: str = "") -> DueRun:
         position = run.position
         return DueRun(
@@ -123,6 +134,7 @@ class MemoryDueStore(MemoryStore):
             partition=None if position is None else position.partition,
             offset=None if position is None else position.offset,
             reason=reason,
+            mode=run.mode,
         )
 
     def _cancel(self, cancel: StoredCancel, grace: timedelta, now: datetime) -> DueRun | None:
@@ -132,7 +144,7 @@ class MemoryDueStore(MemoryStore):
             age = now - cancel.read_at
             if age > _COMMANDS_KEPT:
                 del self._db.cancels[key]
-            cancel.due_at = now + min(max(age / 4, timedelta(seconds=0.1)), timedelta(seconds=5))
+            cancel.due_at = now + min(max(age / 4, timedelta(seconds=0.1)), timedelta(hours=1))
             cancel.ended_at = None if outcome is None else outcome.decided_at
             return None
         if outcome is not None:

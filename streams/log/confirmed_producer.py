@@ -50,12 +50,16 @@ class ConfirmedProducer:
         key: bytes | None = None,
         headers: Any = None,
         on_confirmed: Callable[[Message], None] | None = None,
+        on_failed: Callable[[KafkaError], None] | None = None,
     ) -> None:
         """Queue one record, waiting for room while the client's queue is full. Raises Unreachable, SluiceError.
 
-        `on_confirmed` gets the record with its partition and offset, from the thread that serves the delivery report.
+        `on_confirmed` gets the record with its partition and offset, `on_failed` the error of a record that Kafka did not
+        take; `flush` then does not raise it. Both are called from the thread that serves the delivery report.
         """
-        report = self._report if on_confirmed is None else partial(self._report, on_confirmed=on_confirmed)
+        report: DeliveryReport = self._report
+        if on_confirmed is not None or on_failed is not None:
+            report = partial(self._report, on_confirmed=on_confirmed, on_failed=on_failed)
         with self._lock:
             self._unconfirmed += 1
         try:
@@ -99,12 +103,18 @@ class ConfirmedProducer:
         return f"{number} {self._what}{'s' if number != 1 else ''}"
 
     def _report(
-        self, error: KafkaError | None, message: Message, on_confirmed: Callable[[Message], None] | None = None
+        self,
+        error: KafkaError | None,
+        message: Message,
+        on_confirmed: Callable[[Message], None] | None = None,
+        on_failed: Callable[[KafkaError], None] | None = None,
     ) -> None:
         with self._lock:
             self._unconfirmed -= 1
-            if error is not None:
+            if error is not None and on_failed is None:
                 self._failed.append((_name(message), error))
+        if error is not None and on_failed is not None:
+            on_failed(error)
         if error is None and on_confirmed is not None:
             on_confirmed(message)
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from connectors.due_store import DueRun
-from schemas.errors import ErrorCode, SluiceError, Unreachable
+from schemas.errors import ErrorCode
 from streams import logs
 from streams.timekeeper.duty import DutyContext, request_coordinates
+from streams.timekeeper.ending import RunEnd
+from streams.timekeeper.requests import ReadRequests
 
 log = logs.get("timekeeper")
 
@@ -31,21 +33,14 @@ class Cancels:
         dues = self._context.store.open_cancels(GRACE, BATCH)
         if dues:
             requests = self._context.requests(dues)
-            for due in dues:
-                coordinates = request_coordinates(due)
-                request = self._context.writer.decode(
-                    requests[coordinates] if coordinates is not None else None, due.job_id
-                )
-                self._end(due, request["header"] if request else None)
-            self._context.publisher.flush()
-            log.info("cancelled", count=len(dues))
+            # Those that were left for their size are due again in ten seconds.
+            taken = [due for due in dues if not requests.is_left(request_coordinates(due))]
+            ended = self._context.ender.publish(self._end(due, requests) for due in taken)
+            log.info("cancelled", count=len(ended))
         return bool(dues)
 
-    def _end(self, due: DueRun, header: dict[str, object] | None) -> None:
+    def _end(self, due: DueRun, requests: ReadRequests) -> RunEnd:
+        coordinates = request_coordinates(due)
+        header = self._context.header_of(requests.get(coordinates), due)
         message = f"It was cancelled: {due.reason}" if due.reason else "It was cancelled."
-        try:
-            self._context.writer.end_run(due, header, request_coordinates(due), ErrorCode.CANCELLED, message)
-        except Unreachable:
-            raise
-        except SluiceError as error:
-            log.error("cancel_skipped", job_id=due.job_id, code=str(error.code), reason=str(error))
+        return RunEnd(due, ErrorCode.CANCELLED, message, header, coordinates)

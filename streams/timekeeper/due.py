@@ -1,24 +1,33 @@
 """Handles due runs: publishes the next attempt of a retry, releases a job with a start time, ends a run at its deadline.
 
-Read the requests from the log ─▶ publish ─▶ wait for the delivery reports ─▶ mark them done. If the leader dies between
-publishing and marking, the next one publishes again. That is safe: two requests of one attempt still give one outcome.
+Read the requests from the log ─▶ publish ─▶ wait for the delivery reports ─▶ mark the runs whose record is confirmed. If the
+leader dies between publishing and marking, the next one publishes again. That is safe: two requests of one attempt still give
+one outcome. Each run is handled by itself: one that can't be published delays no other, and is ended if it never can be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaError
 
 from connectors.due_store import DoneRow, DueRun
 from schemas.errors import ErrorCode, SluiceError, Unreachable
-from schemas.records import Coordinates
 from streams import logs
+from streams.health.loop_threads import frames_of
+from streams.log import kafka
 from streams.timekeeper.duty import DutyContext, request_coordinates
+from streams.timekeeper.ending import RunEnd, RunKey, run_key
+from streams.timekeeper.requests import ReadRequests
 
 log = logs.get("timekeeper")
 
 BATCH = 2000
+EXPIRED = "The deadline passed before it was done."
+GONE = "Its request is no longer in the log, or can't be decoded."
+TOO_LARGE = (
+    "Kafka refuses its request for the next attempt or release, which names its origin and so is larger ({code})."
+)
 
 
 class DueRuns:
@@ -29,38 +38,74 @@ class DueRuns:
 
     def run_once(self) -> bool:
         dues = self._context.store.due(BATCH)
-        if dues:
-            requests = self._context.requests(dues)
-            rows = [_done_row(due, self._publish_or_skip(due, requests)) for due in dues]
-            self._context.publisher.flush()
-            self._context.store.mark_done(rows)
-            log.info("published", count=sum(row.done for row in rows), postponed=sum(not row.done for row in rows))
-        return len(dues) == BATCH
-
-    def _publish_or_skip(self, due: DueRun, requests: Mapping[Coordinates, Message | None]) -> bool:
-        """Publish the run's record; False if this timekeeper can't (the processor's contract is not installed, for example)."""
-        try:
-            self._publish(due, requests)
-        except Unreachable:
-            raise
-        except SluiceError as error:
-            log.error("duty_skipped", job_id=due.job_id, kind=due.kind, code=str(error.code), reason=str(error))
+        if not dues:
             return False
-        return True
+        requests = self._context.requests(dues)
+        taken = [due for due in dues if not requests.is_left(request_coordinates(due))]
+        queued, ends = self._queue(taken, requests)
+        errors = self._context.publisher.flush()
+        ends += [_refused(due, error) for due in queued if (error := errors.get(run_key(due))) and kafka.refused(error)]
+        self._context.ender.publish(ends)
+        self._mark(taken, {run_key(due) for due in queued}, errors)
+        log.info("published", count=len(queued) - len(errors), ended=len(ends), due=len(taken))
+        return len(dues) == BATCH or len(taken) < len(dues)
 
-    def _publish(self, due: DueRun, requests: Mapping[Coordinates, Message | None]) -> None:
-        writer, coordinates = self._context.writer, request_coordinates(due)
-        message = requests[coordinates] if coordinates is not None else None
-        request = writer.decode(message, due.job_id)
+    def _queue(self, dues: Sequence[DueRun], requests: ReadRequests) -> tuple[list[DueRun], list[RunEnd]]:
+        """Queue the requests of runs that go on; return those runs, and the ends of those that do not.
+
+        A run in neither is tried again in a minute.
+        """
+        queued, ends = [], []
+        for due in dues:
+            try:
+                end = self._queue_or_end(due, requests)
+            except Unreachable:
+                raise
+            except SluiceError as error:
+                log.error("duty_skipped", job_id=due.job_id, kind=due.kind, code=str(error.code), reason=str(error))
+            except Exception as error:  # noqa: BLE001 - a record from outside; the other runs are due as well
+                reason = {"reason": type(error).__name__, "frames": frames_of(error)}
+                log.error("due_run_failed", job_id=due.job_id, run=due.run, kind=due.kind, **reason)
+            else:
+                if end is None:
+                    queued.append(due)
+                else:
+                    ends.append(end)
+        return queued, ends
+
+    def _queue_or_end(self, due: DueRun, requests: ReadRequests) -> RunEnd | None:
+        coordinates = request_coordinates(due)
+        message = requests.get(coordinates)
         if due.kind == "deadline":
-            header = request["header"] if request else None
-            writer.end_run(
-                due, header, coordinates, ErrorCode.DEADLINE_EXCEEDED, "The deadline passed before it was done."
-            )
-        elif request is None or coordinates is None or message is None:
-            writer.end_run(due, None, None, ErrorCode.NOT_FOUND, "Its request is no longer in the log.")
-        else:
-            writer.republish(due, request, coordinates, message)
+            header = self._context.header_of(message, due)
+            return RunEnd(due, ErrorCode.DEADLINE_EXCEEDED, EXPIRED, header, coordinates)
+        if coordinates in requests.unread:
+            raise SluiceError("Its request can't be read from the log now.")
+        request = self._context.writer.decode(message, due.job_id)
+        if request is None or coordinates is None or message is None:
+            return RunEnd(due, ErrorCode.NOT_FOUND, GONE)
+        self._context.writer.republish(run_key(due), due, request, coordinates, message)
+        return None
+
+    def _mark(self, dues: Sequence[DueRun], queued: set[RunKey], errors: Mapping[Hashable, KafkaError]) -> None:
+        """Mark what was published; all others are due again in a minute, but at once if Kafka was only unreachable.
+
+        Raises Unreachable if it was.
+        """
+        away = {key: error for key, error in errors.items() if isinstance(kafka.translate(error, ""), Unreachable)}
+        rows = [
+            _done_row(due, run_key(due) in queued and run_key(due) not in errors)
+            for due in dues
+            if run_key(due) not in away
+        ]
+        self._context.store.mark_done(rows)
+        for error in away.values():
+            raise kafka.translate(error, f"publishing {len(away)} due runs")
+
+
+def _refused(due: DueRun, error: KafkaError) -> RunEnd:
+    log.error("due_run_refused", job_id=due.job_id, run=due.run, kind=due.kind, code=error.name())
+    return RunEnd(due, ErrorCode.PAYLOAD_TOO_LARGE, TOO_LARGE.format(code=error.name()), None, request_coordinates(due))
 
 
 def _done_row(due: DueRun, done: bool) -> DoneRow:

@@ -5,14 +5,15 @@ After too many crashes the job is considered the cause: it ends as WORKER_LOST, 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 from connectors.due_store import DueRun
 from connectors.lease_store import Expired
 from schemas import headers
-from schemas.errors import ErrorCode, SluiceError, Unreachable
+from schemas.errors import ErrorCode
 from streams import logs
-from streams.timekeeper.duty import DutyContext
+from streams.timekeeper.duty import DutyContext, unlisted_run
+from streams.timekeeper.ending import RunEnd
 
 log = logs.get("timekeeper")
 
@@ -37,40 +38,35 @@ class ExpiredLeases:
                 execution=lease.execution,
                 given_up=lease.given_up,
             )
-            if lease.given_up:
-                self._end(lease)
-        if any(lease.given_up for lease in expired):
-            self._context.publisher.flush()
+        self._end([lease for lease in expired if lease.given_up])
         return len(expired) == BATCH
 
-    def _end(self, lease: Expired) -> None:
-        """Publish the end of the job. If that fails, the store returns the lease every minute until the run has ended."""
-        request = self._context.writer.decode_value(lease.value, lease.job_id)
-        header = request["header"] if request else None
-        try:
-            self._context.writer.end_run(_due_run(lease), header, lease.coordinates, ErrorCode.WORKER_LOST, MESSAGE)
-        except Unreachable:
-            raise
-        except SluiceError as error:
-            log.error("expiry_skipped", job_id=lease.job_id, code=str(error.code), reason=str(error))
-            return
-        topic = self._context.settings.topics.dead_letters
-        self._context.publisher.put(topic, lease.key, lease.value, dict(lease.headers) | _dead_letter_headers(lease))
+    def _end(self, leases: Sequence[Expired]) -> None:
+        """Publish the ends of these jobs, and their dead letters.
+
+        The store returns a lease that was given up every minute until its run has ended.
+        """
+        context = self._context
+        ended = context.ender.publish(
+            RunEnd(due, ErrorCode.WORKER_LOST, MESSAGE, context.header_of_value(lease.value, due), lease.coordinates)
+            for lease in leases
+            for due in (_due_run(lease),)
+        )
+        dead = {key: lease for lease in leases if (key := (lease.job_id, lease.run)) in ended}
+        topic = context.settings.topics.dead_letters
+        for key, lease in dead.items():
+            headers = dict(lease.headers) | _dead_letter_headers(lease)
+            context.publisher.put(key, topic, lease.key, lease.value, headers)
+        refused = context.publisher.flush()
+        for key, lease in dead.items():
+            if key in refused:  # too large with our headers: its coordinates still find it
+                context.publisher.put(key, topic, lease.key, None, _dead_letter_headers(lease))
+        for key, error in context.publisher.flush().items():
+            log.error("dead_letter_not_published", run=key, code=error.name())
 
 
 def _due_run(lease: Expired) -> DueRun:
-    return DueRun(
-        job_id=lease.job_id,
-        run=lease.run,
-        attempt=lease.attempt,
-        kind="lease",
-        processor=lease.processor,
-        created_at=datetime.now(UTC),  # used only if the request can't be read
-        topic=None,
-        topic_id=None,
-        partition=None,
-        offset=None,
-    )
+    return unlisted_run(lease.job_id, lease.run, lease.attempt, "lease", lease.processor)
 
 
 def _dead_letter_headers(lease: Expired) -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from confluent_kafka import Message
@@ -14,7 +14,7 @@ from schemas.contract import contract
 from schemas.errors import ErrorCode, UndecodableRecord
 from schemas.headers import ATTEMPT, DISPOSITION, EXECUTION, JOB, PROCESSOR, RUN
 from schemas.plain import to_plain
-from schemas.records import Coordinates, ErrorInfo, JobHeader
+from schemas.records import Coordinates, ErrorInfo
 from schemas.states import Disposition
 from schemas.topics import TopicNames
 from streams.engine_results import EngineResults
@@ -49,7 +49,9 @@ class RecordWriter:
         header = plain.get("header") if isinstance(plain, dict) else None
         return plain if isinstance(header, dict) and header.get("job_id") == job_id else None
 
-    def republish(self, due: DueRun, request: Plain, coordinates: Coordinates, message: Message) -> None:
+    def republish(
+        self, name: Hashable, due: DueRun, request: Plain, coordinates: Coordinates, message: Message
+    ) -> None:
         """Queue the request again, on the same topic (so the same lane) with the same key.
 
         A retry has the next attempt's number. Setting `source_coordinates` tells workers that a delayed job may now start.
@@ -63,22 +65,20 @@ class RecordWriter:
             "ce_id": f"{due.job_id}:{due.run}:{attempt}".encode(),
             "ce_source": b"sluice/timekeeper",
         }
-        self._publisher.put(coordinates.topic, message.key(), value, headers)
+        self._publisher.put(name, coordinates.topic, message.key(), value, headers)
 
     def end_run(
         self,
+        name: Hashable,
         due: DueRun,
-        header: Mapping[str, Any] | None,
+        header: Mapping[str, Any],
         coordinates: Coordinates | None,
         code: ErrorCode,
         message: str,
     ) -> None:
-        """Queue a result that ends the run: cancelled if the code says so, else failed.
-
-        `header`: the request's, None if it could not be read. `coordinates`: the request's, None if they are unknown.
-        """
+        """Queue a result that ends the run: cancelled if the code says so, else failed. `coordinates`: the request's."""
         disposition = Disposition.CANCELLED if code is ErrorCode.CANCELLED else Disposition.FAILED
-        header = {**(header or _minimal_header(due)), "run": due.run, "attempt": due.attempt}
+        header = {**header, "run": due.run, "attempt": due.attempt}
         value = self._engine_results.ended(
             header, disposition, ErrorInfo(str(code), message, "", str(code)), coordinates
         )
@@ -90,7 +90,7 @@ class RecordWriter:
             DISPOSITION: disposition.value.encode(),
             EXECUTION: b"0",
         }
-        self._publisher.put(self._names.results(due.processor), due.job_id.encode(), value, headers)
+        self._publisher.put(name, self._names.results(due.processor), due.job_id.encode(), value, headers)
 
     def _encoder(self, processor: str) -> Encoder:
         encoder = self._encoders.get(processor)
@@ -98,7 +98,3 @@ class RecordWriter:
             subject = f"{self._names.requests(processor)}-value"
             encoder = self._encoders[processor] = self._codec.encoder(subject, request_schema(contract(processor)))
         return encoder
-
-
-def _minimal_header(due: DueRun) -> Plain:
-    return to_plain(JobHeader(due.job_id, due.processor, due.created_at, ""))

@@ -142,6 +142,15 @@ def test_old_outcomes_are_pruned_unless_a_delivery_is_pending(stores: Stores) ->
     assert stores.view(waiting).state == "PENDING"
 
 
+def test_one_tenant_with_many_due_runs_does_not_keep_another_waiting(stores: Stores) -> None:
+    flood = [new_job() for _ in range(20)]
+    for n, job in enumerate(flood):
+        stores.store(requested(job, n, header={"not_before": PAST + timedelta(seconds=n), "tenant": "flood"}))
+    other = new_job()
+    stores.store(requested(other, 100, header={"not_before": PAST + timedelta(days=1), "tenant": "other"}))
+    assert [one.job_id for one in stores.due.due(3)] == [str(flood[0]), str(other), str(flood[1])]
+
+
 def test_runs_that_no_timekeeper_handles_are_counted_as_overdue_by_kind(stores: Stores) -> None:
     late, waiting, patient = new_job(), new_job(), new_job()
     stores.store(requested(late, 1, header={"deadline": PAST}))

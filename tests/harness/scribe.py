@@ -122,6 +122,9 @@ class Scribe:
         assert self._producer.flush(10) == 0
         return places[0]
 
+    def write_row(self, statement: str, *parameters: Any) -> None:
+        self._database.execute(statement.encode(), parameters)
+
     # ── reading ──
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:

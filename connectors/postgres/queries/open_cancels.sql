@@ -1,5 +1,5 @@
 -- Cancels that are due for a check. If the run has ended, the cancel is closed; if the run is not known yet, it is checked again
--- soon; a running job is left to its worker until the grace period is over. The other runs are returned, to be ended now, and
+-- after a quarter of the cancel's age (its worker knows the cancel as well, so the end of a late job does not wait for it); a running job is left to its worker until the grace period is over. The other runs are returned, to be ended now, and
 -- checked again later in case the record that ends them gets lost.
 WITH looked AS MATERIALIZED (
     SELECT
@@ -18,7 +18,7 @@ put_off AS (
     UPDATE cancels AS c SET
         ended_at = l.decided_at,
         due_at = CASE
-            WHEN l.state IS NULL THEN now() + least(greatest(l.age / 4, interval '0.1 seconds'), interval '5 seconds')
+            WHEN l.state IS NULL THEN now() + least(greatest(l.age / 4, interval '0.1 seconds'), interval '1 hour')
             WHEN l.left_to_worker THEN l.grace_ends
             ELSE now() + interval '10 seconds'
         END
@@ -27,7 +27,7 @@ put_off AS (
 )
 SELECT
     r.job_id::text, r.run, r.attempt, 'cancel' AS kind, j.processor, r.requested_at AS created_at, t.name AS topic,
-    r.topic_id, r.partition, r."offset", l.reason
+    r.topic_id, r.partition, r."offset", l.reason, r.mode
 FROM looked AS l
 JOIN runs AS r ON r.job_id = l.job_id AND r.run = l.run
 JOIN jobs AS j ON j.job_id = r.job_id

@@ -1,4 +1,4 @@
-"""The timekeeper accepts only a job's own request, and a failing duty does not stop the others."""
+"""The timekeeper accepts only a job's own request."""
 
 from __future__ import annotations
 
@@ -13,12 +13,6 @@ from streams.client.request_encoder import RequestEncoder
 from streams.settings import Settings
 from streams.timekeeper.publisher import RecordPublisher
 from streams.timekeeper.record_writer import RecordWriter
-from streams.timekeeper.timekeeper import _run_once
-
-
-class Failing:
-    def run_once(self) -> bool:
-        raise KeyError("header")
 
 
 def test_a_record_of_another_job_is_not_taken_for_the_request(tmp_path: Path) -> None:
@@ -33,7 +27,3 @@ def test_a_record_of_another_job_is_not_taken_for_the_request(tmp_path: Path) ->
         "a topic that was created again has another record at the offset"
     )
     assert writer.decode_value(b"no avro", header.job_id) is None
-
-
-def test_a_failing_duty_does_not_stop_the_others() -> None:
-    assert _run_once(Failing()) is False
