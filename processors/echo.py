@@ -42,6 +42,9 @@ class Echo:
     def load(self, ctx: LoadContext) -> None:
         """Nothing to load."""
 
+    def warm_up(self) -> None:
+        """Nothing can be slow or broken here; a worker that doubts itself asks for it."""
+
     def prepare(self, job: Job[EchoInput], ctx: JobContext) -> EchoInput:
         if not 0 <= job.input.delay_ms <= LONGEST_DELAY_MS:
             raise InvalidInput(

@@ -10,7 +10,8 @@ job is alone. If `run` knows which item is bad, it can return a `JobError` in th
 
 A processor may have three more methods, which the engine finds by their names:
 
-    warm_up  once per process, after `load` and before any job: whatever makes the first job slow. Loud on failure.
+    warm_up  once per process, after `load` and before any job: whatever makes the first job slow. Loud on failure. A worker
+             whose jobs fail one after another calls it again: if it raises, the worker is broken, not its jobs.
     cost     `cost(item) -> float` of a prepared item: pixels, tokens, seconds of audio. The items of a batch cost no more than
              `Batch.max_cost` together; an item that costs more runs alone.
     bucket   `bucket(item) -> Hashable`: only items of one bucket run together, e.g. items of one shape. Keep buckets few: the

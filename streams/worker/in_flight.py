@@ -44,6 +44,8 @@ class InFlightJobs:
         self._next_slot = 0
         #: Jobs with an order key that are done; OrderedJobs takes them out.
         self.finished: deque[InFlightJob] = deque()
+        #: A further limit on the number of jobs, for a worker that may be broken.
+        self.at_most: int | None = None
         #: Rises whenever the origins' state changes: as long as it stays, there is nothing new to commit.
         self.changes = 0
 
@@ -209,6 +211,14 @@ class InFlightJobs:
             self.changes += 1
             self._remove_unanswered(jobs)
 
+    def clear(self) -> None:
+        """Forget all jobs: their source is closed, and no delivery report comes any more."""
+        with self._changed:
+            self._unanswered.clear()
+            self.finished.clear()
+            self._count, self._bytes, self._by_lane = 0, 0, [0, 0]
+            self._changed.notify_all()
+
     def _remove_unanswered(self, jobs: list[InFlightJob]) -> None:
         for job in jobs:
             del self._unanswered[job.slot]
@@ -274,6 +284,8 @@ class InFlightJobs:
 
     def _free(self, limit: int) -> int:
         """Return how many jobs of the typical size fit; 1 if one could be larger than what is left."""
+        if self.at_most is not None:
+            limit = min(limit, self.at_most)
         left = self._max_bytes - self._bytes
         return 0 if left <= 0 else min(limit - self._count, 1 + left // self._typical)
 

@@ -26,7 +26,7 @@ LAST_SEQUENCE = 2**31 - 1
 
 FRAME = struct.Struct("<IB")
 _JOB = struct.Struct("<IHBBHqqqHhhhhIi")
-_ANSWER = struct.Struct("<IBHiiHHHHIi")
+_ANSWER = struct.Struct("<IBHiiHHHHHIi")
 
 DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Disposition.CANCELLED)
 
@@ -101,11 +101,13 @@ class MessageKind(IntEnum):
 
 class Flag(IntEnum):
     """How to run a job. ISOLATED: alone, because it may have killed its process. REJECTED: not at all, only answer with
-    `error_code`. SKIP_DECODING: without reading its value, because decoding it has killed a process."""
+    `error_code`. SKIP_DECODING: without reading its value, because decoding it has killed a process. TEST: the worker's
+    self-test: call the processor's `warm_up`, then run the job, if there is one, although it has been run before."""
 
     ISOLATED = 1
     REJECTED = 2
     SKIP_DECODING = 4
+    TEST = 8
 
 
 class JobFrame(NamedTuple):
@@ -135,6 +137,7 @@ class Answer(NamedTuple):
 
     An empty `value` means that there is no Result (the record names no job that could fail), an empty `dead_reason` that there
     is no dead letter. `retry_in_ms` is the wait before the next attempt if a Result's disposition is `retry`, else -1.
+    `failure`: code and type of an error that may be this worker's own fault, "" for any other.
     """
 
     slot: int
@@ -148,6 +151,7 @@ class Answer(NamedTuple):
     dead_reason: str = ""
     dead_message: str = ""
     retry_in_ms: int = -1
+    failure: str = ""
 
     @property
     def postponed(self) -> bool:
@@ -218,12 +222,13 @@ def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
 
 
 def pack_answer(answer: Answer) -> bytes:
-    slot, execution, disposition, job_id, run, attempt, value, processor, reason, message, retry_ms = answer
+    slot, execution, disposition, job_id, run, attempt, value, processor, reason, message, retry_ms, failure = answer
     names = (
         job_id.encode(),
         processor[:100].encode(),
         reason.encode(),
         message[:1000].encode(errors="backslashreplace"),
+        failure[:200].encode(errors="backslashreplace"),
     )
     head = _ANSWER.pack(
         slot,
@@ -235,6 +240,7 @@ def pack_answer(answer: Answer) -> bytes:
         len(names[1]),
         len(names[2]),
         len(names[3]),
+        len(names[4]),
         len(value),
         retry_ms,
     )
@@ -244,15 +250,18 @@ def pack_answer(answer: Answer) -> bytes:
 def unpack_answers(body: bytes) -> Iterator[Answer]:
     at = 0
     while at < len(body):
-        slot, disposition, execution, run, attempt, nj, np, nr, nm, n, retry_ms = _ANSWER.unpack_from(body, at)
+        slot, disposition, execution, run, attempt, nj, np, nr, nm, nf, n, retry_ms = _ANSWER.unpack_from(body, at)
         at += _ANSWER.size
         job_id, at = body[at : at + nj].decode(), at + nj
         processor, at = body[at : at + np].decode(), at + np
         reason, at = body[at : at + nr].decode(), at + nr
         message, at = body[at : at + nm].decode(), at + nm
+        failure, at = body[at : at + nf].decode(), at + nf
         value, at = body[at : at + n], at + n
         status = DISPOSITIONS[disposition]
-        yield Answer(slot, execution, status, job_id, run, attempt, value, processor, reason, message, retry_ms)
+        yield Answer(
+            slot, execution, status, job_id, run, attempt, value, processor, reason, message, retry_ms, failure
+        )
 
 
 def pack_started(slots: Iterable[int], hard_ms: int | None) -> bytes:

@@ -22,6 +22,7 @@ from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.cancellation import Cancellations
+from streams.worker.circuit import WorkerCircuit
 from streams.worker.commands import CommandReader, PauseAcknowledger
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin, JobState
@@ -56,7 +57,9 @@ class EngineSession:
         supervisor: Supervisor,
         commands: CommandReader,
         threads: LoopThreads,
+        circuit: WorkerCircuit,
     ) -> None:
+        self._circuit = circuit
         processor, state = config.processor, commands.state
         self._processor = processor
         self._in_flight = in_flight
@@ -106,7 +109,7 @@ class EngineSession:
         """Take new jobs and send what may run to the child; wait at most about `timeout_s`."""
         if self._ordered is not None:
             self._send_due(self._ordered)
-        paused = self._commands.state.is_paused(self._processor)
+        paused = self._circuit.is_testing or self._commands.state.is_paused(self._processor)
         if paused:
             self._supervisor.pump(0)
             self._admit(self._source.pause(PAUSED_POLL_S))
@@ -126,11 +129,16 @@ class EngineSession:
             self._progress.write(update)
         self._cancellations.apply()
         self._source.tick(now)
-        for _ in range(len(self._undecided)):
-            self.publish(self._undecided.popleft())
+        for answer in [*self._circuit.take_withheld(), *self._take_undecided()]:
+            self._decide(answer)
 
     def publish(self, answer: Answer) -> None:
         """Publish the child's answer, unless its job runs again here or is another worker's. From the child's reader thread."""
+        job = self._in_flight.get(answer.slot)
+        if job is not None and self._circuit.permits(job, answer):
+            self._decide(answer)
+
+    def _decide(self, answer: Answer) -> None:
         job = self._in_flight.get(answer.slot)
         if job is None:
             return
@@ -142,6 +150,9 @@ class EngineSession:
             self._publisher.publish(answer)
         elif decision is None:
             self._undecided.append(answer)
+
+    def _take_undecided(self) -> list[Answer]:
+        return [self._undecided.popleft() for _ in range(len(self._undecided))]
 
     def deadline(self, job: InFlightJob) -> datetime | None:
         return self._progress.deadline(job)

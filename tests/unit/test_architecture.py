@@ -70,7 +70,7 @@ _ARROWS = {
     "streams.submit": "streams.client",
     "streams.control": "streams.client",
     "streams.worker": (
-        "processors streams.health streams.log streams.wiring streams.worker.kafka_source "
+        "processors streams.admin streams.health streams.log streams.wiring streams.worker.kafka_source "
         "streams.worker.lease_source streams.worker.supervision"
     ),
     "streams.worker.child": (

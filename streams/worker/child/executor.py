@@ -143,6 +143,9 @@ class BatchExecutor(ABC):
         if not frames:
             return
         self._channel.started([frame.slot for frame in frames], self._policy.limits.hard_ms)
+        if frames[0].flags & Flag.TEST and (answer := self._runner.warm_up(frames[0])) is not None:
+            self._channel.answers([answer])
+            return
         refused: list[Answer] = []
         opened = [task for frame in frames if (task := self._open(frame, refused)) is not None]
         self._channel.answers(refused)

@@ -16,6 +16,7 @@ from processors import devices
 from schemas.errors import (
     ConnectionFailed,
     DeadlineExceeded,
+    ErrorCode,
     InvalidInput,
     JobCancelled,
     JobError,
@@ -86,6 +87,21 @@ class JobRunner:
             header=job.header,
         )
         return Task(frame, job, header_bytes, context, model)
+
+    def warm_up(self, frame: JobFrame) -> Answer | None:
+        """Do the first part of a self-test, each version's `warm_up`. Returns its answer if it ends with this part."""
+        failed = frame.error_code.decode()  # it has killed its process before
+        if not failed:
+            try:
+                for model in self.models:
+                    if model.warm_up is not None:
+                        model.warm_up()
+            except Exception as error:  # noqa: BLE001 - a processor may raise anything
+                failed = f"{ErrorCode.PROCESSOR_ERROR} {type(error).__name__}"
+        if failed or not frame.value:
+            disposition = Disposition.FAILED if failed else Disposition.SUCCEEDED
+            return Answer(frame.slot, frame.execution, disposition, "", 0, 0, b"", failure=failed)
+        return None
 
     def prepare(self, task: Task) -> Answer | None:
         """Do the CPU work before the device; returns an answer if it failed."""

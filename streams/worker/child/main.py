@@ -195,6 +195,7 @@ def _readiness(models: ModelVersions, loaded: list[Loaded]) -> dict[str, Any]:
         "recycle_mib": policy.recycle.memory_mib,
         "batch": policy.batch.max_size,
         "lease_s": policy.lease.seconds,
+        "warm_up": any(model.warm_up is not None for model in models),
     }
 
 

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.codec import Encoder
-from schemas.errors import JobError, PayloadTooLarge, ProcessorBug, SluiceError
+from schemas.errors import (
+    ConnectionFailed,
+    DeviceFault,
+    JobError,
+    JobTimeout,
+    OutOfMemory,
+    PayloadTooLarge,
+    ProcessorBug,
+    SluiceError,
+    UndecodableRecord,
+    WorkerLost,
+)
 from schemas.plain import to_plain
 from schemas.records import Claim, ErrorInfo, JobHeader
 from schemas.splice import HeaderSplice
@@ -27,6 +38,9 @@ LARGEST_RESULT = 1_000_000
 #: What fits into the answer's field, about 25 days.
 LONGEST_RETRY_MS = 2**31 - 1
 
+#: Errors that need not be the job's. ProcessorBug stands for every exception that is no JobError.
+DOUBTFUL = (ProcessorBug, OutOfMemory, DeviceFault, JobTimeout, ConnectionFailed, WorkerLost)
+
 Plain = dict[str, Any]
 
 
@@ -35,10 +49,17 @@ def as_job_error(error: BaseException) -> JobError:
     if isinstance(error, JobError):
         return error
     if isinstance(error, SluiceError):
-        bug: JobError = ProcessorBug(to_text(error))
+        # Bytes that are no request say nothing of the worker.
+        kind = JobError if isinstance(error, UndecodableRecord) else ProcessorBug
+        bug: JobError = kind(to_text(error))
         bug.code, bug.retryable = error.code, error.retryable
         return bug
     return ProcessorBug(f"{type(error).__name__}: {to_text(error)}"[:LONGEST_MESSAGE])
+
+
+def may_be_the_workers(error: JobError) -> bool:
+    """True if a worker that is broken could fail any job like this. A processor's own JobErrors speak of one job."""
+    return isinstance(error, DOUBTFUL)
 
 
 def error_info(error: BaseException) -> ErrorInfo:
@@ -125,7 +146,8 @@ class ResultWriter:
         tail = self._tail(frame, header, task, disposition, error=error_info(error), retry_ms=retry_ms)
         failed = answer(frame, header, disposition, self._encode(header, tail))
         wait_ms = -1 if retry_ms is None else min(retry_ms, LONGEST_RETRY_MS)
-        return failed._replace(dead_reason=dead[0], dead_message=dead[1], retry_in_ms=wait_ms)
+        doubt = f"{to_text(job_error.code)} {type(error).__name__}" if may_be_the_workers(job_error) else ""
+        return failed._replace(dead_reason=dead[0], dead_message=dead[1], retry_in_ms=wait_ms, failure=doubt)
 
     def _encode(self, header: JobHeader, tail: Plain) -> bytes:
         return self.encoder.encode({"header": to_plain(header), **tail})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -23,13 +23,15 @@ class Model:
     processor: AnyProcessor
     policy: Policy
     writer: ResultWriter
-    #: The processor's optional methods `cost` and `bucket`.
+    #: The processor's optional methods.
     cost: Callable[[Any], float] | None = field(init=False)
     bucket: Callable[[Any], Hashable] | None = field(init=False)
+    warm_up: Callable[[], None] | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.cost = getattr(self.processor, "cost", None)
         self.bucket = getattr(self.processor, "bucket", None)
+        self.warm_up = getattr(self.processor, "warm_up", None)
 
     @property
     def version(self) -> str:
@@ -63,6 +65,9 @@ class ModelVersions:
         self.largest_batch = max(model.policy.batch.max_size for model in models)
         #: True if jobs are prepared before they are put into batches.
         self.prepares_first = len(self._by_version) > 1 or any(model.prepares_first for model in models)
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._by_version.values())
 
     @property
     def shares(self) -> dict[str, float]:

@@ -69,7 +69,7 @@ class LeaseSource:
 
     def poll(self, timeout_s: float, *, jobs_wait: bool) -> list[InFlightJob]:
         busy = len(self._in_flight) > 0
-        self._claimer.ask(0 if busy else self._batch)
+        self._claimer.ask(0 if busy else min(self._batch, self._in_flight.at_most or self._batch))
         if busy:
             self._in_flight.wait_until_empty(timeout_s)
         return self._admit(self._claimer.take(0 if busy else timeout_s))

@@ -34,7 +34,7 @@ def hang_traceback(scratch: Path, pid: int) -> str | None:
 
 class StartupTracker:
     """Tracks the starts of one processor's children. Once a child has been ready, the processor is not broken: if its
-    successors can't start, the worker waits and tries again, since giving up would help no one."""
+    successors can't start, the engine pauses between starts, and after some leaves its group until one can."""
 
     def __init__(self, processor: str, scratch: Path, patience_s: float) -> None:
         self._processor = processor
@@ -60,7 +60,7 @@ class StartupTracker:
             return 0.0
         stuck, trace = self.hangs(now), hang_traceback(self._scratch, pid)
         self._crashes += 1
-        if self.was_ready:
+        if self.was_ready and self._crashes < MAX_CRASHES:
             log.error("child_start_failed", processor=self._processor, status=status, times=self._crashes, trace=trace)
             return min(LONGEST_PAUSE_S, 2.0 ** min(self._crashes - 1, 10))
         if stuck or trace is not None:

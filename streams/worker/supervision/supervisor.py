@@ -112,6 +112,8 @@ class Supervisor:
         while not stopping():
             if self._messages.wait_for_report(0.1):
                 self._recover_if_ended()
+                if self._child is None:  # it could start once
+                    raise StartupError(f"The process of {self._config.processor!r} ended while it started.")
                 if (ready := self.ready) is not None:
                     self._executions = int(ready["executions"])
                     grace_ms = ready["cancel_grace_ms"]

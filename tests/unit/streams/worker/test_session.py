@@ -20,6 +20,7 @@ from streams.client.commands import CommandClient
 from streams.client.submitter import Submitter
 from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
+from streams.worker.circuit import WorkerCircuit
 from streams.worker.commands import CommandReader, CommandState, PauseState
 from streams.worker.engine import Engine
 from streams.worker.in_flight import InFlightJobs
@@ -79,7 +80,16 @@ class Running:
         names = settings.topics
         lanes = [[names.requests("echo", lane), "kYJ3hXyNT1y0b6c3a1mN2w"] for lane in ("live", "bulk")]
         config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, lanes, {})
-        self.session = EngineSession(settings, config, READY | ready, self.in_flight, child, self.commands, THREADS)
+        self.session = EngineSession(
+            settings,
+            config,
+            READY | ready,
+            self.in_flight,
+            child,
+            self.commands,
+            THREADS,
+            WorkerCircuit("echo", self.in_flight),
+        )
         self.session.start()
 
     def turn(self) -> None:
