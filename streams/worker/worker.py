@@ -175,7 +175,7 @@ class Worker:
             device=self._device,
             scratch=str(scratch),
             settings=child_settings(self._settings),
-            topics=[[name, topic_id] for name, topic_id in _topic_ids(self._settings, topics).items()],
+            topics=[[name, found] for name, found in topic_ids(self._settings, topics).items()],
             schema_ids=_schema_ids(self._settings, made),
         )
 
@@ -193,7 +193,7 @@ def health_details(status: Mapping[str, Any], ready: bool) -> dict[str, Any]:
     return {**facts, **own, "standby": ready and status.get("partitions") == 0}
 
 
-def _topic_ids(settings: Settings, names: list[str]) -> dict[str, str]:
+def topic_ids(settings: Settings, names: list[str]) -> dict[str, str]:
     """Return Kafka's topic ids: a topic that is deleted and made again under its name gets another one."""
     admin = kafka.admin(settings)
     ids = {}

@@ -76,6 +76,16 @@ def test_a_deleted_offset_is_an_error_or_the_beginning_as_configured(
         assert values([message]) == [found]
 
 
+def test_a_partition_whose_offset_is_gone_goes_on_where_it_is_assigned_again(log: LogUnderTest) -> None:
+    log.write("a", "b", "c", partition=0)
+    log.admin.delete_records([log.at(0, 2)])[log.at(0, 2)].result(PATIENCE_S)
+    reader = log.reader(log.at(0, 0), **{"auto.offset.reset": "error"})
+    assert first(reader).error().code() == KafkaError._AUTO_OFFSET_RESET
+    reader.incremental_unassign([log.at(0)])
+    reader.incremental_assign([log.at(0, 2)])
+    assert values(read(reader, 1)) == ["c"]
+
+
 def test_an_offset_beyond_the_end_is_gone_too(log: LogUnderTest) -> None:
     log.write("a", partition=0)
     message = first(log.reader(log.at(0, 10), **{"auto.offset.reset": "error"}))

@@ -12,7 +12,7 @@ from streams.log.port import LogConsumer
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
 from streams.worker.kafka_source.assignment import Assignment
-from streams.worker.kafka_source.committed_state import CommittedStateReader, StartState, log_bounds
+from streams.worker.kafka_source.committed_state import ASK_S, CommittedStateReader, StartState
 from streams.worker.kafka_source.offset_metadata import SOFT_LIMIT, encode
 from streams.worker.kafka_source.offsets import Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
@@ -153,7 +153,7 @@ class AssignedPartitions:
                 continue
             del self.withheld[partition.topic, partition.partition]
             added.append(self._add(partition, state))
-            self._seek(partition, state.before.position)
+            self._fetch_from(partition, state.before.position)
             self._consumer.resume([partition])
             log.info("partition_begun", topic=partition.topic, partition=partition.partition)
         self._commit(added)
@@ -169,11 +169,13 @@ class AssignedPartitions:
         wanted = None if assignment is None else assignment.tracker.next_fetch
         if assignment is None or wanted is None:
             return
-        low, high = log_bounds(self._consumer, place)
-        if low is None or high is None:
-            self._seek(place, wanted)  # reports the same again if nothing has changed
+        try:
+            self._committed_state.check_topic_id()
+            low, high = self._consumer.get_watermark_offsets(place, timeout=ASK_S)
+        except KafkaException as error:
+            log.warning("watermarks_unavailable", topic=place.topic, partition=place.partition, reason=str(error))
+            self._fetch_from(place, wanted)  # reports the same again if nothing has changed
             return
-        self._committed_state.check_topic_id()
         if wanted < low:
             self._note_lost(place, f"offsets {wanted} to {low - 1} left the log before they were run")
             with self._in_flight.lock:
@@ -181,15 +183,17 @@ class AssignedPartitions:
         elif wanted > high:
             self._note_lost(place, f"the log ends at {high}, offset {wanted} was next: it was cut and is run again")
             self._add(place, StartState(Snapshot(low, low)))  # jobs of the old assignment that are in flight go on
-        self._seek(place, wanted if low <= wanted <= high else low)
+        self._fetch_from(place, wanted if low <= wanted <= high else low)
         self._changes = -1
 
     def _note_lost(self, place: TopicPartition, reason: str) -> None:
         log.error("requests_lost", topic=place.topic, partition=place.partition, reason=reason)
         self.lost[f"{place.topic}-{place.partition}"] = reason
 
-    def _seek(self, place: TopicPartition, offset: int) -> None:
-        self._consumer.seek(TopicPartition(place.topic, place.partition, offset))
+    def _fetch_from(self, place: TopicPartition, offset: int) -> None:
+        """Assign the partition once more: `seek` is refused where the last fetch had failed."""
+        self._consumer.incremental_unassign([TopicPartition(place.topic, place.partition)])
+        self._consumer.incremental_assign([TopicPartition(place.topic, place.partition, offset)])
 
     def _revoked(self, consumer: LogConsumer, partitions: list[TopicPartition]) -> None:
         """Publish what is answered, commit it, and leave the rest to the next owner."""

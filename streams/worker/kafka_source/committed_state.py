@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_INVALID, KafkaException, TopicCollection, TopicPartition
 
 from streams import logs
 from streams.log import kafka
-from streams.log.port import LogConsumer
+from streams.log.port import LogAdmin, LogConsumer
 from streams.settings import Settings
 from streams.worker.kafka_source.offset_metadata import CommitMetadata, decode, topic_of
 from streams.worker.kafka_source.offsets import Snapshot
@@ -52,6 +53,7 @@ class CommittedStateReader:
         """
         numbers = [partition.partition for partition in partitions]
         try:
+            self.check_topic_id()
             committed = self._committed(consumer, numbers, timeout_s)
         except KafkaException as error:
             reason = kafka.translate(error, f"reading the group's offsets on {self.topic}").message
@@ -82,7 +84,6 @@ class CommittedStateReader:
         if begin is None:
             return _faulty(f"Kafka did not say where {self.topic}, partition {committed.partition}, begins.")
         try:
-            self.check_topic_id()
             if begin > 0 and committed.offset < 0 and not self._has_any_offset(consumer, timeout_s):
                 self._refused.add(committed.partition)
         except KafkaException as error:
@@ -96,17 +97,25 @@ class CommittedStateReader:
         log.info("new_partition", topic=self.topic, partition=committed.partition, begin=begin)
         return StartState(Snapshot(begin, begin), is_new=True)
 
-    def check_topic_id(self) -> None:
-        """Raise TopicReplaced if the topic was made again, KafkaException if Kafka does not answer."""
+    @cached_property
+    def _asker(self) -> LogAdmin:
         # Asked through another client: `list_topics` of the consumer within its own callback would make the client
         # library abort at the next callback of the same poll (confluent_kafka 2.16 forgets the state of the outer call).
-        answers = kafka.admin(self._settings).describe_topics(TopicCollection([self.topic]), request_timeout=ASK_S)
+        return kafka.admin(self._settings)
+
+    def check_topic_id(self) -> None:
+        """Raise TopicReplaced if the topic was made again, KafkaException if Kafka does not answer.
+
+        The group assigns the partitions of a topic that was made again like any others, and its new records would be taken for
+        the old ones that are done.
+        """
+        answers = self._asker.describe_topics(TopicCollection([self.topic]), request_timeout=ASK_S)
         found = str(answers[self.topic].result(ASK_S + 5.0).topic_id)
         if found != self.topic_id:
             raise TopicReplaced(f"{self.topic} has the id {found}, it was {self.topic_id}")
 
     def _has_any_offset(self, consumer: LogConsumer, timeout_s: float) -> bool:
-        found = kafka.admin(self._settings).list_topics(self.topic, timeout=timeout_s).topics[self.topic]
+        found = self._asker.list_topics(self.topic, timeout=timeout_s).topics[self.topic]
         return any(each.offset != OFFSET_INVALID for each in self._committed(consumer, found.partitions, timeout_s))
 
     def _committed(self, consumer: LogConsumer, numbers: Iterable[int], timeout_s: float) -> list[TopicPartition]:

@@ -27,6 +27,7 @@ from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin
 from streams.worker.protocol import Answer, ChildConfig
 from streams.worker.session import EngineSession
+from streams.worker.worker import topic_ids
 from tests.harness.jobs import new_job
 from tests.harness.waiting import wait_until
 
@@ -78,7 +79,8 @@ class Running:
         self.commands = CommandReader(settings, wiring.codec(settings), CommandState(), THREADS)
         self.commands.start()
         names = settings.topics
-        lanes = [[names.requests("echo", lane), "kYJ3hXyNT1y0b6c3a1mN2w"] for lane in ("live", "bulk")]
+        topics = [names.requests("echo", lane) for lane in ("live", "bulk")]
+        lanes = [[name, found] for name, found in topic_ids(settings, topics).items()]
         config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, lanes, {})
         self.session = EngineSession(
             settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from typing import Any
 
@@ -10,6 +11,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
 from streams.log import kafka
+from streams.log.memory import MemoryLog
 from streams.settings import Settings
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
@@ -64,6 +66,9 @@ class Worker:
 def settings() -> Settings:
     made = Settings(kafka_bootstrap_servers=f"memory:{uuid.uuid4().hex}", partitions=1)
     kafka.admin(made).create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(5)
+    log = MemoryLog.at(made.bootstrap)
+    assert log is not None
+    log.topic(TOPIC).topic_id = uuid.UUID(bytes=base64.urlsafe_b64decode(f"{TOPIC_ID}=="))
     seeder = kafka.consumer(made, GROUP, **kafka.OUTSIDE)
     seeder.commit(offsets=[TopicPartition(TOPIC, 0, 0)], asynchronous=False)
     seeder.close()

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
 from streams.log import kafka
@@ -18,6 +18,7 @@ from streams.worker.kafka_source.lane_consumer import LaneConsumer
 from streams.worker.kafka_source.offset_metadata import encode
 from streams.worker.kafka_source.offsets import Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
+from streams.worker.worker import topic_ids
 from tests.harness.jobs import done
 
 TOPIC, GROUP = "requests.echo", "workers.echo"
@@ -30,7 +31,7 @@ class Lane:
         self.consumer = kafka.consumer(settings, GROUP)
         self.in_flight = InFlightJobs()
         quarantine = Quarantine(self.in_flight, lambda jobs: None)
-        reader = CommittedStateReader(settings, TOPIC, topic_id(settings))
+        reader = CommittedStateReader(settings, TOPIC, topic_ids(settings, [TOPIC])[TOPIC])
         self.partitions = AssignedPartitions(
             self.consumer, self.in_flight, reader, quarantine, 0, 1000, lambda assignments, jobs: None
         )
@@ -55,11 +56,6 @@ def settings() -> Settings:
     made = Settings(kafka_bootstrap_servers=f"memory:{uuid.uuid4().hex}", partitions=2)
     kafka.admin(made).create_topics([NewTopic(TOPIC, 2, 1)])[TOPIC].result(5)
     return made
-
-
-def topic_id(settings: Settings) -> str:
-    described: Any = kafka.admin(settings).describe_topics(TopicCollection([TOPIC]))[TOPIC].result(5)
-    return str(described.topic_id)
 
 
 def write(settings: Settings, partition: int, count: int) -> None:
@@ -147,6 +143,23 @@ def test_an_offset_of_an_earlier_topic_of_the_same_name_does_not_skip_requests(s
     commit(settings, 2, 0, metadata=encode(Snapshot(2, 2), "an-earlier-id", is_open=False))
     write(settings, 0, 4)
     assert Lane(settings).run() == [(0, 0), (0, 1), (0, 2), (0, 3)]
+
+
+def test_a_topic_that_was_made_again_under_a_running_worker_is_not_taken_for_the_old_one(settings: Settings) -> None:
+    commit(settings, 0, 0)
+    write(settings, 0, 3)
+    lane = Lane(settings)
+    lane.run()
+    metadata = encode(Snapshot(3, 3), topic_ids(settings, [TOPIC])[TOPIC], is_open=False)
+    admin = kafka.admin(settings)
+    admin.delete_topics([TOPIC])[TOPIC].result(5)
+    lane.run()
+    admin.create_topics([NewTopic(TOPIC, 2, 1)])[TOPIC].result(5)
+    write(settings, 0, 5)
+    # A broker may revoke the old partitions when it has the new ones already: the last commit is theirs then.
+    lane.consumer.commit(offsets=[TopicPartition(TOPIC, 0, 3, metadata=metadata)], asynchronous=False)
+    with pytest.raises(TopicReplaced):
+        lane.run()
 
 
 def test_a_topic_that_was_made_again_makes_its_engine_start_over(settings: Settings) -> None:
