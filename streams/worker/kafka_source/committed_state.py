@@ -98,7 +98,7 @@ class CommittedStateReader:
         return StartState(Snapshot(begin, begin), is_new=True)
 
     @cached_property
-    def _asker(self) -> LogAdmin:
+    def _admin(self) -> LogAdmin:
         # Asked through another client: `list_topics` of the consumer within its own callback would make the client
         # library abort at the next callback of the same poll (confluent_kafka 2.16 forgets the state of the outer call).
         return kafka.admin(self._settings)
@@ -109,13 +109,13 @@ class CommittedStateReader:
         The group assigns the partitions of a topic that was made again like any others, and its new records would be taken for
         the old ones that are done.
         """
-        answers = self._asker.describe_topics(TopicCollection([self.topic]), request_timeout=ASK_S)
+        answers = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=ASK_S)
         found = str(answers[self.topic].result(ASK_S + 5.0).topic_id)
         if found != self.topic_id:
             raise TopicReplaced(f"{self.topic} has the id {found}, it was {self.topic_id}")
 
     def _has_any_offset(self, consumer: LogConsumer, timeout_s: float) -> bool:
-        found = self._asker.list_topics(self.topic, timeout=timeout_s).topics[self.topic]
+        found = self._admin.list_topics(self.topic, timeout=timeout_s).topics[self.topic]
         return any(each.offset != OFFSET_INVALID for each in self._committed(consumer, found.partitions, timeout_s))
 
     def _committed(self, consumer: LogConsumer, numbers: Iterable[int], timeout_s: float) -> list[TopicPartition]:
