@@ -20,7 +20,7 @@ $(TOOLS)/uv/bin/uv:
 	  || { rm -rf $(TOOLS)/uv; python3 -m pip install --quiet --target $(TOOLS)/uv 'uv>=0.9'; }
 	@test -x $@ || { echo "uv can't be installed: python3 needs venv or pip (Debian: apt install python3-venv)"; exit 1; }
 
-.PHONY: help sync demo test lint types check accept bench tools clean
+.PHONY: help sync demo test faults lint types check accept bench tools clean
 
 # --inexact keeps processors that were installed into .venv.
 sync: $(filter $(TOOLS)/%,$(UV)) ## install everything into .venv (about 3 GB the first time)
@@ -39,6 +39,11 @@ types: sync ## check types (mypy, strict)
 
 test: lint types ## lint, types, and unit, contract, integration and short fault tests
 	$(RUN) pytest -m "not accept and not gpu" -n $(WORKERS) --dist loadfile
+
+SEED ?= 7
+SECONDS ?= 100
+faults: sync ## jobs under seeded faults of everything, and the checker: make faults SEED=7
+	@$(RUN) python -m tests.faults.machine --seed $(SEED) --seconds $(SECONDS)
 
 accept: sync tools ## acceptance tests: time limits, and readers in other languages
 	$(RUN) pytest -m accept -s tests/acceptance

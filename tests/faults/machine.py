@@ -1,0 +1,177 @@
+"""Runs the whole machine: a cluster, a driver, a nemesis, and the checker at the end.
+
+python -m tests.faults.machine --seed 7 --seconds 100
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from schemas import contract
+from streams import logs
+from tests.faults.cluster import PROCESSORS, SERVICES, Cluster, cluster
+from tests.faults.doors import ClientDoor, CommandLineDoor, ForeignDoor, RowDoor
+from tests.faults.driver import Door, Driver, Journal
+from tests.faults.nemesis import Nemesis
+from tests.faults.receiver import CallbackReceiver
+from tests.faults.report import Report
+from tests.faults.schedule import NEEDS_COMPILER, Fault, schedule
+from tests.harness.checker.evidence import Evidence
+from tests.harness.checker.findings import check
+from tests.harness.checker.gather import RUNS, Sources, gather, lines
+from tests.harness.checker.recovery import recoveries
+from tests.harness.processors import chores
+from tests.harness.waiting import wait_until
+
+SEED = 7
+SECONDS = 100.0
+#: Seconds until all services are ready, and until all is quiet after the last fault.
+READY_S = 90.0
+QUIET_S = 60.0
+
+
+def run(folder: Path, seed: int, seconds: float, faults: list[Fault] | None = None) -> Report:
+    """Run the faults of `seed` (or those given) in the new folder `folder`, and write its report there."""
+    folder.mkdir(parents=True)
+    chosen = schedule(seed, seconds, NEEDS_COMPILER) if faults is None else faults
+    with _processors(folder / "site"), cluster(folder) as made:
+        errors, until = _run(made, seed, seconds, chosen)
+        evidence = _evidence(made)
+    again = f"make faults SEED={seed}" + (f" SECONDS={seconds:g}" if seconds != SECONDS else "")
+    exits = [f"{name}, status {status}, at {at - _begin(evidence):.1f} s" for at, name, status in made.exits]
+    report = Report(
+        seed, again, evidence, check(evidence), recoveries(evidence, until), exits=exits, errors=errors
+    )  # fmt: skip
+    report.write(folder)
+    return report
+
+
+def _run(made: Cluster, seed: int, seconds: float, faults: list[Fault]) -> tuple[list[str], float]:
+    """Submit under faults, until all is quiet. Return what went wrong with the run itself, and when the driver stopped."""
+    settings = made.addresses.proxied
+    journals = {name: Journal(made.folder / f"{name}.jsonl") for name in ("driver", "nemesis", "observed")}
+    stop = threading.Event()
+    observer = threading.Thread(target=_observe, args=(made.addresses.direct.database, journals["observed"], stop))
+    keeper = threading.Thread(target=made.keep_running, args=(stop,))
+    with CallbackReceiver(made.folder / "receiver.jsonl") as receiver:
+        for name in SERVICES:
+            made.start_service(name)
+        _wait_until_ready(made)
+        doors: list[tuple[Callable[[], Door], float]] = [
+            (lambda: ClientDoor(settings), 20.0),
+            (lambda: ClientDoor(settings), 20.0),
+            (lambda: ForeignDoor(settings), 6.0),
+            (lambda: RowDoor(settings), 2.0),
+            (lambda: CommandLineDoor(settings), 0.1),
+        ]
+        driver = Driver(seed, settings, journals["driver"], receiver.url, doors)
+        nemesis = Nemesis(made, receiver, journals["nemesis"])
+        for part in (observer, keeper, driver):
+            part.start()
+        began = time.monotonic()
+        nemesis.run(faults)
+        time.sleep(max(5.0, began + seconds - time.monotonic()))
+        driver.stop()
+        until = time.time()
+        with contextlib.suppress(AssertionError):  # the checker names what is stuck
+            wait_until(lambda: _is_quiet(made), lambda: "not quiet", QUIET_S, lambda: time.sleep(0.5))
+        stop.set()
+        observer.join()
+        keeper.join()
+        statuses = made.stop_all()
+    for journal in journals.values():
+        journal.close()
+    wrong = [f"{name} ended with status {status}" for name, status in statuses.items() if status != 0]
+    return [*nemesis.errors, *wrong], until
+
+
+def _evidence(made: Cluster) -> Evidence:
+    direct = made.addresses.direct
+    return gather(Sources(direct.bootstrap, direct.database, made.folder, PROCESSORS))
+
+
+def _begin(evidence: Evidence) -> float:
+    return min((job.at for job in evidence.submissions), default=0.0)
+
+
+def _wait_until_ready(made: Cluster) -> None:
+    def ready() -> bool:
+        logs = {name: service.log.read_text() for name, service in made.services.items()}
+        events = {"sink": "partitions_assigned", "timekeeper": "leadership_acquired", "notify": "notify_started"}
+        return all(events.get(name, "worker_ready") in text for name, text in logs.items())
+
+    wait_until(ready, lambda: f"not all services are ready; logs in {made.folder}", READY_S)
+
+
+def _observe(database: str, journal: Journal, stop: threading.Event) -> None:
+    """Note which rows of `runs` changed, as any reader sees them, once a second."""
+    connection: psycopg.Connection | None = None
+    while not stop.wait(1.0):
+        try:
+            connection = connection or psycopg.connect(database, autocommit=True, connect_timeout=2)
+            for row in connection.execute(f"{RUNS} WHERE updated_at > now() - interval '3 seconds'".encode()):
+                journal.write(row)
+        except psycopg.Error:
+            connection = None
+    if connection is not None:
+        connection.close()
+
+
+_OPEN = """
+SELECT (SELECT count(*) FROM runs WHERE state NOT IN ('COMPLETED', 'FAILED', 'CANCELLED', 'EXPIRED'))
+     + (SELECT count(*) FROM deliveries WHERE state = 'pending')"""
+_ENDED = "SELECT job_id::text FROM outcomes"
+
+
+def _is_quiet(made: Cluster) -> bool:
+    """Return whether every accepted job has its outcome and nothing is open."""
+    accepted = {entry["job_id"] for entry in lines(made.folder / "driver.jsonl") if entry["type"] == "ok"}
+    try:
+        with psycopg.connect(made.addresses.direct.database, connect_timeout=2) as database:
+            ended = {job for (job,) in database.execute(_ENDED)}
+            return accepted <= ended and database.execute(_OPEN).fetchone() == (0,)
+    except psycopg.Error:
+        return False
+
+
+@contextlib.contextmanager
+def _processors(site: Path) -> Iterator[None]:
+    """Make the chores known to this process and to the services that it starts."""
+    with pytest.MonkeyPatch.context() as patch, contract.installed(*chores.CONTRACTS):
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join(filter(None, [chores.installed(site), os.environ.get("PYTHONPATH")]))
+        )
+        yield
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make faults")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--folder", type=Path, default=Path(".sluice/faults"))
+    given = parser.parse_args()
+    folder = given.folder / f"seed-{given.seed}"
+    shutil.rmtree(folder, ignore_errors=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
+    logs.configure("error", "console")  # the driver's clients say that Kafka is away, which is meant
+    faults = schedule(given.seed, given.seconds, NEEDS_COMPILER)
+    print("\n".join(str(fault) for fault in faults), flush=True)
+    report = run(folder, given.seed, given.seconds, faults)
+    print(f"\n{report}\n\n{folder}/ has the report, the journals and the logs", flush=True)
+    return 0 if report.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
