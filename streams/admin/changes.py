@@ -12,6 +12,8 @@ class ChangeKind(StrEnum):
     ADD_PARTITIONS = "add-partitions"
     REGISTER_SCHEMA = "register-schema"
     SEED_OFFSETS = "seed-offsets"
+    #: A group's offset is not in the log any more.
+    RESET_OFFSETS = "reset-offsets"
     #: A difference that `apply` can't change.
     WARNING = "warning"
 

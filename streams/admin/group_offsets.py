@@ -2,6 +2,9 @@
 
 A group without a committed offset on a partition would have to guess where to start. With the beginning committed before any
 worker exists, a missing offset is an error, and never a reason to skip jobs silently.
+
+An offset that the log does not have any more (retention deleted its requests, or the topic was made again) is set to the first
+request that is left. The timekeeper ends the jobs whose requests are gone.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -45,12 +49,34 @@ def worker_groups(settings: Settings, contracts: Iterable[AnyContract]) -> list[
     ]
 
 
-def plan(settings: Settings, contracts: Sequence[AnyContract], partitions: Mapping[str, int]) -> list[Change]:
-    """Return the groups that lack offsets. `partitions`: how many each topic has or will have."""
+class _Faults(NamedTuple):
+    """The partitions on which a group can't go on: without an offset; with one before or behind what the log has."""
+
+    missing: list[TopicPartition]
+    deleted: list[TopicPartition]
+    beyond: list[TopicPartition]
+
+    def changes(self, group: WorkerGroup) -> list[Change]:
+        deleted = "requests left the log before they were run; to the first that is left"
+        beyond = "the log ends before the group's offset, so the topic was made again; to its beginning"
+        kinds = (
+            (self.missing, ChangeKind.SEED_OFFSETS, ", at their beginning"),
+            (self.deleted, ChangeKind.RESET_OFFSETS, f": {deleted}"),
+            (self.beyond, ChangeKind.RESET_OFFSETS, f": {beyond}"),
+        )
+        return [Change(kind, group.name, f"{len(found)} partitions{why}") for found, kind, why in kinds if found]
+
+
+def plan(
+    settings: Settings,
+    contracts: Sequence[AnyContract],
+    partitions: Mapping[str, int],
+    there: Mapping[str, int] | None = None,
+) -> list[Change]:
+    """Return the groups without a usable offset. `partitions`: how many each topic has or will have; `there`: has now."""
 
     def find(group: WorkerGroup, consumer: LogConsumer) -> list[Change]:
-        missing = _missing(group, consumer, partitions)
-        return [_change(group, missing)] if missing else []
+        return _faults(group, consumer, partitions, there or {}).changes(group)
 
     return _each(settings, contracts, find)
 
@@ -60,15 +86,16 @@ def apply(
     contracts: Sequence[AnyContract],
     partitions: Mapping[str, int],
     new: Set[str] = frozenset(),
+    there: Mapping[str, int] | None = None,
 ) -> list[Change]:
-    """Commit the beginning wherever a group has no offset. A group with members gets only a warning.
+    """Commit the beginning wherever a group has no usable offset. A group with members gets only a warning.
 
     Topics just created (`new`) begin at 0, so the broker is not asked.
     """
 
     def seed(group: WorkerGroup, consumer: LogConsumer) -> list[Change]:
-        missing = _missing(group, consumer, partitions)
-        return [_seed(group, consumer, missing, new)] if missing else []
+        faults = _faults(group, consumer, partitions, there or {})
+        return _seed(group, consumer, faults, new) if any(faults) else []
 
     return _each(settings, contracts, seed)
 
@@ -91,38 +118,45 @@ def _each(
         return [change for changes in pool.map(run, groups) for change in changes]
 
 
-def _missing(group: WorkerGroup, consumer: LogConsumer, partitions: Mapping[str, int]) -> list[TopicPartition]:
+def _faults(
+    group: WorkerGroup, consumer: LogConsumer, partitions: Mapping[str, int], there: Mapping[str, int]
+) -> _Faults:
     wanted = [TopicPartition(topic, number) for topic in group.topics for number in range(partitions[topic])]
+    faults = _Faults([], [], [])
     try:
-        found = retry_until_ready(lambda: consumer.committed(wanted, timeout=TIMEOUT_S))
+        for partition in retry_until_ready(lambda: consumer.committed(wanted, timeout=TIMEOUT_S)):
+            if partition.offset < 0:
+                faults.missing.append(partition)
+            elif partition.partition < there.get(partition.topic, 0):
+                begin, end = _bounds(consumer, partition)
+                if partition.offset < begin:
+                    faults.deleted.append(partition)
+                elif partition.offset > end:
+                    faults.beyond.append(partition)
     except KafkaException as error:
         raise kafka.translate(error, f"reading the offsets of {group.name}") from error
-    return [partition for partition in found if partition.offset < 0]
+    return faults
 
 
-def _seed(group: WorkerGroup, consumer: LogConsumer, missing: list[TopicPartition], new: Set[str]) -> Change:
+def _seed(group: WorkerGroup, consumer: LogConsumer, faults: _Faults, new: Set[str]) -> list[Change]:
+    found = [*faults.missing, *faults.deleted, *faults.beyond]
     try:
-        begins = [
-            TopicPartition(p.topic, p.partition, 0 if p.topic in new else _beginning(consumer, p)) for p in missing
-        ]
+        begins = [TopicPartition(p.topic, p.partition, 0 if p.topic in new else _bounds(consumer, p)[0]) for p in found]
         retry_until_ready(lambda: _commit(consumer, begins))
     except KafkaException as error:
         if error.args[0].code() not in _ACTIVE:
             raise kafka.translate(error, f"committing the first offsets of {group.name}") from error
-        detail = f"has running workers: they read its {len(missing)} new partitions from the beginning by themselves"
-        return Change(ChangeKind.WARNING, group.name, detail)
-    return _change(group, missing)
+        detail = f"has running workers: they find the first request of its {len(found)} partitions by themselves"
+        return [Change(ChangeKind.WARNING, group.name, detail)]
+    return faults.changes(group)
 
 
-def _beginning(consumer: LogConsumer, partition: TopicPartition) -> int:
-    return retry_until_ready(lambda: consumer.get_watermark_offsets(partition, timeout=TIMEOUT_S))[0]
+def _bounds(consumer: LogConsumer, partition: TopicPartition) -> tuple[int, int]:
+    """Return the first offset of a partition, and the one after its last."""
+    return retry_until_ready(lambda: consumer.get_watermark_offsets(partition, timeout=TIMEOUT_S))
 
 
 def _commit(consumer: LogConsumer, offsets: list[TopicPartition]) -> None:
     for partition in consumer.commit(offsets=offsets, asynchronous=False) or []:
         if partition.error is not None:
             raise KafkaException(partition.error)
-
-
-def _change(group: WorkerGroup, partitions: Sequence[TopicPartition]) -> Change:
-    return Change(ChangeKind.SEED_OFFSETS, group.name, f"{len(partitions)} partitions, at their beginning")

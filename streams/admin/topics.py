@@ -43,7 +43,7 @@ def plan(settings: Settings, contracts: Sequence[AnyContract]) -> list[Change]:
         of_subjects = pool.submit(subjects.plan, registry, _subjects(topics))
         existing = broker_topics(admin, topics)
         changes = [*differences(topics, existing), *_retention_warning(admin, topics)]
-        changes += group_offsets.plan(settings, contracts, _partitions(topics, existing))
+        changes += group_offsets.plan(settings, contracts, _partitions(topics, existing), _counts(existing))
         return [*changes, *of_subjects.result()]
 
 
@@ -58,10 +58,11 @@ def apply(settings: Settings, contracts: Sequence[AnyContract], on_change: OnCha
     with wiring.open_registry(settings) as registry, ThreadPoolExecutor(2) as pool:
         registered = pool.submit(subjects.apply, registry, _subjects(topics))
         # Runs while the topics are being created: a new broker takes a second before it can answer.
-        unseeded = pool.submit(group_offsets.plan, settings, contracts, partitions)
+        unseeded = pool.submit(group_offsets.plan, settings, contracts, partitions, _counts(existing))
         changes = _apply_topics(admin, settings, topics, existing)
         if unseeded.result():
-            changes += group_offsets.apply(settings, contracts, partitions, partitions.keys() - existing.keys())
+            new = partitions.keys() - existing.keys()
+            changes += group_offsets.apply(settings, contracts, partitions, new, _counts(existing))
         changes += registered.result()
     if on_change is not None:
         for change in changes:
@@ -196,6 +197,11 @@ def _topics(settings: Settings, contracts: Sequence[AnyContract]) -> list[Topic]
 def _partitions(topics: Iterable[Topic], existing: dict[str, BrokerTopic]) -> dict[str, int]:
     """Return how many partitions each topic has, or will have once it is created."""
     return {t.name: max(t.partitions, existing[t.name].partitions if t.name in existing else 0) for t in topics}
+
+
+def _counts(existing: dict[str, BrokerTopic]) -> dict[str, int]:
+    """Return how many partitions each topic has now."""
+    return {name: topic.partitions for name, topic in existing.items()}
 
 
 def _subjects(topics: Iterable[Topic]) -> dict[str, str]:

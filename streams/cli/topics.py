@@ -51,7 +51,8 @@ def apply(*, json: Json = False) -> int:
 
     Creates missing topics, adds partitions, alters topic configs, registers
     schemas (FULL_TRANSITIVE compatibility), and commits the worker groups' first
-    offsets, so that a new worker never skips or repeats requests.
+    offsets, so that a new worker never skips or repeats requests. Offsets whose
+    requests have left the log are set to the first request that is left.
 
     For example:
 

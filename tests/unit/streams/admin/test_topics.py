@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition
+from pydantic import SecretStr
 
 from schemas.errors import Conflict
 from schemas.records import ECHO
 from schemas.registry import MemoryRegistry
 from schemas.topics import Topic, TopicNames, declared
-from streams.admin import subjects
+from streams.admin import subjects, topics
 from streams.admin.changes import Change, ChangeKind
 from streams.admin.group_offsets import worker_groups
 from streams.admin.topics import BrokerTopic, differences
+from streams.log import kafka
 from streams.settings import Settings
 
 TOPIC = Topic("outcomes.echo", 12, 1000, None, compacted=True)
@@ -89,3 +95,64 @@ def test_the_plan_warns_of_a_schema_that_does_not_fit() -> None:
     registry.register("results.echo-value", '"string"')
     warnings = [change for change in subjects.plan(registry, wanted()) if change.kind is ChangeKind.WARNING]
     assert [change.target for change in warnings] == ["results.echo-value"]
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Settings:
+    """An installation on the twins, with three requests in each partition of which the group has run one."""
+    name = f"memory:{uuid.uuid4().hex}"
+    made = Settings(
+        kafka_bootstrap_servers=name,
+        schema_registry_url=name,
+        database_url=SecretStr(name),
+        home=tmp_path,
+        partitions=2,
+    )
+    topics.apply(made, [ECHO])
+    producer = kafka.producer(made)
+    for partition in (0, 1) * 3:
+        producer.produce(made.topics.requests("echo"), b"x", partition=partition)
+    producer.flush(5)
+    commit(made, 1)
+    return made
+
+
+def commit(settings: Settings, offset: int) -> None:
+    with closing(kafka.consumer(settings, "workers.echo", **kafka.OUTSIDE)) as consumer:
+        consumer.commit(offsets=[TopicPartition("requests.echo", n, offset) for n in (0, 1)], asynchronous=False)
+
+
+def committed(settings: Settings) -> list[int]:
+    with closing(kafka.consumer(settings, "workers.echo", **kafka.OUTSIDE)) as consumer:
+        return [p.offset for p in consumer.committed([TopicPartition("requests.echo", n) for n in (0, 1)])]
+
+
+def delete_before(settings: Settings, offset: int) -> None:
+    found = kafka.admin(settings).delete_records([TopicPartition("requests.echo", 0, offset)])
+    assert [future.result(5) for future in found.values()]
+
+
+def test_an_offset_that_the_log_still_has_is_left_alone(echo: Settings) -> None:
+    delete_before(echo, 1)
+    assert topics.plan(echo, [ECHO]) == []
+    commit(echo, 3)
+    assert topics.plan(echo, [ECHO]) == []
+
+
+def test_requests_that_left_the_log_before_they_were_run_are_named_and_passed(echo: Settings) -> None:
+    delete_before(echo, 2)
+    (change,) = topics.plan(echo, [ECHO])
+    assert (change.kind, change.target) == (ChangeKind.RESET_OFFSETS, "workers.echo")
+    assert "1 partitions: requests left the log before they were run" in change.detail
+    assert topics.apply(echo, [ECHO]) == [change]
+    assert committed(echo) == [2, 1]
+    assert topics.plan(echo, [ECHO]) == []
+
+
+def test_a_topic_that_was_made_again_is_read_from_its_beginning(echo: Settings) -> None:
+    commit(echo, 40)
+    (change,) = topics.plan(echo, [ECHO])
+    assert change.kind is ChangeKind.RESET_OFFSETS
+    assert "2 partitions: the log ends before the group's offset" in change.detail
+    topics.apply(echo, [ECHO])
+    assert committed(echo) == [0, 0]
