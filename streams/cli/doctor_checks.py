@@ -50,6 +50,7 @@ class Check:
     next_step: str | None = None
 
 
+_GONE = "Running workers go on there by themselves; for stopped ones `sluice topics apply` does."
 _START = "Start it (on this machine: `sluice up`), or correct its address."
 
 CheckFunction = Callable[[Settings], list[Check]]
@@ -148,7 +149,11 @@ def topics(settings: Settings) -> list[Check]:
         for change in changes
         if change.kind is ChangeKind.WARNING
     ]
-    if open_changes := len(changes) - len(warnings):
+    gone = [change for change in changes if change.kind is ChangeKind.RESET_OFFSETS]
+    known = warnings + [
+        Check("topics", Severity.PROBLEM, f"{change.target}: {change.detail}", _GONE) for change in gone
+    ]
+    if open_changes := len(changes) - len(known):
         detail = f"{open_changes} differences from the declared topics and schemas"
         return [
             Check(
@@ -157,9 +162,9 @@ def topics(settings: Settings) -> list[Check]:
                 detail,
                 "`sluice topics plan` lists them, `sluice topics apply` makes the changes.",
             ),
-            *warnings,
+            *known,
         ]
-    return warnings or [Check("topics", Severity.OK, "topics, schemas and group offsets match the declarations")]
+    return known or [Check("topics", Severity.OK, "topics, schemas and group offsets match the declarations")]
 
 
 def postgres(settings: Settings) -> list[Check]:
@@ -170,11 +175,14 @@ def postgres(settings: Settings) -> list[Check]:
         return [
             Check("postgres", Severity.PROBLEM, f"migrations missing: {', '.join(missing)}", "Run `sluice migrate`.")
         ]
-    return [Check("postgres", Severity.OK, "the tables are up to date")]
+    return [Check("postgres", Severity.OK, "the tables are up to date"), *overdue(settings)]
 
 
 def overdue(settings: Settings) -> list[Check]:
-    """Check that a timekeeper handles what is due: retries, jobs that wait for a time, deadlines."""
+    """Check that a timekeeper handles what is due: retries, jobs that wait for a time, deadlines.
+
+    Part of the check of Postgres: psycopg can't be imported by two threads at once.
+    """
     from streams import wiring
 
     with closing(wiring.due_store(settings)) as store:
@@ -270,7 +278,6 @@ CHECKS: dict[str, CheckFunction] = {
     "schema registry": registry,
     "topics": topics,
     "postgres": postgres,
-    "due times": overdue,
     "object store": objects,
     "device": device,
     "disk": disk,

@@ -11,7 +11,8 @@ import pytest
 
 from connectors.views import OverdueView
 from schemas.errors import ExitCode, UnknownProcessor, UsageError
-from streams.cli.doctor_checks import Severity, overdue, services
+from streams.admin.changes import Change, ChangeKind
+from streams.cli.doctor_checks import Severity, overdue, services, topics
 from streams.cli.jobs import jobs
 from streams.cli.pause import processors
 from streams.cli.service_status import Overview
@@ -103,3 +104,12 @@ def test_doctor_names_what_is_overdue(flow: Flow, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("connectors.memory.MemoryDueStore.overdue", late)
     (check,) = overdue(flow.settings)
     assert (check.severity, check.detail) == (Severity.PROBLEM, "3 retry: overdue, the oldest for 125 s")
+
+
+def test_doctor_names_partitions_whose_offsets_are_gone(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Change(ChangeKind.RESET_OFFSETS, "workers.echo", "3 partitions: requests left the log before they were run")
+    monkeypatch.setattr("streams.admin.topics.plan", lambda *_: [gone])
+    (check,) = topics(flow.settings)
+    assert check.severity is Severity.PROBLEM
+    assert check.detail.startswith("workers.echo: 3 partitions: requests left the log")
+    assert "topics apply" in str(check.next_step)
