@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from schemas.errors import InvalidInput
+from schemas.json_form import json_form
 
 #: Fields of `data`, in this order; null where the row has no value.
 FIELDS = (
@@ -90,8 +91,9 @@ def _finite(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """Convert a value that `json` can't encode."""
-    if isinstance(value, datetime):
-        return value.isoformat()
+    formed = json_form(value)
+    if formed is not value:
+        return formed
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, Enum):

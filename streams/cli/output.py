@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TextIO
 
+from schemas.json_form import json_form
+
 
 def out(text: str = "") -> None:
     """Print a line on stdout."""
@@ -52,10 +54,7 @@ def jsonable(value: Any) -> Any:
         return {str(key): jsonable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [jsonable(inner) for inner in value]
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
+    value = json_form(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

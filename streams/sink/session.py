@@ -120,9 +120,8 @@ class Session:
         self._patience.renew()
         with self._all_or_nothing():
             self._positions.published(self._outcomes.poll())
-            if due := self._waiting.take_due(time.monotonic()):
-                self._handle(due)  # all of them at once: the position is beyond them, so none may be left out
-            for part in parts(messages):
+            for part in self._parts([*self._waiting.due(time.monotonic()), *messages]):
+                self._waiting.remove(part)
                 self._handle(part)
 
     def settle(self) -> None:
@@ -155,9 +154,7 @@ class Session:
     def _poll(self) -> list[Message]:
         wait = self._buffer.wait_s(time.monotonic())
         self._read_or_pause()
-        messages = poll_batch(
-            self._consumer, self._suspects.limit, IDLE_S if wait is None else min(wait, IDLE_S), BATCH_BYTES
-        )
+        messages = poll_batch(self._consumer, BATCH, IDLE_S if wait is None else min(wait, IDLE_S), BATCH_BYTES)
         self.assignment.raise_error()
         return self.assignment.usable(self._consumer, [message for message in messages if _is_record(message)])
 
@@ -175,6 +172,11 @@ class Session:
             holder.forget(key)
 
     # ── storing ──
+
+    def _parts(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+        """Split messages in their order: a part that is handled must not pass a record of a later one."""
+        for part in parts(messages):
+            yield from self._suspects.split(part) if self._suspects.searching else (part,)
 
     def _handle(self, messages: Sequence[Message]) -> None:
         self._suspects.trying(messages)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from connectors.callbacks.body import standard_event, to_json
 from schemas.errors import InvalidInput
+from streams.cli.output import jsonable
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -88,7 +90,23 @@ def test_a_lone_surrogate_is_replaced() -> None:
     assert strictly(to_json({"text": "a\ud800b"})) == {"text": "a?b"}
 
 
-@pytest.mark.parametrize("value", [b"bytes", object(), {1, 2}, {("a",): 1}, [math.nan, b"bytes"]])
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        (b"\x00\xff", "AP8="),
+        (bytearray(b"a"), "YQ=="),
+        (Decimal("1.10"), "1.10"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (time(3, 4), "03:04:00"),
+        ([math.nan, b"a"], [None, "YQ=="]),
+    ],
+)
+def test_values_of_avro_that_json_has_no_form_for_get_one(value: object, form: object) -> None:
+    assert strictly(to_json({"output": value})) == {"output": form}
+    assert jsonable(value) == form or isinstance(value, list)
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, {("a",): 1}, [math.nan, object()]])
 def test_a_value_that_json_can_not_represent_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput):
         to_json({"output": value})

@@ -27,7 +27,7 @@ class Sample:
 def test_everything_we_print_becomes_json() -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     sample = Sample(State.FAILED, at, b"\xff", Path("/x"))
-    plain = {"state": "FAILED", "at": "2026-01-02T03:04:05+00:00", "raw": "\\xff", "where": "/x"}
+    plain = {"state": "FAILED", "at": "2026-01-02T03:04:05+00:00", "raw": "/w==", "where": "/x"}
     assert jsonable([sample, Submitted("j", "t", 1, 2)]) == [
         plain,
         {"job_id": "j", "topic": "t", "partition": 1, "offset": 2},
