@@ -6,10 +6,13 @@ cost more than the Avro encoding.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
+from datetime import date, time
+from decimal import Decimal
 from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -32,6 +35,16 @@ def from_plain(cls: type[T], plain: Mapping[str, Any]) -> T:
     """
     made: T = _loader(cls)(plain)
     return made
+
+
+def json_form(value: Any) -> Any:
+    """Return a value of Avro in the form that it has in all JSON: bytes as base64, dates and times in ISO 8601, decimals as
+    text, any other value as it is."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
 
 
 def _make_dumper(cls: Any) -> Convert:

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from schemas.errors import InvalidInput
-from schemas.json_form import json_form
+from schemas.plain import json_form
 
 #: Fields of `data`, in this order; null where the row has no value.
 FIELDS = (

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TextIO
 
-from schemas.json_form import json_form
+from schemas.plain import json_form
 
 
 def out(text: str = "") -> None:

@@ -78,11 +78,8 @@ class SinkAssignment:
 
     def check(self, table: TopicTable) -> None:
         """Raise TopicMadeAgain if a topic has another id than when the session began."""
-        known = self.table.topics
-        for name, topic in table.topics.items():
-            if name in known and known[name].topic_id != topic.topic_id:
-                log.error("topic_made_again", topic=name, next="its records are read from their beginning")
-                raise TopicMadeAgain(f"The topic {name} was made again while the sink read it.")
+        for name in self.table.made_again(table):
+            raise TopicMadeAgain(f"The topic {name} was made again while the sink read it.")
 
     # ── called by librdkafka inside poll ──
 

@@ -31,7 +31,7 @@ from streams.sink.progress import follow_progress
 from streams.sink.schema_fetcher import SchemaFetcher
 from streams.sink.session import Session
 from streams.sink.suspects import Suspects
-from streams.sink.topic_table import read_topics
+from streams.sink.topic_table import TopicTable, read_topics
 
 log = logs.get("sink")
 
@@ -55,7 +55,8 @@ class Sink:
         self._suspects = Suspects()
         self._session: Session | None = None
         self._joined_at: float | None = None
-        self._gone = 0
+        self._gone = self._made_again = 0
+        self._table = TopicTable({})
         self._loop_health = LoopHealth("sink's loop", settings.health_patience_s)
         self._dependencies = (wiring.kafka_probe(settings), wiring.database_probe(settings))
 
@@ -86,6 +87,7 @@ class Sink:
                 "standby": share is None and not partitions,
                 "waiting_for_schemas": waiting,
                 "unread_records_gone": self._gone + (0 if session is None else session.assignment.gone),
+                "topics_made_again": self._made_again,
                 "notify": None if notifier_health is None else notifier_health.details,
             },
         )
@@ -137,7 +139,7 @@ class Sink:
             parts.callback(self._notifier.reconcile)
         store = tracked(wiring.sink_store(self._settings), self._loop_health, "Postgres")
         parts.callback(store.close)
-        table = read_topics(self._admin, self._settings.topics)
+        table = self._table = self._compared(read_topics(self._admin, self._settings.topics))
         # Asked before the group is joined: without its store a member would only hold partitions, and up every rebalance.
         store.learn_topics({topic.topic_id: topic.name for topic in table.topics.values()})
         producer = kafka.producer(self._settings)  # a new one: the last may have failed for good
@@ -156,6 +158,13 @@ class Sink:
         parts.callback(self._ended)
         self._joined_at, self._session = time.monotonic(), session
         return session
+
+    def _compared(self, table: TopicTable) -> TopicTable:
+        """Return the table; name the topics that were made again since the last session began."""
+        for name in self._table.made_again(table):
+            log.error("topic_made_again", topic=name, next="its records are read from their beginning")
+            self._made_again += 1
+        return table
 
     def _ended(self) -> None:
         if self._session is not None:

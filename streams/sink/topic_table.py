@@ -71,6 +71,11 @@ class TopicTable:
     def _processors(self, role: TopicRole) -> frozenset[str]:
         return self._by_role.get(role, frozenset())
 
+    def made_again(self, now: TopicTable) -> list[str]:
+        """Return the topics that have another id now: they were deleted and created again."""
+        known = self.topics
+        return [n for n, topic in now.topics.items() if n in known and known[n].topic_id != topic.topic_id]
+
     def id_of(self, topic: str, printed_id: str) -> bytes | None:
         """Return a topic's id: `printed_id` if it is valid, else the id of the known topic; None if there is neither."""
         known = self.topics.get(topic)
