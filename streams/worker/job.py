@@ -110,6 +110,7 @@ class InFlightJob:
         timestamp_ms: int,
         size: int,
         received_us: int,
+        flags: int = 0,
     ) -> None:
         self.slot = -1  # its number between parent and child
         self.origin = origin
@@ -122,7 +123,7 @@ class InFlightJob:
         self.size = size
         self.received_us = received_us
         self.state = JobState.QUEUED
-        self.flags = 0
+        self.flags = flags
         self.error_code = b""
         self.attempt = 0  # the attempt to run, if it differs from the record's
         self.execution = 1  # starts of this attempt, as results show it

@@ -33,8 +33,7 @@ class SelfTest:
 
     def start(self, value: bytes) -> None:
         """Run the test; `value` is a request, or b"" for `warm_up` alone."""
-        job = InFlightJob(ORIGIN, -1, None, value, None, 0, 0, time.time_ns() // 1000)
-        job.flags = Flag.TEST | Flag.ISOLATED
+        job = InFlightJob(ORIGIN, -1, None, value, None, 0, 0, time.time_ns() // 1000, Flag.TEST | Flag.ISOLATED)
         self._answer, self._began = None, None
         (self._job,) = self._in_flight.admit([job])
         self._supervisor.send([job])

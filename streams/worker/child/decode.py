@@ -114,6 +114,11 @@ class RequestDecoder:
             return Job(replace(job.header, attempt=frame.attempt), job.input), None
         return job, header_bytes
 
+    def unforeseen(self, frame: JobFrame, error: Exception) -> Answer:
+        """Answer a record for which the engine's own code raised an error, whose text may quote the input."""
+        refused = UndecodableRecord(f"The record can't be used: {type(error).__name__}.")
+        return self._dead(frame, header_from_kafka(frame, self._contract.name), refused)
+
     def _decode(self, frame: JobFrame) -> tuple[Job[Any], bytes | None]:
         header_bytes: bytes | None = None
         try:

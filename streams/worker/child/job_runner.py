@@ -22,6 +22,7 @@ from schemas.errors import (
     JobError,
     JobTimeout,
     ModelNotFound,
+    Unreachable,
 )
 from schemas.states import Disposition
 from streams import logs
@@ -69,6 +70,15 @@ class JobRunner:
 
     def open(self, frame: JobFrame) -> Task | Answer:
         """Decode a job: return its task, or the answer of a job that must not run. Raises Unreachable: try again later."""
+        try:
+            return self._open(frame)
+        except Unreachable:
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing about one record may end the process, which would read it again
+            log.error("record_not_opened", type=type(error).__name__, trace=_trace_of(error))
+            return self._decoder.unforeseen(frame, error)
+
+    def _open(self, frame: JobFrame) -> Task | Answer:
         opened = self._decoder.read(frame)
         if isinstance(opened, Answer):
             return opened
@@ -224,12 +234,16 @@ def _is_past_deadline(task: Task) -> bool:
 
 def _log_bug(task: Task, error: Exception) -> None:
     """Log where an unexpected error came from, without its message and local variables: both may quote the input."""
-    header, frames = task.job.header, []
-    trace = error.__traceback__
+    header = task.job.header
+    log.error("processor_bug", job_id=header.job_id, run=header.run, type=type(error).__name__, trace=_trace_of(error))
+
+
+def _trace_of(error: Exception) -> list[str]:
+    frames, trace = [], error.__traceback__
     while trace is not None:
         frames.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno} {trace.tb_frame.f_code.co_name}")
         trace = trace.tb_next
-    log.error("processor_bug", job_id=header.job_id, run=header.run, type=type(error).__name__, trace=frames)
+    return frames
 
 
 def _ms_since(began: float) -> float:

@@ -129,6 +129,7 @@ def test_no_other_module_changes_a_jobs_fields() -> None:
         "execution",
         "attempt",
         "crashes",
+        "device_faults",
         "unconfirmed",
         "order_key",
         "next_attempt",

@@ -18,7 +18,8 @@ from schemas.avsc import request_schema
 from schemas.codec import Codec
 from schemas.headers import ATTEMPT, JOB, RUN
 from schemas.ids import new_id
-from schemas.records import ECHO, EchoInput, EchoOutput
+from schemas.records import ECHO, EchoInput, EchoOutput, JobHeader
+from streams.worker.child import job_runner
 from streams.worker.protocol import Flag, MessageKind, pack_slots
 from tests.harness.executor_kit import Kit, Upper, named
 
@@ -271,3 +272,23 @@ def test_a_result_names_what_ran_where_and_for_how_long(kit: Kit) -> None:
     )
     assert (result["input_sha256"], result["execution"], result["timings"]["batch_size"]) == ("00", 1, 1)
     assert result["timings"]["run_ms"] > 0
+
+
+def test_a_record_for_which_our_own_code_raises_is_set_aside_and_its_mates_run(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = new_id()
+
+    def limit(header: JobHeader, policy_ms: int | None) -> float | None:
+        if header.job_id == odd:
+            raise OverflowError("Doe, Jane")
+        return None
+
+    monkeypatch.setattr(job_runner, "soft_deadline", limit)
+    kit.send(kit.request("a"), kit.request("b"))
+    kit.send(kit.request("odd", job_id=odd), headers=named(odd))
+    with structlog.testing.capture_logs() as lines:
+        kit.work()
+    assert [kit.code(slot) for slot in range(3)] == [None, None, "UNDECODABLE"]
+    assert kit.channel.answered[2].dead_reason == "UNDECODABLE"
+    assert "Jane" not in str(lines) + str(kit.result(2))
