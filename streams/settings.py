@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     callback_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     #: Seconds that one callback request may take.
     callback_timeout_s: float = Field(10.0, gt=0)
-    #: Upper limit of concurrent callback requests of a notifier, at least 1.
+    #: Upper limit of concurrent callback requests to one destination, at least 1. A notifier makes four times as many at most.
     callback_connections: int = Field(64, ge=1)
     #: Where callbacks are sent. inline: on a thread of the sink. service: in `sluice notify`, a process of its own.
     notify: str = Field("inline", pattern="^(inline|service)$")

@@ -50,6 +50,16 @@ class Breaker:
         self._probing = True
         return True
 
+    @property
+    def blocked(self) -> bool:
+        """True if `acquire` would refuse a try now."""
+        return self._probing or self.state is Circuit.OPEN
+
+    @property
+    def failing(self) -> bool:
+        """True if the last try that counted has failed."""
+        return self._failures > 0
+
     def retry_in_s(self) -> float:
         """Return the seconds until the next probe may start; 0 if it may start now."""
         if self._opened_at is None:

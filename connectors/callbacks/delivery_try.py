@@ -53,6 +53,12 @@ def result_of(status: int) -> TryResult:
     return TryResult.GONE if status == 410 else TryResult.RETRY
 
 
+def is_destinations_fault(status: int | None) -> bool:
+    """True if a failed try counts against its destination as a whole: no answer, an overload or a server error. Any other 4xx
+    only concerns the one request."""
+    return status is None or status >= 500 or status in (408, 429)
+
+
 def retry_after_s(value: str | None, now: datetime) -> float | None:
     """Return the seconds of a Retry-After header (seconds or an HTTP date); None if it is absent or unreadable."""
     if value is None:
@@ -62,11 +68,11 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
         return float(value[:9])
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - now).total_seconds())
+    except Exception:  # noqa: BLE001 - besides ValueError the parser raises OverflowError (year 99999999999) and others
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
 
 
 def answer_error(status: int, head: bytes) -> str:

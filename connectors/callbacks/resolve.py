@@ -49,6 +49,20 @@ def host_of(authority: str) -> str:
     return authority.partition(":")[0].lower().rstrip(".")
 
 
+def destination_of(url: str) -> str:
+    """Return the host and port that a callback URL belongs to, in one spelling; "" for a URL that can't be used.
+
+    Limits and circuit breakers count by it, so a path, a query, a default port or another spelling of an address make no
+    destination of their own."""
+    try:
+        scheme, authority, _ = split_url(url)
+    except InvalidInput:
+        return ""
+    host = host_of(authority)
+    port = int(authority.rpartition("]")[2].partition(":")[2] or {"http": 80, "https": 443}[scheme])
+    return f"{_literal(host) or host}:{port}"
+
+
 def is_loopback_host(host: str) -> bool:
     """True for localhost, 127.0.0.0/8, ::1 and the wildcard addresses in any spelling (127.1, 0x7f000001)."""
     if host == "localhost":

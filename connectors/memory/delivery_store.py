@@ -8,7 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from connectors.delivery_store import ClaimedDelivery, TryRow
+from connectors.delivery_store import (
+    CLAIM_BYTES,
+    NOT_BUSY,
+    PER_QUEUE,
+    QUEUES,
+    Busy,
+    ClaimedDelivery,
+    TryRow,
+    authority_of,
+)
 from connectors.memory.database import MemoryStore
 from connectors.memory.tables import StoredDelivery, StoredTry
 
@@ -27,23 +36,35 @@ class MemoryDeliveryStore(MemoryStore):
             if notifier in self._db.notifiers:
                 self._db.notifiers[notifier] = _LONG_AGO
 
-    def claim(self, notifier: bytes, limit: int) -> list[ClaimedDelivery]:
+    def claim(
+        self, notifier: bytes, limit: int, max_bytes: int = CLAIM_BYTES, busy: Busy = NOT_BUSY
+    ) -> list[ClaimedDelivery]:
         with self._db.reading() as now:
-            dead = {name for name, alive_until in self._db.notifiers.items() if alive_until < now}
-            pending = [row for row in self._db.deliveries.values() if row.state == "pending"]
-            free = sorted(
-                (row.due_at, row.delivery_id) for row in pending if row.notifier is None and row.due_at <= now
-            )
-            taken = [self._db.deliveries[delivery_id] for _, delivery_id in free[:limit]]
-            taken += [row for row in pending if row.notifier in dead][:limit]
+            alive = {name for name, alive_until in self._db.notifiers.items() if alive_until >= now}
+            for row in self._db.deliveries.values():
+                if row.state == "pending" and row.notifier not in alive:
+                    row.notifier = None
+            taken = _bounded(self._in_turns(now, busy), limit, max_bytes)
             for row in taken:
                 row.notifier = notifier
             return self._claimed(taken)
 
-    def held(self, notifier: bytes, limit: int) -> list[ClaimedDelivery]:
+    def held(self, notifier: bytes, limit: int, max_bytes: int = CLAIM_BYTES) -> list[ClaimedDelivery]:
         with self._db.reading():
             held = [row for row in self._db.deliveries.values() if (row.state, row.notifier) == ("pending", notifier)]
-            return self._claimed(held[:limit])
+            return self._claimed(_bounded(sorted(held, key=lambda row: row.due_at), limit, max_bytes))
+
+    def _in_turns(self, now: datetime, busy: Busy) -> list[StoredDelivery]:
+        """Return the due deliveries that no notifier holds: the first of each queue, then the second of each, and so on."""
+        queues: dict[tuple[str, str], list[StoredDelivery]] = {}
+        for row in sorted(self._db.deliveries.values(), key=lambda row: row.due_at):
+            queue = row.tenant, authority_of(row.destination)
+            if row.state != "pending" or row.notifier is not None or row.due_at > now:
+                continue
+            if queue[0] not in busy.tenants and queue[1] not in busy.destinations:
+                queues.setdefault(queue, []).append(row)
+        first = [sorted(queues.items())[n][1][:PER_QUEUE] for n in range(min(len(queues), QUEUES))]
+        return [queue[turn] for turn in range(PER_QUEUE) for queue in first if turn < len(queue)]
 
     def record(self, rows: Sequence[TryRow]) -> None:
         with self._db.writing() as now:
@@ -81,12 +102,24 @@ class MemoryDeliveryStore(MemoryStore):
         }
 
 
+def _bounded(rows: Iterable[StoredDelivery], limit: int, max_bytes: int) -> list[StoredDelivery]:
+    """Return the first rows, up to a number and until they have so many bytes."""
+    taken: list[StoredDelivery] = []
+    size = 0
+    for row in rows:
+        if len(taken) >= limit or size >= max_bytes:
+            break
+        taken.append(row)
+        size += row.bytes
+    return taken
+
+
 def _record(delivery: StoredDelivery, row: TryRow, now: datetime) -> None:
-    if delivery.state != "delivered":
+    if delivery.state == "pending" or row.state == "delivered":
         delivery.state = row.state
+        delivery.ended_at = None if row.state == "pending" else now
     delivery.tries += row.counts
     delivery.due_at = now + timedelta(milliseconds=row.due_in_ms)
     delivery.notifier = None
-    delivery.ended_at = None if row.state == "pending" else now
     if row.counts:
         delivery.try_rows.append(StoredTry(delivery.tries, now, row.status, row.ms, row.error))

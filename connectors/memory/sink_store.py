@@ -150,7 +150,18 @@ class MemorySinkStore(MemoryStore):
             destination = row.callback_url or (known[row.job_id] if row.input_sha256 == "" else None)
             if row.delivery_id is not None and destination is not None and row.delivery_id not in self._db.deliveries:
                 self._db.deliveries[row.delivery_id] = StoredDelivery(
-                    row.delivery_id, row.job_id, row.run, "outcome", 0, destination, "pending", 0, now, row.notifier
+                    row.delivery_id,
+                    row.job_id,
+                    row.run,
+                    "outcome",
+                    0,
+                    destination,
+                    "pending",
+                    0,
+                    now,
+                    row.notifier,
+                    row.tenant,
+                    len(row.output or b"") + len(row.refs or b""),
                 )
 
     def _add_events(

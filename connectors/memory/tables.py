@@ -123,6 +123,8 @@ class StoredDelivery:
     tries: int
     due_at: datetime
     notifier: bytes | None
+    tenant: str = ""
+    bytes: int = 0
     ended_at: datetime | None = None
     try_rows: list[StoredTry] = field(default_factory=list)
 

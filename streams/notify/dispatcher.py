@@ -1,6 +1,6 @@
-"""Makes deliveries: holds each from its claim until its try is recorded. Runs on one event loop.
+"""Makes deliveries: holds each from its handoff or claim until its try is recorded. Runs on one event loop.
 
-    submitted, or claimed ─▶ queue of its destination ─▶ one try ─▶ delivered | due again | parked | gone | refused
+    handed off, or claimed ─▶ queue of its tenant and destination ─▶ one try ─▶ delivered | due again | parked | gone | refused
 
 A dispatcher holds deliveries under a notifier id whose lease it renews in the store. If a lease runs out, other notifiers may
 claim its deliveries; so it stops trying, drops what it holds, and continues under a new id.
@@ -9,34 +9,40 @@ claim its deliveries; so it stops trying, drops what it holds, and continues und
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, Protocol
 
-from connectors.callbacks.breaker import Breaker
 from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback, TryResult
 from connectors.callbacks.schedule import next_try
-from connectors.delivery_store import ClaimedDelivery, DeliveryStore, TryRow
+from connectors.delivery_store import Busy, ClaimedDelivery, DeliveryStore, TryRow
 from schemas.errors import InvalidInput, SluiceError
 from streams import logs
-from streams.notify.destination import Destination, name_of
+from streams.health.loop_threads import frames_of
+from streams.notify.held_deliveries import HANDED_OFF, MIB, HeldDeliveries, Load
 from streams.notify.pending_delivery import PendingDelivery
+from streams.notify.slots import DeliverySlots, Refused, Slot
+from streams.notify.store_thread import StoreThread
+from streams.notify.try_recorder import TryRecorder
 
 log = logs.get("notify")
-T = TypeVar("T")
 
 #: Seconds until other notifiers may claim the deliveries of one that has not renewed its lease.
 LEASE_S = 6.0
 RENEW_S = 1.5
-#: Deliveries claimed at once.
+#: Deliveries claimed at once, and their bytes.
 CLAIM = 500
-#: With this many deliveries held, the sink hands off no more: any notifier may claim the next ones.
-BACKLOG = 20_000
-#: Seconds between two looks for deliveries that were stored under this notifier's id but never submitted.
+CLAIM_BYTES = 8 * MIB
+#: After a claim of at least so many, the next one follows at once.
+MANY = 50
+#: Seconds between two looks for deliveries that were stored under this notifier's id but never handed off.
 RECONCILE_S = 10.0
+#: Seconds that the store may take to record the last tries of a dispatcher that stops.
+STOP_S = 10.0
 _FINAL_STATES = {TryResult.DELIVERED: "delivered", TryResult.GONE: "gone", TryResult.REFUSED: "refused"}
 
 
@@ -49,7 +55,10 @@ class Delivers(Protocol):
 
 
 class DeliveryDispatcher:
-    """`poll_s`: seconds between two polls of the store for due deliveries. `per_destination`: concurrent tries at most."""
+    """`poll_s`: seconds between two polls of the store for due deliveries. `per_destination`: concurrent tries at most.
+
+    Closes the store at the end of `run`.
+    """
 
     def __init__(
         self,
@@ -61,109 +70,190 @@ class DeliveryDispatcher:
         seed: int | None = None,
     ) -> None:
         self._deliverer = deliverer
-        self._store = store
-        self._per_destination = per_destination
+        self._store = StoreThread(store)
         self._poll_s = poll_s
         self._rng = random.Random(seed)  # noqa: S311 (jitter)
-        self._thread = ThreadPoolExecutor(1, "notify-store")  # the store is used by one thread
-        self._destinations: dict[str, Destination] = {}
-        self._held: dict[bytes, PendingDelivery] = {}
+        self._slots = DeliverySlots(per_destination)
+        self._held = HeldDeliveries()
+        self._recorder = TryRecorder(self._store, self._held.remove)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tried: list[TryRow] = []
-        self._has_tried = asyncio.Event()
+        self._died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopping = False
         self._reconcile_at = 0.0
         self._id = uuid.uuid4().bytes
         self._lease_ends_at = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._passing = Load()  # handed off, and not accepted by the event loop yet; guarded by the lock
 
-    # ── for the sink and the health check ──
+    # ── for the sink and the health check, from other threads ──
 
     @property
     def notifier_id(self) -> bytes | None:
-        """Notifier id to write on the next deliveries; None lets any notifier claim them. Read from other threads."""
-        ready = not self._stopping and len(self._held) < BACKLOG and time.monotonic() < self._lease_ends_at - RENEW_S
+        """Notifier id to write on the next deliveries; None lets any notifier claim them."""
+        held, passing = self._held.handed_off, self._passing
+        full = Load(held.number + passing.number, held.bytes + passing.bytes).reaches(HANDED_OFF)
+        ready = not self._stopping and not full and time.monotonic() < self._lease_ends_at - RENEW_S
         return self._id if ready else None
 
     @property
-    def held(self) -> int:
-        """The number of deliveries that wait here or are in flight. Read from other threads."""
-        return len(self._held)
+    def held(self) -> Load:
+        """The deliveries that wait here or are in flight."""
+        handed_off, claimed = self._held.handed_off, self._held.claimed
+        return Load(handed_off.number + claimed.number, handed_off.bytes + claimed.bytes)
 
     @property
     def lease_valid(self) -> bool:
-        """True while no other notifier may claim its deliveries. Read from other threads."""
+        """True while no other notifier may claim its deliveries."""
         return time.monotonic() < self._lease_ends_at
 
-    def accept(self, deliveries: Iterable[PendingDelivery]) -> None:
-        """Queue these deliveries, except those that are held already."""
-        touched: dict[str, Destination] = {}
-        for delivery in deliveries:
-            if delivery.delivery_id in self._held:
-                continue
-            self._held[delivery.delivery_id] = delivery
-            name = name_of(delivery.destination)
-            destination = touched.get(name) or touched.setdefault(name, self._destination(name))
-            destination.queue.append(delivery)
-        for destination in touched.values():
-            self._start_tries(destination)
-
-    def accept_stored(self, notifier: bytes, deliveries: Iterable[PendingDelivery]) -> None:
-        """Queue deliveries that were stored under this notifier id, unless its lease has run out meanwhile: then others may
-        claim them."""
-        if notifier == self._id and self.lease_valid:
-            self.accept(deliveries)
+    def hand_off(self, notifier: bytes, deliveries: Sequence[PendingDelivery]) -> None:
+        """Send deliveries that were stored under this notifier id."""
+        with self._lock:
+            for delivery in deliveries:
+                self._passing.add(delivery)
+        with contextlib.suppress(RuntimeError):  # the event loop has ended: its lease runs out, and others claim them
+            self._loop.call_soon_threadsafe(self._accept_handed_off, notifier, deliveries)
 
     def reconcile(self) -> None:
-        """Look soon for deliveries that were stored under this notifier's id but never submitted."""
+        """Look soon for deliveries that were stored under this notifier's id but never handed off."""
         self._reconcile_at = 0.0
 
+    # ── the loops ──
+
     async def run(self, stop: asyncio.Event) -> None:
-        """Deliver until `stop` is set; then finish and record the tries in flight, and release the other deliveries."""
+        """Deliver until `stop` is set; then finish and record the tries in flight, and release the other deliveries.
+
+        Raises the exception that ended one of its tasks: it closes then too, and what it held is claimed by others.
+        """
         await self._renew()
-        loops = [asyncio.create_task(loop()) for loop in (self._keep_alive, self._keep_claiming, self._keep_recording)]
-        await stop.wait()
+        recording = self._task(self._recorder.run())
+        loops = [self._task(self._keep_alive()), self._task(self._keep_claiming())]
+        stopped: asyncio.Future[Any] = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([stopped, self._died], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            await self._close(recording, loops)
+        if self._died.done():
+            self._died.result()
+
+    def _task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Note the death of a task, which ends the dispatcher: whatever it was, its work would never be done again."""
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None or self._died.done():
+            return
+        log.error("task_died", reason=type(error).__name__, frames=frames_of(error))
+        self._died.set_exception(error)
+
+    async def _close(self, recording: asyncio.Task[None], loops: Sequence[asyncio.Task[None]]) -> None:
         self._stopping = True
-        await asyncio.gather(*self._tasks)
+        tries = self._tasks - {recording, *loops}
         for loop in loops:
             loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
-        await self._record()
-        await self._call(lambda: self._store.retire(self._id))
-        self._thread.shutdown()
-
-    # ── trying ──
-
-    def _destination(self, name: str) -> Destination:
-        destination = self._destinations.get(name)
-        if destination is None:
-            destination = self._destinations[name] = Destination(Breaker(time.monotonic))
-        return destination
-
-    def _start_tries(self, destination: Destination) -> None:
-        for _ in range(min(len(destination.queue), self._per_destination - destination.active)):
-            destination.active += 1
-            task = asyncio.create_task(self._work_off(destination))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _work_off(self, destination: Destination) -> None:
+        await asyncio.gather(*tries, *loops, return_exceptions=True)
+        self._recorder.end()
+        await asyncio.wait([recording], timeout=STOP_S)
+        recording.cancel()
+        await asyncio.gather(recording, return_exceptions=True)
+        if len(self._recorder):
+            log.warning(
+                "tries_lost", count=len(self._recorder), next="they are tried again under the same delivery ids"
+            )
         try:
-            while destination.queue and not self._stopping and time.monotonic() < self._lease_ends_at:
-                if not destination.breaker.acquire():
-                    self._release(destination)
-                    return
-                await self._try(destination, destination.queue.popleft())
-        finally:
-            destination.active -= 1
+            await asyncio.wait_for(self._store.call(lambda store: store.retire(self._id)), RENEW_S)
+        except (SluiceError, TimeoutError) as error:  # its lease runs out by itself
+            log.warning("notifier_not_retired", reason=str(error) or "no answer")
+        self._store.close()
 
-    async def _try(self, destination: Destination, delivery: PendingDelivery) -> None:
+    # ── deliveries come in ──
+
+    def _accept_handed_off(self, notifier: bytes, deliveries: Sequence[PendingDelivery]) -> None:
+        with self._lock:
+            for delivery in deliveries:
+                self._passing.add(delivery, -1)
+        # If the lease has run out since they were stored, others may claim them.
+        if notifier == self._id and self.lease_valid:
+            self._accept(deliveries, claimed=False)
+
+    def _accept(self, deliveries: Iterable[PendingDelivery], *, claimed: bool) -> None:
+        """Queue these deliveries, except those that are held already, and start tries."""
+        for delivery in deliveries:
+            if delivery.delivery_id not in self._held:
+                self._held.add(delivery, self._slots.add(delivery), claimed=claimed)
+        while (slot := self._take()) is not None:
+            self._task(self._work(slot))
+
+    async def _keep_claiming(self) -> None:
+        while True:
+            if await self._claim() < MANY:
+                await asyncio.sleep(self._poll_s)
+
+    async def _claim(self) -> int:
+        free = self._held.free
+        if not self.lease_valid or free.number < 2 or free.bytes < 2:
+            return 0
+        number, size = min(CLAIM, free.number // 2), min(CLAIM_BYTES, free.bytes // 2)
+        me, busy = self._id, Busy(self._held.full_tenants(), self._slots.blocked(self._held.full_destinations()))
         try:
-            tried = await self._deliverer.deliver(delivery.callback())
+            claimed = await self._store.call(lambda store: store.claim(me, number, size, busy))
+            if time.monotonic() >= self._reconcile_at:
+                claimed += await self._store.call(lambda store: store.held(me, number, size))
+                self._reconcile_at = time.monotonic() + RECONCILE_S
+        except SluiceError as error:
+            log.warning("deliveries_not_claimed", reason=str(error))
+            await asyncio.sleep(0.5)
+            return 0
+        if me != self._id or not self.lease_valid:  # others may claim them by now
+            return 0
+        self._accept(map(_pending, claimed), claimed=True)
+        return len(claimed)
+
+    # ── tries ──
+
+    def _take(self) -> Slot | None:
+        """Take the next delivery that may be tried now. Returns those whose circuit is open to the store."""
+        while not self._stopping and self.lease_valid:
+            taken = self._slots.take()
+            if not isinstance(taken, Refused):
+                return taken
+            wait = max(1.0, taken.retry_in_s) * self._rng.uniform(1.0, 1.1)
+            for delivery in taken.deliveries:
+                self._recorder.add(TryRow(delivery.delivery_id, "pending", int(wait * 1000), False, None, 0.0, None))
+        return None
+
+    async def _work(self, slot: Slot | None) -> None:
+        """Make this try, then the next ones, until no delivery may be tried."""
+        while slot is not None:
+            tried = await self._try(slot.delivery)
+            self._slots.finish(slot, tried)
+            state, due_in_s = self._next_state(slot.delivery, tried)
+            due_in_ms = int(due_in_s * 1000)
+            self._recorder.add(
+                TryRow(slot.delivery.delivery_id, state, due_in_ms, True, tried.status, tried.ms, tried.error)
+            )
+            slot = self._take()
+
+    async def _try(self, delivery: PendingDelivery) -> DeliveryTry:
+        """Try once. Whatever the destination or the job's values raise costs this one delivery a try, and nothing else."""
+        began = time.perf_counter()
+        try:
+            return await self._deliverer.deliver(delivery.callback())
         except InvalidInput as error:
-            tried = DeliveryTry(None, 0.0, str(error), TryResult.REFUSED)
-        destination.update_breaker(tried)
-        state, due_in_s = self._next_state(delivery, tried)
-        self._add(TryRow(delivery.delivery_id, state, int(due_in_s * 1000), True, tried.status, tried.ms, tried.error))
+            return DeliveryTry(None, 0.0, str(error), TryResult.REFUSED)
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            log.error("try_failed", reason=type(error).__name__, frames=frames_of(error))
+            ms = (time.perf_counter() - began) * 1000
+            return DeliveryTry(None, ms, f"The try ended with {type(error).__name__}.", TryResult.RETRY)
 
     def _next_state(self, delivery: PendingDelivery, tried: DeliveryTry) -> tuple[str, float]:
         """Return the delivery's state, and the seconds until it is due again."""
@@ -172,41 +262,7 @@ class DeliveryDispatcher:
         wait = next_try(delivery.tries + 1, self._rng, tried.retry_after_s)
         return ("parked", 0.0) if wait is None else ("pending", wait)
 
-    def _release(self, destination: Destination) -> None:
-        """Return the queue to the store, due when the open circuit may be probed next."""
-        wait = max(1.0, destination.breaker.retry_in_s()) * self._rng.uniform(1.0, 1.1)
-        while destination.queue:
-            delivery = destination.queue.popleft()
-            self._add(TryRow(delivery.delivery_id, "pending", int(wait * 1000), False, None, 0.0, None))
-
-    # ── the store ──
-
-    def _add(self, row: TryRow) -> None:
-        self._tried.append(row)
-        self._has_tried.set()
-
-    async def _keep_recording(self) -> None:
-        while True:
-            await self._has_tried.wait()
-            if not await self._record():
-                await asyncio.sleep(0.5)
-
-    async def _record(self) -> bool:
-        """Record the tries made so far. If the store is unreachable, keep them and return False."""
-        rows, self._tried = self._tried, []
-        self._has_tried.clear()
-        if not rows:
-            return True
-        try:
-            await self._call(lambda: self._store.record(rows))
-        except SluiceError as error:
-            log.warning("tries_not_recorded", count=len(rows), reason=str(error))
-            self._tried = rows + self._tried
-            self._has_tried.set()
-            return False
-        for row in rows:
-            self._held.pop(row.delivery_id, None)
-        return True
+    # ── the lease ──
 
     async def _keep_alive(self) -> None:
         while True:
@@ -214,11 +270,12 @@ class DeliveryDispatcher:
             await self._renew()
 
     async def _renew(self) -> None:
-        if self._lease_ends_at and time.monotonic() >= self._lease_ends_at:
+        if self._lease_ends_at and not self.lease_valid:
             self._change_id()
         asked_at = time.monotonic()
         try:
-            await self._call(lambda: self._store.renew(self._id, LEASE_S))
+            me = self._id
+            await self._store.call(lambda store: store.renew(me, LEASE_S))
         except SluiceError as error:
             log.warning("lease_not_renewed", reason=str(error))
         else:
@@ -227,36 +284,10 @@ class DeliveryDispatcher:
     def _change_id(self) -> None:
         """Drop the queued deliveries, whose lease has run out: any notifier may claim them, also this one under its new id."""
         log.warning("lease_expired", held=len(self._held))
-        for destination in self._destinations.values():
-            for delivery in destination.queue:
-                self._held.pop(delivery.delivery_id, None)
-            destination.queue.clear()
+        for delivery in self._slots.drain():
+            self._held.remove(delivery.delivery_id)
         self._id = uuid.uuid4().bytes
-
-    async def _keep_claiming(self) -> None:
-        while True:
-            claimed = await self._claim()
-            if claimed < CLAIM:
-                await asyncio.sleep(self._poll_s)
-
-    async def _claim(self) -> int:
-        if self._stopping or len(self._held) >= CLAIM * 4 or time.monotonic() >= self._lease_ends_at:
-            return 0
-        try:
-            claimed = await self._call(lambda: self._store.claim(self._id, CLAIM))
-            if time.monotonic() >= self._reconcile_at and len(self._held) < CLAIM:
-                claimed += await self._call(lambda: self._store.held(self._id, CLAIM * 2))
-                self._reconcile_at = time.monotonic() + RECONCILE_S
-        except SluiceError as error:
-            log.warning("deliveries_not_claimed", reason=str(error))
-            await asyncio.sleep(0.5)
-            return 0
-        self.accept(_pending(delivery) for delivery in claimed)
-        return len(claimed)
-
-    async def _call(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
 
 def _pending(claimed: ClaimedDelivery) -> PendingDelivery:
-    return PendingDelivery(claimed.delivery_id, claimed.destination, claimed.row, claimed.tries)
+    return PendingDelivery.of(claimed.delivery_id, claimed.destination, claimed.row, claimed.tries)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from typing import Any
 
 from streams.health.loop_health import LoopHealth
 from streams.notify.dispatcher import DeliveryDispatcher
+from streams.notify.held_deliveries import Load
 from streams.settings import Settings
-
-BEAT_S = 1.0
 
 
 class NotifierHealth:
@@ -23,11 +21,9 @@ class NotifierHealth:
         self.loops = (self._loop, self.store_loop)
         self.dispatcher: DeliveryDispatcher | None = None
 
-    async def beat(self) -> None:
-        """Mark the event loop as turning, as a task on it: if the loop hangs, the beats stop."""
-        while True:
-            self._loop.beat()
-            await asyncio.sleep(BEAT_S)
+    def beat(self) -> None:
+        """Note a turn of the event loop."""
+        self._loop.beat()
 
     @property
     def missing(self) -> str | None:
@@ -37,4 +33,5 @@ class NotifierHealth:
 
     @property
     def details(self) -> dict[str, Any]:
-        return {"held": 0 if self.dispatcher is None else self.dispatcher.held}
+        held = Load() if self.dispatcher is None else self.dispatcher.held
+        return {"held": held.number, "held_bytes": held.bytes}

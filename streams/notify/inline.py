@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from schemas.errors import StartupError
-from streams.health.loop_health import thread_died
+from streams.health.loop_threads import LoopThreads
 from streams.notify.dispatcher import DeliveryDispatcher
 from streams.notify.health import NotifierHealth
 from streams.notify.pending_delivery import PendingDelivery
@@ -26,36 +26,32 @@ class InlineNotifier:
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._dispatcher: DeliveryDispatcher | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, name="notify")
+        self._thread: threading.Thread | None = None
         self.health = NotifierHealth(settings)
 
-    def start(self) -> None:
-        """Start the thread. Raises StartupError if it could not start its work."""
+    def start(self, loops: LoopThreads) -> None:
+        """Start the thread, one of these loops. Raises StartupError if it could not start its work."""
+        self._thread = loops.new("callback", self._run, self._stop.is_set, daemon=False)
         self._thread.start()
         self._ready.wait()
         if self._dispatcher is None:
             raise StartupError("The notifier could not start; its error is in the log.")
 
-    @property
-    def dead(self) -> str | None:
-        """The reason to report if the thread has ended without `stop`; None otherwise."""
-        return thread_died(self._thread, self._stop, "callback loop")
-
     def stop(self) -> None:
         """Finish the tries in flight."""
         self._stop.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     @property
     def notifier_id(self) -> bytes | None:
         """Notifier id to write on the next deliveries; None lets any notifier claim them."""
-        return self._dispatcher.notifier_id if self._dispatcher is not None and self._thread.is_alive() else None
+        return None if self._dispatcher is None else self._dispatcher.notifier_id
 
     def submit(self, notifier: bytes, deliveries: Sequence[PendingDelivery]) -> None:
         """Send these deliveries, which were stored under this notifier id just now."""
-        if deliveries and self._loop is not None and self._dispatcher is not None:
-            self._loop.call_soon_threadsafe(self._dispatcher.accept_stored, notifier, deliveries)
+        if deliveries and self._dispatcher is not None:
+            self._dispatcher.hand_off(notifier, deliveries)
 
     def reconcile(self) -> None:
         """Look soon for deliveries that were stored under `notifier_id` but never submitted."""
@@ -70,5 +66,5 @@ class InlineNotifier:
             self._ready.set()
 
     def _started(self, dispatcher: DeliveryDispatcher) -> None:
-        self._loop, self._dispatcher = asyncio.get_running_loop(), dispatcher
+        self._dispatcher = dispatcher
         self._ready.set()

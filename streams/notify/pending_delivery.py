@@ -1,4 +1,4 @@
-"""A delivery that is still to be made: the destination, the body's fields, and the number of tries so far."""
+"""A delivery that is still to be made: the destination, the body, and the number of tries so far."""
 
 from __future__ import annotations
 
@@ -8,20 +8,46 @@ from typing import Any
 
 from connectors.callbacks.body import standard_event
 from connectors.callbacks.delivery_try import OutgoingCallback
+from schemas.errors import InvalidInput
+
+#: Bytes of a delivery besides its body and destination, about.
+_OVERHEAD = 512
 
 
 @dataclass(slots=True)
 class PendingDelivery:
-    """`row` has the fields from which the body is built when it is sent (connectors.callbacks.body)."""
+    """`body` is built at once, so that the memory of a waiting delivery is known in bytes. `fault`: why it can't be sent."""
 
     delivery_id: bytes
     destination: str
-    row: Mapping[str, Any]
+    tenant: str
+    body: bytes
     tries: int = 0
+    fault: str | None = None
+
+    @classmethod
+    def of(cls, delivery_id: bytes, destination: str, row: Mapping[str, Any], tries: int = 0) -> PendingDelivery:
+        """Build the body from the fields of `row` (connectors.callbacks.body). Never raises: a body that can't be built is the
+        fault of this one delivery."""
+        body, fault = b"", None
+        try:
+            body = standard_event(row)
+        except InvalidInput as error:
+            fault = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a value of this job raises, others are delivered
+            fault = f"The callback body can't be built: {type(error).__name__}."
+        return cls(delivery_id, destination, str(row["tenant"]), body, tries, fault)
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes while it waits, about."""
+        return len(self.body) + len(self.destination) + _OVERHEAD
 
     def callback(self) -> OutgoingCallback:
-        """Build the callback to send. Raises InvalidInput if the body can't be written as JSON."""
-        return OutgoingCallback(canonical(self.delivery_id), self.destination, standard_event(self.row))
+        """Return the callback to send. Raises InvalidInput if the body could not be built."""
+        if self.fault is not None:
+            raise InvalidInput(self.fault)
+        return OutgoingCallback(canonical(self.delivery_id), self.destination, self.body)
 
 
 def canonical(id_: bytes) -> str:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.guard import AllowRules
+from schemas.errors import SluiceError
 from streams import logs, wiring
 from streams.health.loop_health import tracked
+from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health, evaluate
 from streams.notify.dispatcher import DeliveryDispatcher
 from streams.notify.health import NotifierHealth
@@ -21,25 +23,35 @@ log = logs.get("notify")
 
 #: Seconds between two polls of an idle store; each reads a small index.
 POLL_S = 0.05
+#: Seconds between two looks at the service's stop event.
+TURN_S = 0.1
 
 
 class Notifier:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._health = NotifierHealth(settings)
+        self._loops = LoopThreads("notify service", log)
         self._database = wiring.database_probe(settings)
 
     def health(self, *, ask: bool = True) -> Health:
         """Return the health: ready while its lease in the database is valid and the database answers."""
         health = self._health
         missing = [health.missing, self._database.fault() if ask else None]
-        return evaluate(health.loops, time.monotonic(), missing=missing, details=health.details)
+        dead = self._loops.dead
+        return evaluate(health.loops, time.monotonic(), dead=dead, missing=missing, details=health.details)
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver until `stop` is set; then finish the tries in flight."""
+        """Deliver until `stop` is set; then finish the tries in flight. Raises LoopDied if the loop ended by itself."""
         tune_gc()
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(deliver_until(self._settings, stop, POLL_S, self._health))
+        try:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                runner.run(deliver_until(self._settings, stop, POLL_S, self._health))
+        except SluiceError:  # a setting, or no local stack: it has a next step of its own
+            raise
+        except Exception as error:  # noqa: BLE001 - noted, and raised below
+            self._loops.died("callback", error)
+        self._loops.raise_if_dead()
 
 
 async def deliver_until(
@@ -49,26 +61,24 @@ async def deliver_until(
     health: NotifierHealth,
     started: Callable[[DeliveryDispatcher], None] = lambda _: None,
 ) -> None:
-    """Run a dispatcher on this loop until `stop` is set. `started` gets the dispatcher before it has any delivery."""
+    """Run a dispatcher on this loop until `stop` is set. `started` gets the dispatcher before it has any delivery.
+
+    Raises what ended the dispatcher before.
+    """
     ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    watcher = threading.Thread(
-        target=lambda: (stop.wait(), loop.call_soon_threadsafe(ended.set)), name="notify-stop", daemon=True
-    )
-    watcher.start()
-    beat = asyncio.create_task(health.beat())
     store = tracked(wiring.delivery_store(settings), health.store_loop, "Postgres")
-    try:
-        async with deliverer(settings) as http:
-            dispatcher = DeliveryDispatcher(http, store, per_destination=settings.callback_connections, poll_s=poll_s)
-            health.dispatcher = dispatcher
-            started(dispatcher)
-            log.info("notify_started")
-            await dispatcher.run(ended)
-            log.info("notify_stopped")
-    finally:
-        beat.cancel()
-        store.close()
+    async with deliverer(settings) as http:
+        dispatcher = DeliveryDispatcher(http, store, per_destination=settings.callback_connections, poll_s=poll_s)
+        health.dispatcher = dispatcher
+        started(dispatcher)
+        log.info("notify_started")
+        running = asyncio.create_task(dispatcher.run(ended))
+        while not stop.is_set() and not running.done():
+            health.beat()
+            await asyncio.wait([running], timeout=TURN_S)
+        ended.set()
+        await running
+        log.info("notify_stopped")
 
 
 def deliverer(settings: Settings) -> Deliverer:

@@ -196,7 +196,7 @@ def pending_delivery(job: JobFold, winner: Event, decided_at: datetime) -> Pendi
     """Return the delivery of an outcome that was just stored; None if it has no callback, or only the store knows its URL
     (then it is claimed from there)."""
     destination = callback_of(job, winner)
-    if destination is None or winner.terminal is None:
+    if not destination or winner.terminal is None:
         return None
     row = {
         **{name: winner.header[name] for name in _DELIVERED},
@@ -207,7 +207,7 @@ def pending_delivery(job: JobFold, winner: Event, decided_at: datetime) -> Pendi
         "output_refs": winner.terminal.plain_refs,
         "decided_at": decided_at,
     }
-    return PendingDelivery(delivery_id(winner.job_id, winner.run), destination, row)
+    return PendingDelivery.of(delivery_id(winner.job_id, winner.run), destination, row)
 
 
 #: Header fields that the callback's body repeats.

@@ -67,7 +67,7 @@ class Sink:
         partitions, waiting = (0, 0) if session is None else (session.partitions, session.waiting)
         joined_s = None if session is None or joined_at is None else now - joined_at
         share = without_share("the sink", partitions, joined_s)
-        notifier, notifier_health = self._notifier, None if self._notifier is None else self._notifier.health
+        notifier_health = None if self._notifier is None else self._notifier.health
         return evaluate(
             [
                 self._loop_health,
@@ -75,7 +75,7 @@ class Sink:
                 *(() if notifier_health is None else notifier_health.loops),
             ],
             now,
-            dead=[*self._loops.dead, None if notifier is None else notifier.dead],
+            dead=self._loops.dead,
             missing=[
                 share,
                 None if not waiting else f"{waiting} records wait for the schema registry",
@@ -103,7 +103,7 @@ class Sink:
                 follower.start(self._loops)
                 parts.callback(follower.stop)
             if self._notifier is not None:
-                self._notifier.start()
+                self._notifier.start(self._loops)
                 parts.callback(self._notifier.stop)
             while not stop.is_set():
                 self._one_session(stop)

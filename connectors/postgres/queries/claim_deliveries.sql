@@ -1,22 +1,32 @@
--- Due deliveries that no notifier holds, oldest first; then deliveries of dead notifiers.
-WITH dead AS (
-    SELECT n.notifier FROM notifiers AS n WHERE n.alive_until < now()
+-- Due deliveries of these queues that no notifier holds: the oldest of each queue, then the second of each, and so on, up to a
+-- number and until they have so many bytes. Nothing is sorted but the few of each queue, which the index has in order.
+WITH due AS (
+    SELECT next.delivery_id, next.bytes, queue.n, row_number() OVER (PARTITION BY queue.n ORDER BY next.due_at) AS turn
+    FROM unnest(%(tenants)s::text[], %(authorities)s::text[]) WITH ORDINALITY AS queue (tenant, authority, n)
+    CROSS JOIN LATERAL (
+        SELECT d.delivery_id, d.bytes, d.due_at FROM deliveries AS d
+        WHERE d.state = 'pending' AND d.notifier IS NULL AND d.due_at <= now()
+          AND d.tenant COLLATE "C" = queue.tenant AND callback_authority(d.destination) COLLATE "C" = queue.authority
+        ORDER BY d.due_at LIMIT %(per_queue)s
+    ) AS next
 ),
+counted AS (
+    SELECT delivery_id, row_number() OVER turns AS place, sum(bytes) OVER turns - bytes AS bytes_before
+    FROM due WINDOW turns AS (ORDER BY turn, n ROWS UNBOUNDED PRECEDING)
+),
+-- Another notifier may have chosen the same ones. Arrays, because a semi-join would read every due delivery; `lower`, because
+-- without it a plan may find the rows by the partial indexes, which hold every due delivery too.
 free AS (
     SELECT d.delivery_id FROM deliveries AS d
-    WHERE d.state = 'pending' AND d.notifier IS NULL AND d.due_at <= now()
-    ORDER BY d.due_at LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
-),
-orphaned AS (
-    SELECT d.delivery_id FROM deliveries AS d
-    WHERE d.state = 'pending' AND d.notifier IN (SELECT notifier FROM dead)
-    LIMIT %(limit)s
+    WHERE d.delivery_id = ANY (
+        ARRAY(SELECT delivery_id FROM counted WHERE place <= %(limit)s AND bytes_before < %(max_bytes)s)
+    )
+      AND lower(d.state) = 'pending' AND d.notifier IS NULL
     FOR UPDATE SKIP LOCKED
 ),
 taken AS (
     UPDATE deliveries SET notifier = %(notifier)s
-    WHERE delivery_id IN (SELECT delivery_id FROM free UNION ALL SELECT delivery_id FROM orphaned)
+    WHERE delivery_id = ANY (ARRAY(SELECT delivery_id FROM free))
     RETURNING delivery_id, job_id, run, destination, tries
 )
 SELECT

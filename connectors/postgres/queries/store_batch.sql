@@ -81,14 +81,16 @@ moved AS (
     RETURNING was.job_id, was.run
 ),
 callbacks AS (
-    INSERT INTO deliveries (delivery_id, job_id, run, kind, sequence, destination, state, tries, due_at, notifier)
-    SELECT r.delivery_id, r.job_id, r.run, 'outcome', 0, a.destination, 'pending', 0, now(), r.notifier
+    INSERT INTO deliveries (delivery_id, job_id, run, kind, sequence, destination, state, tries, due_at, notifier, tenant, bytes)
+    SELECT
+        r.delivery_id, r.job_id, r.run, 'outcome', 0, a.destination, 'pending', 0, now(), r.notifier, left(r.tenant, 128),
+        coalesce(pg_column_size(r.output), 0) + coalesce(pg_column_size(r.refs), 0)
     FROM r JOIN won ON won.job_id = r.job_id AND won.run = r.run JOIN known ON known.job_id = r.job_id
     -- If the result could not be decoded, the callback URL of the job's request is used.
     CROSS JOIN LATERAL (
         SELECT coalesce(r.callback_url, CASE r.input_sha256 WHEN '' THEN known.callback_url END) AS destination
     ) AS a
-    WHERE r.delivery_id IS NOT NULL AND a.destination IS NOT NULL
+    WHERE r.delivery_id IS NOT NULL AND a.destination <> ''
     ON CONFLICT DO NOTHING
 ),
 -- role 0 counts if its job is known; 1 (a retry) if it moved its run; 2 (an end) if it won; 3 is always recorded as it is.

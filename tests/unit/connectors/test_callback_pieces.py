@@ -48,6 +48,8 @@ def test_every_status_has_a_result_and_only_2xx_counts_as_delivered(status: int)
         ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0),
         ("Wed, 31 Dec 2025 00:00:00 GMT", 0.0),
         ("Thu, 01 Jan 2026 00:01:00 -0000", 60.0),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+        ("Thu, 01 Jan 2026 00:01:00 +99999999999999", None),
     ],
 )
 def test_retry_after_is_read_in_both_forms_and_nonsense_is_none(value: str | None, seconds: float | None) -> None:

@@ -19,7 +19,17 @@ def circuit_after(tried: DeliveryTry) -> Circuit:
 
 @pytest.mark.parametrize(
     ("status", "fails"),
-    [(None, True), (500, True), (503, True), (429, True), (404, False), (401, False), (302, False)],
+    [
+        (None, True),
+        (500, True),
+        (503, True),
+        (429, True),
+        (408, True),
+        (425, False),
+        (404, False),
+        (401, False),
+        (302, False),
+    ],
 )
 def test_only_a_failure_of_the_whole_destination_counts_against_it(status: int | None, fails: bool) -> None:
     state = circuit_after(DeliveryTry(status, 1.0, "x", TryResult.RETRY))

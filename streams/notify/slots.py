@@ -1,0 +1,93 @@
+"""Decides which waiting delivery is tried next: limits on concurrent tries, turns, and open circuits. No I/O.
+
+A destination that stalls or fails costs its own slots only, and so does a tenant with any number of such destinations.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from connectors.callbacks.delivery_try import DeliveryTry
+from connectors.callbacks.resolve import destination_of
+from connectors.delivery_store import authority_of
+from streams.notify.delivery_queues import DeliveryQueues
+from streams.notify.destination import Destination, Destinations
+from streams.notify.pending_delivery import PendingDelivery
+
+#: Concurrent tries in all and of one tenant, as multiples of those to one destination.
+ALL = 4
+TENANT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A try that may start."""
+
+    delivery: PendingDelivery
+    destination: Destination
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Deliveries to a destination whose circuit is open for `retry_in_s` more seconds."""
+
+    deliveries: tuple[PendingDelivery, ...]
+    retry_in_s: float
+
+
+class DeliverySlots:
+    """`per_destination`: concurrent tries to one host and port."""
+
+    def __init__(self, per_destination: int) -> None:
+        self._per_destination = per_destination
+        self._free = per_destination * ALL
+        self._destinations = Destinations()
+        self._queues = DeliveryQueues()
+        self._trying: Counter[str] = Counter()  # tries in flight by tenant
+
+    def add(self, delivery: PendingDelivery) -> str:
+        """Queue a delivery; return the name of its destination."""
+        name = destination_of(delivery.destination)
+        self._destinations.get(name).spelled(authority_of(delivery.destination))
+        self._queues.add(delivery, name)
+        return name
+
+    def drain(self) -> Iterator[PendingDelivery]:
+        """Remove and return every queued delivery."""
+        return self._queues.drain()
+
+    def take(self) -> Slot | Refused | None:
+        """Return the next try that may start, until `finish`; or deliveries whose circuit is open; None if nothing may."""
+        found = self._queues.next(self._tenant_may, self._destination_may) if self._free else None
+        if found is None:
+            return None
+        name, delivery = found
+        destination = self._destinations.get(name)
+        if not destination.breaker.acquire():
+            return Refused((delivery, *self._queues.drain(name)), destination.breaker.retry_in_s())
+        self._free -= 1
+        destination.active += 1
+        self._trying[delivery.tenant] += 1
+        return Slot(delivery, destination)
+
+    def finish(self, slot: Slot, tried: DeliveryTry) -> None:
+        """Free the slot, and count its try for or against its destination."""
+        self._free += 1
+        slot.destination.active -= 1
+        slot.destination.update_breaker(tried)
+        tenant = slot.delivery.tenant
+        self._trying[tenant] -= 1
+        if not self._trying[tenant]:
+            del self._trying[tenant]
+
+    def blocked(self, full: Iterable[str]) -> list[str]:
+        """Return the spellings of the destinations whose circuit is open, and of those in `full`."""
+        return self._destinations.blocked(full)
+
+    def _tenant_may(self, tenant: str) -> bool:
+        return self._trying[tenant] < self._per_destination * TENANT
+
+    def _destination_may(self, name: str) -> bool:
+        return self._destinations.get(name).active < self._per_destination
