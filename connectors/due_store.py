@@ -43,6 +43,14 @@ class DoneRow(NamedTuple):
     done: bool
 
 
+class KeptRecords(NamedTuple):
+    """A partition of a requests topic, and the first offset that its log still has."""
+
+    topic_id: bytes
+    partition: int
+    begin: int
+
+
 class DueStore(Protocol):
     """Used by one thread. Every call raises Unreachable while the store does not answer, and leadership is then lost."""
 
@@ -67,6 +75,17 @@ class DueStore(Protocol):
     def open_cancels(self, grace: timedelta, limit: int) -> list[DueRun]:
         """Return cancelled runs to end now: waiting ones, and those that still run `grace` after the cancel was
         read. Checks at most `limit` cancels; a returned one is not checked again for ten seconds."""
+        ...
+
+    def requests_gone(self, kept: Sequence[KeptRecords], limit: int) -> list[DueRun]:
+        """Return open runs none of whose requests is in these logs any more, and that have not changed for a minute.
+
+        Leased runs are left out: their request is in the store.
+        """
+        ...
+
+    def silent(self, older_than: timedelta, limit: int) -> list[DueRun]:
+        """Return open runs without a due time that were requested, and last changed, more than `older_than` ago."""
         ...
 
     def unsent(self, limit: int) -> list[Payload]:

@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     #: MiB of resident memory that a processor's process may use, at least 64. Beyond it is killed, and the job that does it
     #: alone fails with OUT_OF_MEMORY. None: 80 % of the machine's memory, or of its cgroup's limit.
     child_memory_mib: int | None = Field(None, ge=64)
+    #: Seconds a job may run that has no hard limit of its own, nor one by its processor's policy. Then its process is killed.
+    hard_limit_s: float = Field(86_400.0, gt=0)
     #: Versions of processors to run side by side: `segmentation=1.0.0,2.0.0:10;embed=2`, where 10 is a percentage of the jobs
     #: (processors/rollout.py). A processor that is not named runs the version of its plain entry point.
     rollout: str = ""
@@ -92,6 +94,9 @@ class Settings(BaseSettings):
     drain_s: float = Field(25.0, ge=0)
 
     # ── store ──
+    #: Days without any change after which a job ends as EXPIRED that has no deadline of its own. Set it below the retention of
+    #: the requests topics (14 days): a job whose request has left the log can't run.
+    deadline_days: float = Field(13.0, gt=0)
     #: Days that ended jobs are kept in Postgres, with their history and deliveries. None: forever.
     keep_days: float | None = Field(None, gt=0)
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from connectors.due_store import DoneRow, DueRun
+from connectors.due_store import DoneRow, DueRun, KeptRecords
 from connectors.memory.database import MemoryStore, StoredKey
 from connectors.memory.tables import StoredCancel, StoredPayload, StoredRun
 from connectors.payload_store import Payload
+from connectors.sink_store import LogPosition
 from connectors.views import OverdueView
 from schemas.errors import Unreachable
 
@@ -19,6 +20,10 @@ _SILENCE = timedelta(seconds=6)
 _MINUTE = timedelta(minutes=1)
 #: As long as Kafka keeps the commands.
 _COMMANDS_KEPT = timedelta(days=15)
+
+
+#: States of a run that a worker has, or is to get from the log.
+_BEFORE_OR_IN_A_WORKER = ("PENDING", "PROCESSING")
 
 
 class MemoryDueStore(MemoryStore):
@@ -63,6 +68,46 @@ class MemoryDueStore(MemoryStore):
             waiting.sort(key=lambda row: row.due_at)
             found = [self._cancel(row, grace, now) for row in waiting[:limit]]
             return [due for due in found if due is not None]
+
+    def requests_gone(self, kept: Sequence[KeptRecords], limit: int) -> list[DueRun]:
+        begins = {(row.topic_id, row.partition): row.begin for row in kept}
+
+        def is_kept(position: LogPosition) -> bool:
+            begin = begins.get((position.topic_id, position.partition))
+            return begin is not None and position.offset >= begin
+
+        with self._db.reading() as now:
+            self._check_leader(now)
+            # Also requests that were published again for a retry or release.
+            readable = {
+                (row.job_id, row.run)
+                for row in self._db.history.values()
+                if row.kind == "request" and is_kept(row.position)
+            }
+            found = [
+                run
+                for key, run in self._db.runs.items()
+                if run.state in _BEFORE_OR_IN_A_WORKER
+                and run.position is not None
+                and not is_kept(run.position)
+                and run.updated_at < now - _MINUTE
+                and key not in readable
+                and key not in self._db.leases
+            ]
+            return [self._due(run, "gone") for run in found[:limit] if run.job_id in self._db.jobs]
+
+    def silent(self, older_than: timedelta, limit: int) -> list[DueRun]:
+        with self._db.reading() as now:
+            self._check_leader(now)
+            found = [
+                run
+                for run in self._db.runs.values()
+                if run.state in _BEFORE_OR_IN_A_WORKER
+                and run.due_at is None
+                and run.updated_at < now - older_than
+                and not now - older_than <= run.requested_at <= now + timedelta(hours=1)
+            ]
+            return [self._due(run, "silent") for run in found[:limit] if run.job_id in self._db.jobs]
 
     def unsent(self, limit: int) -> list[Payload]:
         with self._db.reading() as now:

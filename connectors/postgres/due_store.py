@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
-from connectors.due_store import DoneRow, DueRun
+from connectors.due_store import DoneRow, DueRun, KeptRecords
 from connectors.payload_store import Payload
 from connectors.postgres.base import PostgresStore
 from connectors.postgres.connection import Connection
@@ -48,6 +49,18 @@ class PostgresDueStore(PostgresStore):
 
     def open_cancels(self, grace: timedelta, limit: int) -> list[DueRun]:
         return [_due(row) for row in self._rows("open_cancels", grace=grace, limit=limit)]
+
+    def requests_gone(self, kept: Sequence[KeptRecords], limit: int) -> list[DueRun]:
+        topics, partitions, begins = (
+            [UUID(bytes=row[0]) for row in kept],
+            [row[1] for row in kept],
+            [row[2] for row in kept],
+        )
+        rows = self._rows("requests_gone", topics=topics, partitions=partitions, begins=begins, limit=limit)
+        return [_due(row) for row in rows]
+
+    def silent(self, older_than: timedelta, limit: int) -> list[DueRun]:
+        return [_due(row) for row in self._rows("silent_runs", age=older_than, limit=limit)]
 
     def unsent(self, limit: int) -> list[Payload]:
         rows = self._rows("unsent", limit=limit)

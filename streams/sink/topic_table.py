@@ -19,6 +19,7 @@ from schemas.states import Custody
 from schemas.topics import TopicNames
 from streams.log import kafka
 from streams.log.port import LogAdmin
+from streams.log.topic_ids import uuid_bytes
 
 #: Seconds to wait for an answer of the broker.
 TIMEOUT_S = 15.0
@@ -121,14 +122,6 @@ def role_of(topic: str, names: TopicNames, existing: set[str]) -> TopicRole | No
     if processor in known_processors():
         return TopicRole.LEASED_REQUESTS if contract(processor).leased else TopicRole.REQUESTS
     return TopicRole.FOREIGN_REQUESTS if names.results(processor) in existing else TopicRole.UNKNOWN_REQUESTS
-
-
-def uuid_bytes(topic_id: Any) -> bytes:
-    """Return the 16 bytes of a confluent_kafka Uuid (typed Any because its stubs lack the methods)."""
-    high: int
-    low: int
-    high, low = topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits()
-    return high.to_bytes(8, "big", signed=high < 0) + low.to_bytes(8, "big", signed=low < 0)
 
 
 @lru_cache(maxsize=1024)

@@ -29,6 +29,7 @@ class RecordPublisher:
     """`put` any number of records, then `flush`. For one thread. `on_wait` is called about once a second while it waits."""
 
     def __init__(self, settings: Settings, on_wait: Callable[[], None]) -> None:
+        self.on_wait = on_wait
         self._producer = ConfirmedProducer(kafka.producer(settings), "record", TIMEOUT_S, on_wait)
         self._queued: dict[Hashable, _Record] = {}
         self._errors: dict[Hashable, KafkaError] = {}

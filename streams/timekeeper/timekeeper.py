@@ -30,6 +30,8 @@ from streams.timekeeper.prune import Prune
 from streams.timekeeper.publisher import RecordPublisher
 from streams.timekeeper.record_writer import RecordWriter
 from streams.timekeeper.requests import RequestReader
+from streams.timekeeper.requests_gone import RequestsGone
+from streams.timekeeper.silent import SilentRuns
 from streams.timekeeper.unsent import Unsent
 
 log = logs.get("timekeeper")
@@ -41,7 +43,7 @@ FOLLOW_S = 1.0
 #: Seconds that a stopped timekeeper waits for records to be confirmed.
 STOP_S = 5.0
 
-DUTIES: Sequence[MakeDuty] = (DueRuns, Cancels, ExpiredLeases, Unsent)
+DUTIES: Sequence[MakeDuty] = (DueRuns, Cancels, ExpiredLeases, Unsent, RequestsGone, SilentRuns)
 
 
 class Timekeeper:

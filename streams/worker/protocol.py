@@ -40,6 +40,7 @@ CHILD_SETTINGS = {
     "max_batch",
     "rollout",
     "load_timeout_s",
+    "hard_limit_s",
     "child_memory_mib",
     "log_level",
     "log_format",

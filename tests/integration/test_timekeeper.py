@@ -271,14 +271,3 @@ def test_prune_deletes_runs_decided_long_ago_and_nothing_else(settings: Settings
         kept = {str(row[0]) for row in scribe.rows(f"SELECT job_id FROM {table}")}
         assert kept == {fresh.job_id, undelivered.job_id}
     assert scribe.rows("SELECT count(*) FROM history WHERE job_id = %s", old.job_id) == [(0,)]
-
-
-def test_a_cancel_of_an_unknown_job_is_looked_at_after_a_quarter_of_its_age(settings: Settings, scribe: Scribe) -> None:
-    insert = "INSERT INTO cancels VALUES (gen_random_uuid(), 0, now(), 'me', '', now() - %s * interval '1 minute')"
-    for minutes in (4, 14 * 24 * 60):
-        scribe.write_row(insert, minutes)
-    store = PostgresDueStore(settings.database)
-    assert store.open_cancels(timedelta(seconds=8), 10) == []
-    store.close()
-    waits = scribe.rows("SELECT round(extract(epoch FROM due_at - now()) / 60)::int FROM cancels ORDER BY 1")
-    assert waits == [(1,), (60,)]

@@ -6,6 +6,7 @@ second, of which the last one wins.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,9 +60,11 @@ class _ProgressState:
 
 
 class RunningJobs:
-    """Slots of the jobs that run in the child. All times are monotonic."""
+    """Slots of the jobs that run in the child. All times are monotonic. `default_s`: how long a job without a hard limit of its
+    own may run, so that no job hangs for ever; SLUICE_HARD_LIMIT_S."""
 
-    def __init__(self) -> None:
+    def __init__(self, default_s: float = math.inf) -> None:
+        self._default_s = default_s
         self._since: dict[int, float] = {}  # the oldest first
         self._limits: dict[int, float] = {}
         self._cancelled: dict[int, float | None] = {}  # until when the job may take to stop
@@ -137,6 +140,11 @@ class RunningJobs:
     def overdue(self, now: float) -> dict[int, ErrorCode]:
         """Return the slots to kill the child for, and why."""
         overdue = {slot: ErrorCode.TIMEOUT_ERROR for slot, limit in self._limits.items() if now >= limit}
+        for slot, since in self._since.items():
+            if now - since < self._default_s:
+                break
+            if slot not in self._limits:
+                overdue[slot] = ErrorCode.TIMEOUT_ERROR
         overdue |= {slot: ErrorCode.DEADLINE_EXCEEDED for slot, at in self._deadlines.items() if now >= at}
         if self._cancelled:
             cancelled = self._cancelled.items()

@@ -40,12 +40,13 @@ class ChildMessages:
         publish: Callable[[Answer], None],
         startup: StartupTracker,
         recycle_policy: RecyclePolicy,
+        default_limit_s: float,
     ) -> None:
         self._in_flight = in_flight
         self._publish = publish
         self._startup = startup
         self._recycle_policy = recycle_policy
-        self._running = RunningJobs()
+        self._running = RunningJobs(default_limit_s)
         self._lock = threading.Lock()  # guards _running
         self._ended = threading.Event()
         self._drained_at: float | None = None

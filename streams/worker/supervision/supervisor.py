@@ -10,6 +10,7 @@ to blame.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -62,7 +63,8 @@ class Supervisor:
         self._refused: deque[InFlightJob] = deque()
         self._watch = ChildWatch(config.processor, memory_limit(config.settings.get("child_memory_mib")))
         self._recycle_policy = RecyclePolicy()
-        self._messages = ChildMessages(in_flight, publish, self._startup, self._recycle_policy)
+        default_limit_s = float(config.settings.get("hard_limit_s", math.inf))
+        self._messages = ChildMessages(in_flight, publish, self._startup, self._recycle_policy, default_limit_s)
         self._retiring = False
         self.restarts = 0
         self.recycled = 0

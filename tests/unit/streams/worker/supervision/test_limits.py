@@ -151,3 +151,14 @@ def test_the_clock_of_a_job_stops_while_it_waits_between_two_steps() -> None:
     running.started([1], 1000, 9.0)
     assert running.overdue(9.9) == {}
     assert running.overdue(10.0) == {1: ErrorCode.TIMEOUT_ERROR}
+
+
+def test_a_job_without_a_hard_limit_gets_the_default_and_one_with_its_own_keeps_it() -> None:
+    running = RunningJobs(default_s=100.0)
+    running.started([1], None, 0.0)
+    running.started([2], 500_000, 0.0)
+    running.started([3], None, 60.0)
+    assert running.overdue(99.0) == {}
+    assert running.overdue(101.0) == {1: ErrorCode.TIMEOUT_ERROR}
+    running.started([1], None, 101.0)  # its next step: the job's time goes on
+    assert running.overdue(161.0) == {1: ErrorCode.TIMEOUT_ERROR, 3: ErrorCode.TIMEOUT_ERROR}
