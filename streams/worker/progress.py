@@ -75,5 +75,5 @@ class ProgressPublisher:
             return header
         try:
             return header_of(self._codec.decode(frame.value))
-        except SluiceError:
-            return None  # the child reports what is wrong with it
+        except Exception:  # noqa: BLE001 - a foreign record may break any step; the child reports what is wrong with it
+            return None

@@ -16,6 +16,7 @@ from streams.worker.kafka_source.committed_state import ASK_S, CommittedStateRea
 from streams.worker.kafka_source.offset_metadata import SOFT_LIMIT, encode
 from streams.worker.kafka_source.offsets import Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
+from streams.worker.kafka_source.stalls import StalledPartitions
 
 log = logs.get("worker")
 
@@ -25,6 +26,8 @@ PUBLISH_BEFORE_REVOKE_S = 5.0
 #: A partition that can't be begun is tried again this often, and each try waits this long for Kafka.
 BEGIN_EVERY_S = 5.0
 BEGIN_WITHIN_S = 2.0
+#: How long a stopping worker waits for the group's coordinator.
+CLOSE_WITHIN_S = 2.0
 #: A partition that is not fetched because of its metadata's size is fetched again below this size.
 RESUME_BELOW = SOFT_LIMIT * 3 // 4
 
@@ -57,6 +60,7 @@ class AssignedPartitions:
         #: Partitions that are ours and can't be begun yet, each with the reason. Other partitions do not wait for them.
         self.withheld: dict[tuple[str, int], str] = {}
         self._next_begin = 0.0
+        self.stalled = StalledPartitions(consumer, limit)
         #: Requests that left the log before they were run, by partition: a sentence for the status.
         self.lost: dict[str, str] = {}
         self._next_commit = 0.0
@@ -95,12 +99,26 @@ class AssignedPartitions:
                     self._changes = -1
 
     def fetched(self) -> list[TopicPartition]:
-        """Return the partitions to fetch: all but the ones whose metadata is full."""
-        return [TopicPartition(*key) for key in self._assignments if key not in self._metadata_full]
+        """Return the partitions to fetch: all but those whose metadata is full, and those that are stalled."""
+        return [
+            TopicPartition(*key)
+            for key, assignment in self._assignments.items()
+            if key not in self._metadata_full and assignment not in self.stalled
+        ]
 
     def close(self) -> None:
-        """Leave the group: publish what is answered, commit, and mark the partitions as cleanly released."""
+        """Leave the group: publish what is answered, commit, and mark the partitions as cleanly released.
+
+        Nothing is committed if the coordinator does not answer: a commit that waits has no time limit. The next owner then runs
+        again what the last commit calls unfinished.
+        """
         self._closing = True
+        if self._assignments:
+            try:
+                self._consumer.committed([TopicPartition(*next(iter(self._assignments)))], timeout=CLOSE_WITHIN_S)
+            except KafkaException as error:
+                log.warning("stopped_without_commit", reason=str(error))
+                self._lost(self._consumer, [TopicPartition(*key) for key in self._assignments])
         self._consumer.close()
 
     # ── rebalance ──

@@ -11,7 +11,7 @@ from streams.worker.kafka_source.offsets import OffsetTracker, Snapshot
 class Assignment(JobOrigin):
     """A partition from assignment to revocation. A partition that is revoked and assigned again gets a new Assignment."""
 
-    __slots__ = ("commit_before_dispatch", "last_sent", "recovery_until", "tracker")
+    __slots__ = ("commit_before_dispatch", "finished_jobs", "last_sent", "recovery_until", "tracker")
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Assignment(JobOrigin):
         self.recovery_until = recovery_until
         #: Commits these assignments of the same consumer and waits; returns whether Kafka took it.
         self.commit_before_dispatch = commit_before_dispatch
+        self.finished_jobs = 0
         self.last_sent: tuple[int, str] | None = None  # position and metadata of the last commit, None if it failed
 
     @property
@@ -55,3 +56,4 @@ class Assignment(JobOrigin):
 
     def finished(self, job: InFlightJob) -> None:
         self.tracker.done(job.offset)
+        self.finished_jobs += 1

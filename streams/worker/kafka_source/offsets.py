@@ -110,6 +110,11 @@ class OffsetTracker:
         """Number of offsets handed out and not done."""
         return len(self._unfinished)
 
+    @property
+    def not_begun(self) -> int:
+        """Number of offsets handed out whose execution has not begun."""
+        return len(self._not_begun)
+
     def snapshot(self) -> Snapshot | None:
         """Return the state for a commit's metadata. None before anything is known."""
         position, end = self.position(), self.end

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from processors.policy import LaneWeights
+from processors.policy import LaneWeights, Order
 from streams import logs
 from streams.health.report import without_share
 from streams.log import kafka
@@ -90,6 +90,7 @@ class KafkaSource:
         self._supervisor = supervisor
         self._on_revoked = on_revoked
         self._limit = int(ready["in_flight"])
+        self._ordered = ready["order"] != Order.NONE
         self._quarantine = Quarantine(in_flight, supervisor.send, int(ready["executions"]))
         self._shares = FetchShares(LaneWeights(*ready["lanes"]))
         self._live, self._bulk = self._lanes = (self._lane(0), self._lane(1))
@@ -104,14 +105,15 @@ class KafkaSource:
 
     def poll(self, timeout_s: float, *, jobs_wait: bool) -> list[InFlightJob]:
         holding = self._quarantine.dispatch_held(timeout_s)
-        capacity = self._in_flight.wait_for_capacity(self._limit, 0.0 if holding else timeout_s)
+        limit = self._limit + sum(lane.partitions.stalled.waiting for lane in self._lanes)
+        capacity = self._in_flight.wait_for_capacity(limit, 0.0 if holding else timeout_s)
         if capacity.total == 0:
             return self.keep_alive()
         # Jobs that wait here for capacity or for others must not wait for the next record of the live lane as well.
         jobs_wait = jobs_wait or capacity.bulk == 0
         jobs = self._poll(capacity, wait=not jobs_wait and not holding)
         if not jobs and jobs_wait:
-            self._in_flight.wait_for_work(WAIT_BESIDE_LIVE_S, self._limit if capacity.bulk == 0 else None)
+            self._in_flight.wait_for_work(WAIT_BESIDE_LIVE_S, limit if capacity.bulk == 0 else None)
         return jobs
 
     def keep_alive(self) -> list[InFlightJob]:
@@ -145,6 +147,8 @@ class KafkaSource:
             self._bulk.join()
         for lane in self._lanes:
             lane.tick(now)
+            if self._ordered and not self._quarantine.watches:
+                lane.partitions.stalled.check(lane.partitions.by_key, now)
 
     def why_not_ready(self) -> str | None:
         # One lane is enough: an engine that is busy with one lane has not asked for the other yet.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
+import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.avsc import self_contained
@@ -45,3 +47,18 @@ def test_an_update_that_can_not_be_encoded_is_left_out_and_the_next_is_published
     assert [(record.value["sequence"], record.value["message"]) for record in tail.last(settings, topic, 10)] == [
         (3, "fine")
     ]
+
+
+def test_a_foreign_record_whose_header_can_not_be_read_has_no_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"memory:{uuid.uuid4().hex}"
+    settings = Settings(home=tmp_path, kafka_bootstrap_servers=address, schema_registry_url=address)
+    wiring.registry(settings).register(f"{settings.topics.progress}-value", self_contained("Progress"))
+    publisher: Any = None
+    in_flight = InFlightJobs()
+    (job,) = in_flight.admit([new_job(JobOrigin("requests.echo", 0, 0), 7)])
+    writer = ProgressPublisher(settings, publisher, in_flight, ChildConfig("echo", "w1", "cpu", "", {}, [], {}))
+    monkeypatch.setattr(writer._codec, "decode", lambda value: {"header": {"job_id": 7}, "input": {}})
+    assert writer.deadline(job) is None
+    writer.write(ProgressUpdate(job.slot, 1, "stage", None, ""))

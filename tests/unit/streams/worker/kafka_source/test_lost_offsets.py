@@ -204,3 +204,20 @@ def test_a_withheld_partition_can_be_revoked(settings: Settings) -> None:
     assert len(lane.partitions) == 2
     lane.lane.close()
     assert len(lane.partitions) == 0
+
+
+def test_a_worker_that_stops_while_the_coordinator_is_away_does_not_wait_for_a_commit(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(settings, 0, 0)
+    write(settings, 0, 1)
+    lane = Lane(settings)
+    assert lane.run() == [(0, 0)]
+
+    def no_answer(*_: Any, **__: Any) -> Any:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    monkeypatch.setattr(lane.consumer, "committed", no_answer)
+    monkeypatch.setattr(lane.consumer, "commit", lambda **_: pytest.fail("it would wait for ever"))
+    lane.lane.close()
+    assert len(lane.partitions) == 0
