@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,98 +18,14 @@ from streams import wiring
 from streams.admin import tail, topics
 from streams.client.commands import CommandClient
 from streams.client.submitter import Submitter
-from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
-from streams.worker.circuit import WorkerCircuit
 from streams.worker.commands import CommandReader, CommandState, PauseState
 from streams.worker.engine import Engine
-from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin
-from streams.worker.protocol import Answer, ChildConfig
-from streams.worker.session import EngineSession
-from streams.worker.worker import topic_ids
+from streams.worker.protocol import ChildConfig
+from tests.harness.engine_session import THREADS, RunningSession
 from tests.harness.jobs import new_job
 from tests.harness.waiting import wait_until
-
-THREADS = LoopThreads("worker", None)
-READY = {"in_flight": 10, "executions": 3, "lanes": [4, 1], "order": "none", "custody": "offset"}
-
-
-class Child:
-    """Stands in for the supervisor: keeps what it is sent, and has begun nothing that it is asked to release."""
-
-    restarts = 0
-    backlog = False
-
-    def __init__(self, in_flight: InFlightJobs) -> None:
-        self._in_flight = in_flight
-        self.sent: list[InFlightJob] = []
-        self.cancelled: list[int] = []
-
-    def send(self, jobs: Iterable[InFlightJob]) -> None:
-        self.sent += jobs
-
-    def cancel(self, slots: list[int]) -> None:
-        self.cancelled += slots
-
-    def release(self, slots: list[int]) -> None:
-        self._in_flight.release(slots)
-
-    def disown(self, slots: list[int]) -> None:
-        pass
-
-    def pump(self, timeout: float) -> None:
-        pass
-
-    def tick(self, now: float) -> list[Any]:
-        return []
-
-    def refuse_for_size(self, job: InFlightJob) -> None:
-        pass
-
-
-class Running:
-    """A session of the echo processor that has joined its group."""
-
-    def __init__(self, settings: Settings, **ready: Any) -> None:
-        self.settings = settings
-        self.in_flight = InFlightJobs()
-        self.child = Child(self.in_flight)
-        child: Any = self.child
-        self.commands = CommandReader(settings, wiring.codec(settings), CommandState(), THREADS)
-        self.commands.start()
-        names = settings.topics
-        topics = [names.requests("echo", lane) for lane in ("live", "bulk")]
-        lanes = [[name, found] for name, found in topic_ids(settings, topics).items()]
-        config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, lanes, {})
-        self.session = EngineSession(
-            settings,
-            config,
-            READY | ready,
-            self.in_flight,
-            child,
-            self.commands,
-            THREADS,
-            WorkerCircuit("echo", self.in_flight),
-        )
-        self.session.start()
-
-    def turn(self) -> None:
-        self.session.tick(time.monotonic())
-        self.session.take(0.05)
-
-    def until_sent(self, count: int) -> list[InFlightJob]:
-        while len(self.child.sent) < count:
-            self.turn()
-        return self.child.sent
-
-    def answer(self, job: InFlightJob, disposition: Disposition = Disposition.SUCCEEDED) -> None:
-        """Answer as the child does."""
-        self.session.publish(Answer(job.slot, 1, disposition, "job", 0, 1, b"result", retry_in_ms=0))
-
-    def close(self) -> None:
-        self.session.close()
-        self.commands.stop()
 
 
 @pytest.fixture
@@ -121,8 +37,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def running(settings: Settings) -> Iterator[Running]:
-    made = Running(settings)
+def running(settings: Settings) -> Iterator[RunningSession]:
+    made = RunningSession(settings)
     yield made
     made.close()
 
@@ -138,14 +54,14 @@ def test_an_engine_is_not_ready_while_its_process_starts(settings: Settings) -> 
     assert Engine(settings, config, commands, THREADS).why_not_ready() == "the process of echo is starting"
 
 
-def test_a_session_is_ready_once_it_has_partitions(running: Running) -> None:
+def test_a_session_is_ready_once_it_has_partitions(running: RunningSession) -> None:
     assert running.session.why_not_ready() == "echo waits for its share of the partitions"
     submit(running.settings)
     running.until_sent(1)
     assert running.session.why_not_ready() is None
 
 
-def test_a_job_goes_to_the_child_and_its_answer_to_the_log(running: Running) -> None:
+def test_a_job_goes_to_the_child_and_its_answer_to_the_log(running: RunningSession) -> None:
     submit(running.settings)
     (job,) = running.until_sent(1)
     running.answer(job)
@@ -157,7 +73,7 @@ def test_a_job_goes_to_the_child_and_its_answer_to_the_log(running: Running) -> 
     assert len(tail.last(running.settings, running.settings.topics.results("echo"), 5)) == 1
 
 
-def test_a_job_that_was_cancelled_before_it_came_is_sent_to_be_rejected(running: Running) -> None:
+def test_a_job_that_was_cancelled_before_it_came_is_sent_to_be_rejected(running: RunningSession) -> None:
     (job_id,) = submit(running.settings)
     running.commands.state.cancel(f"job:{job_id}:0".encode(), time.time())
     (job,) = running.until_sent(1)
@@ -165,7 +81,7 @@ def test_a_job_that_was_cancelled_before_it_came_is_sent_to_be_rejected(running:
     assert running.child.cancelled == [job.slot], "so that it is answered while the device works"
 
 
-def test_a_paused_processor_takes_no_jobs_and_the_pause_is_acknowledged(running: Running) -> None:
+def test_a_paused_processor_takes_no_jobs_and_the_pause_is_acknowledged(running: RunningSession) -> None:
     with CommandClient(running.settings, by="nurse") as client:
         client.pause("echo")
     wait_until(lambda: running.commands.state.is_paused("echo"), lambda: "the pause was not read")
@@ -178,7 +94,7 @@ def test_a_paused_processor_takes_no_jobs_and_the_pause_is_acknowledged(running:
 
 
 def test_an_ordered_retry_waits_here_and_runs_again(settings: Settings) -> None:
-    running = Running(settings, order="key")
+    running = RunningSession(settings, order="key")
     submit(settings, 2, order_key="a")
     (first,) = running.until_sent(1)
     running.answer(first, Disposition.RETRY)
@@ -190,7 +106,7 @@ def test_an_ordered_retry_waits_here_and_runs_again(settings: Settings) -> None:
     running.close()
 
 
-def test_a_drain_releases_what_waits_and_finishes_what_runs(running: Running) -> None:
+def test_a_drain_releases_what_waits_and_finishes_what_runs(running: RunningSession) -> None:
     submit(running.settings, 3)
     runs, *_ = running.until_sent(3)
     running.in_flight.started([runs.slot])
@@ -201,7 +117,7 @@ def test_a_drain_releases_what_waits_and_finishes_what_runs(running: Running) ->
     finish.join()
 
 
-def test_a_drain_releases_a_job_that_crashed_elsewhere_and_has_not_begun_here(running: Running) -> None:
+def test_a_drain_releases_a_job_that_crashed_elsewhere_and_has_not_begun_here(running: RunningSession) -> None:
     submit(running.settings)
     (job,) = running.until_sent(1)
     job.resume(2, 1)
@@ -209,7 +125,9 @@ def test_a_drain_releases_a_job_that_crashed_elsewhere_and_has_not_begun_here(ru
     assert len(running.in_flight) == 0
 
 
-def test_a_job_that_begins_while_it_is_released_stays_here(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_begins_while_it_is_released_stays_here(
+    running: RunningSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     submit(running.settings, 2)
     first, second = running.until_sent(2)
     asked: list[int] = []
@@ -227,7 +145,7 @@ def test_a_job_that_begins_while_it_is_released_stays_here(running: Running, mon
 
 
 def test_a_paused_engine_goes_on_writing_what_the_pipe_did_not_take(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RunningSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pumped: list[float] = []
     monkeypatch.setattr(running.child, "backlog", True)
@@ -237,7 +155,7 @@ def test_a_paused_engine_goes_on_writing_what_the_pipe_did_not_take(
     assert pumped
 
 
-def test_a_drain_ends_in_time_though_a_job_runs_on(running: Running) -> None:
+def test_a_drain_ends_in_time_though_a_job_runs_on(running: RunningSession) -> None:
     submit(running.settings)
     (job,) = running.until_sent(1)
     running.in_flight.started([job.slot])
@@ -245,7 +163,7 @@ def test_a_drain_ends_in_time_though_a_job_runs_on(running: Running) -> None:
 
 
 def test_a_drain_releases_jobs_that_come_while_the_source_is_paused(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RunningSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Jobs that were claimed just before the drain, and come with its first look at the source."""
     (late,) = running.in_flight.admit([new_job(JobOrigin("requests.echo", 0, 0))])
@@ -270,7 +188,7 @@ def test_a_drain_releases_jobs_that_come_while_the_source_is_paused(
 def test_a_source_that_fails_to_close_keeps_nothing_else_open(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running = Running(settings)
+    running = RunningSession(settings)
     source: Any = running.session._source
 
     def fail() -> None:

@@ -1,4 +1,4 @@
-"""A key whose first job does not end: its followers wait, and nobody else's jobs do."""
+"""A key whose first job does not end: its followers wait, and no other job does."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from streams.admin import topics
 from streams.client.submitter import Submitter
 from streams.settings import Settings
 from streams.worker.kafka_source import stalls
+from tests.harness.engine_session import RunningSession
 from tests.harness.waiting import wait_until
-from tests.unit.streams.worker.test_session import Running
 
 LIMIT = 10  # jobs in flight, as READY of the session's test says
 
@@ -36,7 +36,7 @@ def test_jobs_behind_one_that_does_not_end_leave_places_to_other_partitions(
     settings = Settings(home=tmp_path, kafka_bootstrap_servers=address, schema_registry_url=address, partitions=2)
     topics.apply(settings, [contract("echo")])
     stuck = submit(settings, "a", 30)
-    running = Running(settings, order="key")
+    running = RunningSession(settings, order="key")
     (first,) = running.until_sent(1)
     others = [key for key in "bcdefgh" if submit(settings, key, 1) != stuck]
     sent = list(running.until_sent(1 + len(others)))
