@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from connectors.command_store import CommandRow
 from connectors.payload_store import Payload
 from connectors.views import OverdueView
 
@@ -95,6 +96,10 @@ class DueStore(Protocol):
 
     def prune(self, older_than: timedelta, limit: int) -> int:
         """Delete at most `limit` runs whose outcome was stored more than `older_than` ago; return how many were deleted."""
+        ...
+
+    def last_commands(self) -> list[CommandRow]:
+        """Return the last command to each processor."""
         ...
 
     def overdue(self, older_than: timedelta) -> list[OverdueView]:

@@ -6,6 +6,9 @@ CANCEL, PAUSE, RESUME = "cancel", "pause", "resume"
 #: A worker's acknowledgements of `PAUSE` and `RESUME`.
 PAUSED, RESUMED = "paused", "resumed"
 
+#: Kafka header of a pause or resume that the timekeeper repeats before the topic deletes it.
+REPEATED = "sluice-repeated"
+
 
 def job_key(job_id: str, run: int) -> bytes:
     return f"job:{job_id}:{run}".encode()

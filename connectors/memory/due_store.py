@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from connectors.command_store import CommandRow
 from connectors.due_store import DoneRow, DueRun, KeptRecords
 from connectors.memory.database import MemoryStore, StoredKey
 from connectors.memory.tables import StoredCancel, StoredPayload, StoredRun
@@ -126,6 +127,11 @@ class MemoryDueStore(MemoryStore):
             pruned = set(sorted(old)[:limit])
             self._delete(pruned)
             return len(pruned)
+
+    def last_commands(self) -> list[CommandRow]:
+        with self._db.reading() as now:
+            self._check_leader(now)
+            return [CommandRow(*row) for _, row in sorted(self._db.commands.items())]
 
     def overdue(self, older_than: timedelta) -> list[OverdueView]:
         with self._db.reading() as now:

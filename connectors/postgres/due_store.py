@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from connectors.command_store import CommandRow
 from connectors.due_store import DoneRow, DueRun, KeptRecords
 from connectors.payload_store import Payload
 from connectors.postgres.base import PostgresStore
@@ -72,6 +73,9 @@ class PostgresDueStore(PostgresStore):
 
     def prune(self, older_than: timedelta, limit: int) -> int:
         return int(self._rows("prune", age=older_than, limit=limit)[0]["pruned"])
+
+    def last_commands(self) -> list[CommandRow]:
+        return [CommandRow(**row) for row in self._rows("last_commands")]
 
     def overdue(self, older_than: timedelta) -> list[OverdueView]:
         return [OverdueView(**row) for row in self._rows("overdue", age=older_than)]

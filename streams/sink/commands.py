@@ -13,7 +13,7 @@ from confluent_kafka import Message
 
 from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow, CommandStore
 from schemas.codec import Codec
-from schemas.commands import CANCEL, PAUSE, PAUSED, RESUME, RESUMED
+from schemas.commands import CANCEL, PAUSE, PAUSED, REPEATED, RESUME, RESUMED
 from schemas.contract import NAME
 from schemas.errors import UndecodableRecord, Unreachable
 from schemas.records import Control
@@ -58,7 +58,7 @@ class CommandWriter:
 
     def _row(self, message: Message) -> Row | None:
         value = message.value()
-        if value is None:  # a key's tombstone
+        if value is None or REPEATED in dict(message.headers() or ()):  # a key's tombstone, or what is stored already
             return None
         try:
             return row_of(self._codec.decode(value))

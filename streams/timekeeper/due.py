@@ -18,6 +18,7 @@ from streams.health.loop_threads import frames_of
 from streams.log import kafka
 from streams.timekeeper.duty import DutyContext, request_coordinates
 from streams.timekeeper.ending import RunEnd, RunKey, run_key
+from streams.timekeeper.publisher import Discarded
 from streams.timekeeper.requests import ReadRequests
 
 log = logs.get("timekeeper")
@@ -42,25 +43,37 @@ class DueRuns:
             return False
         requests = self._context.requests(dues)
         taken = [due for due in dues if not requests.is_left(request_coordinates(due))]
-        queued, ends = self._queue(taken, requests)
+        away: dict[str, Unreachable] = {}
+        queued, ends = self._queue(taken, requests, away)
         errors = self._context.publisher.flush()
         ends += [_refused(due, error) for due in queued if (error := errors.get(run_key(due))) and kafka.refused(error)]
+        keys = {run_key(due) for due in queued}
+        # Marked before anything else can fail: a run that is published and not marked is published again.
+        handled = [due for due in taken if run_key(due) in keys or due.processor not in away]
+        unconfirmed = self._mark(handled, keys, errors)
         self._context.ender.publish(ends)
-        self._mark(taken, {run_key(due) for due in queued}, errors)
         log.info("published", count=len(queued) - len(errors), ended=len(ends), due=len(taken))
+        for unreachable in (*away.values(), *unconfirmed):
+            raise unreachable
         return len(dues) == BATCH or len(taken) < len(dues)
 
-    def _queue(self, dues: Sequence[DueRun], requests: ReadRequests) -> tuple[list[DueRun], list[RunEnd]]:
+    def _queue(
+        self, dues: Sequence[DueRun], requests: ReadRequests, away: dict[str, Unreachable]
+    ) -> tuple[list[DueRun], list[RunEnd]]:
         """Queue the requests of runs that go on; return those runs, and the ends of those that do not.
 
-        A run in neither is tried again in a minute.
+        A run in neither is tried again in a minute, or stays due if its processor's schema can't be looked up now (`away`).
         """
         queued, ends = [], []
         for due in dues:
+            if due.processor in away:
+                continue
             try:
                 end = self._queue_or_end(due, requests)
-            except Unreachable:
+            except Discarded:
                 raise
+            except Unreachable as error:
+                away[due.processor] = error
             except SluiceError as error:
                 log.error("duty_skipped", job_id=due.job_id, kind=due.kind, code=str(error.code), reason=str(error))
             except Exception as error:  # noqa: BLE001 - a record from outside; the other runs are due as well
@@ -87,10 +100,12 @@ class DueRuns:
         self._context.writer.republish(run_key(due), due, request, coordinates, message)
         return None
 
-    def _mark(self, dues: Sequence[DueRun], queued: set[RunKey], errors: Mapping[Hashable, KafkaError]) -> None:
+    def _mark(
+        self, dues: Sequence[DueRun], queued: set[RunKey], errors: Mapping[Hashable, KafkaError]
+    ) -> list[SluiceError]:
         """Mark what was published; all others are due again in a minute, but at once if Kafka was only unreachable.
 
-        Raises Unreachable if it was.
+        Return why it was.
         """
         away = {key: error for key, error in errors.items() if isinstance(kafka.translate(error, ""), Unreachable)}
         rows = [
@@ -99,8 +114,7 @@ class DueRuns:
             if run_key(due) not in away
         ]
         self._context.store.mark_done(rows)
-        for error in away.values():
-            raise kafka.translate(error, f"publishing {len(away)} due runs")
+        return [kafka.translate(error, f"publishing {len(away)} due runs") for error in list(away.values())[:1]]
 
 
 def _refused(due: DueRun, error: KafkaError) -> RunEnd:

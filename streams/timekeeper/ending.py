@@ -67,6 +67,7 @@ class RunEnder:
                 header = header_of(end)
                 self._writer.end_run(key, end.due, header, end.coordinates, end.code, end.message)
             except Unreachable:
+                self._publisher.flush()  # leaves no queued record to the next duty
                 raise
             except SluiceError as error:
                 failed.add(key)

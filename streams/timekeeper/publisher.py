@@ -18,6 +18,10 @@ from streams.settings import Settings
 TIMEOUT_S = QUEUE_FULL_S
 
 
+class Discarded(Unreachable):
+    """Kafka took no record, or leadership was lost: all queued records were given up."""
+
+
 class _Record(NamedTuple):
     topic: str
     value: bytes | None
@@ -42,10 +46,13 @@ class RecordPublisher:
         value: bytes | None,
         headers: Mapping[str, Any] | None = None,
     ) -> None:
-        """Queue one record under a name that no other queued one has. Raises Unreachable while there is no room."""
+        """Queue one record under a name that no other queued one has. Raises Discarded when there is no room for long."""
         record = self._queued[name] = _Record(topic, value, key, list((headers or {}).items()))
         try:
             self._send(name, record)
+        except Unreachable as error:
+            self._discard()
+            raise Discarded(error.message, next_step=error.next_step) from error
         except BaseException:
             self._discard()
             raise

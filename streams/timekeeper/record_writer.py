@@ -27,7 +27,7 @@ class RecordWriter:
     """Queues records with the publisher. Raises SluiceError if a processor's contract or schema is not known."""
 
     def __init__(self, codec: Codec, names: TopicNames, publisher: RecordPublisher, who: str) -> None:
-        self._codec = codec
+        self.codec = codec
         self._names = names
         self._publisher = publisher
         self._engine_results = EngineResults(codec, names, who)
@@ -43,7 +43,7 @@ class RecordWriter:
         Returns None for another job's request: a topic that was deleted and created again has other records at the offset.
         """
         try:
-            plain = self._codec.decode(value)
+            plain = self.codec.decode(value)
         except UndecodableRecord:
             return None
         header = plain.get("header") if isinstance(plain, dict) else None
@@ -96,5 +96,5 @@ class RecordWriter:
         encoder = self._encoders.get(processor)
         if encoder is None:
             subject = f"{self._names.requests(processor)}-value"
-            encoder = self._encoders[processor] = self._codec.encoder(subject, request_schema(contract(processor)))
+            encoder = self._encoders[processor] = self.codec.encoder(subject, request_schema(contract(processor)))
         return encoder

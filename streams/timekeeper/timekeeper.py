@@ -26,6 +26,7 @@ from streams.timekeeper.due import DueRuns
 from streams.timekeeper.duty import Duty, DutyContext, MakeDuty
 from streams.timekeeper.ending import RunEnder
 from streams.timekeeper.expired_leases import ExpiredLeases
+from streams.timekeeper.pauses import Pauses
 from streams.timekeeper.prune import Prune
 from streams.timekeeper.publisher import RecordPublisher
 from streams.timekeeper.record_writer import RecordWriter
@@ -43,7 +44,7 @@ FOLLOW_S = 1.0
 #: Seconds that a stopped timekeeper waits for records to be confirmed.
 STOP_S = 5.0
 
-DUTIES: Sequence[MakeDuty] = (DueRuns, Cancels, ExpiredLeases, Unsent, RequestsGone, SilentRuns)
+DUTIES: Sequence[MakeDuty] = (DueRuns, Cancels, ExpiredLeases, Unsent, RequestsGone, SilentRuns, Pauses)
 
 
 class Timekeeper:

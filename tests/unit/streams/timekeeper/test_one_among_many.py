@@ -11,6 +11,7 @@ import pytest
 from connectors.payload_store import Payload
 from schemas import headers
 from schemas.avsc import request_schema
+from schemas.errors import Unreachable
 from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import ECHO, EchoInput, JobHeader, Request
@@ -162,3 +163,29 @@ def test_an_accepted_request_that_kafka_refuses_is_ended_by_name(flow: Flow) -> 
     flow.settle()
     view = flow.job(header.job_id)
     assert (view.state, view.error and view.error.code) == ("FAILED", "PAYLOAD_TOO_LARGE")
+
+
+def test_a_registry_that_is_away_for_one_processor_stops_only_its_runs_and_publishes_none_twice(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = flow.now + timedelta(minutes=1)
+    jobs = [
+        flow.submit("echo", EchoInput(text), not_before=soon + timedelta(seconds=n)) for n, text in enumerate("abc")
+    ]
+    flow.settle()
+    republish = RecordWriter.republish
+
+    def away(self: RecordWriter, name: Any, due: Any, *rest: Any) -> None:
+        if due.job_id == jobs[1]:
+            raise Unreachable("The registry did not answer.")
+        republish(self, name, due, *rest)
+
+    monkeypatch.setattr(RecordWriter, "republish", away)
+    flow.advance(70)
+    for _ in range(3):
+        with pytest.raises(Unreachable):
+            flow.settle()
+    monkeypatch.setattr(RecordWriter, "republish", republish)
+    flow.settle()
+    assert {flow.job(job).state for job in jobs} == {"COMPLETED"}
+    assert {requests_of(flow, job) for job in jobs} == {2}
