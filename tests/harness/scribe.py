@@ -78,6 +78,24 @@ class Scribe:
             self._producer.produce(self.names.requests(job.processor, job.lane), value, job.job_id, headers=given)
         assert self._producer.flush(30) == 0
 
+    def results(self, jobs: Iterable[JobHeader]) -> list[bytes]:
+        """Write a result of each job, then flush once; return the values."""
+        values: list[bytes] = []
+        failed: list[Any] = []
+
+        def report(error: Any, _: Any) -> None:
+            failed.extend([] if error is None else [error])
+
+        for job in jobs:
+            values.append(self.result_bytes(job))
+            given: Any = headers.result_headers(job, "succeeded", 1, source="test")
+            self._producer.produce(
+                self.names.results("echo"), values[-1], job.job_id, headers=given, on_delivery=report
+            )
+        assert self._producer.flush(30) == 0
+        assert failed == []
+        return values
+
     def payload(self, job: JobHeader) -> Payload:
         """Return a request as a row of `payloads` accepts it."""
         value = self._request.encode(to_plain(Request(job, EchoInput("hello"))))
