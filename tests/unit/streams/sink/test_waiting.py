@@ -116,8 +116,9 @@ def test_a_held_request_that_can_not_be_decoded_waits_as_well(settings: Settings
     sink.close()
 
 
+@pytest.mark.parametrize("restarts", [False, True])
 def test_an_outcome_that_needs_the_registry_to_be_encoded_is_published_later(
-    settings: Settings, registry: Away, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, registry: Away, monkeypatch: pytest.MonkeyPatch, restarts: bool
 ) -> None:
     """A result that can't be decoded fails its job, and the sink makes the failed Result."""
     header = job()
@@ -132,6 +133,10 @@ def test_an_outcome_that_needs_the_registry_to_be_encoded_is_published_later(
     sink = open_sink(settings)
     step_and_settle(sink)
     assert (states(settings), outcomes(settings), sink.waiting) == ({"FAILED": 1}, [], 1)
+    if restarts:
+        step_and_settle(sink)
+        sink.close()
+        sink = open_sink(settings)
     monkeypatch.setattr(EngineResults, "_encoder", encoder)
     step_until_read(sink)
     sink.settle()
