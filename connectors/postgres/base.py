@@ -9,7 +9,8 @@ from typing import Any, Self
 from psycopg.pq import ConnStatus
 from psycopg.rows import dict_row
 
-from connectors.postgres.connection import Connection, connect, translated
+from connectors.postgres.call_guard import GUARD
+from connectors.postgres.connection import LIMITS, Connection, open_bounded, translated
 from connectors.postgres.statement import query, statement
 
 
@@ -22,11 +23,13 @@ class PostgresStore:
     session = ""
     #: Files in `queries/` whose statements are prepared on each new connection.
     prepared: tuple[str, ...] = ()
+    limits = LIMITS
 
     def __init__(self, dsn: str, *, application: str | None = None) -> None:
         self._dsn = dsn
         self._application = application or self.application
         self._connection: Connection | None = None
+        self._bound_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -42,11 +45,14 @@ class PostgresStore:
 
     @contextmanager
     def _connected(self, doing: str) -> Iterator[Connection]:
-        """Yield the connection, opened if necessary; close it if it was lost. Translates psycopg's errors (`translated`)."""
+        """Yield the connection, opened if necessary; close it if it was lost. Translates psycopg's errors (`translated`).
+
+        Raises Unreachable if the block's calls take longer than the connection's bound."""
         with translated(doing):
             connection = self._connection or self._open()
             try:
-                yield connection
+                with GUARD.bounded(connection, self._bound_s):
+                    yield connection
             finally:
                 if connection.pgconn.status != ConnStatus.OK:
                     self.close()
@@ -61,12 +67,13 @@ class PostgresStore:
             return cursor.fetchall() if cursor.description else []
 
     def _open(self) -> Connection:
-        connection = connect(self._dsn, application=self._application)
+        connection, self._bound_s = open_bounded(self._dsn, application=self._application, limits=self.limits)
         try:
-            if self.session:
-                connection.execute(self.session.encode())
-            for name in self.prepared:
-                statement(name).prepare(connection)
+            with GUARD.bounded(connection, self._bound_s):
+                if self.session:
+                    connection.execute(self.session.encode())
+                for name in self.prepared:
+                    statement(name).prepare(connection)
         except BaseException:
             connection.close()
             raise

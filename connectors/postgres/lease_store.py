@@ -14,6 +14,8 @@ from schemas.records import Coordinates
 
 #: Notified by every statement that makes a job claimable; the payload is the processor's name.
 CHANNEL = "sluice_leases"
+#: Seconds of one wait for a notification.
+WAIT_S = 5.0
 
 
 class PostgresLeaseStore(PostgresStore):
@@ -93,10 +95,11 @@ class PostgresLeaseStore(PostgresStore):
 
     def _notified(self, until: float, processor: str) -> bool:
         """Wait until a job of this processor becomes claimable; False if none did before `until` (monotonic seconds)."""
-        with self._connected("waiting for a job") as connection:
-            while (left := until - time.monotonic()) > 0:
-                if any(notice.payload == processor for notice in connection.notifies(timeout=left, stop_after=1)):
-                    return True
+        while (left := until - time.monotonic()) > 0:
+            with self._connected("waiting for a job") as connection:  # a call on it is bounded, so it waits in parts
+                notices = [*connection.notifies(timeout=min(left, WAIT_S), stop_after=1)]
+            if any(notice.payload == processor for notice in notices):
+                return True
         return False
 
 

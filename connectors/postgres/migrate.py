@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from connectors.postgres.connection import Connection, connect, translated
+from connectors.postgres.connection import MIGRATION, Connection, connect, translated
 from schemas.errors import Conflict
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -39,7 +39,7 @@ def migrate(dsn: str) -> list[str]:
 
     Raises Unreachable, and Conflict if the file of an applied migration was changed.
     """
-    with connect(dsn, application="sluice migrate") as connection, translated("migrating"):
+    with connect(dsn, application="sluice migrate", limits=MIGRATION) as connection, translated("migrating"):
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         connection.execute("SET client_min_messages = warning")
         connection.execute(_APPLIED_TABLE)
@@ -51,7 +51,10 @@ def migrate(dsn: str) -> list[str]:
 
 def pending(dsn: str) -> list[str]:
     """Return the names of the migrations that this database lacks, without changing it. Raises as `migrate` does."""
-    with connect(dsn, application="sluice migrate") as connection, translated("reading the migrations"):
+    with (
+        connect(dsn, application="sluice migrate", limits=MIGRATION) as connection,
+        translated("reading the migrations"),
+    ):
         found = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
         wanted = migrations()
         missing = _missing(connection, wanted) if found and found[0] else list(wanted)
