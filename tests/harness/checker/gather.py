@@ -61,9 +61,9 @@ def gather(sources: Sources) -> Evidence:
     published: list[ResultRecord] = []
     for name in sources.processors:
         for topic in (f"requests.{name}", f"requests.{name}.bulk"):
-            requests += [_request(avro, name, message) for message in reader.read(topic)]
-        results += [_result(avro, name, message) for message in reader.read(f"results.{name}")]
-        published += [_result(avro, name, message) for message in reader.read(f"outcomes.{name}")]
+            requests += [request_record(avro, name, message) for message in reader.read(topic)]
+        results += [result_record(avro, name, message) for message in reader.read(f"results.{name}")]
+        published += [result_record(avro, name, message) for message in reader.read(f"outcomes.{name}")]
     ids = {request.token: request.job_id for request in requests if request.token is not None}
     return Evidence(
         submissions=tuple(submissions(lines(sources.folder / "driver.jsonl"), ids)),
@@ -168,7 +168,7 @@ def _at(message: Message) -> float:
     return message.timestamp()[1] / 1000
 
 
-def _request(avro: AvroFiles, processor: str, message: Message) -> RequestRecord:
+def request_record(avro: AvroFiles, processor: str, message: Message) -> RequestRecord:
     header = avro.decode(f"{processor.capitalize()}Request", message.value() or b"")["header"]
     return RequestRecord(
         str(message.topic()),
@@ -181,7 +181,7 @@ def _request(avro: AvroFiles, processor: str, message: Message) -> RequestRecord
     )
 
 
-def _result(avro: AvroFiles, processor: str, message: Message) -> ResultRecord:
+def result_record(avro: AvroFiles, processor: str, message: Message) -> ResultRecord:
     plain = avro.decode(f"{processor.capitalize()}Result", message.value() or b"")
     header, info, output = plain["header"], plain["result"], plain["output"]
     error = info["error"]["code"] if info["error"] is not None else None
