@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,22 +30,24 @@ from streams.stack.postgres import Postgres
 from streams.stack.registry import Registry
 from streams.stack.supervise import ProcessSupervisor, ServiceSpec, never_cancelled
 from tests.faults.proxy import HOST, Proxy, ProxyLoop
+from tests.faults.shim import Shim
 from tests.harness.processors import chores
 from tests.harness.services import Service
 
 PROCESSORS = ("chore", "queue", "errand")
-#: The same worker three times, with logs of their own.
+#: Workers differ in their arguments, so that each has a log of its own.
 SERVICES: Mapping[str, tuple[str, ...]] = {
     "sink": ("sink",),
     "timekeeper": ("timekeeper",),
     "notify": ("notify",),
     "worker": ("worker", *PROCESSORS),
-    "helper": ("worker", *PROCESSORS, "--device", "cpu"),
+    "helper": ("worker", "chore", "queue", "--device", "cpu"),
 }
 EXTRA = ("worker", *PROCESSORS, "--device", "auto")
 #: Seconds until a service that ended by itself is started again.
 RESTART_S = 1.0
 _STOP_S = 45.0
+_ANSWER_S = 5.0
 
 
 class ProxiedKafka(Kafka):
@@ -88,7 +90,7 @@ class Cluster:
     ports: Mapping[str, Mapping[str, int]]
     proxies: Mapping[str, Proxy]
     addresses: Addresses
-    extra_environment: Mapping[str, str] = field(default_factory=dict)
+    shims: Mapping[str, Shim]
     services: dict[str, Service] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
     exits: list[tuple[float, str, int]] = field(default_factory=list)
@@ -97,12 +99,19 @@ class Cluster:
     # ── components ──
 
     def spec(self, name: str) -> ServiceSpec:
-        return self.components[name].service(self.context.home, self.ports[name], self.context.cache)
+        spec = self.components[name].service(self.context.home, self.ports[name], self.context.cache)
+        shim = self.shims.get(name)
+        return spec if shim is None else replace(spec, env={**spec.env, **shim.environment})
 
     def start_component(self, name: str) -> None:
         self.supervisor.clear(name)
         self.components[name].prepare(self.context)
         self.supervisor.start(self.spec(name))
+
+    def ensure_component(self, name: str) -> None:
+        """Start a component again unless it still answers."""
+        if not self.supervisor.answers(self.spec(name), _ANSWER_S):
+            self.start_component(name)
 
     def stop_component(self, name: str) -> None:
         self.supervisor.stop(name)
@@ -178,8 +187,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Run the components and make topics, schemas and tables; services are started by the caller."""
+def cluster(folder: Path, shims: Mapping[str, Shim]) -> Iterator[Cluster]:
+    """Run the components and make topics, schemas and tables; services are started by the caller.
+
+    `shims`: by component, the library that fills its disk.
+    """
     home = Home(folder.absolute() / "stack")
     home.make()
     with ExitStack() as stack:
@@ -202,7 +214,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         }
         for name in made_of:
             stack.callback(supervisor.stop, name)
-        made = Cluster(folder, supervisor, context, made_of, ports, proxies, _unset())
+        made = Cluster(folder, supervisor, context, made_of, ports, proxies, _unset(), shims)
         in_parallel([partial(made.start_component, name) for name in made_of])
         made.addresses = _addresses(made)
         topics.apply(made.addresses.direct, chores.CONTRACTS)

@@ -32,6 +32,7 @@ class ClientDoor:
     name = "client"
     kinds = tuple(WEIGHTS)
     twice = 0.0
+    lasting = True
 
     def __init__(self, settings: Settings) -> None:
         self._submitter = Submitter(settings, timeout_s=PATIENCE_S)
@@ -56,6 +57,7 @@ class CommandLineDoor:
     name = "cli"
     kinds = SIMPLE
     twice = 0.0
+    lasting = True
 
     def __init__(self, settings: Settings) -> None:
         self._environment = environment(settings)
@@ -87,6 +89,7 @@ class ForeignDoor:
     name = "foreign"
     kinds = SIMPLE
     twice = 0.1
+    lasting = True
 
     def __init__(self, settings: Settings) -> None:
         self._records = RequestRecords(settings)
@@ -125,6 +128,7 @@ class RowDoor:
     name = "rows"
     kinds = SIMPLE
     twice = 0.0
+    lasting = False
 
     def __init__(self, settings: Settings) -> None:
         self._records = RequestRecords(settings)

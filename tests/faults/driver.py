@@ -47,6 +47,8 @@ class Door(Protocol):
     name: str
     kinds: tuple[str, ...]
     twice: float
+    #: True if it goes on by itself after an error; else it is opened again.
+    lasting: bool
 
     def submit(self, jobs: Sequence[Assignment]) -> list[str | None]:
         """Submit all and return their ids; None for a job whose acceptance is unknown."""
@@ -100,8 +102,8 @@ class Driver:
             if door is None:
                 with suppress(*_FAILURES):
                     door = open_door()
-            elif not self._submit(door, [jobs.next() for _ in range(max(1, round(rate * pause)))]):
-                door.close()  # a client that failed is made again, as a careful backend does
+            elif not self._submit(door, [jobs.next() for _ in range(max(1, round(rate * pause)))]) and not door.lasting:
+                door.close()
                 door = None
         if door is not None:
             door.close()

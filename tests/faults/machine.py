@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psycopg
@@ -28,6 +28,8 @@ from tests.faults.nemesis import Nemesis
 from tests.faults.receiver import CallbackReceiver
 from tests.faults.report import Report
 from tests.faults.schedule import NEEDS_COMPILER, Fault, schedule
+from tests.faults.shim import SERVICES as SHIMMED
+from tests.faults.shim import Shim, compiler, shims
 from tests.harness.checker.evidence import Evidence
 from tests.harness.checker.findings import check
 from tests.harness.checker.gather import RUNS, Sources, gather, lines
@@ -37,22 +39,23 @@ from tests.harness.waiting import wait_until
 
 SEED = 7
 SECONDS = 100.0
-#: Seconds until all services are ready, and until all is quiet after the last fault.
-READY_S = 90.0
-QUIET_S = 60.0
+#: Seconds until all services are ready, and without any progress until what is open counts as stuck.
+READY_S = 120.0
+QUIET_S = 45.0
 
 
 def run(folder: Path, seed: int, seconds: float, faults: list[Fault] | None = None) -> Report:
     """Run the faults of `seed` (or those given) in the new folder `folder`, and write its report there."""
     folder.mkdir(parents=True)
-    chosen = schedule(seed, seconds, NEEDS_COMPILER) if faults is None else faults
-    with _processors(folder / "site"), cluster(folder) as made:
+    chosen = schedule(seed, seconds, _left_out()) if faults is None else faults
+    with shims() as loaded, _processors(folder / "site", loaded), cluster(folder, loaded) as made:
         errors, until = _run(made, seed, seconds, chosen)
         evidence = _evidence(made)
     again = f"make faults SEED={seed}" + (f" SECONDS={seconds:g}" if seconds != SECONDS else "")
     exits = [f"{name}, status {status}, at {at - _begin(evidence):.1f} s" for at, name, status in made.exits]
+    left_out = [f"{kind}: this machine has no C compiler" for kind in sorted(_left_out())]
     report = Report(
-        seed, again, evidence, check(evidence), recoveries(evidence, until), exits=exits, errors=errors
+        seed, again, evidence, check(evidence), recoveries(evidence, until), exits=exits, left_out=left_out, errors=errors
     )  # fmt: skip
     report.write(folder)
     return report
@@ -85,8 +88,7 @@ def _run(made: Cluster, seed: int, seconds: float, faults: list[Fault]) -> tuple
         time.sleep(max(5.0, began + seconds - time.monotonic()))
         driver.stop()
         until = time.time()
-        with contextlib.suppress(AssertionError):  # the checker names what is stuck
-            wait_until(lambda: _is_quiet(made), lambda: "not quiet", QUIET_S, lambda: time.sleep(0.5))
+        _wait_until_quiet(made)
         stop.set()
         observer.join()
         keeper.join()
@@ -135,25 +137,38 @@ SELECT (SELECT count(*) FROM runs WHERE state NOT IN ('COMPLETED', 'FAILED', 'CA
 _ENDED = "SELECT job_id::text FROM outcomes"
 
 
-def _is_quiet(made: Cluster) -> bool:
-    """Return whether every accepted job has its outcome and nothing is open."""
+def _wait_until_quiet(made: Cluster) -> None:
+    """Wait until every accepted job has its outcome and nothing is open, or until nothing moves: the checker names what is
+    stuck."""
     accepted = {entry["job_id"] for entry in lines(made.folder / "driver.jsonl") if entry["type"] == "ok"}
-    try:
-        with psycopg.connect(made.addresses.direct.database, connect_timeout=2) as database:
+    last, moved = None, time.monotonic()
+    while time.monotonic() - moved < QUIET_S:
+        with contextlib.suppress(psycopg.Error), psycopg.connect(made.addresses.direct.database) as database:
             ended = {job for (job,) in database.execute(_ENDED)}
-            return accepted <= ended and database.execute(_OPEN).fetchone() == (0,)
-    except psycopg.Error:
-        return False
+            left = (len(accepted - ended), database.execute(_OPEN).fetchone())
+            if left == (0, (0,)):
+                return
+            if left != last:
+                last, moved = left, time.monotonic()
+        time.sleep(0.5)
 
 
 @contextlib.contextmanager
-def _processors(site: Path) -> Iterator[None]:
-    """Make the chores known to this process and to the services that it starts."""
+def _processors(site: Path, loaded: Mapping[str, Shim]) -> Iterator[None]:
+    """Make the chores known to this process and to the services that it starts; services are started with their shim."""
     with pytest.MonkeyPatch.context() as patch, contract.installed(*chores.CONTRACTS):
         patch.setenv(
             "PYTHONPATH", os.pathsep.join(filter(None, [chores.installed(site), os.environ.get("PYTHONPATH")]))
         )
+        if SHIMMED in loaded:
+            for name, value in loaded[SHIMMED].environment.items():
+                patch.setenv(name, value)
         yield
+
+
+def _left_out() -> frozenset[str]:
+    """Return the kinds of faults that this machine can't inject."""
+    return frozenset() if compiler() else NEEDS_COMPILER
 
 
 def main() -> int:
@@ -166,7 +181,7 @@ def main() -> int:
     shutil.rmtree(folder, ignore_errors=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
     logs.configure("error", "console")  # the driver's clients say that Kafka is away, which is meant
-    faults = schedule(given.seed, given.seconds, NEEDS_COMPILER)
+    faults = schedule(given.seed, given.seconds, _left_out())
     print("\n".join(str(fault) for fault in faults), flush=True)
     report = run(folder, given.seed, given.seconds, faults)
     print(f"\n{report}\n\n{folder}/ has the report, the journals and the logs", flush=True)

@@ -9,12 +9,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
+from tests.faults import shim
 from tests.faults.cluster import SERVICES, Cluster, in_parallel
 from tests.faults.driver import Journal
 from tests.faults.receiver import CallbackReceiver
 from tests.faults.schedule import EVERYTHING, Fault
 
 Action = Callable[[], None]
+#: Seconds by which a clock is stepped.
+STEP_S = 90.0
 
 
 class Nemesis:
@@ -89,6 +92,12 @@ class Nemesis:
                 return self._receiver.heal
             case "scale":
                 return self._scale(target)
+            case "clock":
+                services = cluster.shims[shim.SERVICES]
+                services.step_clock(STEP_S if target == "ahead" else -STEP_S)
+                return services.heal
+            case "disk full":
+                return self._fill_disk(target)
             case _:
                 assert fault.kind == EVERYTHING, f"no way to inject {fault.name}"
                 return self._kill_everything()
@@ -113,6 +122,16 @@ class Nemesis:
         else:
             proxy.delay(0.2)
         return proxy.heal
+
+    def _fill_disk(self, target: str) -> Action:
+        cluster = self._cluster
+        cluster.shims[target].fill_disk()
+
+        def heal() -> None:
+            cluster.shims[target].heal()
+            cluster.ensure_component(target)
+
+        return heal
 
     def _scale(self, target: str) -> Action:
         cluster = self._cluster

@@ -150,6 +150,11 @@ class Evidence:
     history: frozenset[tuple[str, int, int]] = frozenset()
     read: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
+    @property
+    def clock_faults(self) -> list[FaultSpan]:
+        """Return the faults that stepped the clocks of services."""
+        return [fault for fault in self.faults if fault.name.startswith("clock")]
+
     def faults_within(self, begin: float, end: float, hits: frozenset[str]) -> int:
         """Return how many faults touched any of `hits` and overlap this time."""
         return sum(
