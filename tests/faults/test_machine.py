@@ -1,4 +1,4 @@
-"""Jobs through every door under seeded faults: nothing lost, nothing doubled, nothing stuck, whatever is killed, frozen or cut off."""
+"""Jobs through every door under seeded faults: nothing is lost, doubled or stuck, whatever is killed, frozen or cut off."""
 
 from __future__ import annotations
 
