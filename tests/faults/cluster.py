@@ -94,6 +94,7 @@ class Cluster:
     services: dict[str, Service] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
     exits: list[tuple[float, str, int]] = field(default_factory=list)
+    stopped: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     # ── components ──
@@ -143,6 +144,8 @@ class Cluster:
 
     def start_service(self, name: str) -> None:
         with self.lock:
+            if self.stopped:
+                return
             if name in self.services:
                 if self.services[name].process.poll() is None:
                     return
@@ -179,7 +182,9 @@ class Cluster:
                         threading.Timer(RESTART_S, self.start_service, (name,)).start()
 
     def stop_all(self) -> dict[str, int]:
-        """Stop every service; return the exit statuses."""
+        """Stop every service for good; return the exit statuses."""
+        with self.lock:
+            self.stopped = True
         for service in self.services.values():
             if service.process.poll() is None:
                 service.process.terminate()
