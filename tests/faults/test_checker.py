@@ -216,6 +216,10 @@ def test_a_fault_at_the_time_excuses_a_repetition(planted: str) -> None:
     assert found(replace(change(all_well()), faults=(fault,))) == {}
 
 
+def test_an_end_by_the_timekeeper_beside_that_of_a_worker_is_no_repetition() -> None:
+    assert found(_plus(results=result(1, offset=9, at=60.0, execution=0))(all_well())) == {}
+
+
 def test_a_fault_elsewhere_excuses_no_second_callback() -> None:
     change, column = PLANTED["a callback that came twice"]
     elsewhere = FaultSpan(0.0, 10.0, "kill registry", frozenset({"registry"}))

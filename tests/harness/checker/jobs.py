@@ -54,7 +54,9 @@ def doubled(evidence: Evidence) -> Iterator[str]:
             yield f"{_run(run)} was published {len(records)} times as an outcome"
     copies = {job.job_id: job.copies for job in evidence.submissions}
     requested = Counter((r.job_id, r.run, r.attempt) for r in evidence.requests)
-    for (job, number), records in _by_run(evidence.results).items():
+    # Execution 0 is the timekeeper's word on a deadline or a cancel, beside which a worker may have its own.
+    executed = _by_run(result for result in evidence.results if result.execution > 0)
+    for (job, number), records in executed.items():
         for attempt, count in Counter(record.attempt for record in records).items():
             times = [record.at for record in records]
             faults = evidence.faults_within(min(times) - 15 - off, max(times) + 5 + off, _REPEATS)
