@@ -1,0 +1,41 @@
+"""The recovery time of a run: from the end of a fault to normal throughput."""
+
+from __future__ import annotations
+
+import math
+
+from tests.harness.checker.evidence import Evidence, FaultSpan, OutcomeRow
+from tests.harness.checker.recovery import Recovery, percentile, recoveries
+
+
+def _steady(*gap: int, last: int = 60, faults: tuple[FaultSpan, ...]) -> Evidence:
+    """Ten outcomes a second, but none in the seconds of `gap`."""
+    rows = [
+        OutcomeRow(f"job-{n}", 0, "COMPLETED", "x", None, "results.chore", 0, n, s + n / 10)
+        for s in range(last)
+        if s not in gap
+        for n in range(10)
+    ]
+    return Evidence(outcomes=tuple(rows), faults=faults)
+
+
+def test_recovery_counts_from_the_end_of_a_fault_to_normal_throughput() -> None:
+    fault = FaultSpan(20.0, 25.0, "kill kafka")
+    assert recoveries(_steady(*range(20, 31), faults=(fault,)), 60.0) == [Recovery(("kill kafka",), 6.0)]
+
+
+def test_faults_that_follow_before_recovery_count_as_one() -> None:
+    faults = (FaultSpan(20.0, 25.0, "kill kafka"), FaultSpan(27.0, 29.0, "kill sink"))
+    (recovery,) = recoveries(_steady(*range(20, 31), faults=faults), 60.0)
+    assert recovery == Recovery(("kill kafka", "kill sink"), 2.0)
+
+
+def test_a_throughput_that_never_comes_back_is_found() -> None:
+    fault = FaultSpan(20.0, 25.0, "kill kafka")
+    recovered = recoveries(_steady(*range(20, 60), faults=(fault,)), 60.0)
+    assert percentile(recovered) == math.inf
+
+
+def test_the_percentile_is_the_nearest_rank() -> None:
+    assert percentile([Recovery((), float(n)) for n in range(1, 21)]) == 19.0
+    assert percentile([]) == 0.0
