@@ -21,7 +21,8 @@ def doctor(*, json: Json = False) -> int:
         sluice doctor --json | jq '.[] | select(.severity != "ok")'
     """
     from schemas.errors import ExitCode
-    from streams.cli.doctor_checks import Severity, run_checks
+    from streams.cli.check import Severity
+    from streams.cli.doctor_checks import run_checks
     from streams.settings import load_settings
 
     checks = run_checks(load_settings())

@@ -8,47 +8,22 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from schemas.errors import ConnectionFailed, SluiceError, Unreachable, UsageError
+from streams.cli.check import Check, Severity
+from streams.cli.doctor_services import services
 from streams.settings import Settings
-
-if TYPE_CHECKING:
-    from streams.health.ask import HealthAnswer
-    from streams.stack import ComponentState, Restarts
 
 #: Below this much free space under the home, Kafka and Postgres may soon stop.
 LOW_DISK_BYTES = 5_000_000_000
 #: A leading timekeeper handles what is due within a second; a second one takes over after ten.
 OVERDUE_AFTER = timedelta(seconds=30)
-
-
-class Severity(StrEnum):
-    OK = "ok"
-    #: Works, but not as well as it should.
-    WARNING = "warning"
-    #: Answers, but can't be used as it is.
-    PROBLEM = "problem"
-    UNREACHABLE = "unreachable"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check."""
-
-    name: str
-    severity: Severity
-    detail: str
-    next_step: str | None = None
-
 
 _GONE = "Running workers go on there by themselves; for stopped ones `sluice topics apply` does."
 _START = "Start it (on this machine: `sluice up`), or correct its address."
@@ -233,42 +208,6 @@ def disk(settings: Settings) -> list[Check]:
     if free < LOW_DISK_BYTES:
         return [Check("disk", Severity.WARNING, detail, "Free some space, or move SLUICE_HOME to a larger disk.")]
     return [Check("disk", Severity.OK, detail)]
-
-
-def services(settings: Settings) -> list[Check]:
-    """Check the services of this SLUICE_HOME. No service at all is fine: they may run elsewhere."""
-    from streams.cli.service_status import restarts, stopped
-    from streams.health.ask import ask_all
-
-    answers, dead, failed = ask_all(settings.home), stopped(settings), restarts(settings)
-    if not answers and not dead and not failed:
-        return [Check("services", Severity.OK, "no service runs with this SLUICE_HOME")]
-    return [*map(_service, answers), *(_stopped(each, dead) for each in dead), *map(_restarted, failed)]
-
-
-def _stopped(service: ComponentState, dead: Sequence[ComponentState]) -> Check:
-    if service.name == "supervisor":
-        return Check(service.name, Severity.PROBLEM, "has stopped: what dies is not started again", "Run `sluice up`.")
-    alone = any(each.name == "supervisor" for each in dead)
-    step = f"See its log {service.log}; {'' if alone else 'the supervisor, and also '}`sluice up` starts it again."
-    return Check(service.name, Severity.PROBLEM, "has stopped", step)
-
-
-def _restarted(failed: Restarts) -> Check:
-    severity = Severity.PROBLEM if failed.crash_loop else Severity.WARNING
-    step = "See its log. When the cause is gone, `sluice up` starts it at once and forgets these failures."
-    return Check(failed.name, severity, str(failed), step)
-
-
-def _service(answer: HealthAnswer) -> Check:
-    name = " ".join([answer.service_file.service, *answer.service_file.runs])
-    if answer.ready:
-        return Check(name, Severity.OK, f"ready (pid {answer.service_file.pid})")
-    why = "; ".join(answer.reasons)
-    if answer.ready is None:
-        return Check(name, Severity.WARNING, f"pid {answer.service_file.pid}: {why}")
-    step = "See its log." if answer.alive else "It hangs: see its log, then restart it."
-    return Check(name, Severity.PROBLEM, f"not ready (pid {answer.service_file.pid}): {why}", step)
 
 
 CHECKS: dict[str, CheckFunction] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -15,6 +16,7 @@ from streams.cli.output import err, jsonable, out, out_json, table
 if TYPE_CHECKING:
     from connectors.views import ProcessorView
     from schemas.records import Control
+    from streams.cli.service_status import OpenCircuit
     from streams.settings import Settings
 
 _PAUSE_S = 0.1
@@ -74,8 +76,9 @@ def resume(
 def processors(*, json: Json = False) -> int:
     """List processors: running or paused, and how many jobs are open.
 
-    Also shows who paused or resumed a processor, and which workers have
-    acknowledged.
+    Also shows who paused or resumed a processor, which workers have
+    acknowledged, and workers of this SLUICE_HOME that have stopped taking its jobs
+    because the last ones failed alike (circuit; with --json: `circuits`).
 
     For example:
 
@@ -89,11 +92,13 @@ def processors(*, json: Json = False) -> int:
     settings = load_settings()
     with wiring.command_store(settings) as store:
         views = store.processors(settings.processors or sorted(known_processors()))
+    circuits = _open_circuits(settings)
     if json:
-        out_json([{"name": view.name, "state": _state(view), **jsonable(view)} for view in views])
+        extra = [{"name": v.name, "state": _state(v), "circuits": circuits.get(v.name, [])} for v in views]
+        out_json([more | jsonable(view) for more, view in zip(extra, views, strict=True)])
         return ExitCode.OK
-    head = ("PROCESSOR", "STATE", *_OPEN, "SINCE (UTC)", "BY", "REASON", "ACKNOWLEDGED BY")
-    out(table([_row(view) for view in views], head))
+    head = ("PROCESSOR", "STATE", *_OPEN, "SINCE (UTC)", "BY", "REASON", "ACKNOWLEDGED BY", "CIRCUIT")
+    out(table([(*_row(view), _circuit(circuits.get(view.name, []))) for view in views], head))
     return ExitCode.OK
 
 
@@ -109,6 +114,23 @@ def _row(view: ProcessorView) -> tuple[object, ...]:
         view.reason or None,
         acknowledged or None,
     )
+
+
+def _open_circuits(settings: Settings) -> dict[str, list[OpenCircuit]]:
+    """Ask the workers of this home; return their circuits that are not closed, by processor."""
+    from streams.cli.service_status import open_circuits
+    from streams.health.ask import ask_all
+
+    found: dict[str, list[OpenCircuit]] = {}
+    for answer in ask_all(settings.home):
+        name = " ".join([answer.service_file.service, *answer.service_file.runs])
+        for circuit in open_circuits(name, answer.status):
+            found.setdefault(circuit.processor, []).append(circuit)
+    return found
+
+
+def _circuit(circuits: Sequence[OpenCircuit]) -> str | None:
+    return "; ".join(f"{each.state} at {each.worker}: {each.reason}" for each in circuits) or None
 
 
 def _state(view: ProcessorView) -> str:

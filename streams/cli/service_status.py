@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -53,6 +53,39 @@ class ServiceState:
     def engines(self) -> list[dict[str, Any]]:
         """A worker's processors."""
         return list((self.status or {}).get("engines", []))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCircuit:
+    """A worker that doubts itself or has stopped taking jobs of a processor, because its last jobs failed alike."""
+
+    worker: str
+    processor: str
+    state: str
+    reason: str
+    since: str
+    opened: int
+
+    def __str__(self) -> str:
+        left = f", left its group {self.opened} times" if self.opened else ""
+        return f"{self.processor}: circuit {self.state} since {self.since}{left}: {self.reason}"
+
+
+def open_circuits(worker: str, status: Mapping[str, Any] | None) -> list[OpenCircuit]:
+    """Return the circuits in a worker's status that are not closed. `worker`: the name of its service."""
+    engines = [(engine, engine.get("circuit") or {}) for engine in (status or {}).get("engines", [])]
+    return [
+        OpenCircuit(
+            worker,
+            str(engine.get("processor")),
+            str(circuit["state"]),
+            str(circuit.get("reason") or "no reason known"),
+            str(circuit.get("since")),
+            int(circuit.get("opened") or 0),
+        )
+        for engine, circuit in engines
+        if circuit.get("state", "closed") != "closed"
+    ]
 
 
 @dataclass(frozen=True, slots=True)

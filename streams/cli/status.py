@@ -101,6 +101,8 @@ def _engine_rows(service: ServiceState) -> Iterator[tuple[str, ...]]:
     for engine in service.engines:
         flags = {"paused": "paused", "standby": "standby", "device_fallback": "CPU fallback"}
         states = [text for flag, text in flags.items() if engine.get(flag)]
+        circuit = (engine.get("circuit") or {}).get("state", "closed")
+        states += [f"circuit {circuit}"] * (circuit != "closed")
         yield (
             str(engine.get("processor")),
             ",".join(map(str, engine.get("versions", []))) or "-",
@@ -129,6 +131,8 @@ def _sum(lags: list[Lag]) -> str:
 
 
 def _problems(overview: Overview) -> Iterator[str]:
+    from streams.cli.service_status import open_circuits
+
     supervised = any(each.name == "supervisor" and each.running for each in overview.services)
     for component in overview.components:
         if not component.running and component.started_at is not None:
@@ -138,6 +142,8 @@ def _problems(overview: Overview) -> Iterator[str]:
             yield describe_stopped(service.name, supervised)
         for reason in service.reasons:
             yield f"{service.name}: {reason}"
+        for circuit in open_circuits(service.name, service.status):
+            yield f"{service.name}: {circuit}"
         for engine in service.engines:
             if engine.get("device_fallback"):
                 yield f"{service.name}: {engine.get('processor')} is {engine.get('device_reason')}"

@@ -12,8 +12,8 @@ import pytest
 
 from schemas.errors import ExitCode
 from schemas.records import EchoInput
-from streams.cli.doctor_checks import Severity
-from streams.cli.doctor_checks import services as checks_of_services
+from streams.cli.check import Severity
+from streams.cli.doctor_services import services as checks_of_services
 from streams.client.submitter import Submitter
 from streams.health.ask import ask_all, get
 from streams.health.service_files import running as running_services

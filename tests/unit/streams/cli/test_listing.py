@@ -12,7 +12,9 @@ import pytest
 from connectors.views import OverdueView
 from schemas.errors import ExitCode, UnknownProcessor, UsageError
 from streams.admin.changes import Change, ChangeKind
-from streams.cli.doctor_checks import Severity, overdue, services, topics
+from streams.cli.check import Severity
+from streams.cli.doctor_checks import overdue, topics
+from streams.cli.doctor_services import services
 from streams.cli.jobs import jobs
 from streams.cli.pause import processors
 from streams.cli.service_status import Overview

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from streams.admin.lag import Lag
+from streams.cli.check import Severity
+from streams.cli.doctor_services import services
+from streams.cli.pause import processors
 from streams.cli.service_status import Overview, merge
 from streams.cli.status import paragraphs
 from streams.health.ask import HealthAnswer
 from streams.health.service_files import ServiceFile
 from streams.stack import ComponentState
+from streams.testing import Flow
 
 NOW = datetime.now(UTC)
 ENGINE = {
@@ -102,3 +109,34 @@ def test_the_tables_fit_a_hundred_columns() -> None:
     lag = (Lag("workers.segmentation", "requests.segmentation", 1_000_000), Lag("sink", "results.segmentation", 9))
     tables = list(paragraphs(Overview((started("kafka", 1),), services, lag)))[:3]
     assert max(len(line) for table in tables for line in table.splitlines()) <= 100
+
+
+CIRCUIT = {"state": "open", "since": "2026-01-02T12:00:00+00:00", "reason": "its last 5 jobs failed alike", "opened": 2}
+
+
+def test_a_circuit_that_is_not_closed_is_shown_with_its_reason() -> None:
+    sick = ENGINE | {"circuit": CIRCUIT}
+    text = printed(*merge([started("worker-embed", 7)], [answer("worker", 7, ready=False, engines=[sick])]))
+    assert "circuit open" in text
+    assert "embed: circuit open since 2026-01-02T12:00:00+00:00, left its group 2 times: its last 5 jobs failed" in text
+
+
+@pytest.mark.parametrize("engine", [ENGINE, ENGINE | {"circuit": {"state": "closed"}}, ENGINE | {"circuit": None}])
+def test_a_closed_circuit_is_not_mentioned(engine: dict[str, Any]) -> None:
+    assert "circuit" not in printed(*merge([started("worker-embed", 7)], [answer("worker", 7, engines=[engine])]))
+
+
+def test_doctor_and_processors_name_an_open_circuit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sick = answer("worker", 7, engines=[ENGINE | {"circuit": CIRCUIT, "processor": "echo"}])
+    monkeypatch.setattr("streams.health.ask.ask_all", lambda _: [sick])
+    with Flow("echo") as flow:
+        monkeypatch.setattr("streams.settings.load_settings", lambda: flow.settings)
+        problems = [check for check in services(flow.settings) if check.severity is Severity.PROBLEM]
+        assert [check.detail.split(" since")[0] for check in problems] == ["echo: circuit open"]
+        processors(json=True)
+        (echo,) = [view for view in json.loads(capsys.readouterr().out) if view["name"] == "echo"]
+        assert echo["circuits"][0]["reason"] == "its last 5 jobs failed alike"
+        processors()
+        assert "open at worker embed: its last 5 jobs failed alike" in capsys.readouterr().out
