@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -30,6 +31,9 @@ class PostgresStore:
         self._application = application or self.application
         self._connection: Connection | None = None
         self._bound_s = 0.0
+        self._pid = os.getpid()
+        #: The parent's, after a fork: closing it here would end the parent's session.
+        self._inherited: Connection | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +43,7 @@ class PostgresStore:
 
     def close(self) -> None:
         """Disconnect. The next call connects again."""
+        self._leave_the_parents()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -49,6 +54,7 @@ class PostgresStore:
 
         Raises Unreachable if the block's calls take longer than the connection's bound."""
         with translated(doing):
+            self._leave_the_parents()
             connection = self._connection or self._open()
             try:
                 with GUARD.bounded(connection, self._bound_s):
@@ -56,6 +62,11 @@ class PostgresStore:
             finally:
                 if connection.pgconn.status != ConnStatus.OK:
                     self.close()
+
+    def _leave_the_parents(self) -> None:
+        """Leave a connection that was opened before a fork to the parent; the child opens one of its own."""
+        if self._pid != os.getpid():
+            self._inherited, self._connection, self._pid = self._connection, None, os.getpid()
 
     def _rows(self, name: str, conditions: dict[str, str] | None = None, **parameters: Any) -> list[dict[str, Any]]:
         """Run `queries/<name>.sql` and return its rows. `conditions` maps each `{placeholder}` in the text to SQL."""

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from schemas.errors import ExitCode, NotFound, UsageError
 from schemas.ids import is_job_id
 from schemas.states import State
-from streams.cli.options import Json
+from streams.cli.options import COUNT, Json
 from streams.cli.output import err, out, out_json, table
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ PATIENCE_S = 2.0
 _PAUSE_S = 0.1
 
 JobId = Annotated[str, Parameter(help="Ids of the jobs, as printed by `sluice submit`.")]
-Run = Annotated[int | None, Parameter(help="The job's run to cancel; 0 is the first. Default: the current run.")]
+Run = Annotated[
+    int | None, Parameter(validator=COUNT, help="The job's run to cancel; 0 is the first. Default: the current run.")
+]
 Batch = Annotated[str | None, Parameter(help="Cancel all open jobs of this batch. Default: cancel by job id.")]
 Reason = Annotated[str, Parameter(help="Why; shown by `sluice job`. Default: no reason.")]
 Wait = Annotated[bool, Parameter(help="Wait until the jobs have ended.")]

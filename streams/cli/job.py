@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from schemas.states import State
-from streams.cli.options import Json
+from streams.cli.options import COUNT, Json
 from streams.cli.output import json_text, out, out_json, table
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ _PAUSE_S = 0.05
 _DUE = {"retry": "retry at", "deadline": "result; deadline at", "not_before": "start, not before"}
 
 JobId = Annotated[str, Parameter(help="Id of the job, as printed by `sluice submit`.")]
-Run = Annotated[int | None, Parameter(help="The run to show; 0 is the first. Default: the current run.")]
+Run = Annotated[
+    int | None, Parameter(validator=COUNT, help="The run to show; 0 is the first. Default: the current run.")
+]
 
 
 def job(job_id: JobId, /, *, run: Run = None, json: Json = False) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from streams.cli.options import Json
+from streams.cli.options import COUNT, Json
 from streams.cli.output import err, out, out_json, table
 
 State = Annotated[
@@ -14,7 +14,7 @@ State = Annotated[
     Parameter(help="Only jobs in this state. Default: all."),
 ]
 Processor = Annotated[str | None, Parameter(help="Only jobs of this processor. Default: all.")]
-Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="Number of jobs to list.")]
+Limit = Annotated[int, Parameter(name=["--limit", "-n"], validator=COUNT, help="Number of jobs to list.")]
 Counts = Annotated[bool, Parameter(help="Print only the number of jobs in each state.")]
 
 

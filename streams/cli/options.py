@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
-from cyclopts import CoercionError, Parameter, Token, convert
+from cyclopts import CoercionError, Parameter, Token, convert, validators
 
 #: A longer time from now may be past the last year that a time can have.
 LONGEST = timedelta(days=36_500)
 
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
+
+#: Numbers of runs, attempts and rows are 32-bit integers in Postgres.
+COUNT = validators.Number(gte=0, lte=2**31 - 1)
 
 
 def duration(text: str) -> Parameter:

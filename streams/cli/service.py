@@ -11,6 +11,7 @@ from typing import Protocol
 
 from schemas.errors import ExitCode
 from streams import logs
+from streams.health.loop_threads import LoopThreads
 from streams.health.memory import resident
 from streams.health.report import HasHealth, Health
 from streams.health.server import HealthServer
@@ -35,12 +36,15 @@ def serve(
     settings = settings or load_settings()
     logs.configure(settings.log_level, settings.log_format, service=name, pid=os.getpid())
     log, stop = logs.get(name), threading.Event()
+    threads = LoopThreads(name, log)
+    threads.run_until(stop)
     watchdog = Watchdog(stop, settings.drain_s + CLOSE_S, log)
     watchdog.listen()
     try:
         service = build(settings)
-        with serve_health(name, service, settings, runs):
+        with serve_health(name, service, settings, runs, threads):
             service.run(stop)
+        threads.raise_if_dead()
     finally:
         watchdog.begin()  # also ends the process if threads are left over
     log.info("stopped")
@@ -48,7 +52,9 @@ def serve(
 
 
 @contextmanager
-def serve_health(name: str, service: HasHealth, settings: Settings, runs: Sequence[str]) -> Iterator[None]:
+def serve_health(
+    name: str, service: HasHealth, settings: Settings, runs: Sequence[str], threads: LoopThreads
+) -> Iterator[None]:
     """Serve the service's health over HTTP and register its address, while the block runs. Raises StartupError."""
     since = time.monotonic()
 
@@ -62,7 +68,7 @@ def serve_health(name: str, service: HasHealth, settings: Settings, runs: Sequen
         )
 
     facts = {"service": name, "pid": os.getpid()}
-    server = HealthServer(settings.health_address, check, facts) if settings.health_address else None
+    server = HealthServer(settings.health_address, check, facts, threads) if settings.health_address else None
     try:
         with register(settings.home, name, server.url if server else "", tuple(runs)):
             yield

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from streams.cli.options import Json
+from streams.cli.options import COUNT, Json
 from streams.cli.output import json_text, jsonable, out, out_json
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DeadLetters = Annotated[
     Parameter(help="Show the dead letters of all processors: records that could not be processed, with the error."),
 ]
 FromBeginning = Annotated[bool, Parameter(help="Print every record that the topic still has, oldest first.")]
-Count = Annotated[int, Parameter(name=["-n", "--last"], help="Number of newest records to print.")]
+Count = Annotated[int, Parameter(name=["-n", "--last"], validator=COUNT, help="Number of newest records to print.")]
 Follow = Annotated[bool, Parameter(name=["-f", "--follow"], help="Keep printing new records until Ctrl-C.")]
 
 

@@ -15,10 +15,12 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from schemas.errors import StartupError
+from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health
 
 #: Seconds until a connection with an unfinished request is closed.
@@ -27,9 +29,12 @@ PATIENCE_S = 5.0
 
 class HealthServer:
     """Listens once constructed. `check` returns the health; its argument says whether to probe dependencies too (see
-    `report.HasHealth`). `facts`: part of every status. Raises StartupError."""
+    `report.HasHealth`). `facts`: part of every status. `threads`: those of the service, which ends if the server dies.
+    Raises StartupError."""
 
-    def __init__(self, address: str, check: Callable[[bool], Health], facts: dict[str, Any]) -> None:
+    def __init__(
+        self, address: str, check: Callable[[bool], Health], facts: dict[str, Any], threads: LoopThreads
+    ) -> None:
         host, port = split(address)
         try:
             self._server = _Server(host, port, check, facts)
@@ -40,10 +45,12 @@ class HealthServer:
             ) from error
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True)
+        self._closing = threading.Event()
+        self._thread = threads.new("health", partial(self._server.serve_forever, 0.1), self._closing.is_set)
         self._thread.start()
 
     def close(self) -> None:
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

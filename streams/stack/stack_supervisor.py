@@ -167,7 +167,7 @@ def main() -> int:
         return evaluate([], time.monotonic(), dead=threads.dead, details=details)
 
     try:
-        server = HealthServer("127.0.0.1:0", health, {"service": SUPERVISOR, "pid": os.getpid()})
+        server = HealthServer("127.0.0.1:0", health, {"service": SUPERVISOR, "pid": os.getpid()}, threads)
         with register(settings.home, SUPERVISOR, server.url):
             for loop in loops:
                 loop.start()

@@ -158,3 +158,17 @@ def test_standard_input_that_is_not_utf_8_is_refused() -> None:
     )
     assert done.returncode == ExitCode.USAGE
     assert b"Standard input is not UTF-8" in done.stderr
+
+
+JOB = "019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10"
+
+
+@pytest.mark.parametrize("value", ["99999999999", "-1"])
+@pytest.mark.parametrize(
+    "command", [["job", JOB, "--run"], ["cancel", JOB, "--run"], ["jobs", "-n"], ["tail", "echo", "-n"]]
+)
+def test_a_number_that_the_database_can_not_hold_is_refused(
+    capsys: pytest.CaptureFixture[str], command: list[str], value: str
+) -> None:
+    assert run([*command, value]) == ExitCode.USAGE
+    assert "Must be" in capsys.readouterr().err

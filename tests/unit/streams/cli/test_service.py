@@ -78,3 +78,28 @@ def test_a_second_interrupt_ends_it_at_once() -> None:
         assert line_of(process) == "draining"
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == ExitCode.INTERRUPTED
+
+
+DEAF = """
+import streams.health.server as server
+
+def fail(self, interval):
+    raise OSError("too many open files")
+
+server._Server.serve_forever = fail
+server._Server.shutdown = lambda self: None
+"""
+
+
+def test_a_service_whose_health_server_dies_ends_loudly() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [sys.executable, "-c", DEAF + PROGRAM.format(stubborn=False)],
+            env=os.environ | {"SLUICE_HOME": home, "SLUICE_LOG_FORMAT": "json"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == ExitCode.INTERNAL
+    assert "loop_died" in done.stderr
+    assert "The patient has ended: the health loop has ended (OSError)" in done.stderr

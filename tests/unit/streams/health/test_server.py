@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StartupError, UsageError
+from streams import logs
 from streams.health import ask, service_files
+from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health
 from streams.health.server import HealthServer
 from streams.health.service_files import register, running
 from streams.settings import Settings, load_settings
 
+THREADS = LoopThreads("sink", logs.get("sink"))
 WELL = Health(alive=True, ready=True, details={"partitions": 2})
 WAITING = Health(alive=True, ready=False, reasons=("Postgres does not answer",))
 HUNG = Health(alive=False, ready=False, reasons=("the loop has not turned for 75 s",))
@@ -28,7 +31,7 @@ HUNG = Health(alive=False, ready=False, reasons=("the loop has not turned for 75
 
 @contextmanager
 def served(health: Health, address: str = "127.0.0.1:0") -> Iterator[HealthServer]:
-    server = HealthServer(address, lambda ask: health, {"service": "sink", "pid": 7})
+    server = HealthServer(address, lambda ask: health, {"service": "sink", "pid": 7}, THREADS)
     try:
         yield server
     finally:
@@ -58,7 +61,7 @@ def test_liveness_probes_no_dependency() -> None:
         calls.append(ask_others)
         return WELL
 
-    server = HealthServer("127.0.0.1:0", check, {})
+    server = HealthServer("127.0.0.1:0", check, {}, THREADS)
     for path in ("/livez", "/readyz", "/status"):
         ask.get(server.url, path)
     server.close()
@@ -69,7 +72,7 @@ def test_a_service_whose_health_check_fails_is_not_ready() -> None:
     def check(ask_others: bool) -> Health:
         raise KeyError("a secret")
 
-    server = HealthServer("127.0.0.1:0", check, {})
+    server = HealthServer("127.0.0.1:0", check, {}, THREADS)
     code, content = ask.get(server.url, "/readyz")
     server.close()
     assert code == 503
@@ -101,7 +104,7 @@ def test_an_address_that_is_taken_is_refused_by_name() -> None:
     with served(WELL) as server:
         taken = server.url.removeprefix("http://")
         with pytest.raises(StartupError, match=f"SLUICE_HEALTH_ADDRESS {taken}"):
-            HealthServer(taken, lambda ask: WELL, {})
+            HealthServer(taken, lambda ask: WELL, {}, THREADS)
 
 
 def test_an_address_may_be_ipv6() -> None:

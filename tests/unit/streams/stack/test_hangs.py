@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from streams import logs
+from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health
 from streams.health.server import HealthServer
 from streams.health.service_files import register
@@ -52,7 +54,7 @@ def watched(tmp_path: Path) -> Watched:
 
 @pytest.fixture
 def served(watched: Watched) -> Iterator[HealthServer]:
-    server = HealthServer("127.0.0.1:0", watched.health, {})
+    server = HealthServer("127.0.0.1:0", watched.health, {}, LoopThreads("sink", logs.get("sink")))
     with register(watched.home, "sink", server.url):
         yield server
     server.close()
