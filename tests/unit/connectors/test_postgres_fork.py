@@ -24,11 +24,11 @@ class FakeConnection:
 def test_a_forked_child_opens_a_connection_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
 
-    def connect(dsn: str, *, application: str) -> Any:
+    def connect(dsn: str, **more: Any) -> tuple[Any, float]:
         opened.append(FakeConnection())
-        return opened[-1]
+        return opened[-1], 60.0
 
-    monkeypatch.setattr("connectors.postgres.base.connect", connect)
+    monkeypatch.setattr("connectors.postgres.base.open_bounded", connect)
     store = PostgresStore("postgresql://h/d")
     with store._connected("parent") as first, store._connected("parent") as again:
         assert first is again
