@@ -169,7 +169,7 @@ class TwinWorker:
         described = kafka.admin(made.settings).describe_topics(TopicCollection(names), request_timeout=1.0)
         topics = [[name, str(described[name].result().topic_id)] for name in names]
         config = ChildConfig("chore", f"twin-{uuid.uuid4().hex[:6]}", "", "", {}, topics, {})
-        ready = {"in_flight": 100, "executions": 1000, "lanes": (8, 1)}
+        ready = {"in_flight": 100, "executions": 1000, "lanes": (8, 1), "order": "none"}
         self._source = KafkaSource(made.settings, config, ready, self._in_flight, supervisor, lambda origins: None)
         self._source.start()
 
