@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from processors.devices import register_check
-from processors.policy import Batch, Policy
+from processors.policy import Batch, LeasePolicy, Policy
 from processors.protocol import Job, JobContext, LoadContext
 from schemas.errors import InvalidInput, JobError
 from schemas.records import EchoInput, EchoOutput
+from schemas.states import Custody
 
 
 class AcceleratorError(RuntimeError):
@@ -97,6 +98,11 @@ class Asserting(Fragile):
 
 class AssertingWithThreads(Asserting):
     policy = Policy(batch=Batch(8), threads=2)
+
+
+class LeasedFragile(Fragile):
+    name = "leased"
+    policy = Policy(custody=Custody.LEASE, batch=Batch(4), lease=LeasePolicy(5.0))
 
 
 class FragileWithThreads(Fragile):

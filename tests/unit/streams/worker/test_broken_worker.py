@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from schemas.contract import contract
 from schemas.contract import installed as contract_installed
 from schemas.headers import DISPOSITION, JOB
 from schemas.records import EchoInput
@@ -19,9 +21,12 @@ from streams.admin import topics
 from streams.client.submitter import Submitter
 from streams.log.memory import MemoryLog
 from streams.settings import Settings
+from streams.testing.services import Services
 from streams.worker import circuit, worker
 from streams.worker.worker import Worker
+from tests.harness import packages
 from tests.harness.processors.killer import KILLER, installed
+from tests.harness.processors.leased import LEASED
 from tests.harness.waiting import wait_until
 
 HEALTHY, BROKEN = "fake:0", "fake:1"
@@ -31,12 +36,18 @@ UNSTEADY, FRAGILE = "tests.harness.processors.unsteady", "tests.harness.processo
 class Installation:
     """Workers of one processor, each in a thread with a child of its own."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, processor: str = "killer") -> None:
         address = f"memory:{uuid.uuid4().hex}"
         self.settings = Settings(
-            home=folder, kafka_bootstrap_servers=address, schema_registry_url=address, partitions=6, drain_s=2.0
+            home=folder,
+            kafka_bootstrap_servers=address,
+            schema_registry_url=address,
+            database_url=SecretStr(address),
+            partitions=6,
+            drain_s=2.0,
         )
-        topics.apply(self.settings, [KILLER])
+        self._processor = processor
+        topics.apply(self.settings, [contract(processor)])
         log = MemoryLog.at(address)
         assert log is not None
         self._log = log
@@ -46,7 +57,7 @@ class Installation:
 
     def start(self, *devices: str) -> list[Worker]:
         """Start a worker on each of these devices, and wait until all have partitions."""
-        workers = [Worker(self.settings, ["killer"], worker_id=device, device=device) for device in devices]
+        workers = [Worker(self.settings, [self._processor], worker_id=device, device=device) for device in devices]
         for each in workers:
             thread = threading.Thread(target=each.run, args=(self._stop,))
             thread.start()
@@ -60,12 +71,18 @@ class Installation:
     def submit(self, *messages: str) -> None:
         with Submitter(self.settings) as submitter:
             for message in messages:
-                submitter.submit("killer", EchoInput(message))
+                submitter.submit(self._processor, EchoInput(message))
+
+    def let_the_sink_read(self) -> None:
+        """Let the sink store what is submitted, so that it can be claimed by lease."""
+        services = Services(self.settings, threading.Event())
+        services.settle(lambda: self._log.appended)
+        services.close()
 
     def results(self) -> Counter[str]:
         """Return how many results there are, by disposition; no job may have two."""
         found: list[dict[str, Any]] = [
-            dict(record.headers() or ()) for record in self._log.records(self.settings.topics.results("killer"))
+            dict(record.headers() or ()) for record in self._log.records(self.settings.topics.results(self._processor))
         ]
         jobs = [fields[JOB] for fields in found]
         assert len(set(jobs)) == len(jobs)
@@ -87,14 +104,19 @@ def until_it_leaves(one: Worker) -> None:
 
 
 @pytest.fixture
-def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ExitStack]:
     monkeypatch.setattr(worker, "_quiet_the_collector", lambda: None)
     monkeypatch.setattr(circuit, "SHORTEST_PAUSE_S", 0.2)
     monkeypatch.setenv("SLUICE_TEST_GATE", str(tmp_path / "gate"))
     monkeypatch.setenv("SLUICE_TEST_BROKEN", str(tmp_path / "broken"))
     with ExitStack() as stack:
-        stack.enter_context(contract_installed(KILLER))
-        yield Installation(tmp_path, stack)
+        stack.enter_context(contract_installed(KILLER, LEASED))
+        yield stack
+
+
+@pytest.fixture
+def installation(tmp_path: Path, stack: ExitStack) -> Installation:
+    return Installation(tmp_path, stack)
 
 
 def install(processor: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,3 +191,26 @@ def test_a_device_that_fails_in_a_new_process_too_costs_no_job(
     assert "device-side assert" in str(one.health().reasons)
     (tmp_path / "broken").unlink()
     assert installation.until_answered(6) == {"succeeded": 6}
+
+
+def test_leased_jobs_pay_for_a_fault_no_more_than_those_of_a_group(
+    tmp_path: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = packages.install(
+        tmp_path / "site",
+        "leased",
+        "tests.harness.processors.leased:LEASED",
+        {"leased": f"{FRAGILE}:LeasedFragile"},
+    )
+    monkeypatch.setenv("PYTHONPATH", path)
+    installation = Installation(tmp_path, stack, "leased")
+    installation.submit(*"abc", "assert", *"def")
+    installation.let_the_sink_read()
+    (one,) = installation.start(HEALTHY)
+    assert installation.until_answered(7) == {"succeeded": 6, "failed": 1}
+    (tmp_path / "broken").touch()
+    installation.submit(*"ghi")
+    installation.let_the_sink_read()
+    until_it_leaves(one)
+    (tmp_path / "broken").unlink()
+    assert installation.until_answered(10) == {"succeeded": 9, "failed": 1}
