@@ -134,7 +134,7 @@ class Engine:
             has_child = self._supervisor.ready is not None or not self._circuit.is_open
             if has_child and not self._threads.dead:  # without one of its loops no drain can end
                 drained = session.drain(time.monotonic() + self._settings.drain_s, lambda: self._tick(session))
-            if not drained:
+            if has_child and not drained:
                 left = len(self._in_flight)
                 log.warning("drain_timed_out", left=left, next_step="They are run again by the next owner.")
         finally:

@@ -49,7 +49,7 @@ class BatchExecutor(ABC):
         self._max_ready = (
             2 * runner.models.largest_batch
         )  # prepared jobs cost memory: the batch that runs, and the next one
-        self._on_device: set[int] = set()  # slots that the device has begun, until they are finished
+        self._on_device: set[int] = set()  # slots that the device has begun, until they are answered
         self._unfinished = 0  # jobs between the start of `prepare` and the end of `finish`
         self._inbox: Inbox = SimpleQueue()
         self._fetcher = ThreadPoolExecutor(1, "fetch")
@@ -212,9 +212,13 @@ class BatchExecutor(ABC):
             answers.append(answer)
             urgent = task.job.header.deadline is not None or answer.disposition is Disposition.CANCELLED
             if urgent or time.monotonic() - sent_at >= MAX_ANSWER_DELAY_S:
-                self._channel.answers(answers)
+                self._send_finished(answers)
                 answers, sent_at = [], time.monotonic()
+        self._send_finished(answers)
+
+    def _send_finished(self, answers: list[Answer]) -> None:
         self._channel.answers(answers)
+        self._on_device.difference_update([answer.slot for answer in answers])
 
     def _finish_task(self, task: Task, outcome: Any) -> Answer:
         try:
@@ -222,7 +226,6 @@ class BatchExecutor(ABC):
         except DeviceLost as lost:
             self._report_lost([task], lost)
             raise
-        self._on_device.discard(task.frame.slot)
         return answer
 
     def _run(self, tasks: Sequence[Task]) -> list[Any]:

@@ -129,5 +129,5 @@ class PipelinedExecutor(BatchExecutor):
         self._inbox.put(1 if task is None else task)
 
     def _finish(self, task: Task, outcome: Any) -> None:
-        self._channel.answers([self._finish_task(task, outcome)])
+        self._send_finished([self._finish_task(task, outcome)])
         self._inbox.put(1)

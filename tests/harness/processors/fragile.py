@@ -46,7 +46,8 @@ register_check("fake", DEVICE.check)
 
 
 class Fragile:
-    """`assert` breaks the device at once, `late` once its output is read, `caught` at once and returns a JobError;
+    """`assert` breaks the device at once, `late` once an output is read (`silent`: another job's), `caught` at once and returns
+    a JobError;
     `finish` breaks it in `finish`, `bad` fails alone."""
 
     name, version, request, result, model_sha256 = "killer", "1", EchoInput, EchoOutput, ""
@@ -63,7 +64,7 @@ class Fragile:
     def run(self, items: Sequence[str]) -> Sequence[str | JobError]:
         if "assert" in items or "caught" in items:
             DEVICE.lost = True
-        if "late" in items:
+        if "late" in items or "silent" in items:
             DEVICE.pending = True
         if "caught" in items:
             return [JobError("The device failed.") for _ in items]
@@ -75,7 +76,8 @@ class Fragile:
     def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
         if job.input.message == "finish":
             DEVICE.lost = True
-        DEVICE.use(settle=True)
+        if job.input.message != "silent":
+            DEVICE.use(settle=True)
         return EchoOutput(raw, len(raw))
 
 

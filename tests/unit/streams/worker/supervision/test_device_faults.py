@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from streams.worker.protocol import ChildConfig, MessageKind
+from streams.worker.supervision import supervisor
 from tests.harness.processors.killer import installed
 from tests.harness.supervisor_driver import Driver, driving
 
@@ -56,7 +60,13 @@ def test_a_real_assert_on_a_gpu_fails_one_job(processor: str, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("word", "processor"), [("late", "Fragile"), ("caught", "FragileWithThreads"), ("finish", "FragileWithThreads")]
+    ("word", "processor"),
+    [
+        ("late", "Fragile"),
+        ("silent", "Fragile"),
+        ("caught", "FragileWithThreads"),
+        ("finish", "FragileWithThreads"),
+    ],
 )
 def test_a_fault_is_seen_wherever_it_shows(drive: Callable[[str], Driver], word: str, processor: str) -> None:
     driver = drive(processor)
@@ -76,3 +86,21 @@ def test_an_error_that_leaves_the_device_alone_costs_no_process(drive: Callable[
     assert driver.ending(bad) == ("failed", "INVALID_INPUT", 1)
     assert {driver.ending(job) for job in others} == {("succeeded", None, 1)}
     assert driver.supervisor.restarts == 0
+
+
+def test_the_successor_gets_the_device_that_its_predecessor_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[ChildConfig] = []
+
+    def start(config: ChildConfig, *_: object) -> Mock:
+        started.append(config)
+        return Mock()
+
+    monkeypatch.setattr(supervisor, "ChildProcess", start)
+    driver = Driver(tmp_path, device="auto")
+    driver.supervisor.start(lambda: True)
+    ready = {"device": "cuda:0", "recycle_jobs": None, "recycle_mib": None}
+    driver.supervisor._messages.handle(Mock(resident=1), MessageKind.READY, json.dumps(ready).encode())
+    driver.supervisor.start(lambda: True)
+    assert [config.device for config in started] == ["auto", "cuda:0"], "auto could choose the CPU now"

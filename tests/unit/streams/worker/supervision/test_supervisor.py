@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import StartupError
-from streams.worker.supervision import watch
+from streams.worker.supervision import process, watch
+from streams.worker.supervision.process import ChildProcess
 from tests.harness.processors.killer import installed
 from tests.harness.supervisor_driver import Driver, driving
 
@@ -214,3 +215,19 @@ def test_a_processor_that_leaves_while_it_loads_is_named_with_its_traceback(
     with pytest.raises(StartupError, match=r"'killer'.*SystemExit: 7") as caught, driving(tmp_path):
         pass
     assert "Traceback" in caught.value.message
+
+
+def test_a_killed_child_that_does_not_go_is_left_behind(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that waits in the kernel for a device."""
+    (stubborn,) = driver.send("stubborn")
+    driver.until_running(stubborn)
+    child = driver.supervisor._child
+    assert child is not None
+    monkeypatch.setattr(process, "REAP_S", 0.05)
+    monkeypatch.setattr(process, "READ_OUT_S", 0.05)
+    with monkeypatch.context() as patched:
+        patched.setattr(ChildProcess, "kill", lambda self: None)
+        driver.supervisor.stop(0.0)
+    assert driver.supervisor.pid is None
+    child.kill()
+    child.reap()
