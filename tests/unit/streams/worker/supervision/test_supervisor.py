@@ -218,7 +218,7 @@ def test_a_processor_that_leaves_while_it_loads_is_named_with_its_traceback(
 
 
 def test_a_killed_child_that_does_not_go_is_left_behind(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one that waits in the kernel for a device."""
+    """Like one that waits in the kernel for a device."""
     (stubborn,) = driver.send("stubborn")
     driver.until_running(stubborn)
     child = driver.supervisor._child
