@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from schemas.errors import Unreachable, UsageError
 
@@ -45,21 +45,22 @@ def _usual(name: str) -> AliasChoices:
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True)
+    # No error and no log line shows a value that may hold credentials: inputs are hidden, and such fields have no repr.
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     # ── addresses ──
     #: Kafka brokers, host:port separated by commas. "": those of the local stack. memory:NAME: a log within the process.
     kafka_bootstrap_servers: str = Field("", validation_alias=_usual("KAFKA_BOOTSTRAP_SERVERS"))
     #: URL of the schema registry. "": the local stack's. memory:NAME: a registry within the process.
-    schema_registry_url: str = Field("", validation_alias=_usual("SCHEMA_REGISTRY_URL"))
+    schema_registry_url: str = Field("", repr=False, validation_alias=_usual("SCHEMA_REGISTRY_URL"))
     #: Postgres connection string. "": the local stack's. memory:NAME: stores within the process.
     database_url: SecretStr = Field(SecretStr(""), validation_alias=_usual("DATABASE_URL"))
     #: JSON object of further librdkafka properties for every Kafka client (security.protocol, sasl.*). Default: none.
-    kafka_config: dict[str, str | int] = Field(default_factory=dict)
+    kafka_config: dict[str, str | int] = Field(default_factory=dict, repr=False)
     #: Folder for state files, schemas and stored objects. Default: `.sluice` of the project (see `default_home`).
     home: Path = Field(default_factory=default_home)
     #: URL of the object store, for payloads too large for the log (file://, s3://, …). "": the folder `objects` in `home`.
-    objects_url: str = ""
+    objects_url: str = Field("", repr=False)
 
     # ── topics ──
     #: Prefix of every topic and consumer group, so that installations can share a cluster. "": none.
@@ -102,7 +103,7 @@ class Settings(BaseSettings):
 
     # ── callbacks ──
     #: URL that replaces http://localhost in callbacks, e.g. http://host.docker.internal:8000. "": no replacement.
-    backend_url: str = ""
+    backend_url: str = Field("", repr=False)
     #: Hosts and networks that callbacks may reach besides public addresses: `localhost,10.0.0.0/8,*.corp.example`.
     #: Empty: none; on the local stack, this machine.
     callback_allow: Annotated[tuple[str, ...], NoDecode] = ()
@@ -190,6 +191,12 @@ def load_settings() -> Settings:
     """Read the settings from the environment. Raises UsageError that names the variable."""
     try:
         return Settings()
+    except SettingsError as error:
+        names = [name for name in Settings.model_fields if f'"{name}"' in str(error)]
+        raise UsageError(
+            f"The setting SLUICE_{names[0].upper() if names else ''} is not valid JSON.",
+            next_step="See docs/operations.md for every setting.",
+        ) from None  # the cause holds the text
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]).upper()

@@ -33,6 +33,8 @@ BODY_S = 1.0
 ERROR_HEAD = 1024
 #: Bytes after which a response is cut off and its connection closed: the response to a callback is only a receipt.
 MAX_ANSWER = 65536
+#: Responses such as 100 Continue that may come before the final one.
+INTERIM = 10
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
@@ -106,10 +108,11 @@ async def _exchange(connection: Connection, request: bytes) -> tuple[RawResponse
         raise aiohttp.ServerDisconnectedError
     protocol.set_response_params(timer=_NO_TIMER, read_until_eof=True, auto_decompress=False)
     transport.write(request)
-    message, content = await protocol.read()
-    while 100 <= message.code < 200 and message.code != 101:
+    for _ in range(INTERIM + 1):
         message, content = await protocol.read()
-    return message, content
+        if not 100 <= message.code < 200 or message.code == 101:
+            return message, content
+    raise aiohttp.ClientPayloadError(f"more than {INTERIM} interim responses")
 
 
 async def _error_head(status: int, content: StreamReader) -> bytes:

@@ -7,9 +7,11 @@ a public address uses the public one.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,33 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
+class SystemResolver(AbstractResolver):
+    """Resolves by the system, on threads of its own. A name server that stalls keeps a thread for long, and an event loop has
+    few (uvloop four): names of one tenant would keep those of all others waiting."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, "notify-dns")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        def call() -> list[tuple[Any, ...]]:
+            return [*socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)]
+
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return [
+            ResolveResult(
+                hostname=host, host=address[0], port=address[1], family=family_, proto=protocol, flags=_NUMERIC
+            )
+            for family_, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
 #: Seconds after which an idle connection is not reused. Below the 5 s of common servers (uvicorn's default), so that a
 #: callback rarely uses a connection that is just being closed.
 KEEP_ALIVE_S = 4.0
@@ -63,13 +92,13 @@ def guarded_connector(pool: Pool, rules: AllowRules) -> aiohttp.TCPConnector:
         rules.check(address[0])
         return socket.socket(family, kind, protocol)
 
-    resolver = GuardedResolver(pool.resolver or aiohttp.ThreadedResolver(), rules)
+    resolver = GuardedResolver(pool.resolver or SystemResolver(pool.max_connections), rules)
     return _connector(pool, resolver, checked_socket)
 
 
 def trusted_connector(pool: Pool) -> aiohttp.TCPConnector:
     """Return a connector without address checks, for hosts that the operator allowed by name."""
-    return _connector(pool, pool.resolver or aiohttp.ThreadedResolver(), None)
+    return _connector(pool, pool.resolver or SystemResolver(pool.max_connections), None)
 
 
 def _connector(

@@ -42,7 +42,7 @@ def _key(secret: str) -> bytes:
     try:
         # Consoles often show base64 without padding; surplus padding is harmless.
         key = base64.b64decode(secret.removeprefix(_PREFIX) + "==", validate=False)
-    except binascii.Error as error:
+    except ValueError as error:  # not base64, or not even ASCII
         raise _bad_secret() from error
     if not key:
         raise _bad_secret()

@@ -1,23 +1,32 @@
-"""A processor's process gets no credentials."""
+"""No error about a setting, and no repr of the settings, shows a credential."""
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
-from streams.settings import Settings, child_environment, secret_variables
+from connectors.callbacks.sign import Signer
+from schemas.errors import UsageError
+from streams.settings import Settings, load_settings
 
 
-def test_settings_of_a_secret_type_stay_with_the_parent() -> None:
-    secret = {f"SLUICE_{name}".upper() for name, field in Settings.model_fields.items() if "Secret" in repr(field)}
-    assert secret
-    assert secret <= secret_variables()
-    assert {"DATABASE_URL", "SLUICE_KAFKA_CONFIG", "PGPASSWORD"} <= secret_variables()
+@pytest.mark.parametrize("value", ['{"sasl.password": "s3cret"', '{"sasl.password": ["s3cret"]}', '"s3cret"', "s3cret"])
+def test_an_invalid_kafka_config_is_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("SLUICE_KAFKA_CONFIG", value)
+    with pytest.raises(UsageError, match="SLUICE_KAFKA_CONFIG") as caught:
+        load_settings()
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_case_does_not_matter_and_other_variables_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("database_url", "postgresql://a:b@c/d")
-    monkeypatch.setenv("SLUICE_Callback_Secrets", "whsec_x")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    environment = child_environment()
-    assert not {"DATABASE_URL", "SLUICE_CALLBACK_SECRETS"} & {name.upper() for name in environment}
-    assert environment["CUDA_VISIBLE_DEVICES"] == "3"
+def test_the_repr_of_the_settings_shows_no_credential() -> None:
+    url = "http://user:s3cret@host"
+    settings = Settings(kafka_config={"sasl.password": "s3cret"}, backend_url=url, objects_url=url)
+    settings = settings.model_copy(update={"schema_registry_url": url})
+    assert "s3cret" not in repr(settings)
+
+
+def test_a_callback_secret_that_is_not_ascii_is_not_quoted() -> None:
+    with pytest.raises(UsageError, match="not base64") as caught:
+        Signer(["whsec_s3cret€"])
+    assert "s3cret" not in str(caught.value)
