@@ -66,7 +66,7 @@ class OutcomePublisher:
         """
         records = list(outcomes)
         batch = self._batch(upto)
-        # All of them first: none may be missing from the count if one can\'t be queued.
+        # All of them first: none may be missing from the count if one can't be queued.
         batch.unconfirmed += len(records)
         for record in records:
             self._produce(batch, record)

@@ -16,7 +16,7 @@ from streams.health.loop_threads import LoopThreads
 T = TypeVar("T")
 
 #: Seconds that a caller waits for an answer while the registry answers.
-WAIT_S = 0.25
+WAIT_S = 1.0
 Key = tuple[object, ...]
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Message
 
+from schemas.plain import to_plain
 from schemas.registry import MemoryRegistry
 from streams.settings import Settings
-from streams.sink import fold, rows
+from streams.sink import decode, fold, rows
 from streams.sink.decode import EventDecoder
 from streams.sink.event import Event
 from streams.sink.fold import RunFold
@@ -89,3 +90,11 @@ def test_an_id_that_no_registry_gives_is_not_asked_for(settings: Settings, monke
     run(settings)
     assert len(records(settings, settings.topics.dead_letters)) == 1
     assert max(asked, default=0) < 2**31
+
+
+def test_a_header_with_as_many_fields_but_other_names_gets_the_missing_ones() -> None:
+    plain = to_plain(job())
+    renamed = {("sha" if name == "input_sha256" else name): value for name, value in plain.items()}
+    assert len(renamed) == len(plain)
+    assert decode._header({"header": renamed})["input_sha256"] == ""
+    assert decode._header({"header": plain}) is plain
