@@ -34,6 +34,8 @@ log = logs.get("worker")
 #: Pause before a record is written again: the first, doubled each time, and the longest.
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
+#: How long progress updates in the queue are given at the end.
+FLUSH_S = 1.0
 #: Bytes of a key or a header from the request that are copied to a result. Ids and trace contexts are far shorter.
 LONGEST_COPY = 1000
 
@@ -105,7 +107,7 @@ class Publisher:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
-        self._producer.flush(timeout)
+        self._producer.flush(FLUSH_S)
 
     # ── writing ──
 

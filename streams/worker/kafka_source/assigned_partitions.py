@@ -27,7 +27,7 @@ PUBLISH_BEFORE_REVOKE_S = 5.0
 BEGIN_EVERY_S = 5.0
 BEGIN_WITHIN_S = 2.0
 #: How long a stopping worker waits for the group's coordinator.
-CLOSE_WITHIN_S = 2.0
+CLOSE_WITHIN_S = 1.0
 #: A partition that is not fetched because of its metadata's size is fetched again below this size.
 RESUME_BELOW = SOFT_LIMIT * 3 // 4
 

@@ -59,6 +59,10 @@ def test_a_foreign_record_whose_header_can_not_be_read_has_no_deadline(
     in_flight = InFlightJobs()
     (job,) = in_flight.admit([new_job(JobOrigin("requests.echo", 0, 0), 7)])
     writer = ProgressPublisher(settings, publisher, in_flight, ChildConfig("echo", "w1", "cpu", "", {}, [], {}))
-    monkeypatch.setattr(writer._codec, "decode", lambda value: {"header": {"job_id": 7}, "input": {}})
+
+    def break_unforeseen(value: bytes) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr(writer._codec, "decode", break_unforeseen)
     assert writer.deadline(job) is None
     writer.write(ProgressUpdate(job.slot, 1, "stage", None, ""))

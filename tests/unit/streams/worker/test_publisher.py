@@ -179,3 +179,14 @@ def test_a_dead_letter_that_is_delivered_does_not_count_for_the_result_that_is_m
     assert len(publishing.in_flight) == 1
     publishing.in_flight.confirmed([job])
     assert len(publishing.in_flight) == 0
+
+
+def test_a_dead_letter_that_is_delivered_before_the_result_is_made_again_ends_nothing() -> None:
+    publishing = Publishing(Log(results=[TOO_LARGE]))
+    job = publishing.job()
+    publishing.answer(job, dead="UNDECODABLE")
+    publishing.in_flight.confirmed([job])
+    assert publishing.in_flight.get(job.slot) is job
+    publishing.answer(job, b"small")
+    publishing.in_flight.confirmed([job])
+    assert len(publishing.in_flight) == 0

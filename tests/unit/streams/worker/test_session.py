@@ -194,11 +194,11 @@ def test_a_source_that_fails_to_close_keeps_nothing_else_open(
     def fail() -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(source._bulk.partitions, "close", fail)  # the first to be closed
+    monkeypatch.setattr(source._live.partitions, "close", fail)
     with pytest.raises(RuntimeError):
         running.close()
     assert not running.session._publisher._thread.is_alive()
     with pytest.raises(RuntimeError, match="closed"):
-        source._live._consumer.poll(0)
-    source._bulk._consumer.close()
+        source._bulk._consumer.poll(0)
+    source._live._consumer.close()
     running.commands.stop()

@@ -41,6 +41,8 @@ def test_jobs_behind_one_that_does_not_end_leave_places_to_other_partitions(
     others = [key for key in "bcdefgh" if submit(settings, key, 1) != stuck]
     sent = list(running.until_sent(1 + len(others)))
     assert {job.origin.partition for job in sent[1:]} == {1 - stuck}
+    for _ in range(10):
+        running.turn()
     assert len(running.in_flight) <= 2 * LIMIT + len(others), "the stuck partition is not read on"
     for job in sent[1:]:
         running.answer(job)
