@@ -152,6 +152,14 @@ def test_text_that_a_console_can_not_print_is_escaped() -> None:
     assert rb"There is no processor '\u0141\xf3d\u017a'" in done.stderr
 
 
+def test_text_on_stdout_that_a_console_can_not_print_is_escaped(tmp_path: Path) -> None:
+    own = {"PYTHONIOENCODING": "ascii", "SLUICE_HOME": str(tmp_path / "Łódź")}
+    without_stack = {name: value for name, value in os.environ.items() if not name.endswith(("_SERVERS", "_URL"))}
+    done = subprocess.run([*SLUICE, "status"], env=without_stack | own, capture_output=True, timeout=60)
+    assert done.returncode == ExitCode.UNREACHABLE, done.stderr
+    assert rb"\u0141\xf3d\u017a" in done.stdout
+
+
 def test_standard_input_that_is_not_utf_8_is_refused() -> None:
     done = subprocess.run(
         [*SLUICE, "run-once", "echo", "--input", "-"], input=b"\xff{}", capture_output=True, timeout=60
