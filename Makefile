@@ -20,7 +20,7 @@ $(TOOLS)/uv/bin/uv:
 	  || { rm -rf $(TOOLS)/uv; python3 -m pip install --quiet --target $(TOOLS)/uv 'uv>=0.9'; }
 	@test -x $@ || { echo "uv can't be installed: python3 needs venv or pip (Debian: apt install python3-venv)"; exit 1; }
 
-.PHONY: help sync demo test faults lint types check accept bench tools clean
+.PHONY: help sync demo injection test faults lint types check accept bench tools clean
 
 # --inexact keeps processors that were installed into .venv.
 sync: $(filter $(TOOLS)/%,$(UV)) ## install everything into .venv (about 3 GB the first time)
@@ -44,6 +44,9 @@ SEED ?= 7
 SECONDS ?= 100
 faults: sync ## jobs under seeded faults of everything, and the checker: make faults SEED=7
 	@$(RUN) python -m tests.faults.machine --seed $(SEED) --seconds $(SECONDS)
+
+injection: sync ## inject every kind of fault at every call of every service (half an hour; `make test` has a sample)
+	SLUICE_INJECTION=all $(RUN) pytest tests/injection -s
 
 accept: sync tools ## acceptance tests: time limits, and readers in other languages
 	$(RUN) pytest -m accept -s tests/acceptance

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from connectors.delivery_store import DeliveryStore
+from streams import logs
 
+log = logs.get("notify")
 T = TypeVar("T")
 
 
@@ -24,5 +26,10 @@ class StoreThread:
 
     def close(self) -> None:
         """Close the store after the call that runs now, without waiting for it: the database may be frozen."""
-        self._thread.submit(self._store.close)
+        self._thread.submit(self._store.close).add_done_callback(_warn_if_failed)
         self._thread.shutdown(wait=False)
+
+
+def _warn_if_failed(closed: Future[None]) -> None:
+    if (error := closed.exception()) is not None:
+        log.warning("store_not_closed", reason=type(error).__name__)

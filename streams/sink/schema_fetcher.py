@@ -9,10 +9,12 @@ from concurrent.futures import TimeoutError as NotYet
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from schemas.errors import Unreachable
+from schemas.errors import SluiceError, Unreachable
 from schemas.registry import SchemaRegistry
-from streams.health.loop_threads import LoopThreads
+from streams import logs
+from streams.health.loop_threads import LoopThreads, frames_of
 
+log = logs.get("sink")
 T = TypeVar("T")
 
 #: Seconds that a caller waits for an answer while the registry answers.
@@ -88,9 +90,12 @@ class SchemaFetcher:
             future, call = asked
             try:
                 answer = call()
-            except Exception as error:  # noqa: BLE001 - raised to the caller
+            except SluiceError as error:
                 self._answers = not isinstance(error, Unreachable)
                 future.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - raised to the caller as the registry's fault: the record is not to blame
+                log.error("schema_not_fetched", reason=type(error).__name__, frames=frames_of(error))
+                future.set_exception(Unreachable(f"The schema registry can't be asked: {type(error).__name__}."))
             else:
                 self._answers = True
                 future.set_result(answer)

@@ -114,6 +114,9 @@ class DueRuns:
             if run_key(due) not in away
         ]
         self._context.store.mark_done(rows)
+        for key, error in errors.items():
+            if key not in away and not kafka.refused(error):
+                log.error("due_run_not_published", run=key, code=error.name(), next="it is due again in a minute")
         return [kafka.translate(error, f"publishing {len(away)} due runs") for error in list(away.values())[:1]]
 
 

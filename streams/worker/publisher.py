@@ -99,8 +99,8 @@ class Publisher:
             self._write(job, self._dead_letter(job, answer))
 
     def write(self, topic: str, key: bytes, value: bytes) -> None:
-        """Write a record that no job waits for; it may get lost."""
-        self._produce(OutgoingRecord(topic, key, value, []), None)
+        """Write a record that no job waits for; it may get lost, which the log says."""
+        self._produce(OutgoingRecord(topic, key, value, []), partial(_warn_if_lost, topic))
 
     def stop(self, timeout: float) -> None:
         """End the thread, and give progress updates in the queue a moment."""
@@ -147,8 +147,6 @@ class Publisher:
             except BufferError:  # the queue is full: delivery reports make room
                 self._make_room()
             except KafkaException as error:
-                if on_delivery is None:
-                    return
                 on_delivery(error.args[0], None)
                 return
             else:
@@ -213,3 +211,8 @@ class Publisher:
                 self._write(job, record._replace(tries=record.tries + 1))
             else:
                 self._again.append((due, job, record))
+
+
+def _warn_if_lost(topic: str, error: KafkaError | None, _: Any) -> None:
+    if error is not None:
+        log.warning("record_not_written", topic=topic, reason=error.str())

@@ -6,13 +6,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from connectors.objects import ClaimStore
 from schemas.errors import ConnectionFailed, DeadlineExceeded, JobCancelled, JobError, JobTimeout, PayloadTooLarge
 from schemas.records import Claim, JobHeader
+from streams import logs
+
+log = logs.get("worker")
 
 #: Called with slot, stage, percent, message.
 OnProgress = Callable[[int, str, float | None, str], None]
@@ -76,9 +78,11 @@ class WorkerCheckpoint:
         self.used = True
 
     def delete(self) -> None:
-        """Delete it, as its job has succeeded. A checkpoint that stays does no harm, so an unreachable store is ignored."""
-        with suppress(ConnectionFailed):
+        """Delete it, as its job has succeeded. A checkpoint that stays does no harm, so an unreachable store fails no job."""
+        try:
             self._store.delete_named(self._name)
+        except ConnectionFailed as error:
+            log.warning("checkpoint_not_deleted", name=self._name, reason=error.message)
 
 
 class WorkerJobContext:

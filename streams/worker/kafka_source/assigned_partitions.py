@@ -64,7 +64,7 @@ class AssignedPartitions:
         #: Requests that left the log before they were run, by partition: a sentence for the status.
         self.lost: dict[str, str] = {}
         self._next_commit = 0.0
-        self._closing = False
+        self._closing = self._commits_fail = False
         self._changes = -1  # InFlightJobs.changes at the last commit
         self.commits = 0
 
@@ -90,13 +90,14 @@ class AssignedPartitions:
 
     def on_commit_answer(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """Take Kafka's answer to an asynchronous commit. A failed commit is sent again with the next one."""
-        for partition in partitions:
-            if error is not None or partition.error is not None:
-                log.debug("commit_failed", partition=partition.partition, reason=str(error or partition.error))
-                assignment = self._assignments.get((partition.topic, partition.partition))
-                if assignment is not None:
-                    assignment.last_sent = None
-                    self._changes = -1
+        failed = [place for place in partitions if error is not None or place.error is not None]
+        for place in failed:
+            if (assignment := self._assignments.get((place.topic, place.partition))) is not None:
+                assignment.last_sent = None
+                self._changes = -1
+        if failed and not self._commits_fail:  # the first of a row
+            log.warning("commit_failed", partitions=_names(failed), reason=str(error or failed[0].error))
+        self._commits_fail = bool(failed) if partitions else self._commits_fail
 
     def fetched(self) -> list[TopicPartition]:
         """Return the partitions to fetch: all but those whose metadata is full, and those that are stalled."""

@@ -190,3 +190,11 @@ def test_a_dead_letter_that_is_delivered_before_the_result_is_made_again_ends_no
     publishing.answer(job, b"small")
     publishing.in_flight.confirmed([job])
     assert len(publishing.in_flight) == 0
+
+
+@pytest.mark.parametrize("code", [KafkaError._MSG_TIMED_OUT, TOO_LARGE])
+def test_a_lost_record_that_no_job_waits_for_shows_in_the_log(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    publishing = Publishing(Log(results=[code]))
+    publishing.publisher.write(RESULTS, b"job", b"progress")
+    publishing.log.poll(0)
+    assert "record_not_written" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from connectors.objects import ObjectStore
 from processors.policy import Batch, Policy
 from processors.protocol import Job, JobContext
-from schemas.errors import PayloadTooLarge
+from schemas.errors import PayloadTooLarge, StoreUnavailable
 from schemas.ids import new_id
 from schemas.records import EchoInput
 from streams.worker.child.context import LARGEST_CHECKPOINT, WorkerCheckpoint
@@ -44,3 +44,15 @@ def test_each_run_has_a_checkpoint_of_its_own() -> None:
 def test_a_checkpoint_is_small() -> None:
     with pytest.raises(PayloadTooLarge, match=r"ctx\.save"):
         WorkerCheckpoint(ObjectStore("memory://"), new_id(), 0).put(bytes(LARGEST_CHECKPOINT + 1))
+
+
+class Away(ObjectStore):
+    def delete_named(self, name: str) -> None:
+        raise StoreUnavailable("The object store does not answer.")
+
+
+def test_a_checkpoint_that_can_not_be_deleted_fails_no_job_and_shows_in_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    WorkerCheckpoint(Away("memory://"), new_id(), 0).delete()
+    assert "checkpoint_not_deleted" in capsys.readouterr().err
