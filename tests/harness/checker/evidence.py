@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"})
 Run = tuple[str, int]
+#: Seconds from a fault's end (the process was started again) in which its services may still be starting, on a busy machine.
+SETTLING_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,9 @@ class Evidence:
         return [fault for fault in self.faults if fault.name.startswith("clock")]
 
     def faults_within(self, begin: float, end: float, hits: frozenset[str]) -> int:
-        """Return how many faults touched any of `hits` and overlap this time."""
+        """Return how many faults touched any of `hits` and overlap this time, with the time in which services start again."""
         return sum(
-            1 for fault in self.faults if fault.begin <= end and fault.end >= begin and (hits & fault.hits or not hits)
+            1
+            for fault in self.faults
+            if fault.begin <= end and fault.end + SETTLING_S >= begin and (hits & fault.hits or not hits)
         )
