@@ -38,11 +38,12 @@ class OffsetMirror:
         if not moved:
             return
         offsets = [TopicPartition(p.topic, key[1], p.published) for key, p in moved.items()]
-        self._committed |= {key: p.published for key, p in moved.items()}
         try:
             self._consumer.commit(offsets=offsets, asynchronous=not wait)
-        except KafkaException as error:  # only lag tools read these offsets
+        except KafkaException as error:  # only lag tools read these offsets; the next commit has them too
             log.warning("offsets_not_mirrored", reason=str(error))
+        else:
+            self._committed |= {key: p.published for key, p in moved.items()}
 
     def forget(self, key: Key) -> None:
         """Drop a revoked partition."""

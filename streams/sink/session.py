@@ -190,7 +190,7 @@ class Session:
         events = self._batches.take(fresh)
         if events or (self._mirror.due and self._offset_rows()):
             self._write(events)
-            self._mirror.commit()
+        self._mirror.commit()
         self._suspects.passed()
 
     def _offset_rows(self) -> list[OffsetRow]:
