@@ -48,6 +48,11 @@ class PostgresStore:
             self._connection.close()
             self._connection = None
 
+    def abort(self) -> None:
+        """Make the call that another thread makes now raise Unreachable. The database may be frozen, and Python waits for the
+        threads of a pool before it exits."""
+        GUARD.end(self._connection)
+
     @contextmanager
     def _connected(self, doing: str) -> Iterator[Connection]:
         """Yield the connection, opened if necessary; close it if it was lost. Translates psycopg's errors (`translated`).

@@ -55,6 +55,13 @@ class CallGuard:
             with self._lock:
                 self._calls.pop(id(call), None)
 
+    def end(self, connection: psycopg.Connection[Any] | None) -> None:
+        """Make the call that runs on this connection fail now."""
+        with self._lock:
+            for call in self._calls.values():
+                if call.connection is connection:
+                    call.until = 0.0
+
     def _watch(self) -> None:
         while True:
             time.sleep(TURN_S)

@@ -170,6 +170,7 @@ class DeliveryDispatcher:
             await asyncio.wait_for(self._store.call(lambda store: store.retire(self._id)), RENEW_S)
         except (SluiceError, TimeoutError) as error:  # its lease runs out by itself
             log.warning("notifier_not_retired", reason=str(error) or "no answer")
+            self._store.abort()
         self._store.close()
 
     # ── deliveries come in ──

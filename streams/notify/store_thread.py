@@ -24,6 +24,10 @@ class StoreThread:
     async def call(self, use: Callable[[DeliveryStore], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, use, self._store)
 
+    def abort(self) -> None:
+        """Make the call that runs now fail: the process can't end before."""
+        self._store.abort()
+
     def close(self) -> None:
         """Close the store after the call that runs now, without waiting for it: the database may be frozen."""
         self._thread.submit(self._store.close).add_done_callback(_warn_if_failed)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from connectors.postgres import connection as connections
+from connectors.postgres.call_guard import GUARD
 from connectors.postgres.connection import ConnectionLimits, connect
 from connectors.postgres.delivery_store import PostgresDeliveryStore
 from connectors.postgres.sink_store import PostgresSinkStore
 from schemas.errors import Unreachable
+from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -43,6 +46,23 @@ def test_a_call_to_a_frozen_postgres_ends_and_the_store_recovers(
         finally:
             os.kill(server, signal.SIGCONT)
         call(store)
+
+
+def test_a_call_to_a_frozen_postgres_can_be_ended_by_another_thread(database: str) -> None:
+    """A service that stops has no time to wait for the bound."""
+    with PostgresDeliveryStore(database) as store:
+        store.renew(b"n" * 16, 1.0)
+        assert store._connection is not None
+        server = store._connection.info.backend_pid
+        os.kill(server, signal.SIGSTOP)
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                call = pool.submit(store.renew, b"n" * 16, 1.0)
+                wait_until(lambda: bool(GUARD._calls), lambda: "the call has not begun")
+                store.abort()
+                assert isinstance(call.exception(timeout=5), Unreachable)
+        finally:
+            os.kill(server, signal.SIGCONT)
 
 
 def test_every_connection_has_timeouts_and_those_of_the_address_go_first(database: str) -> None:
