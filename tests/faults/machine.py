@@ -39,17 +39,22 @@ from tests.harness.waiting import wait_until
 
 SEED = 7
 SECONDS = 100.0
+#: Seconds for which jobs are submitted after the last fault: longer than a recovery may take, so that it is measured, too.
+AFTER_S = 20.0
 #: Seconds until all services are ready, and without any progress until what is open counts as stuck.
 READY_S = 120.0
 QUIET_S = 45.0
 
 
-def run(folder: Path, seed: int, seconds: float, faults: list[Fault] | None = None) -> Report:
-    """Run the faults of `seed` (or those given) in the new folder `folder`, and write its report there."""
+def run(folder: Path, seed: int, seconds: float, faults: list[Fault] | None = None, after_s: float = AFTER_S) -> Report:
+    """Run the faults of `seed` (or those given) in the new folder `folder`, and write its report there.
+
+    `after_s`: seconds for which jobs are submitted after the last fault.
+    """
     folder.mkdir(parents=True)
     chosen = schedule(seed, seconds, _left_out()) if faults is None else faults
     with shims() as loaded, _processors(folder / "site", loaded), cluster(folder, loaded) as made:
-        errors, until = _run(made, seed, seconds, chosen)
+        errors, until = _run(made, seed, chosen, after_s)
         evidence = _evidence(made)
     again = f"make faults SEED={seed}" + (f" SECONDS={seconds:g}" if seconds != SECONDS else "")
     exits = [f"{name}, status {status}, at {at - _begin(evidence):.1f} s" for at, name, status in made.exits]
@@ -61,7 +66,7 @@ def run(folder: Path, seed: int, seconds: float, faults: list[Fault] | None = No
     return report
 
 
-def _run(made: Cluster, seed: int, seconds: float, faults: list[Fault]) -> tuple[list[str], float]:
+def _run(made: Cluster, seed: int, faults: list[Fault], after_s: float) -> tuple[list[str], float]:
     """Submit under faults, until all is quiet. Return what went wrong with the run itself, and when the driver stopped."""
     settings = made.addresses.proxied
     journals = {name: Journal(made.folder / f"{name}.jsonl") for name in ("driver", "nemesis", "observed")}
@@ -83,9 +88,8 @@ def _run(made: Cluster, seed: int, seconds: float, faults: list[Fault]) -> tuple
         nemesis = Nemesis(made, receiver, journals["nemesis"])
         for part in (observer, keeper, driver):
             part.start()
-        began = time.monotonic()
         nemesis.run(faults)
-        time.sleep(max(5.0, began + seconds - time.monotonic()))
+        time.sleep(after_s)
         driver.stop()
         until = time.time()
         _wait_until_quiet(made)

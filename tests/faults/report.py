@@ -10,10 +10,9 @@ from typing import Any
 
 from tests.harness.checker.evidence import Evidence
 from tests.harness.checker.findings import COLUMNS, Findings
-from tests.harness.checker.recovery import Recovery, normal_rate, per_second, percentile
+from tests.harness.checker.recovery import LONGEST_S, SHARE, WINDOW_S, Recovery, normal_rate, per_second, percentile
 
 _BARS = " ▁▂▃▄▅▆▇█"
-RECOVERY_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        return self.findings.clean and not self.errors and self.recovery_s < RECOVERY_S
+        return self.findings.clean and not self.errors and self.recovery_s < LONGEST_S
 
     def __str__(self) -> str:
         jobs = Counter((job.door, job.status) for job in self.evidence.submissions)
@@ -46,9 +45,10 @@ class Report:
             "",
             "submitted  " + ", ".join(f"{door} {status} {count}" for (door, status), count in sorted(jobs.items())),
             "outcomes   " + ", ".join(f"{state} {count}" for state, count in sorted(states.items())),
-            f"normal     {normal_rate(self.evidence):.0f} outcomes a second",
-            f"recovery   p95 {self.recovery_s:.1f} s (limit {RECOVERY_S:g} s): "
-            + ", ".join(f"{each.seconds:.1f}" for each in self.recovered),
+            f"normal     {normal_rate(self.evidence):.0f} outcomes a second before the first fault"
+            f" (reached again: {SHARE:.0%} of that over {WINDOW_S} seconds)",
+            f"recovery   p95 {self.recovery_s:.1f} s (limit {LONGEST_S:g} s), from the end of each group of faults:",
+            *(f"  {_seconds(each.seconds):>12}  {', '.join(each.faults)}" for each in self.recovered),
             "",
             *(f"{count:6}  {column:27} {COLUMNS[column][1]}" for column, count in self.findings.counts().items()),
             "",
@@ -79,6 +79,10 @@ class Report:
             "errors": self.errors,
             "left_out": self.left_out,
         }
+
+
+def _seconds(seconds: float | None) -> str:
+    return "not measured" if seconds is None else f"{seconds:.1f} s"
 
 
 def _timeline(evidence: Evidence, begin: float) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 
 from connectors.memory.lease_store import MemoryLeaseStore
 from connectors.memory.sink_store import MemorySinkStore
+from connectors.sink_store import Fenced
 from schemas.errors import Unreachable
 from streams import wiring
 from streams.sink.lease_fence import LeaseFence
@@ -26,7 +27,7 @@ from streams.worker.kafka_source.assigned_partitions import AssignedPartitions
 from streams.worker.kafka_source.offsets import OffsetTracker
 from tests.faults.twins import Installation, TwinWorker, installation
 from tests.harness.checker.findings import check
-from tests.harness.sink_kit import step_and_settle, step_until_read
+from tests.harness.sink_kit import HookedStore, open_sink, step_and_settle, step_until_read
 
 Mutate = Callable[[pytest.MonkeyPatch], None]
 JOBS = 6
@@ -117,6 +118,30 @@ def a_sink_dies_before_it_publishes(made: Installation, broken: pytest.MonkeyPat
     made.let_a_sink_work()
 
 
+def a_sink_wakes_after_another_took_over(made: Installation, broken: pytest.MonkeyPatch) -> None:
+    """A sink is frozen while it stores a batch, another one stores and publishes everything, and then the statement arrives."""
+    made.submit(JOBS)
+    for request in made.requests():
+        made.result(request)
+    late: list[tuple[Any, ...]] = []
+
+    def freeze(name: str, arguments: tuple[Any, ...]) -> None:
+        if name == "store":
+            late.append(arguments)
+            raise SystemExit(1)
+
+    store = wiring.sink_store(made.settings)
+    frozen = open_sink(made.settings, store=HookedStore(store, before=freeze))
+    with suppress(SystemExit):
+        step_until_read(frozen)
+    frozen._unsaved = True  # it does nothing more
+    frozen.close()
+    made.let_a_sink_work()
+    with suppress(Fenced):
+        store.store(*late[0])
+    made.let_a_sink_work()
+
+
 def a_worker_sleeps_through_its_lease(made: Installation, broken: pytest.MonkeyPatch) -> None:
     """A lease expires while its worker is frozen; another worker has the job when the first one says that it failed."""
     made.submit(1, "errand")
@@ -193,6 +218,10 @@ def forgets_the_published_offset(broken: pytest.MonkeyPatch) -> None:
     broken.setattr(Positions, "assign", from_stored)
 
 
+def ignores_the_epoch(broken: pytest.MonkeyPatch) -> None:
+    broken.setattr(MemorySinkStore, "_check_fence", lambda self, offsets: None)
+
+
 def ignores_the_fence(broken: pytest.MonkeyPatch) -> None:
     broken.setattr(LeaseFence, "supersede_stale", lambda self, events: events)
 
@@ -207,6 +236,7 @@ MUTANTS: dict[str, tuple[Callable[[Installation, pytest.MonkeyPatch], None], Mut
     "moves the position at the poll": (a_step_fails_and_the_sink_stops, moves_the_position_at_the_poll, "unseen"),
     "arbitrates without its key": (two_workers_answer, arbitrates_without_its_key, "doubled"),
     "forgets the published offset": (a_sink_dies_before_it_publishes, forgets_the_published_offset, "unseen"),
+    "ignores the epoch": (a_sink_wakes_after_another_took_over, ignores_the_epoch, "doubled"),
     "ignores the fence": (a_worker_sleeps_through_its_lease, ignores_the_fence, "divergent"),
     "leases without a token": (a_late_worker_releases_its_lease, leases_without_a_token, "doubled"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tests.harness.checker.evidence import Evidence, FaultSpan, OutcomeRow
-from tests.harness.checker.recovery import Recovery, percentile, recoveries
+from tests.harness.checker.recovery import Recovery, normal_rate, percentile, recoveries
 
 
 def _steady(*gap: int, last: int = 60, faults: tuple[FaultSpan, ...]) -> Evidence:
@@ -34,6 +34,21 @@ def test_a_throughput_that_never_comes_back_is_found() -> None:
     fault = FaultSpan(20.0, 25.0, "kill kafka")
     recovered = recoveries(_steady(*range(20, 60), faults=(fault,)), 60.0)
     assert percentile(recovered) == math.inf
+
+
+def test_a_group_after_which_the_driver_stopped_at_once_is_listed_as_not_measured() -> None:
+    faults = (FaultSpan(20.0, 21.0, "kill sink"), FaultSpan(50.0, 52.0, "everything"))
+    recovered = recoveries(_steady(*range(50, 60), faults=faults), 60.0)
+    assert recovered == [Recovery(("kill sink",), 0.0), Recovery(("everything",), None)]
+    assert percentile(recovered) == 0.0
+
+
+def test_the_normal_rate_is_that_before_the_fault_that_began_first() -> None:
+    """Faults are listed by their end, and those that overlap end in another order than they began."""
+    evidence = _steady(
+        *range(22, 40), faults=(FaultSpan(25.0, 26.0, "cut kafka"), FaultSpan(20.0, 30.0, "freeze sink"))
+    )
+    assert normal_rate(evidence) == 10.0
 
 
 def test_the_percentile_is_the_nearest_rank() -> None:

@@ -9,17 +9,23 @@ from dataclasses import dataclass
 
 from tests.harness.checker.evidence import Evidence, FaultSpan
 
-#: The share of the normal rate that counts as normal, over so many seconds.
+#: Normal throughput: this share of the outcomes a second before the first fault, as the mean of so many seconds.
 SHARE = 0.7
-WINDOW_S = 2
+WINDOW_S = 3
+#: Seconds without normal throughput after which a group counts as not recovered. A group that the driver left sooner is not
+#: measured.
+LONGEST_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """`seconds`: from the end of the last of these faults until the throughput was normal."""
+    """`seconds`: from the end of the last of these faults until the throughput was normal; infinite if it never was.
+
+    None if the driver stopped too early to measure it.
+    """
 
     faults: tuple[str, ...]
-    seconds: float
+    seconds: float | None
 
 
 def per_second(evidence: Evidence) -> Counter[int]:
@@ -32,14 +38,16 @@ def normal_rate(evidence: Evidence) -> float:
     if not evidence.outcomes or not evidence.faults:
         return 0.0
     first = min(outcome.decided_at for outcome in evidence.outcomes) + 1.0
-    calm = [outcome for outcome in evidence.outcomes if first <= outcome.decided_at < evidence.faults[0].begin]
-    return len(calm) / max(1.0, min(fault.begin for fault in evidence.faults) - first)
+    begin = min(fault.begin for fault in evidence.faults)
+    calm = sum(1 for outcome in evidence.outcomes if first <= outcome.decided_at < begin)
+    return calm / max(1.0, begin - first)
 
 
 def recoveries(evidence: Evidence, until: float) -> list[Recovery]:
     """Return one recovery for each group of faults that followed each other before the throughput was normal.
 
-    `until`: when the driver stopped. A group that ends later is left out: nothing was submitted to measure it by.
+    A fault ends when what it hit was started or let go again; a service may still be starting then. `until`: when the driver
+    stopped.
     """
     wanted = SHARE * WINDOW_S * normal_rate(evidence)
     counts = per_second(evidence)
@@ -52,23 +60,22 @@ def recoveries(evidence: Evidence, until: float) -> list[Recovery]:
         at = _normal_from(counts, end, wanted, until)
         if following is not None and at > following.begin:
             continue
-        if at <= until:
-            found.append(Recovery(tuple(each.name for each in group), max(0.0, at - end)))
-        elif until - end > 15.0:
-            found.append(Recovery(tuple(each.name for each in group), math.inf))
+        seconds = None if at > until and until - end < LONGEST_S else at - end
+        found.append(Recovery(tuple(each.name for each in group), seconds))
         group = []
     return found
 
 
 def percentile(recovered: Sequence[Recovery], share: float = 0.95) -> float:
-    """Return the nearest-rank percentile in seconds; 0 without any."""
-    ordered = sorted(recovery.seconds for recovery in recovered)
+    """Return the nearest-rank percentile in seconds of those that were measured; 0 without any."""
+    ordered = sorted(recovery.seconds for recovery in recovered if recovery.seconds is not None)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
 def _normal_from(counts: Counter[int], end: float, wanted: float, until: float) -> float:
+    """Return the begin of the first normal window after `end` that is over before `until`; infinite if there is none."""
     second = int(end)
-    while second <= until:
+    while second + WINDOW_S <= until:
         if sum(counts[second + n] for n in range(WINDOW_S)) >= wanted:
             return max(float(second), end)
         second += 1
