@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from connectors.postgres.connection import MIGRATION, Connection, connect, translated
-from schemas.errors import Conflict
+from schemas.errors import Conflict, Unreachable
 
 FOLDER = Path(__file__).parent / "migrations"
 #: First line of a file that can't run in a transaction (CREATE INDEX CONCURRENTLY). Such a file holds one statement.
 NO_TRANSACTION = "-- no-transaction"
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _LOCK = 0x51C1CE  # any fixed number; the session that holds this lock migrates
+_TURN_S = 0.2
 
 _APPLIED_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -40,13 +42,26 @@ def migrate(dsn: str) -> list[str]:
     Raises Unreachable, and Conflict if the file of an applied migration was changed.
     """
     with connect(dsn, application="sluice migrate", limits=MIGRATION) as connection, translated("migrating"):
-        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        _wait_for_the_lock(connection)
         connection.execute("SET client_min_messages = warning")
         connection.execute(_APPLIED_TABLE)
         missing = _missing(connection, migrations())
         for migration in missing:
             _apply(connection, migration)
         return [migration.name for migration in missing]
+
+
+def _wait_for_the_lock(connection: Connection) -> None:
+    """Ask for the lock again and again. A statement that waits for it would be a transaction, and CREATE INDEX CONCURRENTLY of
+    the runner that holds the lock waits for all transactions: a deadlock."""
+    until = time.monotonic() + MIGRATION.statement_s
+    while connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone() != (True,):
+        if time.monotonic() > until:
+            raise Unreachable(
+                "Another runner has been migrating this database for an hour.",
+                next_step="Look for its session in pg_stat_activity, named `sluice migrate`.",
+            )
+        time.sleep(_TURN_S)
 
 
 def pending(dsn: str) -> list[str]:
