@@ -128,7 +128,7 @@ def _observe(database: str, journal: Journal, stop: threading.Event) -> None:
         try:
             connection = connection or psycopg.connect(database, autocommit=True, connect_timeout=2)
             for row in connection.execute(f"{RUNS} WHERE updated_at > now() - interval '3 seconds'".encode()):
-                journal.write(row)
+                journal.write((*row, time.time()))
         except psycopg.Error:
             connection = None
     if connection is not None:

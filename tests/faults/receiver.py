@@ -17,8 +17,10 @@ LIE = "accept and answer 500"
 _LONGEST_STALL_S = 20.0
 
 
-class _Server(ThreadingHTTPServer):
+class CallbackServer(ThreadingHTTPServer):
     daemon_threads = True
+    #: With the usual five, the kernel would deliver the requests of a notifier many seconds after that has died.
+    request_queue_size = 1024
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: notifiers are killed in the middle of a request."""
@@ -33,7 +35,7 @@ class CallbackReceiver:
         self._healed = threading.Event()
         self._healed.set()
         self._mode = ""
-        self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._server = CallbackServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> CallbackReceiver:

@@ -218,6 +218,16 @@ def test_an_end_by_the_timekeeper_beside_that_of_a_worker_is_no_repetition() -> 
     assert found(_plus(results=result(1, offset=9, at=60.0, execution=0))(all_well())) == {}
 
 
+@pytest.mark.parametrize(("door", "stored_at", "doubled"), [("rows", 7.0, 0), ("rows", 2.0, 1), ("client", 7.0, 1)])
+def test_a_request_may_be_sent_and_executed_again_only_while_the_sink_has_not_stored_it(
+    door: str, stored_at: float, doubled: int
+) -> None:
+    again = _plus(requests=request(1, offset=8, at=6.0), results=result(1, offset=9, at=8.0))(all_well())
+    jobs = tuple(replace(job, door=door) for job in again.submissions)
+    observed = tuple(replace(row, seen=stored_at) for row in again.observed)
+    assert check(replace(again, submissions=jobs, observed=observed)).counts()["doubled"] == doubled
+
+
 def test_a_fault_elsewhere_excuses_no_second_callback() -> None:
     change, column = PLANTED["a callback that came twice"]
     elsewhere = FaultSpan(0.0, 10.0, "kill registry", frozenset({"registry"}))

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED", "EXPIRED"})
 Run = tuple[str, int]
-#: Seconds from a fault's end (the process was started again) in which its services may still be starting, on a busy machine.
-SETTLING_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ class OutcomeRow:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """`rank`: by which a run only moves forward."""
+    """`rank`: by which a run only moves forward. `seen`: when the poller read the row."""
 
     job_id: str
     run: int
@@ -92,6 +90,7 @@ class RunRow:
     attempt: int
     execution: int
     sequence: int
+    seen: float = 0.0
 
     @property
     def rank(self) -> tuple[int, int, int, int]:
@@ -158,9 +157,7 @@ class Evidence:
         return [fault for fault in self.faults if fault.name.startswith("clock")]
 
     def faults_within(self, begin: float, end: float, hits: frozenset[str]) -> int:
-        """Return how many faults touched any of `hits` and overlap this time, with the time in which services start again."""
+        """Return how many faults touched any of `hits` and overlap this time."""
         return sum(
-            1
-            for fault in self.faults
-            if fault.begin <= end and fault.end + SETTLING_S >= begin and (hits & fault.hits or not hits)
+            1 for fault in self.faults if fault.begin <= end and fault.end >= begin and (hits & fault.hits or not hits)
         )

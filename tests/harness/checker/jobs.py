@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -20,6 +21,12 @@ from tests.harness.checker.evidence import (
 #: What may make a worker run a job again, or a producer write a record again.
 _REPEATS = frozenset({"worker", "kafka", "postgres", "timekeeper", "sink"})
 _CLOCK_S = 100.0
+#: A worker that died is noticed, and its partitions are read again by another one, within a session of Kafka and a start.
+_REBALANCE_S = 15.0
+#: The door whose requests the timekeeper sends again while the sink has not read them.
+_SENT_AGAIN = "rows"
+#: Seconds within which the poller of `runs` sees a row that the sink has stored.
+_POLL_S = 2.5
 _SERVES_OUTCOMES = frozenset({"sink", "kafka", "postgres"})
 
 
@@ -52,18 +59,36 @@ def doubled(evidence: Evidence) -> Iterator[str]:
         times = [record.at for record in records]
         if len(records) - 1 > evidence.faults_within(min(times) - 5 - off, max(times) + 5 + off, _SERVES_OUTCOMES):
             yield f"{_run(run)} was published {len(records)} times as an outcome"
-    copies = {job.job_id: job.copies for job in evidence.submissions}
+    allowed = _allowed(evidence)
     requested = Counter((r.job_id, r.run, r.attempt) for r in evidence.requests)
     # Execution 0 is the timekeeper's word on a deadline or a cancel, beside which a worker may have its own.
     executed = _by_run(result for result in evidence.results if result.execution > 0)
     for (job, number), records in executed.items():
         for attempt, count in Counter(record.attempt for record in records).items():
             times = [record.at for record in records]
-            faults = evidence.faults_within(min(times) - 15 - off, max(times) + 5 + off, _REPEATS)
-            most = max(copies.get(job, 1), 1) + faults
+            faults = evidence.faults_within(min(times) - _REBALANCE_S - off, max(times) + off, _REPEATS)
+            most = allowed.get(job, 1) + faults
             if count > most:
                 again = requested[(job, number, attempt)]
                 yield f"{_run((job, number))} has {count} results of attempt {attempt} ({again} requests, {faults} faults)"
+
+
+def _allowed(evidence: Evidence) -> dict[str | None, int]:
+    """Return how often each job may be executed without a fault: as often as it was submitted, and as it was sent again while
+    the sink had not stored it."""
+    seen: dict[str, float] = {}
+    for row in evidence.observed:
+        seen.setdefault(row.job_id, row.seen)
+    requests: dict[str, list[float]] = defaultdict(list)
+    for request in evidence.requests:
+        if (request.run, request.attempt) == (0, 1):
+            requests[request.job_id].append(request.at)
+    allowed: dict[str | None, int] = {}
+    for job in evidence.submissions:
+        again = sorted(requests.get(job.job_id or "", ()))[1:] if job.door == _SENT_AGAIN else []
+        known = seen.get(job.job_id or "", math.inf) + _POLL_S
+        allowed[job.job_id] = max(job.copies, 1) + sum(1 for at in again if at <= known)
+    return allowed
 
 
 def divergent(evidence: Evidence) -> Iterator[str]:
