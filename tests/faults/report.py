@@ -39,12 +39,16 @@ class Report:
     def __str__(self) -> str:
         jobs = Counter((job.door, job.status) for job in self.evidence.submissions)
         states = Counter(outcome.status for outcome in self.evidence.outcomes)
+        deliveries = Counter(row.state for row in self.evidence.deliveries)
         begin = min((job.at for job in self.evidence.submissions), default=0.0)
         lines = [
             f"faults, seed {self.seed}: {'passed' if self.passed else 'FAILED'}; to run it again: {self.again}",
             "",
             "submitted  " + ", ".join(f"{door} {status} {count}" for (door, status), count in sorted(jobs.items())),
             "outcomes   " + ", ".join(f"{state} {count}" for state, count in sorted(states.items())),
+            "deliveries "
+            + ", ".join(f"{state} {count}" for state, count in sorted(deliveries.items()))
+            + f"; {len(self.evidence.received)} requests received",
             f"normal     {normal_rate(self.evidence):.0f} outcomes a second before the first fault"
             f" (reached again: {SHARE:.0%} of that over {WINDOW_S} seconds)",
             f"recovery   p95 {self.recovery_s:.1f} s (limit {LONGEST_S:g} s), from the end of each group of faults:",
