@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from tests.harness.checker.evidence import Evidence, FaultSpan, OutcomeRow
 from tests.harness.checker.recovery import Recovery, normal_rate, percentile, recoveries
@@ -28,6 +29,22 @@ def test_faults_that_follow_before_recovery_count_as_one() -> None:
     faults = (FaultSpan(20.0, 25.0, "kill kafka"), FaultSpan(27.0, 29.0, "kill sink"))
     (recovery,) = recoveries(_steady(*range(20, 31), faults=faults), 60.0)
     assert recovery == Recovery(("kill kafka", "kill sink"), 2.0)
+
+
+def test_a_fault_that_leaves_the_throughput_alone_does_not_shorten_the_recovery_from_another() -> None:
+    faults = (
+        FaultSpan(20.0, 22.0, "kill sink", frozenset({"sink"})),
+        FaultSpan(24.0, 30.0, "receiver stall", frozenset({"receiver"})),
+    )
+    (recovery,) = recoveries(_steady(*range(20, 31), faults=faults), 60.0)
+    assert recovery == Recovery(("kill sink", "receiver stall"), 9.0)
+
+
+def test_a_backlog_that_is_worked_off_makes_up_for_no_second_without_outcomes() -> None:
+    fault = FaultSpan(20.0, 25.0, "kill sink")
+    steady = _steady(*range(20, 31), faults=(fault,))
+    burst = [replace(outcome, decided_at=31.5) for outcome in steady.outcomes if 10.0 <= outcome.decided_at < 20.0]
+    assert recoveries(replace(steady, outcomes=(*steady.outcomes, *burst)), 60.0) == [Recovery(("kill sink",), 6.0)]
 
 
 def test_a_throughput_that_never_comes_back_is_found() -> None:
