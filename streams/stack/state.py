@@ -38,7 +38,7 @@ class StackState:
     components: tuple[ComponentState, ...]
     services: tuple[ComponentState, ...] = ()
     restarts: tuple[Restarts, ...] = ()
-    """What failed since the last `sluice up`, and was or will be started again."""
+    """Failures since the last `sluice up`, each of something that was or will be started again."""
 
     @property
     def running(self) -> bool:
