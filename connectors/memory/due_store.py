@@ -104,7 +104,7 @@ class MemoryDueStore(MemoryStore):
                 run
                 for run in self._db.runs.values()
                 if run.state in _BEFORE_OR_IN_A_WORKER
-                and run.due_at is None
+                and (run.due_at is None or (run.due_kind == "not_before" and run.due_at > now + timedelta(hours=1)))
                 and run.updated_at < now - older_than
                 and not now - older_than <= run.requested_at <= now + timedelta(hours=1)
             ]

@@ -57,6 +57,7 @@ _NEEDED = [
     *("HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "PixelData"),
     "NumberOfSeriesRelatedInstances",
 ]
+_PLACE = ("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _FOREIGN = (
     *(
         AttributeError,
@@ -166,6 +167,8 @@ def _check_one_series(slices: list[FileDataset]) -> None:
         raise InvalidInput(f"The zip holds {len(series)} series.", next_step="Send one series a job.")
     for one in slices:
         _check_slice(one)
+        if missing := [tag for tag in _PLACE if one.get(tag) is None]:
+            raise InvalidInput(f"A slice does not say its {missing[0]}, which its place in the volume follows from.")
     first = slices[0]
     check_shape((int(first.Columns), int(first.Rows), len(slices)))
     for one in slices:

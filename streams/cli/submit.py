@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
-from schemas.errors import Conflict, ExitCode, UsageError
+from schemas.errors import Conflict, ExitCode, InvalidInput, UsageError
 from streams.cli.inputs import pairs
 from streams.cli.options import Json, duration
 from streams.cli.output import err, out, out_json
@@ -179,12 +179,26 @@ def _submit(
 
 def _queue(submitter: Submitter, processor: str, inputs: Sequence[dict[str, Any]], options: SubmitOptions) -> list[str]:
     """Submit all; returns their ids once all are accepted."""
+    _check_all(submitter, processor, inputs, options)
     with progress_bar("submitting", len(inputs)) as advance:
         job_ids = []
         for job_id in submitter.submit_many(processor, inputs, **options.for_submitter()):
             job_ids.append(job_id)
             advance()
     return job_ids
+
+
+def _check_all(submitter: Submitter, processor: str, inputs: Sequence[dict[str, Any]], options: SubmitOptions) -> None:
+    """Raise InvalidInput for the first of several inputs that would be refused, before any is submitted: submitting again
+    after mending that line would double the others."""
+    for number, input_ in enumerate(inputs if len(inputs) > 1 else (), 1):
+        try:
+            submitter.id_and_input_sha256(processor, input_, **options.for_submitter())
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"Input {number} of {len(inputs)}: {error.message}",
+                next_step=f"Nothing was submitted. {error.next_step or 'Mend it and submit again.'}",
+            ) from error
 
 
 def _submit_and_wait(

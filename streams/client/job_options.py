@@ -84,7 +84,7 @@ class JobOptions(TypedDict, total=False):
         str | None,
         Option("Version of the processor that must run the job.", longest=LONGEST_ID, default="the current version"),
     ]
-    max_attempts: Annotated[int, Option("Attempts before a retryable failure is final.", least=1)]
+    max_attempts: Annotated[int, Option("Attempts before a retryable failure is final, at most 100.", least=1)]
     soft_limit_ms: Annotated[
         int | None,
         Option("Milliseconds after which the job is asked to stop.", least=1, default="the processor's limit"),

@@ -91,6 +91,8 @@ class SchemaFetcher:
             try:
                 answer = call()
             except SluiceError as error:
+                if isinstance(error, Unreachable) and self._answers:
+                    log.warning("registry_unavailable", reason=str(error))
                 self._answers = not isinstance(error, Unreachable)
                 future.set_exception(error)
             except Exception as error:  # noqa: BLE001 - raised to the caller as the registry's fault: the record is not to blame

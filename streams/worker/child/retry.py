@@ -15,6 +15,8 @@ from streams.worker.child.text import number_or_none
 LARGEST_EXPONENT = 32
 #: The longest wait that a job's error can ask for: a day.
 LONGEST_RETRY_AFTER_S = 86_400.0
+#: Attempts that a record can ask for; with the longest backoff that is hours. A foreign producer may write any number.
+MAX_ATTEMPTS = 100
 
 
 class RetryDecider:
@@ -34,7 +36,7 @@ class RetryDecider:
         backoff = self._policy.retry.backoff(error.code) if error.retryable else None
         if backoff is None:
             return Disposition.FAILED, None
-        attempts = min(header.max_attempts, backoff.max_attempts or header.max_attempts)
+        attempts = min(header.max_attempts, backoff.max_attempts or header.max_attempts, MAX_ATTEMPTS)
         # An outage of the store is no fault of the job: it waits as long as it may, and the timekeeper ends it at its deadline.
         if header.attempt >= attempts and not isinstance(error, StoreUnavailable):
             return Disposition.FAILED, None

@@ -243,10 +243,12 @@ def test_colour_images_are_refused(slices: list[FileDataset], tmp_path: Path) ->
         read_volume(write_dicom_zip(tmp_path / "series", slices))
 
 
-@pytest.mark.parametrize("tag", ["ImagePositionPatient", "PixelSpacing", "SeriesInstanceUID", "Rows"])
-def test_a_slice_without_what_geometry_needs_is_refused(tag: str, slices: list[FileDataset], tmp_path: Path) -> None:
+@pytest.mark.parametrize("tag", ["ImagePositionPatient", "PixelSpacing", "Rows"])
+def test_a_slice_without_what_geometry_needs_is_refused_by_name(
+    tag: str, slices: list[FileDataset], tmp_path: Path
+) -> None:
     delattr(slices[7], tag)
-    with pytest.raises(InvalidInput, match="can't be read"):
+    with pytest.raises(InvalidInput, match=f"does not say its {tag}"):
         read_volume(write_dicom_zip(tmp_path / "series", slices))
 
 

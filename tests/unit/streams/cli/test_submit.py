@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from connectors.job_store import JobStore
-from schemas.errors import Conflict, ExitCode, Unreachable
+from schemas.errors import Conflict, ExitCode, InvalidInput, Unreachable
 from schemas.records import EchoOutput
 from streams.cli.submit import SubmitOptions, submit
 from streams.settings import Settings
@@ -29,6 +30,19 @@ def test_a_key_used_before_with_another_input_is_a_conflict(
         assert raised.value.exit_code == ExitCode.CONFLICT
         flow.settle()
         assert [outcome.output for outcome in flow.outcomes("echo")] == [EchoOutput("one", 3)]
+
+
+def test_of_many_inputs_none_is_submitted_if_one_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Submitting again after mending the line would double the others."""
+    lines = [json.dumps({"message": "x"})] * 20 + [json.dumps({"message": 2})]
+    (tmp_path / "jobs.jsonl").write_text("\n".join(lines))
+    with Flow("echo") as flow:
+        monkeypatch.setattr("streams.settings.load_settings", lambda: flow.settings)
+        with pytest.raises(InvalidInput, match=r"Input 21 of 21: .*message: must be string") as raised:
+            submit("echo", input_=str(tmp_path / "jobs.jsonl"))
+        flow.settle()
+        assert flow.outcomes("echo") == []
+    assert "Nothing was submitted" in str(raised.value)
 
 
 def test_without_a_wait_a_conflict_of_keys_is_noticed_too(

@@ -18,7 +18,7 @@ from schemas.records import ECHO, EchoInput, JobHeader, Request
 from streams import wiring
 from streams.log import kafka
 from streams.testing import Flow
-from streams.timekeeper import requests
+from streams.timekeeper import requests, silent
 from streams.timekeeper.record_writer import RecordWriter
 
 REQUESTS = "requests.echo"
@@ -191,3 +191,16 @@ def test_a_registry_that_is_away_for_one_processor_stops_only_its_runs_and_publi
     flow.settle()
     assert {flow.job(job).state for job in jobs} == {"COMPLETED"}
     assert {requests_of(flow, job) for job in jobs} == {2}
+
+
+def test_a_start_that_the_log_will_not_keep_the_request_for_is_not_waited_for(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A foreign producer may write any time; `submit` refuses one that is further ahead than the log keeps requests."""
+    monkeypatch.setattr(silent, "EVERY_S", 0.0)
+    far = foreign(flow, not_before=flow.now + timedelta(days=3000))
+    near = foreign(flow, not_before=flow.now + timedelta(days=13, minutes=30))
+    flow.settle(worker=False)
+    flow.advance(timedelta(days=13, minutes=5).total_seconds())
+    flow.settle(worker=False)
+    assert (flow.job(far).state, flow.job(near).state) == ("EXPIRED", "PENDING")

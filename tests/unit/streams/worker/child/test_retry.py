@@ -47,6 +47,11 @@ def test_an_outage_of_the_object_store_does_not_use_up_the_attempts() -> None:
     assert decided(StoreUnavailable("x"), 3, retry=Retry(never=frozenset({ErrorCode.CONNECTION_ERROR}))) == FAILED
 
 
+def test_a_record_can_not_ask_for_attempts_without_end() -> None:
+    header = JobHeader("id", "echo", datetime.now(UTC), "", attempt=100, max_attempts=2**31 - 1)
+    assert RetryDecider(Policy()).decide(ConnectionFailed("x"), header) == FAILED
+
+
 def test_a_processor_may_forbid_a_retry() -> None:
     never = Retry(never=frozenset({ErrorCode.TIMEOUT_ERROR}))
     assert decided(JobTimeout("x"), 1, retry=never) == FAILED
@@ -83,7 +88,7 @@ def test_the_wait_has_full_jitter_and_a_maximum() -> None:
 
 def test_an_attempt_of_any_number_can_be_decided() -> None:
     header = JobHeader("id", "echo", datetime.now(UTC), "", attempt=2**30, max_attempts=2**31 - 1)
-    assert RetryDecider(Policy(), jitter=lambda: 1.0).decide(JobTimeout("x"), header) == (
+    assert RetryDecider(Policy(), jitter=lambda: 1.0).decide(StoreUnavailable("x"), header) == (
         Disposition.RETRY,
         300_000,
     )
