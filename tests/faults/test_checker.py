@@ -228,6 +228,14 @@ def test_a_request_may_be_sent_and_executed_again_only_while_the_sink_has_not_st
     assert check(replace(again, submissions=jobs, observed=observed)).counts()["doubled"] == doubled
 
 
+@pytest.mark.parametrize(("name", "divergent"), [("clock back", 0), ("clock ahead", 1), ("kill worker", 1)])
+def test_a_job_past_its_deadline_may_complete_only_where_clocks_were_stepped_back(name: str, divergent: int) -> None:
+    well = all_well()
+    jobs = tuple(replace(job, states=("EXPIRED",)) if job.job_id == "job-1" else job for job in well.submissions)
+    fault = FaultSpan(0.5, 3.0, name, frozenset({"worker"}))
+    assert check(replace(well, submissions=jobs, faults=(fault,))).counts()["divergent"] == divergent
+
+
 def test_a_fault_elsewhere_excuses_no_second_callback() -> None:
     change, column = PLANTED["a callback that came twice"]
     elsewhere = FaultSpan(0.0, 10.0, "kill registry", frozenset({"registry"}))
