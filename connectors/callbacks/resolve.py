@@ -9,12 +9,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from functools import lru_cache
 
 from schemas.errors import InvalidInput, UsageError
 
 MAX_URL = 2048
 
 _URL = re.compile(r"(?i:(?P<scheme>https?))://(?P<authority>[^/?#]*)(?P<rest>.*)")
+#: The common beginning of a URL; any other is parsed as a whole.
+_ORIGIN = re.compile(r"(?i:https?)://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?=[/?#]|\Z)")
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(?:%25[\w.-]+)?\]|[^\[\]:@\\%<>\"^`{|}]+)(?::(?P<port>[0-9]{0,5}))?")
 # With a space or a control character, the author of a URL could inject lines into the request.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
@@ -53,7 +56,13 @@ def destination_of(url: str) -> str:
     """Return the host and port that a callback URL belongs to, in one spelling; "" for a URL that can't be used.
 
     Limits and circuit breakers count by it, so a path, a query, a default port or another spelling of an address make no
-    destination of their own."""
+    destination of their own. Called for each delivery: an origin is parsed once."""
+    origin = _ORIGIN.match(url)
+    return _destination_of(url if origin is None else origin[0])
+
+
+@lru_cache(maxsize=4096)
+def _destination_of(url: str) -> str:
     try:
         scheme, authority, _ = split_url(url)
     except InvalidInput:

@@ -16,7 +16,8 @@ _OVERHEAD = 512
 
 @dataclass(slots=True)
 class PendingDelivery:
-    """`body` is built at once, so that the memory of a waiting delivery is known in bytes. `fault`: why it can't be sent."""
+    """`body` is built at once, so that the memory of a waiting delivery is known: `size`, about, in bytes. `fault`: the reason
+    why it can't be sent."""
 
     delivery_id: bytes
     destination: str
@@ -24,6 +25,10 @@ class PendingDelivery:
     body: bytes
     tries: int = 0
     fault: str | None = None
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = len(self.body) + len(self.destination) + _OVERHEAD
 
     @classmethod
     def of(cls, delivery_id: bytes, destination: str, row: Mapping[str, Any], tries: int = 0) -> PendingDelivery:
@@ -37,11 +42,6 @@ class PendingDelivery:
         except Exception as error:  # noqa: BLE001 - whatever a value of this job raises, others are delivered
             fault = f"The callback body can't be built: {type(error).__name__}."
         return cls(delivery_id, destination, str(row["tenant"]), body, tries, fault)
-
-    @property
-    def size(self) -> int:
-        """The bytes that it takes while it waits, about."""
-        return len(self.body) + len(self.destination) + _OVERHEAD
 
     def callback(self) -> OutgoingCallback:
         """Return the callback to send. Raises InvalidInput if the body could not be built."""

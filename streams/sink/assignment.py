@@ -67,11 +67,8 @@ class SinkAssignment:
         again, self._revoked, self._again = self._again, set(), {}
         for place, start in again.items():
             consumer.seek(TopicPartition(*place, start))
-        return [
-            message
-            for message in messages
-            if self.key(message) in self._positions and (message.topic(), message.partition()) not in again
-        ]
+        owned = [message for message in messages if self.key(message) in self._positions]
+        return [m for m in owned if (m.topic(), m.partition()) not in again] if again else owned
 
     def key(self, message: Message) -> Key:
         return self.table.topics[message.topic() or ""].topic_id, message.partition() or 0

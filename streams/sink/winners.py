@@ -105,9 +105,11 @@ class OutcomeEncoder:
     def _processor(self, winner: Event) -> str:
         """Return the processor of the topic that the record, or the dead letter in its place, was written to."""
         topic = self._decoder.table.topics[winner.message.topic() or ""]
+        if topic.processor:
+            return topic.processor
         source = dict(winner.message.headers() or ()).get(DL_TOPIC) or b""
         named = self._names.processor_of(source.decode("utf-8", "replace")) if isinstance(source, bytes) else None
-        return topic.processor or named or str(winner.header["processor"])
+        return named or str(winner.header["processor"])
 
     def _failed_result(self, winner: Event, processor: str) -> bytes | None:
         """Encode a failed Result for a job that ended because its own result became a dead letter."""
