@@ -214,9 +214,8 @@ class Session:
         stored = self._writer.write(folds, offsets, notifier)
         self._positions.stored(offsets)
         winners = list(batch_winners(folds, stored))
-        if (
-            notifier is not None
-        ):  # deliveries stored without a notifier are claimed from the store, maybe by another one
+        # Deliveries that were stored without a notifier are claimed from the store, maybe by another one.
+        if notifier is not None:
             deliveries = (pending_delivery(job, winner, stored.decided_at) for job, winner in winners)
             self._handoff.submit(notifier, [delivery for delivery in deliveries if delivery is not None])
         self._publish([*(winner for _, winner in winners), *self._won_before(folds, stored)])

@@ -168,9 +168,8 @@ class RequestDecoder:
         code = frame.error_code.decode()
         error = REJECTIONS[code]
         lost = code == ErrorCode.WORKER_LOST
-        final = (
-            lost or code == ErrorCode.OUT_OF_MEMORY
-        )  # it was alone in a new process, so another attempt would end alike
+        # It was alone in a new process, so another attempt would end alike.
+        final = lost or code == ErrorCode.OUT_OF_MEMORY
         return self._writer.failed(frame, header, error, final=final, dead=(code, error.message) if lost else ("", ""))
 
     def _undecodable(self, frame: JobFrame, error: SluiceError) -> Answer:
