@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("schemas", "processors", "connectors", "streams", "bench")
+PRODUCT = ("schemas", "processors", "connectors", "streams", "gateway", "bench")
 
 
 def files_of(room: str) -> list[Path]:

@@ -44,6 +44,9 @@ LIVES_ONLY_IN = {
     "psutil": {"streams"},
     "faust": {"streams"},
     "fastapi": {"gateway"},
+    "starlette": {"gateway"},
+    "uvicorn": {"gateway"},
+    "mode": {"streams"},
 }
 ROOMS = [room for room in MAY_IMPORT if (ROOT / room).is_dir()]
 

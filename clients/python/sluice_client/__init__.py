@@ -1,0 +1,1 @@
+"""Client of a sluice gateway: submit jobs, wait for outcomes, stream progress, verify callbacks."""
