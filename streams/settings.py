@@ -116,6 +116,15 @@ class Settings(BaseSettings):
     #: Where callbacks are sent. inline: on a thread of the sink. service: in `sluice notify`, a process of its own.
     notify: str = Field("inline", pattern="^(inline|service)$")
 
+    # ── gateway ──
+    #: Address where `sluice gateway` listens: host:port, port 0 for a free one. `sluice up` takes another port if it is in use.
+    gateway_address: str = Field("127.0.0.1:9000", pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")
+    #: token: every request needs a token of `sluice tokens create`. open: everyone is tenant `default` with every scope; for
+    #: the local stack, which sets it.
+    gateway_auth: str = Field("token", pattern="^(token|open)$")
+    #: URL of a gateway, for clients and lab machines. "": the local stack's.
+    gateway_url: str = Field("", repr=False)
+
     # ── health ──
     #: Address where a service answers GET /livez, /readyz and /status: host:port, port 0 for a free one. "": no server.
     health_address: str = Field("127.0.0.1:0", pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")
@@ -166,6 +175,11 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         return self.database_url.get_secret_value() or self._from_stack("DATABASE_URL")
+
+    @property
+    def gateway(self) -> str:
+        """Return SLUICE_GATEWAY_URL, else the local stack's. Raises Unreachable if there is neither."""
+        return self.gateway_url or self._from_stack("SLUICE_GATEWAY_URL")
 
     @property
     def callbacks_allowed(self) -> tuple[str, ...]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 
+from schemas.errors import Unreachable
 from streams.cli.options import Json
 from streams.cli.output import out, out_json
 
 
 def env(*, json: Json = False) -> int:
-    """Print the addresses of Kafka, registry and Postgres as shell variables.
+    """Print the addresses of Kafka, registry, Postgres and gateway as shell variables.
 
     KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL and DATABASE_URL (with its
     password), as sluice itself uses them: from the environment if set there, else
-    from the local stack.
+    from the local stack. SLUICE_GATEWAY_URL only if a gateway was started, or set.
 
     For example:
 
@@ -28,6 +30,8 @@ def env(*, json: Json = False) -> int:
         "SCHEMA_REGISTRY_URL": settings.registry_url,
         "DATABASE_URL": settings.database,
     }
+    with suppress(Unreachable):
+        addresses["SLUICE_GATEWAY_URL"] = settings.gateway
     if json:
         out_json(addresses)
     else:

@@ -11,7 +11,8 @@ from streams.health.loop_threads import LoopThreads
 from streams.notify.dispatcher import DeliveryDispatcher
 from streams.notify.health import NotifierHealth
 from streams.notify.pending_delivery import PendingDelivery
-from streams.notify.service import deliver_until, loop_factory
+from streams.notify.service import deliver_until
+from streams.process import loop_factory
 from streams.settings import Settings
 
 #: Seconds between two polls of the store. They find due retries and what other notifiers left; submitted deliveries need none.

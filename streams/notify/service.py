@@ -16,7 +16,7 @@ from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health, evaluate
 from streams.notify.dispatcher import DeliveryDispatcher
 from streams.notify.health import NotifierHealth
-from streams.process import tune_gc
+from streams.process import loop_factory, tune_gc
 from streams.settings import Settings
 
 log = logs.get("notify")
@@ -90,13 +90,3 @@ def deliverer(settings: Settings) -> Deliverer:
         max_connections=settings.callback_connections * 4,
         per_destination=settings.callback_connections,
     )
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's factory; None if uvloop is not installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory

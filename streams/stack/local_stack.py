@@ -75,6 +75,7 @@ class LocalStack:
             self._all_or_nothing(
                 group, {each.name: partial(self._serve, each, report, group) for each in services}, report
             )
+            self._write_addresses()
         return self.status()
 
     def down(self, on_event: OnEvent | None = None, names: Sequence[str] | None = None) -> list[str]:
@@ -119,9 +120,9 @@ class LocalStack:
                 component, report = COMPONENTS[name], Reporter(None)
                 component.prepare(StartContext(self._home, self._cache, report, check))
                 self._supervisor.spawn(component.service(self._home, self._assign(component, report), self._cache))
-                self._write_addresses()
             else:
                 self._supervisor.spawn(services(name))
+            self._write_addresses()
         return True
 
     def wanted(self) -> list[ProcessRecord]:
@@ -144,6 +145,11 @@ class LocalStack:
             for record in self.wanted()
             if record.name in ENVIRONMENT_NAMES
         }
+
+    def service_port(self, name: str, default: int) -> int:
+        """Return the port of a service: its own if it runs, else the default or another one that is free."""
+        running = self._supervisor.running(name) is not None
+        return self._ports.recorded().get(name, default) if running else self._ports.assign(name, default)
 
     def log(self, name: str) -> Path:
         """Return the path of the log of a component or service."""
@@ -201,7 +207,7 @@ class LocalStack:
     def _start(self, service: ServiceSpec, report: Reporter, check: Callable[[], None]) -> None:
         report(EventKind.STARTING, service.name, f"starting {service.name}")
         record = self._supervisor.start(service, check)
-        where = f" at {_address(record)}" if "address" in record.facts else ""
+        where = f" at {record.facts['address'].rpartition('@')[2]}" if "address" in record.facts else ""  # no password
         report(EventKind.READY, service.name, f"{service.name} is ready{where}")
 
     def _reused(self, component: Component, context: StartContext) -> bool:
@@ -290,8 +296,3 @@ def _component(name: str) -> Component:
         raise UsageError(
             f"Unknown component {name!r}.", next_step=f"The components are: {', '.join(COMPONENTS)}."
         ) from None
-
-
-def _address(record: ProcessRecord) -> str:
-    """Return the address for messages, without the user and password before its @."""
-    return record.facts["address"].rpartition("@")[2]

@@ -1,4 +1,4 @@
-"""The services that `sluice up` runs beside the stack: one worker per processor, the sink, the timekeeper, the supervisor.
+"""The services that `sluice up` runs beside the stack: one worker per processor, sink, timekeeper, gateway, supervisor.
 
 Each is a process of its own (`sluice COMMAND`; the supervisor is a module), and counts as ready once its log says so.
 """
@@ -15,9 +15,11 @@ from schemas.contract import known_processors
 from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings, environment
 from streams.stack import LocalStack, ServiceSpec
+from streams.stack.state import ENVIRONMENT_NAMES
 
 #: The service that starts the others again (stack_supervisor.py).
 SUPERVISOR = "supervisor"
+GATEWAY = "gateway"
 #: The log event of each command that says it is ready for work.
 READY_EVENTS = {
     SUPERVISOR: "supervisor_ready",
@@ -25,9 +27,10 @@ READY_EVENTS = {
     "sink": "partitions_assigned",
     "timekeeper": "leadership_acquired",
     "notify": "notify_started",
+    GATEWAY: "gateway_ready",
 }
 #: Defaults for a stack whose backend is on the same machine; elsewhere a callback must not go to the loopback.
-LOCAL = {"SLUICE_CALLBACK_ALLOW": "localhost"}
+LOCAL = {"SLUICE_CALLBACK_ALLOW": "localhost", "SLUICE_GATEWAY_AUTH": "open"}
 _TAIL_BYTES = 64 * 1024
 
 
@@ -39,22 +42,36 @@ def services(settings: Settings, stack: LocalStack, addresses: Mapping[str, str]
 def service_names(settings: Settings) -> list[str]:
     """Return the names of all services. Each processor has its own worker, so a broken one blocks no other."""
     processors = settings.processors or tuple(known_processors())
-    names = ["sink", "timekeeper", *(["notify"] * (settings.notify == "service"))]
+    names = ["sink", "timekeeper", "gateway", *(["notify"] * (settings.notify == "service"))]
     return names + [f"worker-{processor}" for processor in processors]
 
 
 def service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str], name: str) -> ServiceSpec:
-    """Return the service of this name: sink, timekeeper, notify, or worker-PROCESSOR."""
+    """Return the service of this name: sink, timekeeper, gateway, notify, or worker-PROCESSOR."""
     command = name.split("-", 1)
+    needed = {variable: address for variable, address in addresses.items() if variable != ENVIRONMENT_NAMES[GATEWAY]}
+    facts = {variable: address.rpartition("@")[2] for variable, address in needed.items()}  # without the password
+    own: dict[str, str] = {}
+    if name == GATEWAY:
+        own["SLUICE_GATEWAY_ADDRESS"] = _gateway_address(settings, stack)
+        facts["address"] = f"http://{own['SLUICE_GATEWAY_ADDRESS']}"
     return ServiceSpec(
         name=name,
         argv=(sys.executable, "-m", "streams.cli", *command),
         log=stack.log(name),
-        env=_environment(settings, addresses),
+        env={**_environment(settings, needed), **own},
         ready=_readiness(stack, name, READY_EVENTS[command[0]]),
         stop_seconds=settings.drain_s + CLOSE_S + 2.0,  # longer than the service's own limit, which logs the reason
-        facts={variable: address.rpartition("@")[2] for variable, address in addresses.items()},  # without the password
+        facts=facts,
     )
+
+
+def _gateway_address(settings: Settings, stack: LocalStack) -> str:
+    """Return where the gateway listens: as set, else at its default port or another one that is free."""
+    if "gateway_address" in settings.model_fields_set:
+        return settings.gateway_address
+    host, _, port = settings.gateway_address.rpartition(":")
+    return f"{host}:{stack.service_port(GATEWAY, int(port))}"
 
 
 def supervisor(settings: Settings, stack: LocalStack) -> ServiceSpec:

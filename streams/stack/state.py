@@ -12,6 +12,7 @@ ENVIRONMENT_NAMES = {
     "kafka": "KAFKA_BOOTSTRAP_SERVERS",
     "registry": "SCHEMA_REGISTRY_URL",
     "postgres": "DATABASE_URL",
+    "gateway": "SLUICE_GATEWAY_URL",
 }
 
 

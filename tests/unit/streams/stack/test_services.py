@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def test_each_processor_has_a_worker_of_its_own(tmp_path: Path) -> None:
     assert started(tmp_path, processors=("echo", "embed")) == {
         "sink": ("sink",),
         "timekeeper": ("timekeeper",),
+        "gateway": ("gateway",),
         "worker-echo": ("worker", "echo"),
         "worker-embed": ("worker", "embed"),
     }
@@ -60,6 +62,24 @@ def test_each_processor_has_a_worker_of_its_own(tmp_path: Path) -> None:
 def test_a_notifier_runs_only_where_it_is_a_service(tmp_path: Path) -> None:
     assert "notify" not in started(tmp_path)
     assert started(tmp_path, notify="service")["notify"] == ("notify",)
+
+
+def test_the_gateway_has_a_port_of_its_own_and_lets_everyone_in_on_this_machine(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path)
+    (gateway,) = [each for each in services(Settings(home=tmp_path), stack, {}) if each.name == "gateway"]
+    address = gateway.env["SLUICE_GATEWAY_ADDRESS"]
+    assert gateway.facts["address"] == f"http://{address}"
+    assert gateway.env["SLUICE_GATEWAY_AUTH"] == "open"
+    set_by_hand = Settings(home=tmp_path, gateway_address="0.0.0.0:80")
+    (gateway,) = [each for each in services(set_by_hand, stack, {}) if each.name == "gateway"]
+    assert gateway.env["SLUICE_GATEWAY_ADDRESS"] == "0.0.0.0:80"
+
+
+def test_the_gateways_address_restarts_no_other_service(tmp_path: Path) -> None:
+    def facts(addresses: dict[str, str]) -> Mapping[str, str]:
+        return services(Settings(home=tmp_path), LocalStack(tmp_path), addresses)[0].facts
+
+    assert facts({"SLUICE_GATEWAY_URL": "http://127.0.0.1:9000"}) == facts({})
 
 
 def test_services_get_the_stacks_addresses(tmp_path: Path) -> None:
@@ -76,7 +96,7 @@ def test_a_service_that_runs_already_is_ready_however_old_its_event_is(tmp_path:
         ready = {service.name: service.ready() for service in services(settings, stack, {})}
     finally:
         stack.down()
-    assert ready == {"sink": True, "timekeeper": False, "worker-echo": False}
+    assert ready == {"sink": True, "timekeeper": False, "gateway": False, "worker-echo": False}
 
 
 def test_on_the_local_stack_a_callback_may_go_to_this_machine_unless_the_environment_says_otherwise(

@@ -1,0 +1,38 @@
+"""The application: its routes by resource, its errors, and the health of its process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from gateway import health, problems
+from gateway.ports import Ports
+
+#: Modules of routes. Each has a `router`.
+ROUTES = (health,)
+
+
+def create_app(ports: Ports) -> FastAPI:
+    """Return the application on these ports. Their tasks run while it runs; the caller closes them."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with ports.running():
+            yield
+
+    app = FastAPI(
+        title="sluice",
+        version="1",
+        summary="Submit jobs to PyTorch processors, follow them, and fetch their results.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+    )
+    app.state.ports = ports
+    problems.install(app)
+    for module in ROUTES:
+        app.include_router(module.router)
+    return app

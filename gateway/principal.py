@@ -1,0 +1,83 @@
+"""The principal of a request: a tenant with scopes, by its token."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from gateway.problems import Problem
+
+#: Scopes of tokens. work: lab machines. operate: deliveries and their repetition.
+SCOPES = ("submit", "read", "cancel", "upload", "work", "operate")
+#: The tenant of everyone while SLUICE_GATEWAY_AUTH is `open`.
+OPEN_TENANT = "default"
+#: As the tenant of a token with the scope `work` or `operate`: every tenant.
+EVERY_TENANT = "*"
+
+_bearer = HTTPBearer(auto_error=False, description="A token of `sluice tokens create`.")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """`name`: of the token, for logs."""
+
+    tenant: str
+    scopes: frozenset[str]
+    name: str = ""
+
+
+class Authenticator(Protocol):
+    async def principal(self, token: str) -> Principal | None:
+        """Return the principal of a valid token, else None. Raises Unreachable."""
+        ...
+
+
+OPEN = Principal(OPEN_TENANT, frozenset(SCOPES), "open")
+
+
+async def authenticated(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+) -> Principal:
+    """Return the request's principal. Raises Problem 401."""
+    authenticator: Authenticator | None = request.app.state.ports.authenticator
+    principal = OPEN if authenticator is None else None
+    if authenticator is not None and credentials is not None:
+        principal = await authenticator.principal(credentials.credentials)
+    if principal is None:
+        raise Problem(
+            401,
+            "UNAUTHENTICATED",
+            "The request has no valid token.",
+            next_step="Send `Authorization: Bearer TOKEN`; `sluice tokens create` makes one.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    request.state.principal = principal
+    return principal
+
+
+def scope(name: str) -> Callable[..., Awaitable[Principal]]:
+    """Return a dependency that yields the principal if its token has this scope. It raises Problem 401 and 403."""
+
+    async def checked(principal: Annotated[Principal, Depends(authenticated)]) -> Principal:
+        if name not in principal.scopes:
+            raise Problem(
+                403,
+                "FORBIDDEN",
+                f"The token lacks the scope {name!r}.",
+                next_step=f"Make one with `sluice tokens create --scope {name}`.",
+            )
+        return principal
+
+    return checked
+
+
+CanSubmit = Annotated[Principal, Depends(scope("submit"))]
+CanRead = Annotated[Principal, Depends(scope("read"))]
+CanCancel = Annotated[Principal, Depends(scope("cancel"))]
+CanUpload = Annotated[Principal, Depends(scope("upload"))]
+CanWork = Annotated[Principal, Depends(scope("work"))]
+CanOperate = Annotated[Principal, Depends(scope("operate"))]
