@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def test_a_service_of_ours_runs_a_command_that_exists(name: str) -> None:
 def test_a_service_of_ours_is_built_from_a_stage_that_exists(name: str) -> None:
     stages = re.findall(r"^FROM .* AS (\S+)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     assert OURS[name]["build"]["target"] in stages
+
+
+def test_an_image_is_built_with_every_package_of_the_project() -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+        "packages"
+    ]
+    sent = (ROOT / "Dockerfile.dockerignore").read_text().splitlines()
+    assert [package for package in packages if f"!{package}" not in sent] == []
 
 
 ONCE = {"topics", "migrate"}
