@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
 
-from connectors.views import JobRow, JobView
+from connectors.views import JobRow, JobStatus, JobView
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Conditions on jobs, all of which must hold; None: any. `tenant` None: jobs of all tenants."""
+
+    tenant: str | None = None
+    state: str | None = None
+    processor: str | None = None
+    case_id: str | None = None
+    batch_id: str | None = None
+    external_id: str | None = None
+    upload_id: str | None = None
 
 
 class JobStore(Protocol):
@@ -31,6 +46,20 @@ class JobStore(Protocol):
         after: tuple[datetime, str] | None = None,
     ) -> list[JobRow]:
         """Return jobs, newest first. `after`: `(requested_at, job_id)` of the last row of the previous page."""
+        ...
+
+    def status(self, job_id: str, run: int | None = None, tenant: str | None = None) -> JobStatus | None:
+        """Return the status of a job with its current run, or the given run; None if unknown or not the given tenant's."""
+        ...
+
+    def statuses(
+        self, wanted: JobFilter, *, limit: int = 50, after: tuple[datetime, str] | None = None
+    ) -> list[JobStatus]:
+        """Return jobs with their current runs, newest first. `after`: `(created_at, job_id)` of the last job before."""
+        ...
+
+    def statuses_of(self, job_ids: Sequence[str], tenant: str | None = None) -> list[JobStatus]:
+        """Return the jobs with these ids, with their current runs. Unknown ones and those of other tenants are left out."""
         ...
 
     def counts(self, *, batch_id: str | None = None) -> dict[str, int]:

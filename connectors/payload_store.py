@@ -6,8 +6,9 @@ the request again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 #: Seconds from a request's acceptance until the timekeeper checks whether the sink has read it from the log.
 CHECK_IN_S = 10.0
@@ -15,7 +16,10 @@ CHECK_IN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A request as it is published. `headers`: its Kafka headers, as text."""
+    """A request as it is published. `headers`: its Kafka headers, as text.
+
+    `tenant`, `input_sha256` and `batch_id` are None for a request that did not come through the gateway.
+    """
 
     job_id: str
     run: int
@@ -24,6 +28,16 @@ class Payload:
     key: bytes
     value: bytes
     headers: list[tuple[str, str]]
+    tenant: str | None = None
+    input_sha256: str | None = None
+    batch_id: str | None = None
+
+
+class Acceptance(NamedTuple):
+    """`accepted`: False if the job was accepted before. `input_sha256`: hash of the input that the job has, None if unknown."""
+
+    accepted: bool
+    input_sha256: str | None
 
 
 class PayloadStore(Protocol):
@@ -38,6 +52,14 @@ class PayloadStore(Protocol):
 
     def accept(self, payload: Payload, check_in_s: float = CHECK_IN_S) -> bool:
         """Accept this run. False if it was accepted before; the first payload is kept."""
+        ...
+
+    def accept_many(self, payloads: Sequence[Payload], check_in_s: float = CHECK_IN_S) -> list[Acceptance]:
+        """Accept many runs in one transaction. A job that was accepted before, here or by the log, keeps its first request."""
+        ...
+
+    def payload(self, job_id: str, run: int = 0) -> Payload | None:
+        """Return an accepted request; None if it is unknown, or if its run has ended and it was deleted."""
         ...
 
     def close(self) -> None: ...

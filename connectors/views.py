@@ -25,6 +25,33 @@ class JobRow:
 
 
 @dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job with one run, without its output, history and deliveries. `finished_at`: when its outcome was stored."""
+
+    job_id: str
+    run: int
+    processor: str
+    tenant: str
+    lane: str
+    state: str
+    attempt: int
+    stage: str | None
+    percent: float | None
+    message: str | None
+    created_at: datetime
+    updated_at: datetime
+    deadline: datetime | None
+    external_id: str | None
+    case_id: str | None
+    upload_id: str | None
+    batch_id: str | None
+    labels: dict[str, str]
+    error_code: str | None
+    error_message: str | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class TryView:
     """A try of a delivery. `error`: None if it was delivered."""
 

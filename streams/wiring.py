@@ -15,6 +15,8 @@ from schemas.registry import MemoryRegistry, PinnedRegistry, SchemaRegistry
 from streams.settings import Settings
 
 if TYPE_CHECKING:
+    from connectors.access_store import AccessStore
+    from connectors.batch_store import BatchStore
     from connectors.command_store import CommandStore
     from connectors.delivery_store import DeliveryStore
     from connectors.due_store import DueStore
@@ -113,6 +115,26 @@ def payload_store(settings: Settings) -> PayloadStore:
     from connectors.postgres.payload_store import PostgresPayloadStore
 
     return PostgresPayloadStore(settings.database)
+
+
+def batch_store(settings: Settings) -> BatchStore:
+    if (twin := _memory(settings)) is not None:
+        from connectors.memory import MemoryBatchStore
+
+        return MemoryBatchStore(twin)
+    from connectors.postgres.batch_store import PostgresBatchStore
+
+    return PostgresBatchStore(settings.database)
+
+
+def access_store(settings: Settings) -> AccessStore:
+    if (twin := _memory(settings)) is not None:
+        from connectors.memory import MemoryAccessStore
+
+        return MemoryAccessStore(twin)
+    from connectors.postgres.access_store import PostgresAccessStore
+
+    return PostgresAccessStore(settings.database)
 
 
 def lease_store(settings: Settings) -> LeaseStore:

@@ -7,6 +7,8 @@ Start reading at `database.py` (the tables, the lock, the clock), then `sink_sto
 
 from __future__ import annotations
 
+from connectors.memory.access_store import MemoryAccessStore
+from connectors.memory.batch_store import MemoryBatchStore
 from connectors.memory.clock import Clock
 from connectors.memory.command_store import MemoryCommandStore
 from connectors.memory.database import MemoryDatabase
@@ -19,6 +21,8 @@ from connectors.memory.sink_store import MemorySinkStore
 
 __all__ = [
     "Clock",
+    "MemoryAccessStore",
+    "MemoryBatchStore",
     "MemoryCommandStore",
     "MemoryDatabase",
     "MemoryDeliveryStore",

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import ClassVar, Self
 
+from connectors.access_store import Quota, Token
 from connectors.command_store import AcknowledgementRow, CommandRow
 from connectors.memory.clock import Clock
 from connectors.memory.tables import (
+    StoredBatch,
     StoredCancel,
     StoredDelivery,
     StoredHistory,
@@ -55,6 +57,9 @@ class MemoryDatabase:
         self.acknowledgements: dict[tuple[str, str], AcknowledgementRow] = {}
         self.payloads: dict[StoredKey, StoredPayload] = {}
         self.leases: dict[StoredKey, StoredLease] = {}
+        self.batches: dict[str, StoredBatch] = {}
+        self.tokens: dict[bytes, Token] = {}
+        self.quotas: dict[str, Quota] = {}
         self.fences = itertools.count(1)
         #: The leading timekeeper, and the time of its last call.
         self.leader: tuple[object, datetime] | None = None

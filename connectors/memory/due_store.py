@@ -10,7 +10,8 @@ from uuid import UUID
 from connectors.command_store import CommandRow
 from connectors.due_store import DoneRow, DueRun, KeptRecords
 from connectors.memory.database import MemoryStore, StoredKey
-from connectors.memory.tables import StoredCancel, StoredPayload, StoredRun
+from connectors.memory.payload_store import stored_payload
+from connectors.memory.tables import StoredCancel, StoredRun
 from connectors.payload_store import Payload
 from connectors.sink_store import LogPosition
 from connectors.views import OverdueView
@@ -126,6 +127,10 @@ class MemoryDueStore(MemoryStore):
             old = {key for key, row in self._db.outcomes.items() if row.decided_at < now - older_than} - pending
             pruned = set(sorted(old)[:limit])
             self._delete(pruned)
+            batches = self._db.batches.values()
+            ended = [row.batch_id for row in batches if row.ended_at and row.ended_at < now - older_than]
+            for batch_id in ended:
+                del self._db.batches[batch_id]
             return len(pruned)
 
     def last_commands(self) -> list[CommandRow]:
@@ -216,7 +221,7 @@ class MemoryDueStore(MemoryStore):
             row.check_at = now + _MINUTE
             return None
         row.check_at = now + min(max(now - row.accepted_at, timedelta(seconds=5)), timedelta(minutes=10))
-        return _payload(row)
+        return stored_payload(row)
 
     def _delete(self, runs: set[StoredKey]) -> None:
         db = self._db
@@ -241,7 +246,3 @@ def _done(run: StoredRun, row: DoneRow, now: datetime) -> None:
     if retried:
         run.attempt, run.execution, run.sequence = run.attempt + 1, 0, 0
     run.updated_at = now
-
-
-def _payload(row: StoredPayload) -> Payload:
-    return Payload(str(UUID(bytes=row.job_id)), row.run, row.processor, row.lane, row.key, row.value, list(row.headers))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from connectors.job_store import JobFilter
 from connectors.memory.database import MemoryStore, StoredKey
 from connectors.memory.tables import StoredCancel, StoredDelivery, StoredHistory, StoredOutcome, StoredRun
 from connectors.sink_store import LogPosition
-from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobView, TryView
+from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobStatus, JobView, TryView
 from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo
 
@@ -48,6 +51,30 @@ class MemoryJobStore(MemoryStore):
         rows.sort(key=lambda row: (row.requested_at, row.job_id), reverse=True)
         return [row for row in rows if after is None or (row.requested_at, row.job_id) < after][:limit]
 
+    def status(self, job_id: str, run: int | None = None, tenant: str | None = None) -> JobStatus | None:
+        if not is_job_id(job_id):
+            return None
+        with self._db.reading():
+            job = self._db.jobs.get(UUID(job_id).bytes)
+            if job is None or tenant not in (None, job.tenant):
+                return None
+            found = self._db.runs.get((job.job_id, job.current_run if run is None else run))
+            return None if found is None else self._status(found)
+
+    def statuses(
+        self, wanted: JobFilter, *, limit: int = 50, after: tuple[datetime, str] | None = None
+    ) -> list[JobStatus]:
+        conditions = [(name, value) for name, value in asdict(wanted).items() if value is not None]
+        with self._db.reading():
+            rows = [self._status(run) for run in self._current()]
+        rows = [row for row in rows if all(getattr(row, name) == value for name, value in conditions)]
+        rows.sort(key=lambda row: (row.created_at, row.job_id), reverse=True)
+        return [row for row in rows if after is None or (row.created_at, row.job_id) < after][:limit]
+
+    def statuses_of(self, job_ids: Sequence[str], tenant: str | None = None) -> list[JobStatus]:
+        found = [self.status(job_id, tenant=tenant) for job_id in dict.fromkeys(job_ids)]
+        return [status for status in found if status is not None]
+
     def counts(self, *, batch_id: str | None = None) -> dict[str, int]:
         with self._db.reading():
             jobs = self._db.jobs
@@ -70,6 +97,32 @@ class MemoryJobStore(MemoryStore):
             run.updated_at,
             job.external_id,
             None if outcome is None else outcome.error_code,
+        )
+
+    def _status(self, run: StoredRun) -> JobStatus:
+        job, outcome = self._db.jobs[run.job_id], self._db.outcomes.get((run.job_id, run.run))
+        return JobStatus(
+            job_id=str(UUID(bytes=run.job_id)),
+            run=run.run,
+            processor=job.processor,
+            tenant=job.tenant,
+            lane=run.lane,
+            state=run.state,
+            attempt=run.attempt,
+            stage=run.stage,
+            percent=run.percent,
+            message=run.message,
+            created_at=job.created_at,
+            updated_at=run.updated_at,
+            deadline=run.deadline,
+            external_id=job.external_id,
+            case_id=job.case_id,
+            upload_id=job.upload_id,
+            batch_id=job.batch_id,
+            labels=_json(job.labels) or {},
+            error_code=None if outcome is None else outcome.error_code,
+            error_message=None if outcome is None else outcome.error_message,
+            finished_at=None if outcome is None else outcome.decided_at,
         )
 
     def _view(self, key: StoredKey) -> JobView:

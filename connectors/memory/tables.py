@@ -165,6 +165,9 @@ class StoredPayload:
     headers: list[tuple[str, str]]
     accepted_at: datetime
     check_at: datetime | None
+    tenant: str | None = None
+    input_sha256: str | None = None
+    batch_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -186,3 +189,18 @@ class StoredLease:
     worker: str | None = None
     fence: int | None = None
     expires_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class StoredBatch:
+    """Mirrors `batches`."""
+
+    batch_id: str
+    tenant: str
+    processor: str
+    total: int
+    inputs_sha256: str
+    callback_url: str | None
+    callback_profile: str | None
+    created_at: datetime
+    ended_at: datetime | None = None

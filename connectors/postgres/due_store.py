@@ -18,6 +18,7 @@ from connectors.due_store import DoneRow, DueRun, KeptRecords
 from connectors.payload_store import Payload
 from connectors.postgres.base import PostgresStore
 from connectors.postgres.connection import Connection
+from connectors.postgres.payload_store import read_payload
 from connectors.postgres.statement import statement
 from connectors.views import OverdueView
 from schemas.errors import SluiceError
@@ -64,8 +65,7 @@ class PostgresDueStore(PostgresStore):
         return [_due(row) for row in self._rows("silent_runs", age=older_than, limit=limit)]
 
     def unsent(self, limit: int) -> list[Payload]:
-        rows = self._rows("unsent", limit=limit)
-        return [Payload(**{**row, "headers": [(name, text) for name, text in row["headers"]]}) for row in rows]
+        return [read_payload(row) for row in self._rows("unsent", limit=limit)]
 
     def mark_done(self, rows: Sequence[DoneRow]) -> None:
         with self._connected("marking due runs as done") as connection:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from connectors.job_store import JobFilter
 from connectors.postgres.base import PostgresStore
-from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobView, TryView
+from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobStatus, JobView, TryView
 from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo
+
+#: Conditions of `statuses` that do not just compare a column of `jobs`. The state is compared twice so that a search for a rare
+#: state may use the partial index of rare states.
+_CONDITIONS = {"state": "r.state = %(state)s AND (%(state)s = 'COMPLETED' OR r.state <> 'COMPLETED')"}
 
 
 class PostgresJobStore(PostgresStore):
@@ -49,6 +55,32 @@ class PostgresJobStore(PostgresStore):
         rows = self._rows("find_jobs", conditions, state=state, processor=processor, limit=limit, at=at, job_id=job_id)
         return [JobRow(**row) for row in rows]
 
+    def status(self, job_id: str, run: int | None = None, tenant: str | None = None) -> JobStatus | None:
+        if not is_job_id(job_id):
+            return None
+        places = {
+            "run": "coalesce(%(run)s, j.current_run)",
+            "wanted": f"j.job_id = %(job_id)s AND {_of_tenant(tenant)}",
+        }
+        found = self._rows("job_statuses", places, job_id=UUID(job_id), run=run, tenant=tenant, limit=1)
+        return _status(found[0]) if found else None
+
+    def statuses(
+        self, wanted: JobFilter, *, limit: int = 50, after: tuple[datetime, str] | None = None
+    ) -> list[JobStatus]:
+        values = {name: value for name, value in asdict(wanted).items() if value is not None}
+        conditions = [_CONDITIONS.get(name, f"j.{name} = %({name})s") for name in values]
+        if after is not None:
+            conditions.append("(j.created_at, j.job_id) < (%(at)s, %(job_id)s)")
+            values["at"], values["job_id"] = after
+        places = {"run": "j.current_run", "wanted": " AND ".join(conditions) or "true"}
+        return [_status(row) for row in self._rows("job_statuses", places, limit=limit, **values)]
+
+    def statuses_of(self, job_ids: Sequence[str], tenant: str | None = None) -> list[JobStatus]:
+        places = {"run": "j.current_run", "wanted": f"j.job_id = ANY(%(keys)s) AND {_of_tenant(tenant)}"}
+        keys = [UUID(job_id) for job_id in job_ids if is_job_id(job_id)]
+        return [_status(row) for row in self._rows("job_statuses", places, keys=keys, tenant=tenant, limit=len(keys))]
+
     def counts(self, *, batch_id: str | None = None) -> dict[str, int]:
         condition = "j.batch_id = %(batch_id)s" if batch_id else "true"
         return {
@@ -61,6 +93,14 @@ class PostgresJobStore(PostgresStore):
         with self._connected("reading a job") as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield
+
+
+def _of_tenant(tenant: str | None) -> str:
+    return "true" if tenant is None else "j.tenant = %(tenant)s"
+
+
+def _status(row: dict[str, Any]) -> JobStatus:
+    return JobStatus(**{**row, "labels": row["labels"] or {}})
 
 
 def _job_view(row: dict[str, Any], deliveries: list[DeliveryView], history: list[HistoryLine]) -> JobView:

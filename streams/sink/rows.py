@@ -25,6 +25,8 @@ _NEEDED = (
 )
 #: The longest text, in characters, that fits an index entry of 2704 bytes.
 LONGEST_KEY = 512
+#: Characters of an id that shares an index entry with its tenant, and of a tenant.
+LONGEST_ID = LONGEST_TENANT = 256
 _STATE_OF = {Phase.REQUESTED: State.PENDING, Phase.RETRYING: State.RETRYING}
 
 
@@ -120,12 +122,12 @@ def _run_row(job: JobFold, run: RunFold, carries_job: bool, current_run: int, no
         carries_job,
         current_run,
         first["created_at"],
-        first["tenant"],
+        first["tenant"][:LONGEST_TENANT],
         first["processor"],
         first["input_sha256"],
-        first["external_id"],
-        first["case_id"],
-        first["upload_id"],
+        _key(first["external_id"], LONGEST_ID),
+        _key(first["case_id"], LONGEST_ID),
+        _key(first["upload_id"], LONGEST_ID),
         _key(first["batch_id"]),
         first["parent_job_id"],
         callback_url,
@@ -150,9 +152,9 @@ def _run_row(job: JobFold, run: RunFold, carries_job: bool, current_run: int, no
     return RunRow._make(row)
 
 
-def _key(value: str | None) -> str | None:
+def _key(value: str | None, longest: int = LONGEST_KEY) -> str | None:
     """Return the value for an indexed column; None if it is too long, which our clients refuse: cut off, it is another id."""
-    return value if value is None or len(value) <= LONGEST_KEY else None
+    return value if value is None or len(value) <= longest else None
 
 
 def bare(event: Event) -> Event:

@@ -243,7 +243,7 @@ def test_an_accepted_request_that_never_reached_the_log_is_returned_for_sending(
     stores.store(requested(done, 2), ended(done, 3))
     assert stores.due.unsent(10) == [payloads[lost]]
     assert stores.due.unsent(10) == []
-    assert stores.payloads.accept(payloads[done], 0.0)  # deleted after its outcome
+    assert stores.payloads.payload(str(done)) is None  # deleted after its outcome
 
 
 # ── what the command line shows ──

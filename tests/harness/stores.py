@@ -31,6 +31,8 @@ class Stores:
         self.jobs = self._opened(wiring.job_store(settings))
         self.commands = self._opened(wiring.command_store(settings))
         self.payloads = self._opened(wiring.payload_store(settings))
+        self.batches = self._opened(wiring.batch_store(settings))
+        self.access = self._opened(wiring.access_store(settings))
         self.deliveries = self._opened(wiring.delivery_store(settings))
         self.due = self.another_due()
         self.sink.learn_topics(TOPICS)

@@ -26,6 +26,9 @@ leases_gone AS (
 deliveries_gone AS (
     DELETE FROM deliveries AS d USING old WHERE d.job_id = old.job_id AND d.run = old.run RETURNING d.delivery_id
 ),
+batches_gone AS (
+    DELETE FROM batches WHERE ended_at < now() - %(age)s
+),
 tries_gone AS (
     DELETE FROM delivery_tries AS t USING deliveries_gone AS d WHERE t.delivery_id = d.delivery_id
 ),

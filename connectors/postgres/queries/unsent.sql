@@ -18,6 +18,7 @@ put_off AS (
     FROM looked AS l
     WHERE NOT l.ended AND p.job_id = l.job_id AND p.run = l.run
 )
-SELECT p.job_id::text, p.run, p.processor, p.lane, p.key, p.value, p.headers
+SELECT p.job_id::text, p.run, p.processor, p.lane, p.key, p.value, p.headers, p.tenant, p.input_sha256,
+    p.batch_id::text
 FROM looked AS l JOIN payloads AS p ON p.job_id = l.job_id AND p.run = l.run
 WHERE l.state IS NULL AND NOT l.ended
