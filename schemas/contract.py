@@ -29,7 +29,8 @@ AVRO_DIR = Path(__file__).parent / "avro"
 @dataclass(frozen=True, slots=True)
 class ProcessorContract(Generic[I_, O_]):
     """`avro_dir` has `<Name>Request.avsc` and `<Name>Result.avsc`. `custody`: how a worker gets a job, `offset` (its
-    group reads the topic) or `lease` (the sink stores it and any idle worker claims it); the processor's policy must agree."""
+    group reads the topic) or `lease` (the sink stores it and any idle worker claims it); the processor's policy must agree.
+    An installation may override it: everything asks `Settings.custody`."""
 
     name: str
     input: type[I_]
@@ -42,11 +43,6 @@ class ProcessorContract(Generic[I_, O_]):
             raise ValueError(f"{self.name!r} is no processor name: {NAME.pattern}, and not 'bulk'")
         if self.custody not in (Custody.OFFSET, Custody.LEASE):
             raise ValueError(f"The custody of {self.name!r} is {self.custody!r}; it is offset or lease.")
-
-    @property
-    def leased(self) -> bool:
-        """True if its jobs are claimed by lease, so that no worker group reads its topics."""
-        return self.custody == Custody.LEASE
 
     @property
     def camel(self) -> str:

@@ -15,9 +15,11 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from schemas.errors import Unreachable, UsageError
+from schemas.states import Custody
 
 if TYPE_CHECKING:
     from processors.rollout import Rollout
+    from schemas.contract import AnyContract
     from schemas.topics import TopicNames
 
 #: File of the local stack's addresses, by the names of their environment variables. `sluice up` writes it.
@@ -75,6 +77,9 @@ class Settings(BaseSettings):
     # ── worker ──
     #: Names of the processors that a worker may run, separated by commas. Empty: all that are installed.
     processors: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Names of processors whose jobs are kept by lease in this installation, whatever their contract and policy say, separated
+    #: by commas. Give every service and every submitter the same value. Empty: only those whose contract says so.
+    leased: Annotated[tuple[str, ...], NoDecode] = ()
     #: auto, cpu, cuda or cuda:N. auto: CUDA if a test kernel runs on it, else CPU with a warning.
     device: str = "auto"
     #: Folder that is searched for model weights first. None: only the folder beside each processor's module.
@@ -137,7 +142,7 @@ class Settings(BaseSettings):
     #: auto, console or json. auto: console on a terminal, else json.
     log_format: str = Field("auto", pattern="^(auto|console|json)$")
 
-    @field_validator("processors", "callback_allow", "callback_secrets", mode="before")
+    @field_validator("processors", "leased", "callback_allow", "callback_secrets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -150,6 +155,10 @@ class Settings(BaseSettings):
 
             parse_rollout(value)
         return value
+
+    def custody(self, made: AnyContract) -> Custody:
+        """Return who owns a processor's waiting jobs in this installation. Everything that needs to know asks here."""
+        return Custody.LEASE if made.name in self.leased else Custody(made.custody)
 
     @property
     def rollouts(self) -> dict[str, Rollout]:

@@ -18,11 +18,11 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.contract import AnyContract
-from schemas.states import Lane
+from schemas.states import Custody, Lane
 from streams.admin.changes import Change, ChangeKind
 from streams.log import kafka
+from streams.log.not_ready import TIMEOUT_S, retry_until_ready
 from streams.log.port import LogConsumer
-from streams.log.reconnect import TIMEOUT_S, retry_until_ready
 from streams.settings import Settings
 
 #: Errors of a commit from outside a group that has members: only they may commit.
@@ -45,7 +45,7 @@ def worker_groups(settings: Settings, contracts: Iterable[AnyContract]) -> list[
             f"{settings.topic_prefix}workers.{c.name}", (names.requests(c.name), names.requests(c.name, Lane.BULK))
         )
         for c in contracts
-        if not c.leased
+        if settings.custody(c) is Custody.OFFSET
     ]
 
 

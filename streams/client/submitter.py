@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Unpack
 
@@ -158,5 +159,7 @@ class Submitter:
         if processor not in known_processors():
             raise unknown_processor(processor)
         topic = self._settings.topics.requests(processor, lane)
-        encoder = RequestEncoder(contract(processor), topic, connection.codec, self._settings.auto_register)
+        made = contract(processor)
+        made = replace(made, custody=self._settings.custody(made).value)
+        encoder = RequestEncoder(made, topic, connection.codec, self._settings.auto_register)
         return connection.encoders.setdefault((processor, lane), encoder)

@@ -8,8 +8,8 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.errors import NotFound
 from streams.log import kafka
+from streams.log.not_ready import TIMEOUT_S, retry_until_ready
 from streams.log.port import LogConsumer
-from streams.log.reconnect import TIMEOUT_S, retry_until_ready
 
 
 def watermarks(consumer: LogConsumer, topic: str) -> dict[int, tuple[int, int]]:

@@ -14,8 +14,8 @@ from connectors.sink_store import ClaimedOffsets, SinkStore
 from schemas.errors import SluiceError
 from streams import logs
 from streams.log import kafka
+from streams.log.not_ready import retry_until_ready
 from streams.log.port import LogConsumer
-from streams.log.reconnect import retry_until_ready
 from streams.sink.positions import Key, Positions
 from streams.sink.topic_table import TopicRole, TopicTable
 

@@ -139,7 +139,7 @@ class Sink:
             parts.callback(self._notifier.reconcile)
         store = tracked(wiring.sink_store(self._settings), self._loop_health, "Postgres")
         parts.callback(store.close)
-        table = self._table = self._compared(read_topics(self._admin, self._settings.topics))
+        table = self._table = self._compared(read_topics(self._admin, self._settings))
         # Asked before the group is joined: without its store a member would only hold partitions, and up every rebalance.
         store.learn_topics({topic.topic_id: topic.name for topic in table.topics.values()})
         producer = kafka.producer(self._settings)  # a new one: the last may have failed for good
@@ -182,7 +182,7 @@ class Sink:
 
     def _follow_topics(self, session: Session) -> None:
         try:
-            table = read_topics(self._admin, self._settings.topics)
+            table = read_topics(self._admin, self._settings)
         except Unreachable as error:  # what was read stays with this session, which goes on once Kafka answers
             log.warning("topics_not_listed", reason=str(error))
         else:
@@ -204,7 +204,7 @@ def open_session(
     worker_id = f"sink@{socket.gethostname()}"
     codec = codec or wiring.codec(settings)
     listing = admin or kafka.admin(settings)
-    table = read_topics(listing, settings.topics)
+    table = read_topics(listing, settings)
     session = Session(
         settings,
         store,
@@ -214,7 +214,7 @@ def open_session(
         EngineResults(codec, settings.topics, worker_id),
         handoff,
         stop,
-        lambda: read_topics(listing, settings.topics),
+        lambda: read_topics(listing, settings),
         suspects or Suspects(),
     )
     session.subscribe(table)

@@ -16,10 +16,10 @@ from confluent_kafka import KafkaException, TopicCollection
 from connectors.sink_store import LogPosition
 from schemas.contract import contract, known_processors
 from schemas.states import Custody
-from schemas.topics import TopicNames
 from streams.log import kafka
 from streams.log.port import LogAdmin
 from streams.log.topic_ids import uuid_bytes
+from streams.settings import Settings
 
 #: Seconds to wait for an answer of the broker.
 TIMEOUT_S = 15.0
@@ -93,11 +93,12 @@ class TopicTable:
         return None if topic_id is None else LogPosition(topic_id, partition, offset)
 
 
-def read_topics(admin: LogAdmin, names: TopicNames) -> TopicTable:
+def read_topics(admin: LogAdmin, settings: Settings) -> TopicTable:
     """List the broker's topics that the sink reads. Raises Unreachable."""
+    names = settings.topics
     try:
         existing = set(admin.list_topics(timeout=TIMEOUT_S).topics)
-        roles = {name: role for name in existing if (role := role_of(name, names, existing)) is not None}
+        roles = {name: role for name in existing if (role := role_of(name, settings, existing)) is not None}
         described = admin.describe_topics(TopicCollection(list(roles)), request_timeout=TIMEOUT_S) if roles else {}
         ids = {name: uuid_bytes(future.result().topic_id) for name, future in described.items()}
     except KafkaException as error:
@@ -107,11 +108,12 @@ def read_topics(admin: LogAdmin, names: TopicNames) -> TopicTable:
     )
 
 
-def role_of(topic: str, names: TopicNames, existing: set[str]) -> TopicRole | None:
+def role_of(topic: str, settings: Settings, existing: set[str]) -> TopicRole | None:
     """Return the role of `topic`; None if the sink does not read it. `existing`: all topics of the broker.
 
     A processor is unknown if its contract is not installed here and its results topic does not exist.
     """
+    names = settings.topics
     if topic == names.dead_letters:
         return TopicRole.DEAD_LETTERS
     processor = names.processor_of(topic) if topic.startswith(names.prefix) else None
@@ -120,7 +122,8 @@ def role_of(topic: str, names: TopicNames, existing: set[str]) -> TopicRole | No
     if topic == names.results(processor):
         return TopicRole.RESULTS
     if processor in known_processors():
-        return TopicRole.LEASED_REQUESTS if contract(processor).leased else TopicRole.REQUESTS
+        leased = settings.custody(contract(processor)) is Custody.LEASE
+        return TopicRole.LEASED_REQUESTS if leased else TopicRole.REQUESTS
     return TopicRole.FOREIGN_REQUESTS if names.results(processor) in existing else TopicRole.UNKNOWN_REQUESTS
 
 

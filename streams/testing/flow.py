@@ -29,7 +29,7 @@ from schemas.envelope import result_of
 from schemas.errors import NotFound, SluiceError, UsageError
 from schemas.records import Claim, Result
 from schemas.registry import MemoryRegistry
-from schemas.states import Lane
+from schemas.states import Custody, Lane
 from schemas.topics import declared
 from streams import wiring
 from streams.client.commands import CommandClient
@@ -232,7 +232,7 @@ class Flow:
         self._submitter = stack.enter_context(Submitter(self.settings, source="test"))
         self._workers: dict[str, InProcessWorker] = {}
         for made, versions in zip(contracts, loaded, strict=True):
-            if made.leased:
+            if self.settings.custody(made) is Custody.LEASE:
                 raise UsageError(f"Jobs of {made.name!r} are claimed by lease; a flow has no worker for that.")
             worker = InProcessWorker(
                 self.settings,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 
 from streams import logs
-from streams.worker.commands import CommandState
+from streams.worker.command_state import CommandState
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobState
 from streams.worker.ordering import OrderedJobs

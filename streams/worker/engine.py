@@ -12,22 +12,19 @@ import time
 from datetime import datetime
 from typing import Any
 
-from schemas.contract import contract
-from schemas.errors import StartupError, Unreachable
+from schemas.errors import StartupError
 from streams import logs
-from streams.admin.members import workers_of
 from streams.health.loop_health import LoopHealth
 from streams.health.loop_threads import LoopThreads
-from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.circuit import MOST_ALIKE, CircuitState, WorkerCircuit
-from streams.worker.commands import CommandReader
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
 from streams.worker.protocol import Answer, ChildConfig
 from streams.worker.self_test import PASSED, SelfTest
 from streams.worker.session import DRAIN_POLL_S, EngineSession, check_custody
 from streams.worker.supervision.supervisor import Supervisor
+from streams.worker.transport import Transport
 
 log = logs.get("worker")
 
@@ -46,10 +43,10 @@ NO_SESSION = {"partitions": 0, "received": 0, "published": 0, "dead_lettered": 0
 class Engine:
     """Runs one processor until it is stopped."""
 
-    def __init__(self, settings: Settings, config: ChildConfig, commands: CommandReader, threads: LoopThreads) -> None:
+    def __init__(self, settings: Settings, config: ChildConfig, transport: Transport, threads: LoopThreads) -> None:
         self._settings = settings
         self._config = config
-        self._commands = commands
+        self._transport = transport
         self._threads = threads
         self._in_flight = InFlightJobs()
         self._supervisor = Supervisor(config, self._in_flight, self._publish, self._deadline, threads)
@@ -72,7 +69,7 @@ class Engine:
         return {
             "processor": self._config.processor,
             "child": supervisor.pid,
-            "paused": self._commands.state.is_paused(self._config.processor),
+            "paused": self._transport.commands.state.is_paused(self._config.processor),
             "in_flight": len(self._in_flight),
             **(NO_SESSION if session is None else session.status()),
             "child_restarts": supervisor.restarts,
@@ -97,7 +94,7 @@ class Engine:
         try:
             ready = self._supervisor.start(lambda: self._stopping(stop))
             if ready is not None:
-                check_custody(self._config.processor, ready)
+                check_custody(self._settings, self._config.processor, ready)
             while ready is not None:
                 self._serve(self._new_session(ready), stop)
                 ready = self._recover(stop) if self._circuit.is_open else None
@@ -111,8 +108,7 @@ class Engine:
             ready,
             self._in_flight,
             self._supervisor,
-            self._commands,
-            self._threads,
+            self._transport,
             self._circuit,
         )
         return self._session
@@ -209,17 +205,8 @@ class Engine:
         if ready.get("warm_up"):
             self._circuit.tested(None)
         else:
-            self._circuit.probe(1 if self._has_colleagues() else MOST_ALIKE)
+            self._circuit.probe(1 if self._transport.has_colleagues(self.processor) else MOST_ALIKE)
         return True
-
-    def _has_colleagues(self) -> bool:
-        """Return False if no other worker takes this processor's jobs while this one is away."""
-        if contract(self.processor).leased:
-            return True  # nothing tells
-        try:
-            return bool(workers_of(kafka.admin(self._settings), self._settings, self.processor))
-        except Unreachable:
-            return True
 
     # ── called by the supervisor ──
 

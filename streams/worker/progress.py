@@ -14,14 +14,16 @@ from streams.worker.header_from_kafka import header_from_kafka
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
 from streams.worker.protocol import ChildConfig, Flag
-from streams.worker.publisher import Publisher
 from streams.worker.supervision.limits import ProgressUpdate, deadline_from_headers
+from streams.worker.transport import ResultPublisher
 
 log = logs.get("worker")
 
 
 class ProgressPublisher:
-    def __init__(self, settings: Settings, publisher: Publisher, in_flight: InFlightJobs, config: ChildConfig) -> None:
+    def __init__(
+        self, settings: Settings, publisher: ResultPublisher, in_flight: InFlightJobs, config: ChildConfig
+    ) -> None:
         self._publisher = publisher
         self._in_flight = in_flight
         self._config = config

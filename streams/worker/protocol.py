@@ -63,6 +63,10 @@ class ChildConfig:
         return json_frame(MessageKind.CONFIG, asdict(self))
 
 
+class TopicReplaced(Exception):
+    """A topic was made again, so its id in the ChildConfig is out of date and the engine must start over."""
+
+
 def load_trace(scratch: Path, pid: int) -> Path:
     """The file to which a child writes every thread's traceback if it hangs while it loads its processor."""
     return scratch / f"load-{pid}.trace"

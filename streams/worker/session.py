@@ -10,30 +10,23 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from processors.policy import Order
 from schemas.contract import contract
 from schemas.errors import StartupError
-from schemas.states import Disposition
-from streams import logs, wiring
-from streams.health.loop_threads import LoopThreads
-from streams.log import kafka
+from schemas.states import Custody, Disposition
+from streams import logs
 from streams.settings import Settings
 from streams.worker.cancellation import Cancellations
 from streams.worker.circuit import WorkerCircuit
-from streams.worker.commands import CommandReader, PauseAcknowledger
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin, JobState
-from streams.worker.job_source import JobSource
-from streams.worker.kafka_source.source import KafkaSource
-from streams.worker.lease_source.source import LeaseSource
 from streams.worker.ordering import OrderedJobs
 from streams.worker.progress import ProgressPublisher
 from streams.worker.protocol import Answer, ChildConfig, Flag
-from streams.worker.publisher import Publisher
 from streams.worker.supervision.supervisor import Supervisor
+from streams.worker.transport import Transport
 
 log = logs.get("worker")
 
@@ -55,36 +48,26 @@ class EngineSession:
         ready: Mapping[str, Any],
         in_flight: InFlightJobs,
         supervisor: Supervisor,
-        commands: CommandReader,
-        threads: LoopThreads,
+        transport: Transport,
         circuit: WorkerCircuit,
     ) -> None:
         self._circuit = circuit
-        processor, state = config.processor, commands.state
+        commands, processor = transport.commands, config.processor
         self._processor = processor
         self._in_flight = in_flight
         self._supervisor = supervisor
         self._commands = commands
-        producer, names = kafka.producer(settings), settings.topics
-        self._publisher = Publisher(
-            producer, in_flight, names, processor, config.worker_id, supervisor.refuse_for_size, threads
-        )
+        self._publisher = transport.publisher(config, in_flight, supervisor.refuse_for_size)
         self._progress = ProgressPublisher(settings, self._publisher, in_flight, config)
-        self._acknowledger = PauseAcknowledger(settings, config, state, self._publisher)
-        leased = contract(processor).leased
+        self._acknowledge = transport.acknowledger(config, self._publisher)
+        leased = settings.custody(contract(processor)) is Custody.LEASE
         self._order = Order.NONE if leased else Order(ready["order"])
         self._ordered: OrderedJobs | None = None
         if self._order is not Order.NONE:
             self._ordered = OrderedJobs(self._order, in_flight, self._progress.write)
-        self._cancellations = Cancellations(processor, state, in_flight, supervisor, self._ordered)
+        self._cancellations = Cancellations(processor, commands.state, in_flight, supervisor, self._ordered)
         self._undecided: deque[Answer] = deque()  # answers that the source can't decide on yet
-        self._source: JobSource
-        if leased:
-            self._source = LeaseSource(
-                settings, config, ready, in_flight, supervisor, partial(wiring.lease_store, settings), threads
-            )
-        else:
-            self._source = KafkaSource(settings, config, ready, in_flight, supervisor, self._revoked)
+        self._source = transport.source(config, ready, in_flight, supervisor, self._revoked)
 
     def start(self) -> None:
         self._publisher.start()
@@ -113,7 +96,7 @@ class EngineSession:
         if paused:
             self._supervisor.pump(0)
             self._admit(self._source.pause(PAUSED_POLL_S))
-        self._acknowledger.acknowledge()
+        self._acknowledge()
         if paused:
             return
         if self._supervisor.backlog:
@@ -211,14 +194,21 @@ class EngineSession:
             stack.callback(self._source.close)
 
 
-def check_custody(processor: str, ready: Mapping[str, Any]) -> None:
+def check_custody(settings: Settings, processor: str, ready: Mapping[str, Any]) -> None:
     """Raise StartupError if contract and policy name different owners of waiting jobs: then no worker would take them.
 
     Submitters and the sink read the contract; the worker obeys the policy, as the child's READY message says it.
+    SLUICE_LEASED overrides both, except for a processor whose jobs have an order: leases keep none.
     """
-    declared, actual = contract(processor).custody, ready["custody"]
-    if actual != declared:
+    made, actual = contract(processor), ready["custody"]
+    if actual != made.custody:
         raise StartupError(
-            f"The contract of processor {processor!r} says custody {declared!r}, its policy says {actual!r}.",
+            f"The contract of processor {processor!r} says custody {made.custody!r}, its policy says {actual!r}.",
             next_step=f"Let ProcessorContract(custody=…) and Policy(custody=…) of {processor!r} say the same.",
+        )
+    overridden = settings.custody(made) != made.custody
+    if overridden and ready["order"] != Order.NONE:
+        raise StartupError(
+            f"SLUICE_LEASED names {processor!r}, whose policy asks for order {ready['order']!r}: leases keep no order.",
+            next_step=f"Take {processor!r} out of SLUICE_LEASED.",
         )

@@ -12,25 +12,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection
-
-from schemas.avsc import request_schema, result_schema, self_contained
 from schemas.contract import AnyContract, contract, known_processors, unknown_processor
-from schemas.errors import ExitCode, SluiceError, StartupError, UnknownSchema, Unreachable
+from schemas.errors import ExitCode, StartupError, Unreachable
 from schemas.ids import new_id
-from schemas.states import Lane
-from streams import logs, wiring
+from streams import logs
 from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health, evaluate
-from streams.log import kafka
 from streams.log.reconnect import Stopped, until_reachable
 from streams.settings import Settings
-from streams.worker.commands import CommandReader, CommandState
 from streams.worker.engine import Engine
-from streams.worker.kafka_source.committed_state import TopicReplaced
-from streams.worker.protocol import ChildConfig, child_settings
+from streams.worker.protocol import ChildConfig, TopicReplaced, child_settings
 from streams.worker.scratch import Scratch
 from streams.worker.supervision.startup import combined_error
+from streams.worker.transport import Transport
 
 log = logs.get("worker")
 
@@ -57,7 +51,7 @@ class Worker:
         self._faults: dict[str, BaseException] = {}  # by processor
         self._waits_for = "it is starting"
         self._threads = LoopThreads("worker", log)
-        self._kafka = wiring.kafka_probe(settings)
+        self._transport = open_transport(settings, self._threads)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{new_id()[-6:]}"
 
     def status(self) -> dict[str, Any]:
@@ -74,7 +68,7 @@ class Worker:
         return evaluate(
             [engine.health for engine in engines],
             time.monotonic(),
-            missing=[self._kafka.fault() if ask else None, *(missing or [self._waits_for])],
+            missing=[self._transport.fault() if ask else None, *(missing or [self._waits_for])],
             dead=self._threads.dead,
             details={"worker": self.worker_id, "engines": details},
         )
@@ -88,27 +82,27 @@ class Worker:
         with ExitStack() as stack:
             scratch = Scratch(self._settings.home / "work", self.worker_id)
             stack.callback(scratch.remove)
-            commands = CommandReader(self._settings, wiring.codec(self._settings), CommandState(), self._threads)
+            commands = self._transport.commands
             stack.callback(commands.stop)
             configs = self._configs(scratch.path, self._contracts, stop)
             commands.start()
-            self._engines = [self._engine(config, commands) for config in configs]
+            self._engines = [self._engine(config) for config in configs]
             _quiet_the_collector()
-            self._run_engines(commands, scratch.path, stop)
+            self._run_engines(scratch.path, stop)
         if self._faults:
             raise self._fault()
         self._threads.raise_if_dead()
         return ExitCode.OK
 
-    def _engine(self, config: ChildConfig, commands: CommandReader) -> Engine:
-        return Engine(self._settings, config, commands, self._threads)
+    def _engine(self, config: ChildConfig) -> Engine:
+        return Engine(self._settings, config, self._transport, self._threads)
 
-    def _run_engines(self, commands: CommandReader, scratch: Path, stop: threading.Event) -> None:
+    def _run_engines(self, scratch: Path, stop: threading.Event) -> None:
         """Run each engine in a thread that lives as long as the worker; the first that fails stops the others."""
 
         def run(number: int) -> None:
             try:
-                self._run_engine(number, commands, scratch, stop)
+                self._run_engine(number, scratch, stop)
             except BaseException as error:  # noqa: BLE001 - raised again by `run`, on the caller's thread
                 self._faults[self._contracts[number].name] = error
                 if isinstance(error, StartupError):
@@ -116,7 +110,7 @@ class Worker:
                 stop.set()
 
         if len(self._engines) == 1:
-            self._run_engine(0, commands, scratch, stop)
+            self._run_engine(0, scratch, stop)
             return
         threads = [threading.Thread(target=run, args=(i,), name=f"engine-{i}") for i in range(len(self._engines))]
         for thread in threads:
@@ -124,7 +118,7 @@ class Worker:
         for thread in threads:
             thread.join()
 
-    def _run_engine(self, number: int, commands: CommandReader, scratch: Path, stop: threading.Event) -> None:
+    def _run_engine(self, number: int, scratch: Path, stop: threading.Event) -> None:
         """Run one engine; a new one in its place once its topic was made again."""
         while True:
             try:
@@ -134,7 +128,7 @@ class Worker:
             configs = self._configs(scratch, self._contracts[number : number + 1], stop)
             if not configs:
                 return None
-            self._engines[number] = self._engine(configs[0], commands)
+            self._engines[number] = self._engine(configs[0])
 
     def _wait_for_other_starts(self, stop: threading.Event) -> None:
         """Give the other processors a moment to start or fail, so that the error names all that can't start."""
@@ -152,7 +146,7 @@ class Worker:
         return combined_error(self._faults, started, [e.processor for e in others if not e.could_start])
 
     def _configs(self, scratch: Path, contracts: Sequence[AnyContract], stop: threading.Event) -> list[ChildConfig]:
-        """Wait for Kafka and the registry; [] when stopped meanwhile."""
+        """Wait for Kafka and the registry, or the gateway; [] when stopped meanwhile."""
 
         def ask() -> list[ChildConfig]:
             try:
@@ -167,17 +161,23 @@ class Worker:
             return []
 
     def _config(self, made: AnyContract, scratch: Path) -> ChildConfig:
-        names = self._settings.topics
-        topics = [names.requests(made.name, lane) for lane in Lane]
+        facts = self._transport.facts(made)
         return ChildConfig(
             processor=made.name,
             worker_id=self.worker_id,
             device=self._device,
             scratch=str(scratch),
             settings=child_settings(self._settings),
-            topics=[[name, found] for name, found in topic_ids(self._settings, topics).items()],
-            schema_ids=_schema_ids(self._settings, made),
+            topics=facts.topics,
+            schema_ids=facts.schema_ids,
         )
+
+
+def open_transport(settings: Settings, threads: LoopThreads) -> Transport:
+    """Return Kafka's transport, or the gateway's if this machine has one. Loads only what the chosen one needs."""
+    from streams.worker.kafka_transport import KafkaTransport
+
+    return KafkaTransport(settings, threads)
 
 
 def health_details(status: Mapping[str, Any], ready: bool) -> dict[str, Any]:
@@ -191,47 +191,6 @@ def health_details(status: Mapping[str, Any], ready: bool) -> dict[str, Any]:
     }
     own = {key: value for key, value in status.items() if key != "ready" and value is not None}
     return {**facts, **own, "standby": ready and status.get("partitions") == 0}
-
-
-def topic_ids(settings: Settings, names: list[str]) -> dict[str, str]:
-    """Return Kafka's topic ids: a topic that is deleted and made again under its name gets another one."""
-    admin = kafka.admin(settings)
-    ids = {}
-    for name, future in admin.describe_topics(TopicCollection(names), request_timeout=10.0).items():
-        try:
-            ids[name] = str(future.result(15.0).topic_id)
-        except KafkaException as error:
-            raise _no_topic(name, error) from error
-    return ids
-
-
-def _no_topic(name: str, error: KafkaException) -> SluiceError:
-    translated = kafka.translate(error, f"looking for the topic {name}")
-    if isinstance(translated, Unreachable):
-        return translated
-    return StartupError(
-        f"The topic {name} can't be used: {error.args[0].str()}.", next_step="Run `sluice topics apply`."
-    )
-
-
-def _schema_ids(settings: Settings, made: AnyContract) -> dict[str, int]:
-    """Return the ids of our schemas, looked up once, so that children start and restart while the registry is down."""
-    registry, names = wiring.registry(settings), settings.topics
-    ours = {
-        f"{names.requests(made.name)}-value": request_schema(made),
-        f"{names.results(made.name)}-value": result_schema(made),
-        f"{names.progress}-value": self_contained("Progress"),
-        f"{names.control}-value": self_contained("Control"),
-    }
-    ids = {}
-    for subject, schema in ours.items():
-        found = registry.register(subject, schema) if settings.auto_register else registry.lookup(subject, schema)
-        if found is None:
-            raise UnknownSchema(
-                f"The registry has no schema like ours under {subject!r}.", next_step="Run `sluice topics apply`."
-            )
-        ids[subject] = found
-    return ids
 
 
 def _quiet_the_collector() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException
 
-from streams.log.reconnect import retry_until_ready
+from streams.log.not_ready import retry_until_ready
 from tests.harness.contract_log import PATIENCE_S, LogUnderTest, first, read, values
 
 

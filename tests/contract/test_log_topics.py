@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.cimpl import NewPartitions
 
-from streams.log.reconnect import retry_until_ready
+from streams.log.not_ready import retry_until_ready
 from tests.harness.contract_log import PATIENCE_S, LogUnderTest, until
 
 

@@ -7,16 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from schemas.states import Disposition
-from streams import wiring
 from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
 from streams.worker.circuit import WorkerCircuit
-from streams.worker.commands import CommandReader, CommandState
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
+from streams.worker.kafka_transport import KafkaTransport, topic_ids
 from streams.worker.protocol import Answer, ChildConfig
 from streams.worker.session import EngineSession
-from streams.worker.worker import topic_ids
 
 THREADS = LoopThreads("worker", None)
 READY = {"in_flight": 10, "executions": 3, "lanes": [4, 1], "order": "none", "custody": "offset"}
@@ -63,7 +61,8 @@ class RunningSession:
         self.in_flight = InFlightJobs()
         self.child = PlayedChild(self.in_flight)
         child: Any = self.child
-        self.commands = CommandReader(settings, wiring.codec(settings), CommandState(), THREADS)
+        transport = KafkaTransport(settings, THREADS)
+        self.commands = transport.commands
         self.commands.start()
         names = settings.topics
         topics = [names.requests("echo", lane) for lane in ("live", "bulk")]
@@ -75,8 +74,7 @@ class RunningSession:
             READY | ready,
             self.in_flight,
             child,
-            self.commands,
-            THREADS,
+            transport,
             WorkerCircuit("echo", self.in_flight),
         )
         self.session.start()

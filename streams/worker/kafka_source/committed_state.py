@@ -14,6 +14,7 @@ from streams.log.port import LogAdmin, LogConsumer
 from streams.settings import Settings
 from streams.worker.kafka_source.offset_metadata import CommitMetadata, decode, topic_of
 from streams.worker.kafka_source.offsets import Snapshot
+from streams.worker.protocol import TopicReplaced
 
 log = logs.get("worker")
 
@@ -28,10 +29,6 @@ class StartState(NamedTuple):
     recovery_until: int = 0
     is_new: bool = False  # it begins where the log begins
     fault: str | None = None
-
-
-class TopicReplaced(Exception):
-    """The topic was made again since this engine began: it must start over, because results name their topic by its id."""
 
 
 class CommittedStateReader:

@@ -44,7 +44,7 @@ def run_sink(settings: Settings) -> Session:
 
 def step_and_look(sink: Session, settings: Settings) -> None:
     step_until_read(sink)
-    sink.follow(read_topics(kafka.admin(settings), settings.topics))
+    sink.follow(read_topics(kafka.admin(settings), settings))
 
 
 def test_the_records_of_a_topic_made_again_while_no_sink_ran_are_all_stored(settings: Settings) -> None:
@@ -76,7 +76,7 @@ def test_a_look_at_the_topics_notices_one_that_was_made_again(settings: Settings
     step_and_settle(sink)
     make_again(settings, results(settings))
     with pytest.raises(TopicMadeAgain, match=results(settings)):
-        sink.follow(read_topics(kafka.admin(settings), settings.topics))
+        sink.follow(read_topics(kafka.admin(settings), settings))
     sink.close()
 
 

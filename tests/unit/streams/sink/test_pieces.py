@@ -17,7 +17,7 @@ from connectors.postgres.statement import statement
 from schemas.errors import UndecodableRecord
 from schemas.plain import to_plain
 from schemas.records import JobHeader
-from schemas.topics import TopicNames
+from streams.settings import Settings
 from streams.sink.decode import job_bytes
 from streams.sink.rows import delivery_id
 from streams.sink.topic_table import TopicRole, parse_topic_id, print_topic_id, role_of
@@ -50,7 +50,7 @@ def test_what_is_no_topic_id_is_none(text: str) -> None:
     ],
 )
 def test_a_topic_is_to_the_sink_what_its_name_says(topic: str, role: TopicRole | None) -> None:
-    assert role_of(topic, TopicNames("p."), {topic, "p.results.elsewhere"}) is role
+    assert role_of(topic, Settings(topic_prefix="p."), {topic, "p.results.elsewhere"}) is role
 
 
 def test_a_delivery_id_is_stable_sorts_with_its_job_and_is_a_uuid_of_version_8() -> None:

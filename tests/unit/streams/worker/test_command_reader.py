@@ -17,7 +17,8 @@ from schemas.records import Control
 from schemas.registry import MemoryRegistry
 from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
-from streams.worker.commands import CommandReader, CommandState
+from streams.worker.command_state import CommandState
+from streams.worker.commands import CommandReader
 
 REGISTRY = MemoryRegistry()
 COMMAND = Codec(REGISTRY).typed(Control, "control-value", self_contained("Control"), register=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.commands import job_key
-from streams.worker.commands import CommandState, PauseState
+from streams.worker.command_state import CommandState, PauseState
 from streams.worker.job import JobOrigin
 from tests.harness.jobs import new_job
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from streams import wiring
 from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
-from streams.worker.commands import CommandReader, CommandState
 from streams.worker.engine import Engine
+from streams.worker.kafka_transport import KafkaTransport
 from streams.worker.protocol import ChildConfig
 
 
@@ -42,9 +41,12 @@ def test_a_drained_worker_gives_up_its_partitions_before_it_waits_for_its_child(
     threads = LoopThreads("worker", None)
     address = f"memory:{uuid.uuid4().hex}"
     settings = Settings(home=tmp_path, kafka_bootstrap_servers=address, schema_registry_url=address)
-    commands = CommandReader(settings, wiring.codec(settings), CommandState(), threads)
     config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, [], {})
-    engine, steps, stop = Engine(settings, config, commands, threads), Steps(), threading.Event()
+    engine, steps, stop = (
+        Engine(settings, config, KafkaTransport(settings, threads), threads),
+        Steps(),
+        threading.Event(),
+    )
     session: Any = steps
     monkeypatch.setattr(engine, "_supervisor", steps)
     monkeypatch.setattr(engine, "status", dict)

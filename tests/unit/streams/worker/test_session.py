@@ -14,14 +14,14 @@ import pytest
 from schemas.contract import contract
 from schemas.records import EchoInput
 from schemas.states import Disposition
-from streams import wiring
 from streams.admin import tail, topics
 from streams.client.commands import CommandClient
 from streams.client.submitter import Submitter
 from streams.settings import Settings
-from streams.worker.commands import CommandReader, CommandState, PauseState
+from streams.worker.command_state import PauseState
 from streams.worker.engine import Engine
 from streams.worker.job import InFlightJob, JobOrigin
+from streams.worker.kafka_transport import KafkaTransport
 from streams.worker.protocol import ChildConfig
 from tests.harness.engine_session import THREADS, RunningSession
 from tests.harness.jobs import new_job
@@ -49,9 +49,9 @@ def submit(settings: Settings, count: int = 1, **options: Any) -> list[str]:
 
 
 def test_an_engine_is_not_ready_while_its_process_starts(settings: Settings) -> None:
-    commands = CommandReader(settings, wiring.codec(settings), CommandState(), THREADS)
     config = ChildConfig("echo", "w1", "cpu", str(settings.home), {}, [], {})
-    assert Engine(settings, config, commands, THREADS).why_not_ready() == "the process of echo is starting"
+    engine = Engine(settings, config, KafkaTransport(settings, THREADS), THREADS)
+    assert engine.why_not_ready() == "the process of echo is starting"
 
 
 def test_a_session_is_ready_once_it_has_partitions(running: RunningSession) -> None:
@@ -190,6 +190,7 @@ def test_a_source_that_fails_to_close_keeps_nothing_else_open(
 ) -> None:
     running = RunningSession(settings)
     source: Any = running.session._source
+    publisher: Any = running.session._publisher
 
     def fail() -> None:
         raise RuntimeError
@@ -197,7 +198,7 @@ def test_a_source_that_fails_to_close_keeps_nothing_else_open(
     monkeypatch.setattr(source._live.partitions, "close", fail)
     with pytest.raises(RuntimeError):
         running.close()
-    assert not running.session._publisher._thread.is_alive()
+    assert not publisher._thread.is_alive()
     with pytest.raises(RuntimeError, match="closed"):
         source._bulk._consumer.poll(0)
     source._live._consumer.close()

@@ -13,12 +13,13 @@ from streams.log import kafka
 from streams.settings import Settings
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.kafka_source.assigned_partitions import AssignedPartitions
-from streams.worker.kafka_source.committed_state import CommittedStateReader, TopicReplaced
+from streams.worker.kafka_source.committed_state import CommittedStateReader
 from streams.worker.kafka_source.lane_consumer import LaneConsumer
 from streams.worker.kafka_source.offset_metadata import encode
 from streams.worker.kafka_source.offsets import Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
-from streams.worker.worker import topic_ids
+from streams.worker.kafka_transport import topic_ids
+from streams.worker.protocol import TopicReplaced
 from tests.harness.jobs import done
 
 TOPIC, GROUP = "requests.echo", "workers.echo"
