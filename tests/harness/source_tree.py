@@ -8,11 +8,17 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("schemas", "processors", "connectors", "streams", "gateway", "bench")
+PRODUCT = ("schemas", "processors", "connectors", "streams", "gateway", "sluice_client", "bench")
+#: Rooms that are no folder of the root: distributions of their own.
+_FOLDERS = {"sluice_client": ROOT / "clients" / "python" / "sluice_client"}
+
+
+def folder_of_room(room: str) -> Path:
+    return _FOLDERS.get(room, ROOT / room)
 
 
 def files_of(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+    return sorted(folder_of_room(room).rglob("*.py"))
 
 
 @cache
@@ -22,7 +28,8 @@ def parsed(path: Path) -> ast.Module:
 
 def name_of(path: Path) -> str:
     """Return the dotted name of a module."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    outside = next((folder.parent for folder in _FOLDERS.values() if folder in path.parents), ROOT)
+    parts = path.relative_to(outside).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 

@@ -1,0 +1,131 @@
+"""Downloads a file of a result: streamed to a part file, resumed by Range, its hash checked, then moved to its name at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from sluice_client.context import Context
+from sluice_client.errors import HashMismatch, SluiceError, UsageError, error_of
+from sluice_client.exchange import Attempts, may_pass, read_all, unreachable
+from sluice_client.models import File
+from sluice_client.wire import Answer, Blocking, Broken, Open, Operation, Read, Sleep
+
+_MIB = 1 << 20
+
+
+class PartFile:
+    """Bytes that have come so far, beside the target, and their hash. A later download of the same content continues it."""
+
+    def __init__(self, target: Path, file: File) -> None:
+        self._target = target
+        self._path = target.with_name(f".{target.name[:100]}.{file.sha256[:16]}.part")
+        self._expected = file
+        self._hash = hashlib.sha256()
+        self._out: BinaryIO | None = None
+        self.size = 0
+
+    def open(self) -> None:
+        """Open the file behind what is there."""
+        self._out = open(self._path, "a+b")  # noqa: SIM115 - closed by the operation
+        self._out.seek(0)
+        while block := self._out.read(_MIB):
+            self._hash.update(block)
+            self.size += len(block)
+        if self.size > self._expected.size:
+            self.restart()
+
+    def write(self, block: bytes) -> None:
+        assert self._out is not None
+        self._out.write(block)
+        self._hash.update(block)
+        self.size += len(block)
+
+    def restart(self) -> None:
+        assert self._out is not None
+        self._out.truncate(0)
+        self._hash, self.size = hashlib.sha256(), 0
+
+    def finish(self) -> None:
+        """Move the file to its name. Raises HashMismatch, and removes it, if it is not the expected content."""
+        assert self._out is not None
+        if (self.size, self._hash.hexdigest()) != (self._expected.size, self._expected.sha256):
+            self.close()
+            self._path.unlink(missing_ok=True)
+            raise HashMismatch(
+                f"The file has {self.size} bytes and another sha256 than the result says.", "Download it again."
+            )
+        self._out.flush()
+        os.fsync(self._out.fileno())
+        self.close()
+        os.replace(self._path, self._target)
+
+    def close(self) -> None:
+        if self._out is not None:
+            self._out.close()
+            self._out = None
+
+
+def download(context: Context, file: File, path: Path) -> Operation[Path]:
+    """Fetch a file, over as many connections as it takes. Raises as `exchange`, and HashMismatch, OSError."""
+    target = path / _safe_name(file) if path.is_dir() else path
+    part = PartFile(target, file)
+    attempts = Attempts(context)
+    try:
+        yield Blocking(part.open)
+        while part.size < file.size:
+            before = part.size
+            retry_after_s = None
+            try:
+                yield from _fetch(context, file, part)
+                break
+            except Broken as broken:
+                error: SluiceError = unreachable(broken)
+            except SluiceError as refused:
+                if not may_pass(getattr(refused, "status", 0), refused):
+                    raise
+                error, retry_after_s = refused, getattr(refused, "retry_after_s", None)
+            if part.size > before:  # it got on, so the failures before do not count
+                attempts = Attempts(context)
+            delay = attempts.next_delay(retry_after_s)
+            if delay is None:
+                raise error
+            yield Sleep(delay)
+        yield Blocking(part.finish)
+    finally:
+        part.close()
+    return target
+
+
+def _fetch(context: Context, file: File, part: PartFile) -> Operation[None]:
+    """Read the rest of the file over one connection. Raises Broken if it ends early."""
+    headers = {"range": f"bytes={part.size}-", "if-range": f'"{file.sha256}"'} if part.size else {}
+    head: Answer = yield Open(context.request("GET", file.href, headers=headers))
+    if head.status not in (200, 206):
+        raise error_of(Answer(head.status, head.headers, (yield from read_all(context, head))))
+    if head.status == 200 or not head.headers.get("content-range", "").startswith(f"bytes {part.size}-"):
+        yield Blocking(part.restart)
+        if head.status == 206:
+            raise Broken("another range than asked", True)
+    block = bytearray()
+    while chunk := (yield Read()):
+        block += chunk
+        if part.size + len(block) > file.size:
+            break  # too long: the hash check refuses it
+        if len(block) >= _MIB:
+            yield Blocking(partial(part.write, bytes(block)))
+            block.clear()
+    yield Blocking(partial(part.write, bytes(block)))
+    if part.size < file.size:
+        raise Broken("the answer ended early", True)
+
+
+def _safe_name(file: File) -> str:
+    """Return the last part of the file's name, for a folder as target. Raises UsageError if none is left."""
+    name = file.name.replace("\\", "/").rpartition("/")[2].replace("\0", "")
+    if name in ("", ".", ".."):
+        raise UsageError("The file has no usable name.", "Give the name of the target, not only its folder.")
+    return name

@@ -1,0 +1,28 @@
+"""Callbacks in a FastAPI route. Imports FastAPI when the dependency is made."""
+
+# Annotations are values here: FastAPI reads those of the dependency, and its Request is imported within a function.
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from sluice_client.callbacks import TOLERANCE_S, Callback, verify
+from sluice_client.errors import BadSignature
+
+
+def sluice_callback(
+    secrets: str | Sequence[str] | None = None, *, tolerance_s: float = TOLERANCE_S
+) -> Callable[..., Awaitable[Callback]]:
+    """Return a dependency that yields the verified callback of a request; a bad signature answers 401.
+
+    @app.post("/sluice/callback", status_code=204)
+    async def done(callback: Annotated[Callback, Depends(sluice_callback())]) -> None:
+        await store(callback.id, callback.data)
+    """
+    from fastapi import HTTPException, Request
+
+    async def verified(request: Request) -> Callback:
+        try:
+            return verify(request.headers, await request.body(), secrets, tolerance_s=tolerance_s)
+        except BadSignature as error:
+            raise HTTPException(401, error.message) from error
+
+    return verified

@@ -1,0 +1,196 @@
+"""Uploads a file: a small one in one request, a large one in parts by tus 1.0, which go on where they were cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+import os
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from sluice_client.context import Context, origin_of, segment
+from sluice_client.errors import Conflict, NotFound, SluiceError, UnexpectedAnswer, error_of
+from sluice_client.exchange import Attempts, exchange, may_pass, once, unreachable
+from sluice_client.models import Upload
+from sluice_client.parse import record_of
+from sluice_client.wire import Blocking, Broken, FileSlice, Operation, Sleep
+
+_TUS = {"tus-resumable": "1.0.0"}
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file to upload, as it was when its hash was computed."""
+
+    path: Path
+    size: int
+    changed_ns: int
+    sha256: str
+    filename: str
+    content_type: str
+    kind: str | None
+    case_id: str | None
+
+    @classmethod
+    def of(
+        cls, path: Path, kind: str | None, case_id: str | None, filename: str | None, content_type: str | None
+    ) -> Source:
+        """Read the file once for its hash. Raises OSError."""
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            about = os.fstat(file.fileno())
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        kinds = content_type or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        return cls(
+            path, about.st_size, about.st_mtime_ns, digest.hexdigest(), filename or path.name, kinds, kind, case_id
+        )
+
+    def rest(self, offset: int, longest: int) -> FileSlice:
+        return FileSlice(self.path, offset, min(self.size - offset, longest))
+
+
+class Memory:
+    """The file that remembers an upload between processes: its address, and the source it belongs to. `path` None: none."""
+
+    def __init__(self, path: Path | None, source: Source) -> None:
+        self._path = path
+        self._about = {**asdict(source), "path": str(source.path)}
+
+    def address(self) -> str | None:
+        """Return the address of the unfinished upload of this very source."""
+        if self._path is None or not self._path.exists():
+            return None
+        try:
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            return str(kept["address"]) if kept["source"] == self._about else None
+        except (ValueError, KeyError, TypeError):  # cut off while it was written
+            return None
+
+    def keep(self, address: str) -> None:
+        if self._path is not None:
+            self._path.write_text(json.dumps({"address": address, "source": self._about}), encoding="utf-8")
+
+    def forget(self) -> None:
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def upload(
+    context: Context,
+    path: Path,
+    kind: str | None,
+    case_id: str | None,
+    filename: str | None,
+    content_type: str | None,
+    resume: Path | None,
+) -> Operation[Upload]:
+    source: Source = yield Blocking(partial(Source.of, path, kind, case_id, filename, content_type))
+    if source.size < context.limits.parts_from and resume is None:
+        return (yield from _whole(context, source))
+    memory = Memory(resume, source)
+    address = yield from _address(context, source, memory)
+    yield from _send_parts(context, source, address)
+    upload_id = address.rstrip("/").rpartition("/")[2]
+    answer = yield from exchange(context, context.request("GET", f"/v1/uploads/{segment(upload_id)}"))
+    yield Blocking(memory.forget)
+    return record_of(Upload, answer)
+
+
+def _whole(context: Context, source: Source) -> Operation[Upload]:
+    """Send the file in one request. It is not sent again after a break in the middle, because that could store it twice."""
+    request = context.request(
+        "POST",
+        "/v1/uploads",
+        {"filename": source.filename, "kind": source.kind, "case_id": source.case_id},
+        source.rest(0, source.size),
+        {"content-type": source.content_type, "content-digest": f"sha-256=:{_base64(source)}:"},
+        repeatable=False,
+    )
+    answer = yield from exchange(context, request)
+    return record_of(Upload, answer)
+
+
+def _address(context: Context, source: Source, memory: Memory) -> Operation[str]:
+    """Return the address of the upload: the one that was begun earlier, if the gateway still has it, else a new one."""
+    kept = yield Blocking(memory.address)
+    if kept is not None and origin_of(kept) == origin_of(context.url):
+        try:
+            yield from exchange(context, context.request("HEAD", kept, headers=_TUS))
+            return str(kept)
+        except NotFound:  # expired
+            pass
+    metadata: Mapping[str, str | None] = {
+        "filename": source.filename,
+        "filetype": source.content_type,
+        "kind": source.kind,
+        "case_id": source.case_id,
+        "sha256": source.sha256,
+    }
+    pairs = [f"{name} {b64encode(value.encode()).decode()}" for name, value in metadata.items() if value is not None]
+    # Sent again after a break, it may make two uploads; the one without bytes expires and has no effect.
+    request = context.request(
+        "POST",
+        "/v1/uploads/tus",
+        headers={**_TUS, "upload-length": str(source.size), "upload-metadata": ",".join(pairs)},
+    )
+    answer = yield from exchange(context, request)
+    location = answer.headers.get("location")
+    if not location:
+        raise UnexpectedAnswer("The gateway has made an upload without an address (Location).")
+    address = context.request("HEAD", location).url
+    yield Blocking(partial(memory.keep, address))
+    return address
+
+
+def _send_parts(context: Context, source: Source, address: str) -> Operation[None]:
+    """Send what the gateway does not have yet, until it has all. Raises as `exchange`."""
+    attempts = Attempts(context)
+    offset = yield from _offset(context, address)
+    while offset < source.size:
+        part = source.rest(offset, context.limits.part)
+        error = yield from _send_part(context, part, address)
+        if error is None:
+            attempts, offset = Attempts(context), offset + part.length
+            continue
+        delay = attempts.next_delay(getattr(error, "retry_after_s", None))
+        if delay is None:
+            raise error
+        yield Sleep(delay)
+        arrived = yield from _offset(context, address)
+        if arrived > offset:  # it got on, so the failures before do not count
+            attempts = Attempts(context)
+        offset = arrived
+
+
+def _send_part(context: Context, part: FileSlice, address: str) -> Operation[SluiceError | None]:
+    """Send one part; return the error if it may pass. Raises an error that does not."""
+    headers = {**_TUS, "upload-offset": str(part.offset), "content-type": "application/offset+octet-stream"}
+    try:
+        answer = yield from once(context, context.request("PATCH", address, content=part, headers=headers))
+    except Broken as broken:
+        return unreachable(broken)
+    if answer.status < 300:
+        return None
+    error = error_of(answer)
+    if may_pass(answer.status, error) or isinstance(error, Conflict):  # Conflict: another offset than the gateway's
+        return error
+    raise error
+
+
+def _offset(context: Context, address: str) -> Operation[int]:
+    """Return how many bytes the gateway has."""
+    answer = yield from exchange(context, context.request("HEAD", address, headers=_TUS))
+    text = answer.headers.get("upload-offset", "")
+    if not (text.isascii() and text.isdigit()):
+        raise UnexpectedAnswer("The gateway does not say how much of the upload it has (Upload-Offset).")
+    return int(text)
+
+
+def _base64(source: Source) -> str:
+    return b64encode(bytes.fromhex(source.sha256)).decode()
