@@ -15,6 +15,11 @@ from urllib.parse import unquote, urlsplit
 from schemas.errors import InvalidInput, UsageError
 
 SCHEMES = ("file", "s3", "gs", "az", "memory")
+#: Folders of the store: contents by their hash, contents that are to be deleted, and objects whose hash is not known yet.
+CONTENTS = "sha256"
+TRASH = "trash"
+INCOMING = "incoming"
+_CONTENT_KEY = re.compile(r"sha256/([0-9a-f]{2})/\1[0-9a-f]{62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9-]+(/[A-Za-z0-9-]+)*")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\?#]")
@@ -33,6 +38,11 @@ def content_key(sha256: str) -> str:
     if not _SHA256.fullmatch(sha256):
         raise InvalidInput("A claim's sha256 is 64 lower-case hex digits.")
     return f"sha256/{sha256[:2]}/{sha256}"
+
+
+def is_content_key(key: str) -> bool:
+    """True for a key as `content_key` returns it."""
+    return _CONTENT_KEY.fullmatch(key) is not None
 
 
 def named_key(name: str) -> str:

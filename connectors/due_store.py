@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from connectors.command_store import CommandRow
 from connectors.payload_store import Payload
 from connectors.views import OverdueView
+from schemas.records import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,18 @@ class DueStore(Protocol):
     def unsent(self, limit: int) -> list[Payload]:
         """Return accepted requests that the sink has not read from the log in time. Checks at most `limit`; the
         time until a request is checked again doubles."""
+        ...
+
+    def unsent_uploads(self, limit: int) -> list[Upload]:
+        """Return at most `limit` uploads whose event was not confirmed in time; the time until the next check doubles."""
+        ...
+
+    def mark_uploads_published(self, upload_ids: Sequence[str]) -> None:
+        """Note that the events of these uploads are in the log."""
+        ...
+
+    def expired_uploads(self, limit: int) -> list[tuple[str, list[str]]]:
+        """Delete at most `limit` expired uploads in pieces; return their ids, each with the names of its parts' objects."""
         ...
 
     def prune(self, older_than: timedelta, limit: int) -> int:

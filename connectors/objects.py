@@ -1,66 +1,41 @@
 """Claim checks: payloads stored outside the log, under the sha256 of their content.
 
-`ClaimStore` is the port. `ObjectStore` implements it on a local folder, S3, Google Cloud Storage, Azure, or (`memory://`, for
-tests) inside the process. Content addressing makes `put` idempotent and lets `fetch` verify what it read.
+`ObjectStore` implements the port `connectors.claim_store.ClaimStore` on a local folder, S3, Google Cloud Storage, Azure, or
+(`memory://`, for tests) inside the process. Content addressing makes `put` idempotent and lets `fetch` verify what it read.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
-from connectors.claim_uris import Location, content_key, locate, named_key, root_uri
-from schemas.errors import ClaimMismatch, ConnectionFailed, InvalidInput, PayloadTooLarge, StoreUnavailable, UsageError
+from connectors.claim_store import StoredObject
+from connectors.claim_uris import (
+    CONTENTS,
+    INCOMING,
+    TRASH,
+    Location,
+    content_key,
+    is_content_key,
+    locate,
+    named_key,
+    root_uri,
+)
+from connectors.incoming_object import IncomingObject
+from connectors.object_backend import CHUNK, is_fresh, move, open_store, staged_leftovers, translated, written_whole
+from schemas.errors import ClaimMismatch, InvalidInput, PayloadTooLarge
 from schemas.records import Claim
 
 if TYPE_CHECKING:
     import obstore.store
-    from obstore.store import AzureStore, GCSStore, S3Store
 
-#: Bytes per step of a stream: small enough for a worker's memory, large enough that hashing dominates the time.
-CHUNK = 1 << 20
 DEFAULT_LIMIT = 4 << 30
-
-
-class ClaimStore(Protocol):
-    """Stores payloads of claims. Synchronous and thread-safe. Raises StoreUnavailable if the store does not answer."""
-
-    def put_file(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
-        """Store a file. Idempotent and atomic: readers see all of it or nothing. Raises PayloadTooLarge, InvalidInput."""
-        ...
-
-    def put_bytes(self, data: bytes, content_type: str = "application/octet-stream") -> Claim:
-        """Store bytes; like `put_file`."""
-        ...
-
-    def fetch(self, claim: Claim, into: Path) -> Path:
-        """Write the claim's bytes to the file `into` (or into that folder, named by hash) and return the file.
-
-        The file appears only if size and sha256 match. Raises ClaimMismatch if they do not, InvalidInput for a uri outside
-        the allowed roots or a missing object, PayloadTooLarge.
-        """
-        ...
-
-    def put_named(self, name: str, data: bytes) -> None:
-        """Store bytes under a name, replacing existing ones; the last writer wins. `name`: letters, digits, `-` and `/`.
-        Raises PayloadTooLarge."""
-        ...
-
-    def get_named(self, name: str) -> bytes | None:
-        """Return the bytes stored under a name; None if there are none."""
-        ...
-
-    def delete_named(self, name: str) -> None:
-        """Delete the bytes stored under a name, if there are any."""
-        ...
 
 
 class ObjectStore:
@@ -107,39 +82,117 @@ class ObjectStore:
         content_key(claim.sha256)  # validates it: it may become a file name
         location = locate(claim.uri, self._roots)
         target = into / claim.sha256 if into.is_dir() else into
-        with _written_whole(target) as write:
+        with written_whole(target) as write:
             self._copy(claim, location, write)
         return target
 
     def put_named(self, name: str, data: bytes) -> None:
         self._check_size(len(data))
-        with _translated("store"):
+        with translated("store"):
             self._open(self.root).put(named_key(name), data)
 
     def get_named(self, name: str) -> bytes | None:
-        with _translated("fetch"):
+        with translated("fetch"):
             try:
                 return bytes(self._open(self.root).get(named_key(name)).bytes())
             except FileNotFoundError:
                 return None
 
     def delete_named(self, name: str) -> None:
-        with _translated("remove"), suppress(FileNotFoundError):
+        with translated("remove"), suppress(FileNotFoundError):
             self._open(self.root).delete(named_key(name))
+
+    def receive(self, name: str | None = None, max_bytes: int | None = None) -> IncomingObject:
+        """Return an object to be written in pieces. `name`: of an object that another program writes (`presigned`)."""
+        key = f"{INCOMING}/{name or uuid.uuid4()}"
+        with translated("store"):
+            store = self._open(self.root)
+        return IncomingObject(store, self.root, key, self._max_bytes if max_bytes is None else max_bytes)
+
+    def presigned(self, name: str, expires_s: float) -> str | None:
+        """Return a URL to which the bytes of `receive(name)` may be put; None if this kind of store has none.
+
+        Raises StoreUnavailable."""
+        import obstore
+        from obstore.store import AzureStore, GCSStore, S3Store
+
+        with translated("sign"):
+            store = self._open(self.root)
+            if not isinstance(store, S3Store | GCSStore | AzureStore):
+                return None
+            return obstore.sign(store, "PUT", f"{INCOMING}/{name}", timedelta(seconds=expires_s))
+
+    # ── collecting garbage ──
+
+    def contents(self) -> Iterator[StoredObject]:
+        yield from self._listed(CONTENTS)
+
+    def retired(self) -> Iterator[StoredObject]:
+        yield from self._listed(TRASH)
+
+    def retire(self, content: StoredObject) -> None:
+        key = content_key(content.sha256)
+        with translated("remove"), suppress(FileNotFoundError):
+            move(self._open(self.root), key, f"{TRASH}/{key}", content.size)
+
+    def restore(self, content: StoredObject) -> None:
+        key = content_key(content.sha256)
+        with translated("store"), suppress(FileNotFoundError):
+            move(self._open(self.root), f"{TRASH}/{key}", key, content.size)
+
+    def delete(self, sha256: str, *, retired_only: bool = False) -> bool:
+        key, found = content_key(sha256), False
+        with translated("remove"):
+            store = self._open(self.root)
+            for each in (f"{TRASH}/{key}",) if retired_only else (key, f"{TRASH}/{key}"):
+                with suppress(FileNotFoundError):
+                    store.head(each)  # S3 also answers a deletion of nothing with success
+                    store.delete(each)
+                    found = True
+        return found
+
+    def delete_leftovers(self, older_than_s: float, *, dry_run: bool = False) -> int:
+        import obstore
+
+        before, count = datetime.now(UTC) - timedelta(seconds=older_than_s), 0
+        with translated("list"):
+            store = self._open(self.root)
+            for batch in obstore.list(store, INCOMING):
+                old = [each["path"] for each in batch if each["last_modified"] < before]
+                count += len(old)
+                if old and not dry_run:
+                    obstore.delete(store, old)
+        return count + staged_leftovers(self.root, INCOMING, before.timestamp(), dry_run=dry_run)
+
+    def _listed(self, prefix: str) -> Iterator[StoredObject]:
+        import obstore
+
+        with translated("list"):
+            for batch in obstore.list(self._open(self.root), prefix):
+                for each in batch:
+                    sha256 = each["path"].rpartition("/")[2]
+                    if is_content_key(each["path"].removeprefix(f"{TRASH}/")):
+                        yield StoredObject(sha256, each["size"], each["last_modified"])
 
     def _put(self, source: Path | bytes, digest: str, size: int, content_type: str) -> Claim:
         key = content_key(digest)
-        with _translated("store"):
+        with translated("store"):
             store = self._open(self.root)
-            # Another size is left over from a crash: writing again repairs it, and is atomic.
-            if _stored_size(store, key) != size:
-                store.put(key, source)
+            if not is_fresh(store, key, size):
+                store.put(key, source)  # atomic, and repairs an object of another size
         return Claim(f"{self.root}/{key}", digest, size, content_type)
 
     def _copy(self, claim: Claim, location: Location, write: Callable[[bytes], object]) -> None:
-        with _translated("fetch", location.root):
+        with translated("fetch", location.root):
             store = self._open(location.root)
-            _check_stored_size(claim, store.head(location.key)["size"])
+            try:
+                size = store.head(location.key)["size"]
+            except FileNotFoundError:
+                if location.root != self.root or not is_content_key(location.key):
+                    raise
+                self._take_out_of_trash(store, location.key)
+                size = store.head(location.key)["size"]
+            _check_stored_size(claim, size)
         hashed = hashlib.sha256()
         for chunk in self._chunks(store, location.key, claim.size):
             hashed.update(chunk)
@@ -150,18 +203,21 @@ class ObjectStore:
                 next_step="The file was changed after the claim was made; upload it again and submit with the new claim.",
             )
 
+    def _take_out_of_trash(self, store: obstore.store.ObjectStore, key: str) -> None:
+        move(store, f"{TRASH}/{key}", key, store.head(f"{TRASH}/{key}")["size"])
+
     def _chunks(self, store: obstore.store.ObjectStore, key: str, size: int) -> Iterator[bytes]:
         """Yield at most `size` bytes, even if the object has grown since its size was checked."""
         if size == 0:
             return
-        with _translated("fetch"):
+        with translated("fetch"):
             for chunk in store.get(key, options={"range": (0, size)}).stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
 
     def _open(self, root: str) -> obstore.store.ObjectStore:
         with self._opening:
             if root not in self._stores:
-                self._stores[root] = _open_store(root, self._timeout, self._options, make=root == self.root)
+                self._stores[root] = open_store(root, self._timeout, self._options, make=root == self.root)
             return self._stores[root]
 
     def _check_size(self, size: int) -> None:
@@ -171,92 +227,9 @@ class ObjectStore:
             raise PayloadTooLarge(f"The payload has {size} bytes; {self._max_bytes} are allowed.")
 
 
-def _open_store(root: str, timeout: timedelta, options: Mapping[str, Any], *, make: bool) -> obstore.store.ObjectStore:
-    """Open a store. `make`: create a missing local folder."""
-    from obstore.exceptions import BaseError
-    from obstore.store import LocalStore, MemoryStore, from_url
-
-    if root.startswith("memory:"):
-        return MemoryStore()
-    try:
-        if root.startswith("file:"):
-            return LocalStore(_folder(root), mkdir=make)
-        # One signature for every cloud; each cloud checks its own options.
-        open_cloud = cast("Callable[..., S3Store | GCSStore | AzureStore]", from_url)
-        return open_cloud(
-            root,
-            config=dict(options),
-            client_options={
-                "timeout": timeout,
-                "connect_timeout": timedelta(seconds=5),
-                "allow_http": str(options.get("endpoint", "")).startswith("http://"),
-            },
-            retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=30)},
-        )
-    except (BaseError, OSError, ValueError) as error:
-        raise UsageError(
-            f"The object store {root} can't be opened: {_first_line(error)}", next_step="Check SLUICE_OBJECTS_URL."
-        ) from error
-
-
-def _folder(root: str) -> Path:
-    return Path(unquote(urlsplit(root).path))
-
-
-def _stored_size(store: obstore.store.ObjectStore, key: str) -> int | None:
-    try:
-        return store.head(key)["size"]
-    except FileNotFoundError:
-        return None
-
-
 def _check_stored_size(claim: Claim, size: int) -> None:
     if size != claim.size:
         raise ClaimMismatch(
             f"The stored object has {size} bytes, its claim says {claim.size}.",
             next_step="The file was changed after the claim was made; upload it again and submit with the new claim.",
         )
-
-
-@contextmanager
-def _written_whole(target: Path) -> Iterator[Callable[[bytes], object]]:
-    """Write a file that appears under its name only after everything succeeded."""
-    part = target.with_name(f".{target.name[:80]}.{uuid.uuid4().hex}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("xb") as file:
-            yield file.write
-        os.replace(part, target)
-    except OSError as error:
-        raise ConnectionFailed(f"The fetched file can't be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _translated(action: str, root: str = "") -> Iterator[None]:
-    """Raise errors of our tree instead of obstore's. `root`: of the store that is asked for an object that must exist."""
-    from obstore.exceptions import BaseError, InvalidPathError
-
-    try:
-        yield
-    except FileNotFoundError as error:
-        if root.startswith("file:") and not _folder(root).is_dir():
-            raise StoreUnavailable(
-                "The folder of the object store is gone; its disk may not be mounted.",
-                next_step="Check SLUICE_OBJECTS_URL.",
-            ) from error
-        raise InvalidInput(
-            "The object that the claim points to does not exist.",
-            next_step="Upload the file again, and submit with its new claim.",
-        ) from error
-    except InvalidPathError as error:
-        raise InvalidInput(f"The claim's uri can't be read: {_first_line(error)}") from error
-    except (BaseError, OSError) as error:
-        raise StoreUnavailable(
-            f"The object store did not {action} the object: {_first_line(error)}", next_step="Check SLUICE_OBJECTS_URL."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300]

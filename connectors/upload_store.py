@@ -95,10 +95,6 @@ class UploadStore(Protocol):
         """Return the parts of an upload by rising start."""
         ...
 
-    def expired(self, limit: int) -> list[str]:
-        """Return ids of expired uploads in pieces."""
-        ...
-
     def discard(self, upload_id: str) -> None:
         """Delete an upload in pieces and its list of parts, not the parts' objects."""
         ...

@@ -63,6 +63,19 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=default_home)
     #: URL of the object store, for payloads too large for the log (file://, s3://, …). "": the folder `objects` in `home`.
     objects_url: str = Field("", repr=False)
+    #: JSON object of obstore's options for a cloud's object store: endpoint, region, access_key_id, secret_access_key, …
+    #: Default: none, and the cloud's usual environment variables. An endpoint with http:// is used without TLS.
+    objects_options: SecretStr = Field(SecretStr(""))
+    #: Age below which `sluice objects collect` deletes nothing, in hours: longer than from storing a file to referring to it.
+    objects_grace_h: float = Field(24.0, gt=0)
+
+    # ── uploads ──
+    #: Upper limit of an uploaded file, in bytes, at least 1.
+    upload_max_bytes: int = Field(4 * 1024**3, ge=1)
+    #: Hours after the last byte until an unfinished upload expires and its pieces are deleted.
+    upload_expires_h: float = Field(24.0, gt=0)
+    #: Upper limit of what an uploaded zip may unpack to, in bytes. It may also be at most 200 times its own size.
+    upload_max_unpacked_bytes: int = Field(16 * 1024**3, ge=1)
 
     # ── topics ──
     #: Prefix of every topic and consumer group, so that installations can share a cluster. "": none.
@@ -147,6 +160,17 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("objects_options")
+    @classmethod
+    def _an_object_of_texts(cls, value: SecretStr) -> SecretStr:
+        try:
+            options = json.loads(value.get_secret_value() or "{}")
+        except ValueError:
+            options = None
+        if not isinstance(options, dict) or not all(isinstance(each, str) for each in options.values()):
+            raise ValueError("it must be a JSON object whose values are texts")
+        return value
+
     @field_validator("rollout")
     @classmethod
     def _readable(cls, value: str) -> str:
@@ -198,6 +222,12 @@ class Settings(BaseSettings):
     @property
     def objects(self) -> str:
         return self.objects_url or (self.home / "objects").absolute().as_uri()
+
+    @property
+    def object_options(self) -> dict[str, str]:
+        """Return SLUICE_OBJECTS_OPTIONS."""
+        options: dict[str, str] = json.loads(self.objects_options.get_secret_value() or "{}")
+        return options
 
     def _from_stack(self, name: str) -> str:
         path = self.home / STACK_ENV_FILE

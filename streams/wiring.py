@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from connectors.objects import ObjectStore
     from connectors.payload_store import PayloadStore
     from connectors.sink_store import SinkStore
+    from connectors.upload_store import UploadStore
     from streams.health.cached_probe import CachedProbe
 
 #: Seconds that Kafka may take to answer a probe.
@@ -63,7 +64,7 @@ def codec(settings: Settings, schema_ids: Mapping[str, int] | None = None) -> Co
 def object_store(settings: Settings) -> ObjectStore:
     from connectors.objects import ObjectStore
 
-    return ObjectStore(settings.objects)
+    return ObjectStore(settings.objects, options=settings.object_options)
 
 
 def sink_store(settings: Settings, *, application: str = "sluice sink") -> SinkStore:
@@ -155,6 +156,16 @@ def job_store(settings: Settings) -> JobStore:
     from connectors.postgres.job_store import PostgresJobStore
 
     return PostgresJobStore(settings.database)
+
+
+def upload_store(settings: Settings) -> UploadStore:
+    if (twin := _memory(settings)) is not None:
+        from connectors.memory import MemoryUploadStore
+
+        return MemoryUploadStore(twin)
+    from connectors.postgres.upload_store import PostgresUploadStore
+
+    return PostgresUploadStore(settings.database)
 
 
 def migrate(settings: Settings) -> list[str]:

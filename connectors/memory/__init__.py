@@ -18,6 +18,7 @@ from connectors.memory.job_store import MemoryJobStore
 from connectors.memory.lease_store import MemoryLeaseStore
 from connectors.memory.payload_store import MemoryPayloadStore
 from connectors.memory.sink_store import MemorySinkStore
+from connectors.memory.upload_store import MemoryUploadStore
 
 __all__ = [
     "Clock",
@@ -31,4 +32,5 @@ __all__ = [
     "MemoryLeaseStore",
     "MemoryPayloadStore",
     "MemorySinkStore",
+    "MemoryUploadStore",
 ]

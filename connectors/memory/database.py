@@ -23,8 +23,10 @@ from connectors.memory.tables import (
     StoredOutcome,
     StoredPayload,
     StoredRun,
+    StoredUpload,
 )
 from connectors.sink_store import LogPosition
+from connectors.upload_store import PartialUpload, UploadPart
 
 PREFIX = "memory:"
 
@@ -60,6 +62,9 @@ class MemoryDatabase:
         self.batches: dict[str, StoredBatch] = {}
         self.tokens: dict[bytes, Token] = {}
         self.quotas: dict[str, Quota] = {}
+        self.uploads: dict[str, StoredUpload] = {}
+        self.partial_uploads: dict[str, PartialUpload] = {}
+        self.upload_parts: dict[str, list[UploadPart]] = {}
         self.fences = itertools.count(1)
         #: The leading timekeeper, and the time of its last call.
         self.leader: tuple[object, datetime] | None = None

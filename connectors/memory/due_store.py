@@ -12,10 +12,12 @@ from connectors.due_store import DoneRow, DueRun, KeptRecords
 from connectors.memory.database import MemoryStore, StoredKey
 from connectors.memory.payload_store import stored_payload
 from connectors.memory.tables import StoredCancel, StoredRun
+from connectors.memory.upload_store import MemoryUploadStore
 from connectors.payload_store import Payload
 from connectors.sink_store import LogPosition
 from connectors.views import OverdueView
 from schemas.errors import Unreachable
+from schemas.records import Upload
 
 #: As on Postgres: a leader that makes no call for this long loses leadership to the next one that asks.
 _SILENCE = timedelta(seconds=6)
@@ -119,6 +121,27 @@ class MemoryDueStore(MemoryStore):
             ]
             found = [self._unsent(key, now) for _, key in sorted(due)[:limit]]
             return [payload for payload in found if payload is not None]
+
+    def unsent_uploads(self, limit: int) -> list[Upload]:
+        with self._db.reading() as now:
+            self._check_leader(now)
+            due = [row for row in self._db.uploads.values() if row.check_at is not None and row.check_at <= now][:limit]
+            for row in due:
+                age = now - row.upload.created_at
+                row.check_at = now + min(max(age, timedelta(seconds=5)), timedelta(minutes=10))
+            return [row.upload for row in due]
+
+    def mark_uploads_published(self, upload_ids: Sequence[str]) -> None:
+        MemoryUploadStore(self._db).mark_published(upload_ids)
+
+    def expired_uploads(self, limit: int) -> list[tuple[str, list[str]]]:
+        with self._db.reading() as now:
+            self._check_leader(now)
+            partial = self._db.partial_uploads
+            gone = [one for one, row in partial.items() if row.expires_at is None or row.expires_at <= now][:limit]
+            for one in gone:
+                del partial[one]
+            return [(one, [part.name for part in self._db.upload_parts.pop(one, ())]) for one in gone]
 
     def prune(self, older_than: timedelta, limit: int) -> int:
         with self._db.writing() as now:

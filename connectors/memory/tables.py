@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from connectors.sink_store import LogPosition
+from schemas.records import Upload
 
 OPEN = ("PENDING", "PROCESSING", "RETRYING")
 
@@ -204,3 +205,11 @@ class StoredBatch:
     callback_profile: str | None
     created_at: datetime
     ended_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class StoredUpload:
+    """Mirrors `uploads`."""
+
+    upload: Upload
+    check_at: datetime | None

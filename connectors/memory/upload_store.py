@@ -79,11 +79,6 @@ class MemoryUploadStore(MemoryStore):
         with self._db.reading():
             return list(self._db.upload_parts.get(upload_id, ()))
 
-    def expired(self, limit: int) -> list[str]:
-        with self._db.reading() as now:
-            found = [one for one in self._db.partial_uploads if self._alive(one, now) is None]
-            return found[:limit]
-
     def discard(self, upload_id: str) -> None:
         with self._db.writing():
             self._db.partial_uploads.pop(upload_id, None)

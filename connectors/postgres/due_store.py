@@ -20,8 +20,10 @@ from connectors.postgres.base import PostgresStore
 from connectors.postgres.connection import Connection
 from connectors.postgres.payload_store import read_payload
 from connectors.postgres.statement import statement
+from connectors.postgres.upload_store import upload_of
 from connectors.views import OverdueView
 from schemas.errors import SluiceError
+from schemas.records import Upload
 
 _LEADER_LOCK = 0x71C5  # any fixed number; one lock per database
 
@@ -66,6 +68,16 @@ class PostgresDueStore(PostgresStore):
 
     def unsent(self, limit: int) -> list[Payload]:
         return [read_payload(row) for row in self._rows("unsent", limit=limit)]
+
+    def unsent_uploads(self, limit: int) -> list[Upload]:
+        return [upload_of(row) for row in self._rows("unsent_uploads", limit=limit)]
+
+    def mark_uploads_published(self, upload_ids: Sequence[str]) -> None:
+        if upload_ids:
+            self._rows("mark_uploads_published", upload_ids=[UUID(one) for one in upload_ids])
+
+    def expired_uploads(self, limit: int) -> list[tuple[str, list[str]]]:
+        return [(row["upload_id"], row["names"]) for row in self._rows("expired_uploads", limit=limit)]
 
     def mark_done(self, rows: Sequence[DoneRow]) -> None:
         with self._connected("marking due runs as done") as connection:

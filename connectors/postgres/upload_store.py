@@ -82,16 +82,13 @@ class PostgresUploadStore(PostgresStore):
             upload_id=UUID(upload_id),
             start=part.start,
             size=part.size,
-            name=part.name,
+            part_name=part.name,
             lifetime=timedelta(seconds=lifetime_s),
         )
         return _partial(rows)
 
     def parts(self, upload_id: str) -> list[UploadPart]:
         return [UploadPart(**row) for row in self._rows("upload_parts", upload_id=UUID(upload_id))]
-
-    def expired(self, limit: int) -> list[str]:
-        return [row["upload_id"] for row in self._rows("expired_uploads", limit=limit)]
 
     def discard(self, upload_id: str) -> None:
         self._rows("discard_upload", upload_id=UUID(upload_id))

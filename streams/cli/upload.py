@@ -22,7 +22,8 @@ def upload(
     """Store a file and print its claim check, to use as a job's input.
 
     The file is put in the object store under the sha256 of its content, so the
-    same file is stored only once. An Upload event goes to the topic `uploads`.
+    same file is stored only once. The upload becomes a row in the database, and
+    an Upload event goes to the topic `uploads`.
     Put the printed claim check into the field of a job's input.
 
     For example:
@@ -33,12 +34,12 @@ def upload(
         sluice upload scan.nii.gz --json      # print the whole Upload event
     """
     from streams.cli.inputs import put_file
-    from streams.client.uploads import announce
+    from streams.client.uploads import accept
     from streams.settings import load_settings
 
     settings = load_settings()
     claim = put_file(settings, file)
-    event = announce(settings, claim, filename=file.name, kind=kind, case_id=case_id, tenant=tenant)
+    event = accept(settings, claim, filename=file.name, kind=kind, case_id=case_id, tenant=tenant)
     out_json(event if json else claim)
     err(f"upload {event.upload_id}: {claim.size} bytes")
     return 0

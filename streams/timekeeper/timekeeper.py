@@ -34,6 +34,7 @@ from streams.timekeeper.requests import RequestReader
 from streams.timekeeper.requests_gone import RequestsGone
 from streams.timekeeper.silent import SilentRuns
 from streams.timekeeper.unsent import Unsent
+from streams.timekeeper.uploads import ExpiredUploads, UnsentUploads
 
 log = logs.get("timekeeper")
 
@@ -44,7 +45,10 @@ FOLLOW_S = 1.0
 #: Seconds that a stopped timekeeper waits for records to be confirmed.
 STOP_S = 5.0
 
-DUTIES: Sequence[MakeDuty] = (DueRuns, Cancels, ExpiredLeases, Unsent, RequestsGone, SilentRuns, Pauses)
+DUTIES: Sequence[MakeDuty] = (
+    *(DueRuns, Cancels, ExpiredLeases, Unsent, RequestsGone, SilentRuns, Pauses),
+    *(UnsentUploads, ExpiredUploads),
+)
 
 
 class Timekeeper:

@@ -74,7 +74,10 @@ def load_trace(scratch: Path, pid: int) -> Path:
 
 def child_settings(settings: Settings) -> dict[str, Any]:
     """The settings that a child gets, by field name."""
-    return settings.model_dump(mode="json", include=CHILD_SETTINGS) | {"schema_registry_url": settings.registry_url}
+    return settings.model_dump(mode="json", include=CHILD_SETTINGS) | {
+        "schema_registry_url": settings.registry_url,
+        "objects_options": settings.objects_options.get_secret_value(),  # through the pipe: a child opens claims itself
+    }
 
 
 class MessageKind(IntEnum):

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.claim_store import ClaimStore
 from connectors.claim_uris import locate
-from connectors.objects import ClaimStore, ObjectStore
+from connectors.objects import ObjectStore
 from schemas.errors import ClaimMismatch, InvalidInput, PayloadTooLarge, StoreUnavailable, UsageError
 from schemas.records import Claim
 

@@ -71,7 +71,7 @@ _ARROWS = {
     "streams.log": "",
     "streams.wiring": "connectors connectors.memory connectors.postgres streams.health streams.log",
     "streams.admin": "streams.log streams.wiring",
-    "streams.client": "connectors.callbacks streams.log streams.wiring",
+    "streams.client": "connectors connectors.callbacks streams.log streams.wiring",
     "streams.submit": "streams.client",
     "streams.control": "streams.client",
     "streams.worker": (

@@ -7,6 +7,6 @@ WITH moved AS (
 ),
 appended AS (
     INSERT INTO upload_parts (upload_id, start, size, name)
-    SELECT upload_id::uuid, %(start)s, %(size)s, %(name)s FROM moved
+    SELECT upload_id::uuid, %(start)s, %(size)s, %(part_name)s FROM moved
 )
 SELECT * FROM moved

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from connectors.objects import ClaimStore
+from connectors.claim_store import ClaimStore
 from schemas.errors import ConnectionFailed, DeadlineExceeded, JobCancelled, JobError, JobTimeout, PayloadTooLarge
 from schemas.records import Claim, JobHeader
 from streams import logs

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from connectors.objects import ClaimStore
+from connectors.claim_store import ClaimStore
 from processors import devices
 from schemas.errors import (
     ConnectionFailed,

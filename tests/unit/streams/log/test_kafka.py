@@ -16,7 +16,7 @@ from streams.admin import broker, group_offsets, lag, members, tail, topics
 from streams.client.commands import CommandClient
 from streams.client.outcomes import OutcomeWaiter
 from streams.client.submitter import Submitter
-from streams.client.uploads import announce
+from streams.client.uploads import UploadPublisher, new_upload
 from streams.log import kafka, watermarks
 from streams.log.confirmed_producer import enqueue
 from streams.log.polling import poll_batch
@@ -109,7 +109,9 @@ def read_requests(settings: Settings, client: Any) -> None:
 USES: dict[str, Callable[[Settings, Any], object]] = {
     "submit": submit,
     "cancel": cancel,
-    "announce an upload": lambda settings, _: announce(settings, Claim("file:///x", "aa" * 32, 1)),
+    "publish an upload": lambda settings, _: UploadPublisher(settings).publish(
+        [new_upload(Claim("file:///x", "aa" * 32, 1))]
+    ),
     "wait for outcomes": wait,
     "tail": read_tail,
     "read requests": read_requests,

@@ -1,0 +1,77 @@
+"""Port of the object store: payloads outside the log, under the sha256 of their content, and objects under a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from schemas.records import Claim
+
+
+class StoredObject(NamedTuple):
+    """A stored content, and when it was last written."""
+
+    sha256: str
+    size: int
+    modified: datetime
+
+
+class ClaimStore(Protocol):
+    """Stores payloads of claims. Synchronous and thread-safe. Raises StoreUnavailable if the store does not answer."""
+
+    def put_file(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
+        """Store a file. Idempotent and atomic: readers see all of it or nothing. Raises PayloadTooLarge, InvalidInput."""
+        ...
+
+    def put_bytes(self, data: bytes, content_type: str = "application/octet-stream") -> Claim:
+        """Store bytes; like `put_file`."""
+        ...
+
+    def fetch(self, claim: Claim, into: Path) -> Path:
+        """Write the claim's bytes to the file `into` (or into that folder, named by hash) and return the file.
+
+        The file appears only if size and sha256 match. Raises ClaimMismatch if they do not, InvalidInput for a uri outside
+        the allowed roots or a missing object, PayloadTooLarge.
+        """
+        ...
+
+    def put_named(self, name: str, data: bytes) -> None:
+        """Store bytes under a name, replacing existing ones; the last writer wins. `name`: letters, digits, `-` and `/`.
+        Raises PayloadTooLarge."""
+        ...
+
+    def get_named(self, name: str) -> bytes | None:
+        """Return the bytes stored under a name; None if there are none."""
+        ...
+
+    def delete_named(self, name: str) -> None:
+        """Delete the bytes stored under a name, if there are any."""
+        ...
+
+    # ── collecting garbage ──
+
+    def contents(self) -> Iterator[StoredObject]:
+        """Yield every content that was put, in any order. Raises StoreUnavailable."""
+        ...
+
+    def retire(self, content: StoredObject) -> None:
+        """Put a content in the trash. `fetch` takes it out again, so a late reference to it still holds."""
+        ...
+
+    def retired(self) -> Iterator[StoredObject]:
+        """Yield the contents in the trash; `modified` is when each came there."""
+        ...
+
+    def restore(self, content: StoredObject) -> None:
+        """Take a content out of the trash."""
+        ...
+
+    def delete(self, sha256: str, *, retired_only: bool = False) -> bool:
+        """Delete a content for good, also from the trash, or only there; False if there was none."""
+        ...
+
+    def delete_leftovers(self, older_than_s: float, *, dry_run: bool = False) -> int:
+        """Delete what interrupted uploads have left under temporary names; return how many there were."""
+        ...
