@@ -1,7 +1,7 @@
 """Refuses uploaded zip archives that would harm the program that unpacks them, without unpacking them (docs/adr/0025).
 
 Reads only the directory at the end and the header of each entry, whatever the archive's size. Refused are archives whose
-entries name paths outside the folder they are unpacked to, overlap each other (a bomb of a few kilobytes holds petabytes that way), or
+entries name paths outside the folder they are unpacked to, overlap each other (a few kilobytes hold petabytes that way), or
 unpack to more than a limit; and those whose directory contradicts the entries, because programs differ in which they believe.
 """
 

@@ -33,6 +33,7 @@ class Stores:
         self.payloads = self._opened(wiring.payload_store(settings))
         self.batches = self._opened(wiring.batch_store(settings))
         self.access = self._opened(wiring.access_store(settings))
+        self.uploads = self._opened(wiring.upload_store(settings))
         self.deliveries = self._opened(wiring.delivery_store(settings))
         self.due = self.another_due()
         self.sink.learn_topics(TOPICS)

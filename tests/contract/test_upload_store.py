@@ -1,0 +1,128 @@
+"""Promises of the store of uploads, on Postgres and in memory."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.jsonb import jsonb
+from connectors.upload_store import TUS, PartialUpload, UploadPart
+from schemas.ids import new_id
+from schemas.records import Claim, Upload
+from streams import wiring
+from tests.harness.stores import Stores, ended, new_job, requested
+
+HOUR = 3600.0
+
+
+def upload(digit: str = "a", **more: Any) -> Upload:
+    claim = Claim(f"file:///s/sha256/{digit * 2}/{digit * 64}", digit * 64, 5, "image/png")
+    made: dict[str, Any] = {"upload_id": new_id(), "claim": claim, "created_at": datetime.now(UTC), "source": "test"}
+    return Upload(**made | more)
+
+
+def partial(**more: Any) -> PartialUpload:
+    made: dict[str, Any] = {"upload_id": new_id(), "tenant": "t", "protocol": TUS, "length": 10, "sha256": None}
+    return PartialUpload(**made | {"content_type": "image/png", "filename": "a.png", "metadata": "x y"} | more)
+
+
+def test_an_accepted_upload_is_its_tenants_and_is_accepted_once(stores: Stores) -> None:
+    one = upload(tenant="t", filename="사례.png", kind="scan", case_id="7")
+    assert stores.uploads.add(one)
+    assert not stores.uploads.add(replace(one, filename="other"))
+    assert stores.uploads.get("t", one.upload_id) == one
+    assert stores.uploads.get("another", one.upload_id) is None
+    assert stores.uploads.get("t", new_id()) is None
+
+
+def test_an_event_that_was_not_confirmed_in_time_is_due_and_one_that_was_is_not(stores: Stores) -> None:
+    late, done, young = upload(), upload(), upload()
+    stores.due.lead()
+    for each, check_in_s in ((late, 0.0), (done, 0.0), (young, HOUR)):
+        stores.uploads.add(each, check_in_s)
+    stores.uploads.mark_published([done.upload_id])
+    assert stores.due.unsent_uploads(10) == [late]
+    assert stores.due.unsent_uploads(10) == []  # put off
+    stores.due.mark_uploads_published([young.upload_id])
+
+
+def test_a_content_is_a_tenants_by_its_upload_or_by_a_result_of_its_job(stores: Stores) -> None:
+    stores.uploads.add(upload("a", tenant="t"))
+    stores.uploads.add(upload("b", tenant="another"))
+    for n, (tenant, digit) in enumerate((("t", "c"), ("another", "d"))):
+        job, header = new_job(), {"tenant": tenant}
+        refs = [{"uri": "u", "sha256": digit * 64, "size": 1, "content_type": "x"}]
+        end = ended(job, 2 * n + 1, header=header)
+        assert end.terminal is not None
+        end = end._replace(terminal=end.terminal._replace(refs=jsonb(refs)))
+        stores.store(requested(job, 2 * n, header=header), end)
+    wanted = [digit * 64 for digit in "abcde"]
+    assert stores.uploads.foreign("t", wanted) == {digit * 64 for digit in "bde"}
+    assert stores.uploads.foreign("t", []) == set()
+
+
+def test_parts_are_appended_one_after_another(stores: Stores) -> None:
+    one = stores.uploads.begin(partial(), HOUR)
+    assert stores.uploads.partial("t", one.upload_id) == one
+    assert stores.uploads.partial("another", one.upload_id) is None
+    first, second = UploadPart(0, 4, "p/1"), UploadPart(4, 6, "p/2")
+    assert stores.uploads.add_part(one.upload_id, second, HOUR) is None
+    for part, received in ((first, 4), (second, 10)):
+        longer = stores.uploads.add_part(one.upload_id, part, HOUR)
+        assert longer is not None
+        assert longer.received == received
+    assert stores.uploads.add_part(one.upload_id, first, HOUR) is None
+    assert stores.uploads.parts(one.upload_id) == [first, second]
+
+
+def test_of_two_requests_that_append_at_once_one_does(stores: Stores) -> None:
+    one = stores.uploads.begin(partial(), HOUR)
+    appended: list[bool] = []
+
+    def append(name: str) -> None:
+        with wiring.upload_store(stores.settings) as store:
+            appended.append(store.add_part(one.upload_id, UploadPart(0, 5, name), HOUR) is not None)
+
+    threads = [threading.Thread(target=append, args=(f"p/{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(appended) == [False, False, False, True]
+    assert [part.size for part in stores.uploads.parts(one.upload_id)] == [5]
+
+
+def test_a_length_is_set_once(stores: Stores) -> None:
+    one = stores.uploads.begin(partial(length=None), HOUR)
+    stores.uploads.add_part(one.upload_id, UploadPart(0, 4, "p/1"), HOUR)
+    assert [stores.uploads.set_length(one.upload_id, length) for length in (3, 9, 9, 10)] == [False, True, True, False]
+
+
+def test_accepting_an_upload_ends_its_pieces(stores: Stores) -> None:
+    one = stores.uploads.begin(partial(), HOUR)
+    stores.uploads.add_part(one.upload_id, UploadPart(0, 4, "p/1"), HOUR)
+    stores.uploads.add(upload(upload_id=one.upload_id, tenant="t"))
+    assert stores.uploads.partial("t", one.upload_id) is None
+    assert stores.uploads.parts(one.upload_id) == []
+
+
+def test_an_expired_upload_takes_no_more_parts_and_gives_up_those_it_has(stores: Stores) -> None:
+    stores.due.lead()
+    one, alive = stores.uploads.begin(partial(), HOUR), stores.uploads.begin(partial(), HOUR)
+    stores.uploads.add_part(one.upload_id, UploadPart(0, 4, "p/1"), 0.0)
+    empty = stores.uploads.begin(partial(), 0.0)
+    assert stores.uploads.partial("t", one.upload_id) is None
+    assert stores.uploads.add_part(one.upload_id, UploadPart(4, 4, "p/2"), HOUR) is None
+    assert sorted(stores.due.expired_uploads(10)) == sorted([(one.upload_id, ["p/1"]), (empty.upload_id, [])])
+    assert stores.due.expired_uploads(10) == []
+    assert stores.uploads.partial("t", alive.upload_id) is not None
+
+
+def test_a_discarded_upload_is_gone(stores: Stores) -> None:
+    one = stores.uploads.begin(partial(), HOUR)
+    stores.uploads.add_part(one.upload_id, UploadPart(0, 4, "p/1"), HOUR)
+    stores.uploads.discard(one.upload_id)
+    assert stores.uploads.partial("t", one.upload_id) is None
+    assert stores.uploads.parts(one.upload_id) == []
