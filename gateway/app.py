@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from gateway import health, problems
+from gateway import batches, health, jobs, problems
+from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 
 #: Modules of routes. Each has a `router`.
-ROUTES = (health,)
+ROUTES = (health, jobs, batches)
 
 
 def create_app(ports: Ports) -> FastAPI:
@@ -22,7 +23,7 @@ def create_app(ports: Ports) -> FastAPI:
         async with ports.running():
             yield
 
-    app = FastAPI(
+    app = DescribedApp(
         title="sluice",
         version="1",
         summary="Submit jobs to PyTorch processors, follow them, and fetch their results.",

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from connectors.batch_store import BatchStore
 from connectors.job_store import JobStore
-from gateway.principal import Authenticator
+from connectors.payload_store import PayloadStore
+from gateway.principal import Authenticator, Principal
+from gateway.reading import JobReader
 from gateway.store_pool import StorePool
+from gateway.submitting import JobDoor
+from schemas.codec import Codec
 from streams import logs, wiring
+from streams.client.acceptor import Acceptor
+from streams.client.commands import CommandClient
+from streams.client.requests import RequestEncoders
 from streams.health.loop_threads import LoopThreads
+from streams.log import kafka
 from streams.settings import Settings
 
 log = logs.get("gateway")
 
 #: Threads that read jobs, each with a connection of its own.
 READERS = 4
+#: CloudEvents source of requests that come over HTTP.
+SOURCE = "sluice/gateway"
 
 
 class Ports:
@@ -38,12 +50,43 @@ class Ports:
         #: Tasks beside the requests, by name. One that ends by itself ends the gateway.
         self.tasks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         self.loops = LoopThreads("gateway", log)
+        self.codec = Codec(self._open.enter_context(wiring.open_registry(settings)))
+        self.encoders = RequestEncoders(settings, self.codec, SOURCE)
         self.jobs: StorePool[JobStore] = self._pool(lambda: wiring.job_store(settings), READERS, "jobs")
+        self.payloads: StorePool[PayloadStore] = self._pool(lambda: wiring.payload_store(settings), 1, "payloads")
+        self.batches: StorePool[BatchStore] = self._pool(lambda: wiring.batch_store(settings), 2, "batches")
+        self._commanding = threading.Lock()
+        self._command_client: CommandClient | None = None
+        self.acceptor = self._accepting()
+        self.reader = JobReader(self.jobs, self.payloads, self.codec)
+        self.door = JobDoor(settings, self.encoders, self.acceptor, self.reader, self.batches)
+        self.tasks["job watch"] = self.reader.watch
 
     def _pool(self, open_store: Callable[[], Any], threads: int, name: str) -> StorePool[Any]:
         pool: StorePool[Any] = StorePool(open_store, threads=threads, name=name)
         self._open.callback(pool.close)
         return pool
+
+    def _accepting(self) -> Acceptor:
+        """Return an acceptor whose thread runs until the ports are closed."""
+        acceptor = Acceptor(lambda: wiring.payload_store(self.settings), kafka.producer(self.settings))
+        thread = self.loops.new("acceptor", acceptor.run, acceptor.closed.is_set)
+        thread.start()
+        self._open.callback(thread.join)
+        self._open.callback(acceptor.close)
+        return acceptor
+
+    async def cancel(self, runs: Sequence[tuple[str, int]], principal: Principal, reason: str) -> None:
+        """Request the cancel of runs; returns once Kafka has confirmed it. Raises Unreachable."""
+        by = f"{principal.name or 'token'} of {principal.tenant}"
+        await asyncio.to_thread(lambda: self._commands().cancel_many(runs, reason, by=by))
+
+    def _commands(self) -> CommandClient:
+        """Return the client of commands, made at its first use: it asks the registry."""
+        with self._commanding:
+            if self._command_client is None:
+                self._command_client = self._open.enter_context(CommandClient(self.settings, by="gateway"))
+            return self._command_client
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

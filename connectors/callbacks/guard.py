@@ -12,8 +12,8 @@ import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from connectors.callbacks.resolve import is_loopback_host
-from schemas.errors import UsageError
+from connectors.callbacks.resolve import backend_origin, host_of, is_loopback_host, literal_address, split_url
+from schemas.errors import InvalidInput, UsageError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -102,6 +102,21 @@ class AllowRules:
                 f"{address} is not a public address and not allowed. "
                 "If it is intended, add its host or network to SLUICE_CALLBACK_ALLOW."
             )
+
+
+def check_url(url: str, backend_url: str | None, rules: AllowRules) -> None:
+    """Raise InvalidInput for a callback URL that is refused whatever the network says: one that can't be used, or whose host is
+    an address that no callback may reach. A name is checked when its address is known."""
+    scheme, authority, _ = split_url(url)
+    host = host_of(authority)
+    if backend_url is not None and (is_loopback_host(host) or f"{scheme}://{authority}" == backend_origin(backend_url)):
+        return
+    address = "127.0.0.1" if host == "localhost" or host.endswith(".localhost") else literal_address(host)
+    if address is not None and not rules.allows_host(host) and not rules.allows_address(address):
+        raise InvalidInput(
+            "The callback URL's host is not a public address and not allowed.",
+            next_step="Use an address that callbacks may reach; the operator allows others with SLUICE_CALLBACK_ALLOW.",
+        )
 
 
 @lru_cache(maxsize=4096)

@@ -80,6 +80,12 @@ def is_loopback_host(host: str) -> bool:
     return address is not None and (address.is_loopback or address.is_unspecified)
 
 
+def literal_address(host: str) -> str | None:
+    """Return the address that a host spells, in its usual form; None for a name."""
+    address = _literal(host)
+    return None if address is None else str(address)
+
+
 def backend_origin(backend_url: str) -> str:
     """Return `scheme://host:port` of the configured backend. Raises UsageError, because it is a setting and not job input."""
     try:

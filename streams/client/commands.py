@@ -63,14 +63,14 @@ class CommandClient:
         """Request the cancel of one run of a job. Raises UsageError, Unreachable."""
         return self.cancel_many([(job_id, run)], reason)[0]
 
-    def cancel_many(self, runs: Iterable[tuple[str, int]], reason: str = "") -> list[Control]:
-        """Request the cancel of many runs, each given as job id and run.
+    def cancel_many(self, runs: Iterable[tuple[str, int]], reason: str = "", *, by: str | None = None) -> list[Control]:
+        """Request the cancel of many runs, each given as job id and run. `by`: the requester, if not this client's.
 
         Raises UsageError before anything is sent, and Unreachable: some cancels may have been requested then, and
         requesting them again is safe.
         """
         now = datetime.now(UTC)
-        commands = [Control(CANCEL, now, self._by, job_id=job, run=run, reason=reason) for job, run in runs]
+        commands = [Control(CANCEL, now, by or self._by, job_id=job, run=run, reason=reason) for job, run in runs]
         for command in commands:
             if not is_job_id(command.job_id or ""):
                 raise UsageError(f"{command.job_id!r} is not a job id.", next_step="`sluice jobs` lists them.")

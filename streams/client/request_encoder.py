@@ -41,8 +41,8 @@ class RequestEncoder:
         self._claims = [name for name, hint in hints.items() if "Claim" in hint]
         self._check_finite = number_check(self._encoder.type_of("input"), finite=True)
 
-    def encode(self, input_: Any, options: Mapping[str, Any]) -> tuple[JobHeader, list[str], bytes]:
-        """Return the job's header, the URIs its input claims, and the framed request.
+    def encode(self, input_: Any, options: Mapping[str, Any]) -> tuple[JobHeader, list[Claim], bytes]:
+        """Return the job's header, the claims of its input, and the framed request.
 
         Raises InvalidInput, PayloadTooLarge, UsageError.
         """
@@ -59,7 +59,7 @@ class RequestEncoder:
             raise InvalidInput(f"The input of {self._contract.name!r} can't be sent: {error}.") from error
         header = self._header(self._checked_hash(plain), options)
         value = self._encoder.encode({"header": to_plain(header), "input": plain})
-        return header, [uri for name in self._claims for uri in _uris(getattr(typed, name))], value
+        return header, [claim for name in self._claims for claim in _claims_in(getattr(typed, name))], value
 
     def _checked_hash(self, plain: dict[str, Any]) -> str:
         """Return the input's hash, as schemas.envelope.input_hash does, encoding once for the hash and the size check."""
@@ -110,9 +110,9 @@ def _check_callback(url: str) -> None:
     split_url(url)
 
 
-def _uris(value: Any) -> list[str]:
-    claims = value if isinstance(value, list) else [value]
-    return [claim.uri for claim in claims if isinstance(claim, Claim)]
+def _claims_in(value: Any) -> list[Claim]:
+    values = value if isinstance(value, list) else [value]
+    return [claim for claim in values if isinstance(claim, Claim)]
 
 
 def _refuse_naive(name: str, when: datetime | None) -> None:

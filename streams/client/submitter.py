@@ -9,21 +9,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Unpack
 
 from confluent_kafka import Message
 
 from schemas.codec import Codec
-from schemas.contract import contract, known_processors, unknown_processor
-from schemas.errors import SluiceError, UsageError
-from schemas.headers import request_headers
+from schemas.errors import SluiceError
 from schemas.states import Lane
 from streams import wiring
 from streams.client.forks import ForkGuard
 from streams.client.job_options import JobOptions
-from streams.client.request_encoder import RequestEncoder
+from streams.client.requests import RequestEncoders
 from streams.log import kafka
 from streams.log.confirmed_producer import ConfirmedProducer
 from streams.settings import Settings
@@ -46,13 +43,13 @@ class Submitted(NamedTuple):
 class _ProcessClients:
     """The clients of one process."""
 
-    def __init__(self, settings: Settings, timeout_s: float) -> None:
+    def __init__(self, settings: Settings, source: str, timeout_s: float) -> None:
         self.open = ExitStack()
         self.codec = Codec(self.open.enter_context(wiring.open_registry(settings)))
         self.client = kafka.producer(settings, **{"delivery.timeout.ms": int(timeout_s * 1000)})
         self.guard = ForkGuard(self.client)
         self.queued = ConfirmedProducer(self.client, "job", timeout_s + _REPORT_S)
-        self.encoders: dict[tuple[str, str], RequestEncoder] = {}
+        self.requests = RequestEncoders(settings, self.codec, source)
         self.unpolled = 0
 
 
@@ -68,7 +65,7 @@ class Submitter:
         self._source = source
         self._timeout_s = timeout_s
         self._reconnecting = threading.Lock()
-        self._connected = _ProcessClients(settings, timeout_s)
+        self._connected = _ProcessClients(settings, source, timeout_s)
 
     def __enter__(self) -> Submitter:
         return self
@@ -121,7 +118,7 @@ class Submitter:
 
         Raises as `submit`. The id is the job's only with an idempotency key.
         """
-        header = self._encoder(self._own(), processor, Lane.LIVE).encode(input_, options)[0]
+        header = self._own().requests.encoder(processor, Lane.LIVE).encode(input_, options)[0]
         return header.job_id, header.input_sha256
 
     def _own(self) -> _ProcessClients:
@@ -129,7 +126,7 @@ class Submitter:
         if self._connected.guard.inherited:
             with self._reconnecting:
                 if self._connected.guard.inherited:
-                    self._connected = _ProcessClients(self._settings, self._timeout_s)
+                    self._connected = _ProcessClients(self._settings, self._source, self._timeout_s)
         return self._connected
 
     def _produce(
@@ -141,25 +138,6 @@ class Submitter:
         options: JobOptions,
         on_confirmed: Callable[[Message], None] | None = None,
     ) -> str:
-        encoder = self._encoder(connection, processor, options.get("lane") or Lane.LIVE)
-        header, claims, value = encoder.encode(input_, options)
-        headers = request_headers(header, source=self._source, claims=claims)
-        producer.produce(
-            encoder.topic, value, (header.order_key or header.job_id).encode(), headers, on_confirmed=on_confirmed
-        )
-        return header.job_id
-
-    def _encoder(self, connection: _ProcessClients, processor: str, lane: str) -> RequestEncoder:
-        encoder = connection.encoders.get((processor, lane))
-        return self._new_encoder(connection, processor, lane) if encoder is None else encoder
-
-    def _new_encoder(self, connection: _ProcessClients, processor: str, lane: str) -> RequestEncoder:
-        if lane not in tuple(Lane):
-            raise UsageError(f"There is no lane {lane!r}.", next_step=f"The lanes are {' and '.join(Lane)}.")
-        if processor not in known_processors():
-            raise unknown_processor(processor)
-        topic = self._settings.topics.requests(processor, lane)
-        made = contract(processor)
-        made = replace(made, custody=self._settings.custody(made).value)
-        encoder = RequestEncoder(made, topic, connection.codec, self._settings.auto_register)
-        return connection.encoders.setdefault((processor, lane), encoder)
+        request = connection.requests.encode(processor, input_, options)
+        producer.produce(request.topic, request.value, request.key, request.headers, on_confirmed=on_confirmed)
+        return request.header.job_id

@@ -92,7 +92,7 @@ def _accept(world: World, processor: str, input_: EchoInput, options: dict[str, 
     header, claims, value = encoder.encode(input_, cast(Any, options))
     pairs = [
         (name, text.decode() if isinstance(text, bytes) else str(text))
-        for name, text in request_headers(header, source="test", claims=claims)
+        for name, text in request_headers(header, source="test", claims=[claim.uri for claim in claims])
     ]
     payload = Payload(header.job_id, header.run, processor, Lane.LIVE, header.job_id.encode(), value, pairs)
     with wiring.payload_store(world.settings) as store:

@@ -32,7 +32,7 @@ def encode(contract: AnyContract, input_: Any, **options: Any) -> Any:
     header, claims, value = ENCODERS[contract.name].encode(input_, options)
     request = request_of(contract, CODEC.decode(value))
     assert request.header == header
-    return request, claims
+    return request, [claim.uri for claim in claims]
 
 
 def test_what_is_sent_is_what_is_read() -> None:
