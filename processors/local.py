@@ -51,6 +51,7 @@ class LocalJobContext:
         self.soft_deadline: float | None = None
         self.checkpoint = LocalCheckpoint()
         self.stages: list[str] = []
+        self.texts: list[str] = []
 
     def open(self, claim: Claim) -> Path:
         path = path_of(claim)
@@ -66,6 +67,9 @@ class LocalJobContext:
 
     def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
         self.stages.append(stage)
+
+    def stream_text(self, text: str) -> None:
+        self.texts.append(text)
 
     def cancelled(self) -> bool:
         return False

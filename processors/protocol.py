@@ -100,6 +100,14 @@ class JobContext(Protocol):
         """Report how far the job is. At most two reports a second are published; the last one wins."""
         ...
 
+    def stream_text(self, text: str) -> None:
+        """Publish a piece of generated text as it is made; those who watch the job see it within about 0.1 s.
+
+        Pieces are joined to at most ten records a second, in order; a job may stream a million characters. The text is for
+        watching: the whole of it still belongs in the result. Thread-safe.
+        """
+        ...
+
     @property
     def checkpoint(self) -> Checkpoint:
         """The place where a long job saves its state."""

@@ -145,7 +145,11 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of a running job. `percent`: 0 to 100, or null if the processor can't tell."""
+    """Progress of a running job. `percent`: 0 to 100, or null if the processor can't tell.
+
+    With `text` it is a piece of the text that the job generates. Then `sequence` counts pieces, not updates; the piece with
+    sequence 1 replaces all text of the run before it.
+    """
 
     job_id: str
     run: int
@@ -158,6 +162,7 @@ class Progress:
     at: datetime
     percent: float | None = None
     message: str = ""
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,10 @@ class ProgressWriter:
         self._latest: dict[tuple[bytes, int], tuple[float, ProgressRow]] = {}
 
     def handle(self, messages: Sequence[Message], store: SinkStore) -> None:
-        """Store the progress in `messages`, and try again to store that of unknown runs. Raises Unreachable."""
+        """Store the progress in `messages` (not generated text), and try again to store that of unknown runs.
+
+        Raises Unreachable.
+        """
         for message in messages:
             self._add(message)
         if self._latest:
@@ -59,6 +62,8 @@ class ProgressWriter:
             row = self._row(message)
         except (UndecodableRecord, Unreachable, *POISON):
             return  # progress is only a hint: a record that can't be read now is skipped
+        if row is None:
+            return
         key = (row.job_id, row.run)
         known = self._latest.get(key)
         if known is None and len(self._latest) >= MOST_RUNS:
@@ -66,9 +71,12 @@ class ProgressWriter:
         if known is None or _recency(row) > _recency(known[1]):
             self._latest[key] = (time.monotonic(), row)
 
-    def _row(self, message: Message) -> ProgressRow:
+    def _row(self, message: Message) -> ProgressRow | None:
+        """Return the row of an update; None for generated text, which only its subscribers read."""
         plain = self._codec.decode(message.value() or b"")
         check(plain, _KINDS, "progress")
+        if plain.get("text") is not None:
+            return None
         try:
             return ProgressRow(job_bytes(plain["job_id"]), *_STORED(plain))
         except KeyError as error:

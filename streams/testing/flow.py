@@ -190,14 +190,18 @@ class Flow:
         """Return the progress reports of a job."""
         return list(self._stages[job_id])
 
+    def text(self, job_id: str) -> str:
+        """Return the text that a job's last attempt has streamed (`ctx.stream_text`)."""
+        return self._texts[job_id]
+
     def records(self, topic: str) -> list[Message]:
         """Return the records of a topic, partition by partition."""
         return self.log.records(topic)
 
     def dead_letters(self) -> list[Mapping[str, str]]:
         """Return the headers of each dead letter: its origin and the reason."""
-        found = self.records(self.settings.topics.dead_letters)
-        headers_of: list[dict[str, Any]] = [dict(message.headers() or ()) for message in found]
+        letters = self.records(self.settings.topics.dead_letters)
+        headers_of: list[dict[str, Any]] = [dict(message.headers() or ()) for message in letters]
         return [{name: _text(value) for name, value in fields.items()} for fields in headers_of]
 
     # ── inside ──
@@ -224,7 +228,7 @@ class Flow:
             partitions=self._partitions,
         )
         self._backend = Backend()
-        self._stages: dict[str, list[Stage]] = defaultdict(list)
+        self._stages, self._texts = defaultdict[str, list[Stage]](list), defaultdict[str, str](str)
         loaded = [self._loaded(processor) for processor in self._processors]
         contracts = [contract(versions[0].processor.name) for versions in loaded]
         topic_ids = self._make_topics(contracts)
@@ -242,6 +246,7 @@ class Flow:
                 now=self.clock.now,
                 is_cancelled=self._is_cancelled,
                 on_progress=self._on_progress,
+                on_text=self._on_text,
             )
             self._workers[made.name] = worker
             stack.callback(worker.close)
@@ -265,8 +270,7 @@ class Flow:
         return ids
 
     def _work(self, worker: InProcessWorker) -> None:
-        order = self.database.commands.get(worker.name)
-        if order is not None and order.action == PAUSE:
+        if (order := self.database.commands.get(worker.name)) is not None and order.action == PAUSE:
             return
         try:
             while worker.step():
@@ -275,10 +279,13 @@ class Flow:
             worker.start_over()
 
     def _is_cancelled(self, job_id: str, run: int) -> bool:
-        return bool(self.database.cancels) and (UUID(job_id).bytes, run) in self.database.cancels
+        return (UUID(job_id).bytes, run) in self.database.cancels
 
     def _on_progress(self, job_id: str, stage: str, percent: float | None, message: str) -> None:
         self._stages[job_id].append(Stage(stage, percent, message))
+
+    def _on_text(self, job_id: str, text: str, begins: bool) -> None:
+        self._texts[job_id] = text if begins else self._texts[job_id] + text
 
     def _mark(self) -> tuple[int, int]:
         """Return a value that changes with everything that happens."""

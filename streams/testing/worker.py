@@ -40,6 +40,8 @@ WORKER_ID = "flow"
 
 #: Called with job id, stage, percent, message.
 OnProgress = Callable[[str, str, float | None, str], None]
+#: Called with job id, generated text, and True if this is its beginning: an earlier attempt's text counts no more.
+OnText = Callable[[str, str, bool], None]
 
 
 class Died(Exception):
@@ -100,6 +102,7 @@ class InProcessWorker:
         now: Callable[[], datetime],
         is_cancelled: Callable[[str, int], bool],
         on_progress: OnProgress,
+        on_text: OnText,
     ) -> None:
         self.name = processor
         self.dies_at: str | None = None
@@ -107,12 +110,14 @@ class InProcessWorker:
         self._topics = [settings.topics.requests(processor, lane) for lane in Lane]
         self._is_cancelled = is_cancelled
         self._on_progress = on_progress
+        self._on_text = on_text
         self._running: dict[int, InFlightJob] = {}
+        self._narrating: set[int] = set()
         self._channel = InProcessChannel()
         self._inbox: Inbox = SimpleQueue()
         topics = [[topic, topic_ids[topic]] for topic in self._topics]
         config = ChildConfig(processor, WORKER_ID, "", str(settings.home), {}, topics, {})
-        runner = build_job_runner(config, settings, loaded, self._progress, now)
+        runner = build_job_runner(config, settings, loaded, self, now)
         self._executor = choose_executor(runner, self._channel)
         self._one_by_one = runner.models.default.policy.order is not Order.NONE
         self._thread = threading.Thread(target=self._work, name=f"flow-{processor}", daemon=True)
@@ -155,7 +160,8 @@ class InProcessWorker:
     # ── one batch ──
 
     def _run(self, jobs: Sequence[InFlightJob]) -> list[Answer]:
-        self._running = {job.slot: job for job in jobs}  # for `_progress`, on the executor's threads
+        self._narrating.clear()
+        self._running = {job.slot: job for job in jobs}  # for `progress` and `text`, on the executor's threads
         for job in jobs:
             # Like a worker, reject a cancelled job before the child has it, so that it never begins.
             header = self._header(job)
@@ -175,10 +181,16 @@ class InProcessWorker:
             self.dies_at = None
             raise Died(moment)
 
-    def _progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
+    def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
         header = self._header(self._running[slot])
         if header is not None:
             self._on_progress(header.job_id, stage, percent, message)
+
+    def text(self, slot: int, text: str, *, restart: bool = False) -> None:
+        header = self._header(self._running[slot])
+        if header is not None:
+            self._on_text(header.job_id, text, restart or slot not in self._narrating)
+            self._narrating.add(slot)
 
     def _header(self, job: InFlightJob) -> JobHeader | None:
         return header_from_kafka(job.frame(), self.name)

@@ -23,6 +23,7 @@ from streams.worker.job import InFlightJob
 from streams.worker.protocol import Answer, ChildConfig
 from streams.worker.self_test import PASSED, SelfTest
 from streams.worker.session import DRAIN_POLL_S, EngineSession, check_custody
+from streams.worker.supervision.limits import ProgressUpdate
 from streams.worker.supervision.supervisor import Supervisor
 from streams.worker.transport import Transport
 
@@ -49,7 +50,7 @@ class Engine:
         self._transport = transport
         self._threads = threads
         self._in_flight = InFlightJobs()
-        self._supervisor = Supervisor(config, self._in_flight, self._publish, self._deadline, threads)
+        self._supervisor = Supervisor(config, self._in_flight, self._publish, self._report, self._deadline, threads)
         self._circuit = WorkerCircuit(config.processor, self._in_flight)
         self._test = SelfTest(self._in_flight, self._supervisor, settings.load_timeout_s)
         self._session: EngineSession | None = None  # while it takes jobs
@@ -213,6 +214,10 @@ class Engine:
     def _publish(self, answer: Answer) -> None:
         if not self._test.answered(answer) and self._session is not None:
             self._session.publish(answer)
+
+    def _report(self, update: ProgressUpdate) -> None:
+        if self._session is not None:
+            self._session.report(update)
 
     def _deadline(self, job: InFlightJob) -> datetime | None:
         return None if self._session is None else self._session.deadline(job)

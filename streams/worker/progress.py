@@ -1,4 +1,4 @@
-"""Publishes the progress of long jobs. The rare place where the parent uses the codec."""
+"""Publishes the progress of long jobs, and the text that jobs generate. The rare place where the parent uses the codec."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class ProgressPublisher:
             at=datetime.now(UTC),
             percent=update.percent,
             message=update.message,
+            text=update.text,
         )
         try:
             value = self._typed.encode(record)

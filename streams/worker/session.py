@@ -25,6 +25,7 @@ from streams.worker.job import InFlightJob, JobOrigin, JobState
 from streams.worker.ordering import OrderedJobs
 from streams.worker.progress import ProgressPublisher
 from streams.worker.protocol import Answer, ChildConfig, Flag
+from streams.worker.supervision.limits import ProgressUpdate
 from streams.worker.supervision.supervisor import Supervisor
 from streams.worker.transport import Transport
 
@@ -38,7 +39,7 @@ PUBLISHER_STOP_S = 5.0
 class EngineSession:
     """The pipeline of one processor's jobs. `ready` is the child's READY message.
 
-    Used by the engine's thread, except `publish` (the child's reader) and what only reads.
+    Used by the engine's thread, except `publish` and `report` (the child's reader) and what only reads.
     """
 
     def __init__(
@@ -136,6 +137,10 @@ class EngineSession:
 
     def _take_undecided(self) -> list[Answer]:
         return [self._undecided.popleft() for _ in range(len(self._undecided))]
+
+    def report(self, update: ProgressUpdate) -> None:
+        """Publish generated text. From the child's reader thread or the engine's."""
+        self._progress.write(update)
 
     def deadline(self, job: InFlightJob) -> datetime | None:
         return self._progress.deadline(job)

@@ -99,6 +99,7 @@ class RecordingChannel:
         self.discarded_slots: list[int] = []
         self.batch_limits: list[tuple[str, int, float | None]] = []
         self.lost: list[tuple[list[int], str]] = []
+        self.texts: dict[int, str] = {}
         self._changed = threading.Condition()
 
     def started(self, slots: list[int], hard_ms: int | None) -> None:
@@ -122,6 +123,12 @@ class RecordingChannel:
 
     def device_lost(self, slots: list[int], reason: str) -> None:
         self.lost.append((slots, reason))
+
+    def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None:
+        """Not looked at."""
+
+    def text(self, slot: int, text: str, *, restart: bool = False) -> None:
+        self.texts[slot] = "" if restart else self.texts.get(slot, "") + text
 
     def wait_for(self, count: int, timeout: float = 20) -> bool:
         with self._changed:
@@ -151,9 +158,9 @@ class Kit:
             return Model(processor, processor.policy, ResultWriter(results, splice, retries, *facts))
 
         models = ModelVersions([model(one) for one in (self.processor, *self.others)], self.rollout)
-        self.decoder = RequestDecoder(self.codec, ECHO, self.requests, splice, models.default.writer)
-        runner = JobRunner(models, self.decoder, ObjectStore("memory://"), self.scratch, lambda *_: None)
         self.channel = RecordingChannel()
+        self.decoder = RequestDecoder(self.codec, ECHO, self.requests, splice, models.default.writer)
+        runner = JobRunner(models, self.decoder, ObjectStore("memory://"), self.scratch, self.channel)
         self.executor = choose_executor(runner, self.channel)
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self._sent = 0

@@ -36,6 +36,7 @@ class Collected:
     def __init__(self, in_flight: InFlightJobs) -> None:
         self._in_flight = in_flight
         self.answers: dict[int, Answer] = {}
+        self.reports: list[ProgressUpdate] = []
         self.came = threading.Condition()
 
     def publish(self, answer: Answer) -> None:
@@ -77,6 +78,7 @@ class Driver:
             self.config,
             self.in_flight,
             self.collected.publish,
+            self.collected.reports.append,
             lambda job: deadline_from_headers(job).at,
             LoopThreads("worker", None),
         )

@@ -106,7 +106,7 @@ class InProcessChild:
         channel: Any = PipeChannel.__new__(PipeChannel)
         channel.send = self._up.put
         runner = child_main.build_job_runner(
-            self._config, Settings(**self._config.settings), [_loaded[name]], channel.progress, self.clock.now
+            self._config, Settings(**self._config.settings), [_loaded[name]], channel, self.clock.now
         )
         self._executor = child_main.choose_executor(runner, channel)
         ready = child_main._readiness(runner.models, [_loaded[name]])

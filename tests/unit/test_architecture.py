@@ -79,7 +79,8 @@ _ARROWS = {
         "streams.worker.lease_source streams.worker.supervision"
     ),
     "streams.worker.child": (
-        "connectors processors streams.wiring streams.worker.header_from_kafka streams.worker.protocol"
+        "connectors processors streams.wiring streams.worker.header_from_kafka streams.worker.protocol "
+        "streams.worker.text_frame"
     ),
     "streams.worker.kafka_source": (
         "processors streams.health streams.log streams.worker.in_flight streams.worker.job "
@@ -90,7 +91,8 @@ _ARROWS = {
         "streams.worker.supervision"
     ),
     "streams.worker.supervision": (
-        "streams.health streams.worker.in_flight streams.worker.job streams.worker.pipe streams.worker.protocol"
+        "streams.health streams.worker.in_flight streams.worker.job streams.worker.pipe streams.worker.protocol "
+        "streams.worker.text_frame"
     ),
     "streams.notify": "connectors connectors.callbacks streams.health streams.process streams.wiring",
     "streams.sink": (

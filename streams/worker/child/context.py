@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from connectors.claim_store import ClaimStore
 from schemas.errors import ConnectionFailed, DeadlineExceeded, JobCancelled, JobError, JobTimeout, PayloadTooLarge
@@ -16,8 +17,15 @@ from streams import logs
 
 log = logs.get("worker")
 
-#: Called with slot, stage, percent, message.
-OnProgress = Callable[[int, str, float | None, str], None]
+
+class Reports(Protocol):
+    """Passes on what a processor reports of the job in a slot. Thread-safe."""
+
+    def progress(self, slot: int, stage: str, percent: float | None, message: str) -> None: ...
+
+    def text(self, slot: int, text: str, *, restart: bool = False) -> None:
+        """Pass on generated text. `restart`: the job generates it from its beginning again."""
+
 
 #: Bytes. A checkpoint is a place to continue from, not a place for results.
 LARGEST_CHECKPOINT = 1 << 20
@@ -91,12 +99,14 @@ class WorkerJobContext:
     __slots__ = (
         "_cancelled",
         "_checkpoint",
+        "_closed",
         "_folder",
         "_header",
-        "_on_progress",
+        "_reports",
         "_root",
         "_slot",
         "_store",
+        "_streamed",
         "saved",
         "soft_deadline",
     )
@@ -105,7 +115,7 @@ class WorkerJobContext:
         self,
         store: ClaimStore,
         root: Path,
-        on_progress: OnProgress,
+        reports: Reports,
         soft_deadline: float | None,
         *,
         slot: int,
@@ -114,12 +124,13 @@ class WorkerJobContext:
     ) -> None:
         self._store = store
         self._root = root
-        self._on_progress = on_progress
+        self._reports = reports
         self._slot = slot
         self._cancelled = cancelled
         self._header = header
         self._checkpoint: WorkerCheckpoint | None = None
         self._folder: Path | None = None
+        self._streamed = self._closed = False
         self.soft_deadline = soft_deadline
         #: Claims of the files that the job saved; the result carries them as `output_refs`.
         self.saved: list[Claim] = []
@@ -138,7 +149,17 @@ class WorkerJobContext:
         return self._folder
 
     def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
-        self._on_progress(self._slot, stage, percent, message)
+        self._reports.progress(self._slot, stage, percent, message)
+
+    def stream_text(self, text: str) -> None:
+        if text and not self._closed:  # a thread of the processor may outlive its job
+            self._streamed = True
+            self._reports.text(self._slot, text)
+
+    def restart_text(self) -> None:
+        """Begin the text again: the job's batch failed, and the job runs in a smaller one."""
+        if self._streamed:
+            self._reports.text(self._slot, "", restart=True)
 
     @property
     def checkpoint(self) -> WorkerCheckpoint:
@@ -166,7 +187,8 @@ class WorkerJobContext:
         return None
 
     def close(self) -> None:
-        """Remove the job's folder."""
+        """Remove the job's folder, and ignore further text."""
+        self._closed = True
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

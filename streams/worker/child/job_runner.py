@@ -27,7 +27,7 @@ from schemas.errors import (
 from schemas.states import Disposition
 from streams import logs
 from streams.worker.child.bisect import as_out_of_memory, is_out_of_memory, run_all
-from streams.worker.child.context import CancelledSlots, OnProgress, WorkerJobContext
+from streams.worker.child.context import CancelledSlots, Reports, WorkerJobContext
 from streams.worker.child.decode import RequestDecoder, soft_deadline
 from streams.worker.child.results import now_us
 from streams.worker.child.task import Task
@@ -55,13 +55,13 @@ class JobRunner:
         decoder: RequestDecoder,
         store: ClaimStore,
         scratch: Path,
-        on_progress: OnProgress,
+        reports: Reports,
     ) -> None:
         self.models = models
         self._decoder = decoder
         self._store = store
         self._scratch = scratch
-        self._on_progress = on_progress
+        self._reports = reports
         #: Jobs that are cancelled, and have not been answered as such.
         self.cancelled = CancelledSlots()
 
@@ -90,7 +90,7 @@ class JobRunner:
         context = WorkerJobContext(
             self._store,
             self._scratch,
-            self._on_progress,
+            self._reports,
             soft_deadline(job.header, model.policy.limits.soft_ms),
             slot=frame.slot,
             cancelled=self.cancelled,
@@ -146,6 +146,7 @@ class JobRunner:
             runs += 1
             if runs > 1:
                 on_rerun(tasks)
+                _restart_texts(tasks, items)
             return processor.run(items)
 
         def out_of_memory(start: int, stop: int) -> None:
@@ -225,6 +226,14 @@ class JobRunner:
             # Without the text of the error, which may quote the input.
             log.error("device_lost", device=name, fault=fault, error=kind)
             raise DeviceLost(f"{name} does not work any more: {fault}") from None
+
+
+def _restart_texts(tasks: Sequence[Task], items: Sequence[Any]) -> None:
+    """Begin the texts of those tasks again whose items run again."""
+    again = set(map(id, items))
+    for task in tasks:
+        if id(task.item) in again:
+            task.context.restart_text()
 
 
 def _is_past_deadline(task: Task) -> bool:

@@ -30,7 +30,7 @@ from streams import logs, wiring
 from streams.settings import Settings
 from streams.worker import protocol
 from streams.worker.child.channel import Inbox, ParentChannel
-from streams.worker.child.context import OnProgress
+from streams.worker.child.context import Reports
 from streams.worker.child.decode import RequestDecoder
 from streams.worker.child.executor import BatchExecutor
 from streams.worker.child.exit import hide_pipes_from_forks, run_and_exit, startup_timeout
@@ -40,9 +40,10 @@ from streams.worker.child.loader import Loaded, load_versions
 from streams.worker.child.pipelined import PipelinedExecutor
 from streams.worker.child.results import ResultWriter
 from streams.worker.child.retry import RetryDecider
-from streams.worker.child.text import clean_progress
+from streams.worker.child.text import clean_progress, clean_text
 from streams.worker.child.versions import Model, ModelVersions, capped
 from streams.worker.protocol import Answer, ChildConfig, MessageKind
+from streams.worker.text_frame import pack_text
 
 _PR_SET_PDEATHSIG = 1
 
@@ -83,6 +84,9 @@ class PipeChannel:
         stage, percent, message = clean_progress(stage, percent, message)
         fields = {"slot": slot, "stage": stage, "percent": percent, "message": message}
         self.send(protocol.json_frame(MessageKind.PROGRESS, fields))
+
+    def text(self, slot: int, text: str, *, restart: bool = False) -> None:
+        self.send(protocol.write_frame(MessageKind.TEXT, pack_text(slot, clean_text(text), restart)))
 
 
 def main(argv: list[str]) -> int:
@@ -127,7 +131,7 @@ def _set_up(config: ChildConfig, channel: PipeChannel) -> tuple[BatchExecutor, d
     trace = protocol.load_trace(Path(config.scratch), os.getpid())
     with startup_timeout(trace, settings.load_timeout_s):
         loaded = load_versions(config.processor, rollout, config.device, settings.weights_dir)
-    runner = build_job_runner(config, settings, loaded, channel.progress)
+    runner = build_job_runner(config, settings, loaded, channel)
     return choose_executor(runner, channel), _readiness(runner.models, loaded)
 
 
@@ -135,7 +139,7 @@ def build_job_runner(
     config: ChildConfig,
     settings: Settings,
     loaded: list[Loaded],
-    on_progress: OnProgress,
+    reports: Reports,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> JobRunner:
     """Build everything that the jobs of one processor need. `now` is compared with deadlines."""
@@ -165,7 +169,7 @@ def build_job_runner(
     models = ModelVersions([model(version_) for version_ in loaded], settings.rollouts.get(config.processor))
     ordered = models.default.policy.order is not Order.NONE
     decoder = RequestDecoder(codec, made, request, splice, models.default.writer, ordered=ordered, now=now)
-    return JobRunner(models, decoder, wiring.object_store(settings), Path(config.scratch), on_progress)
+    return JobRunner(models, decoder, wiring.object_store(settings), Path(config.scratch), reports)
 
 
 def choose_executor(runner: JobRunner, channel: ParentChannel) -> BatchExecutor:

@@ -1,9 +1,12 @@
-"""Cleans up text and numbers that come from a processor: its progress, and the messages of its errors. Never raises."""
+"""Cleans up text and numbers that come from a processor: its progress, generated text,
+and the messages of its errors. Never raises."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
+
+from streams.worker.text_frame import LONGEST_STREAM
 
 LONGEST_STAGE = 100
 LONGEST_MESSAGE = 500
@@ -31,6 +34,11 @@ def clean_progress(stage: Any, percent: Any, message: Any) -> tuple[str, float |
     number = number_or_none(percent)
     limited = None if number is None else min(100.0, max(0.0, number))
     return to_text(stage, LONGEST_STAGE), limited, to_text(message, LONGEST_MESSAGE)
+
+
+def clean_text(text: Any) -> str:
+    """Bring generated text within what a job may stream."""
+    return to_text(text, LONGEST_STREAM)
 
 
 def number_or_none(value: Any) -> float | None:

@@ -22,13 +22,15 @@ PERIOD_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ProgressUpdate:
-    """Progress of a job. `sequence` orders the updates of one execution."""
+    """Progress of a job. `sequence` orders the updates of one execution. With `text` it is a piece of generated text, and
+    `sequence` counts the pieces."""
 
     slot: int
     sequence: int
     stage: str
     percent: float | None
     message: str
+    text: str | None = None
 
 
 class HeaderDeadline(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ from streams.worker.supervision.limits import ProgressUpdate, RunningJobs
 from streams.worker.supervision.process import ChildProcess
 from streams.worker.supervision.recycling import RecyclePolicy
 from streams.worker.supervision.startup import StartupTracker
+from streams.worker.supervision.texts import GeneratedTexts
+from streams.worker.text_frame import unpack_text
 
 log = logs.get("worker")
 
@@ -38,16 +40,21 @@ class ChildMessages:
         self,
         in_flight: InFlightJobs,
         publish: Callable[[Answer], None],
+        report: Callable[[ProgressUpdate], None],
         startup: StartupTracker,
         recycle_policy: RecyclePolicy,
         default_limit_s: float,
     ) -> None:
         self._in_flight = in_flight
         self._publish = publish
+        self._report = report
         self._startup = startup
         self._recycle_policy = recycle_policy
         self._running = RunningJobs(default_limit_s)
         self._lock = threading.Lock()  # guards _running
+        self._texts = GeneratedTexts()
+        #: Guards _texts, also while what was taken from it is reported: text leaves in the order in which it came.
+        self._texts_lock = threading.Lock()
         self._ended = threading.Event()
         self._drained_at: float | None = None
         self._reported = threading.Event()  # READY, BROKEN or the end
@@ -72,6 +79,11 @@ class ChildMessages:
             fields = json.loads(body)
             with self._lock:
                 self._running.progress(fields["slot"], fields["stage"], fields["percent"], fields["message"])
+        elif kind is MessageKind.TEXT:
+            slot, text, restart = unpack_text(body)
+            with self._texts_lock:
+                for update in self._texts.add(slot, text, time.monotonic(), restart=restart):
+                    self._report(update)
         elif kind is MessageKind.PREPARED:
             with self._lock:
                 self._running.paused(protocol.unpack_slots(body))
@@ -106,6 +118,10 @@ class ChildMessages:
 
     def _answers(self, body: bytes) -> None:
         answers = list(protocol.unpack_answers(body))
+        if self._texts:
+            with self._texts_lock:
+                for update in self._texts.end([answer.slot for answer in answers]):
+                    self._report(update)
         with self._lock:
             self._running.ended([answer.slot for answer in answers])
         self.answered += len(answers)
@@ -144,6 +160,13 @@ class ChildMessages:
 
     # ── the engine's thread: the jobs that run in it ──
 
+    def report_text(self, now: float) -> None:
+        """Report the text that has waited long enough."""
+        if self._texts:
+            with self._texts_lock:
+                for update in self._texts.due(now):
+                    self._report(update)
+
     def due(self, now: float) -> DueActions:
         with self._lock:
             return DueActions(self._running.overdue(now), self._running.updates(now), self._running.long(now))
@@ -167,11 +190,15 @@ class ChildMessages:
                 with self._lock:
                     self._running.set_deadline(slot, now + left + grace_s)
 
-    def disowned(self, slots: Iterable[int]) -> None:
+    def disowned(self, slots: Sequence[int]) -> None:
         with self._lock:
             self._running.disowned(slots)
+        with self._texts_lock:
+            self._texts.forget(slots)
 
     def forget(self) -> set[int]:
         """The child is gone: forget its jobs; return the slots of the cancelled ones."""
+        with self._texts_lock:
+            self._texts.clear()
         with self._lock:
             return self._running.clear()

@@ -39,7 +39,8 @@ log = logs.get("worker")
 class Supervisor:
     """Called from the engine's thread, except `refuse_for_size` and what only reads.
 
-    `publish` gets each answer, on the child's reader thread. `deadline` is asked for the deadline of jobs that run for a while.
+    `publish` gets each answer, on the child's reader thread; `report` gets generated text, on that thread or the engine's.
+    `deadline` is asked for the deadline of jobs that run for a while.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Supervisor:
         config: ChildConfig,
         in_flight: InFlightJobs,
         publish: Callable[[Answer], None],
+        report: Callable[[ProgressUpdate], None],
         deadline: Callable[[InFlightJob], datetime | None],
         threads: LoopThreads,
     ) -> None:
@@ -64,7 +66,7 @@ class Supervisor:
         self._watch = ChildWatch(config.processor, memory_limit(config.settings.get("child_memory_mib")))
         self._recycle_policy = RecyclePolicy()
         default_limit_s = float(config.settings.get("hard_limit_s", math.inf))
-        self._messages = ChildMessages(in_flight, publish, self._startup, self._recycle_policy, default_limit_s)
+        self._messages = ChildMessages(in_flight, publish, report, self._startup, self._recycle_policy, default_limit_s)
         self._retiring = False
         self.restarts = 0
         self.recycled = 0
@@ -209,6 +211,7 @@ class Supervisor:
             return []
         while self._refused:
             self.send([self._refused.popleft()])
+        self._messages.report_text(now)
         overdue, updates, long = self._messages.due(now)
         if self._grace_s is not None:
             self._messages.set_deadlines(long, now, self._grace_s, self._deadline)

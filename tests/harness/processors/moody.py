@@ -65,6 +65,9 @@ class Moody:
             time.sleep(float(how))
         elif what == "obedient":
             return _wait_for_cancel(item.ctx)
+        elif what == "tell":
+            for word in how.split():
+                item.ctx.stream_text(f"{word} ")
         elif what == "leak":
             self._leaked.append(bytearray(os.urandom(1)) * (int(how) << 20))
         elif what == "hog":

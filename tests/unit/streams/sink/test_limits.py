@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from connectors.sink_store import ProgressRow
+from schemas.avsc import self_contained
 from schemas.errors import UndecodableRecord, Unreachable
+from schemas.ids import new_id
+from schemas.records import Progress
 from streams import wiring
 from streams.log.polling import poll_batch
 from streams.settings import Settings
@@ -100,6 +106,16 @@ def test_progress_that_needs_the_registry_while_it_is_away_is_skipped(
     monkeypatch.setattr(writer, "_row", away)
     writer.handle([Message(topic="t", value=b"")], wiring.sink_store(settings))
     assert writer._latest == {}
+
+
+def test_generated_text_is_not_stored_as_progress(settings: Settings) -> None:
+    subject = f"{settings.topics.progress}-value"
+    codec = wiring.codec(settings).typed(Progress, subject, self_contained("Progress"))
+    made = Progress(new_id(), 0, 1, 1, 1, "echo", "text", "w", datetime.now(UTC))
+    writer = ProgressWriter(wiring.codec(settings))
+    for record in (made, replace(made, job_id=new_id(), text="The scan shows ")):
+        writer.handle([Message(topic="t", value=codec.encode(record))], wiring.sink_store(settings))
+    assert [row.job_id for _, row in writer._latest.values()] == [UUID(made.job_id).bytes]
 
 
 # ── dead letters ──

@@ -12,6 +12,7 @@ from schemas.contract import known_processors
 from schemas.errors import InvalidInput, NotFound, UnknownProcessor, UsageError
 from schemas.records import EchoInput, EchoOutput
 from streams.testing import Flow, run_processor
+from tests.harness.processors.narrator import NARRATOR, Narrator
 from tests.unit.streams.testing.shout import SHOUT, Shout
 
 BACKEND = "http://backend.example/done"
@@ -255,3 +256,13 @@ def test_one_job_runs_without_any_flow() -> None:
         run_processor(Shout(), {"message": ""})
     with pytest.raises(InvalidInput, match="no field text"):
         run_processor(Shout, {"text": "x"})
+
+
+def test_a_flow_shows_the_text_that_a_job_streamed_in_its_last_attempt() -> None:
+    with Flow(Narrator, contract=NARRATOR) as flow:
+        quiet = flow.submit("narrator", {"message": "two words"})
+        again = flow.submit("narrator", {"message": "three small words", "fail": "retry"})
+        flow.settle()
+        flow.advance(10)
+        flow.settle()
+        assert (flow.text(quiet), flow.text(again)) == ("two words ", "three small words ")

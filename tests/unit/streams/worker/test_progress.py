@@ -43,9 +43,12 @@ def test_an_update_that_can_not_be_encoded_is_left_out_and_the_next_is_published
     writer.write(ProgressUpdate(job.slot, 1, "\udcff", None, ""))
     writer.write(ProgressUpdate(job.slot, 2, "stage", None, "\udcff"))
     writer.write(ProgressUpdate(job.slot, 3, "stage", 50.0, "fine"))
+    writer.write(ProgressUpdate(job.slot, 1, "text", None, "", "The scan "))
     producer.flush(5)
-    assert [(record.value["sequence"], record.value["message"]) for record in tail.last(settings, topic, 10)] == [
-        (3, "fine")
+    records = [record.value for record in tail.last(settings, topic, 10)]
+    assert [(each["sequence"], each["message"], each["text"]) for each in records] == [
+        (3, "fine", None),
+        (1, "", "The scan "),
     ]
 
 
