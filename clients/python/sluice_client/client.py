@@ -168,11 +168,7 @@ class Client:
         return self._run(upload(self._context, Path(path), kind, case_id, filename, content_type, kept))
 
     def _run(self, operation: Operation[T]) -> T:
-        with closing(_Performer(self._http, self._context.limits)) as performer, closing(operation):
-            command = advance(operation)
-            while not isinstance(command, Done):
-                command = advance(operation, performer.perform(command))
-            return command.value
+        return run(self._http, self._context.limits, operation)
 
     def _stream(self, operation: Stream) -> Generator[Any, None, None]:
         with closing(_Performer(self._http, self._context.limits)) as performer, closing(operation):
@@ -183,6 +179,15 @@ class Client:
                     command = advance(operation)
                 else:
                     command = advance(operation, performer.perform(command))
+
+
+def run(http: httpx.Client, limits: Limits, operation: Operation[T]) -> T:
+    """Run an operation to its result. Raises what it raises."""
+    with closing(_Performer(http, limits)) as performer, closing(operation):
+        command = advance(operation)
+        while not isinstance(command, Done):
+            command = advance(operation, performer.perform(command))
+        return command.value
 
 
 class _Performer:

@@ -16,6 +16,10 @@ class Settings:
     gateway_token: str = field(default="", repr=False)
     #: SLUICE_CALLBACK_SECRETS, separated by commas, newest first. The same as the installation's.
     callback_secrets: tuple[str, ...] = field(default=(), repr=False)
+    #: KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL and SLUICE_TOPIC_PREFIX, for `sluice_client.kafka` alone.
+    bootstrap_servers: str = ""
+    registry_url: str = field(default="", repr=False)
+    topic_prefix: str = ""
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -24,4 +28,7 @@ class Settings:
             os.environ.get("SLUICE_GATEWAY_URL", ""),
             os.environ.get("SLUICE_GATEWAY_TOKEN", ""),
             tuple(secret for part in secrets.split(",") if (secret := part.strip())),
+            os.environ.get("KAFKA_BOOTSTRAP_SERVERS", ""),
+            os.environ.get("SCHEMA_REGISTRY_URL", ""),
+            os.environ.get("SLUICE_TOPIC_PREFIX", ""),
         )

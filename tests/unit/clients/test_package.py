@@ -5,8 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import requires
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import sluice_client
 from tests.harness.source_tree import ROOT, files_of, imported_names
@@ -37,6 +40,22 @@ def test_importing_it_loads_neither_a_framework_nor_the_server() -> None:
         loaded & {"fastapi", "django", "confluent_kafka", "fastavro", "schemas", "streams", "connectors", "gateway"}
         == set()
     )
+
+
+def required_by(name: str, found: set[str]) -> set[str]:
+    """Return the distributions that one needs here without extras, itself included."""
+    found.add(canonicalize_name(name))
+    for requirement in map(Requirement, requires(name) or ()):
+        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if wanted and canonicalize_name(requirement.name) not in found:
+            required_by(requirement.name, found)
+    return found
+
+
+def test_an_empty_environment_gets_at_most_eight_packages() -> None:
+    needed = required_by("sluice-client", set())
+    assert "httpx" in needed
+    assert len(needed) <= 8, needed
 
 
 def test_its_version_is_that_of_the_distribution() -> None:
