@@ -92,7 +92,7 @@ def wait(context: Context, job_id: str, timeout_s: float | None, run: int | None
     """Ask by long poll until the job has ended. Raises WaitTimeout with the job as it was."""
 
     def look(wait_s: float) -> Request:
-        query = {"run": run, "wait": int(wait_s) or None}
+        query = {"run": run, "wait": f"{wait_s:.3f}" if wait_s else None}
         return context.request("GET", f"/v1/jobs/{segment(job_id)}", query, wait_s=wait_s)
 
     return (yield from _wait(context, look, Job, lambda found: found.ended, timeout_s))

@@ -13,11 +13,7 @@ from sluice_client.errors import UsageError
 from sluice_client.models import Upload
 
 
-class JobOptions(TypedDict, total=False):
-    """Options of every job, alone or in a batch. None counts as not given."""
-
-    #: URL that receives the outcome. Default: no callback.
-    callback_url: str | None
+class _CommonOptions(TypedDict, total=False):
     #: Name of a callback configuration of the installation.
     callback_profile: str | None
     #: "live", or "bulk" for work that must not delay live jobs. Default: live; bulk for a batch.
@@ -26,14 +22,8 @@ class JobOptions(TypedDict, total=False):
     deadline: datetime | timedelta | None
     #: Time with zone, or a span from now, before which the job does not start. Default: at once.
     not_before: datetime | timedelta | None
-    #: Your own id of the job; `jobs(external_id=…)` finds it.
-    external_id: str | None
     #: Case that the job belongs to.
     case_id: str | None
-    #: Upload that the job works on.
-    upload_id: str | None
-    #: Jobs with the same key run in order, if the processor says so.
-    order_key: str | None
     #: Version of the processor that must run it. Default: the current one.
     model_version: str | None
     #: Names and texts stored with the job.
@@ -46,9 +36,24 @@ class JobOptions(TypedDict, total=False):
     hard_limit_ms: int | None
 
 
-class BatchOptions(JobOptions, total=False):
-    """Options of a batch; those of a job hold for each of its jobs, but `callback_url` receives the end of the batch."""
+class JobOptions(_CommonOptions, total=False):
+    """Options of a job. None counts as not given."""
 
+    #: URL that receives the outcome. Default: no callback.
+    callback_url: str | None
+    #: Your own id of the job; `jobs(external_id=…)` finds it.
+    external_id: str | None
+    #: Upload that the job works on.
+    upload_id: str | None
+    #: Jobs with the same key run in order, if the processor says so.
+    order_key: str | None
+
+
+class BatchOptions(_CommonOptions, total=False):
+    """Options of a batch, of which most hold for each of its jobs. None counts as not given."""
+
+    #: URL that receives the end of the batch. Default: no callback.
+    callback_url: str | None
     #: URL that receives the outcome of each job. Default: no callback.
     job_callback_url: str | None
 

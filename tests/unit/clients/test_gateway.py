@@ -1,0 +1,151 @@
+"""The client against the gateway itself, which serves HTTP on a flow in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+import gateway.models
+from gateway.app import create_app
+from gateway.ports import Ports
+from gateway.service import Gateway
+from sluice_client import (
+    AsyncClient,
+    BatchOptions,
+    Client,
+    Conflict,
+    InvalidInput,
+    JobFilter,
+    JobOptions,
+    NotFound,
+    UnknownProcessor,
+    WaitTimeout,
+    models,
+)
+from streams.testing import Flow
+from tests.harness.waiting import in_thread, wait_until
+
+
+@dataclass(frozen=True)
+class Served:
+    """A flow and the address of the gateway that serves it."""
+
+    flow: Flow
+    url: str
+
+
+@contextmanager
+def served() -> Iterator[Served]:
+    with Flow("echo") as flow:
+        service = Gateway(flow.settings.model_copy(update={"gateway_address": "127.0.0.1:0", "gateway_auth": "open"}))
+        with in_thread(service.run):
+            wait_until(lambda: service.health(ask=False).ready, lambda: "the gateway does not serve")
+            yield Served(flow, f"http://{service.address}")
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Served]:
+    with served() as found:
+        yield found
+
+
+@pytest.fixture
+def client(door: Served) -> Iterator[Client]:
+    with Client(door.url) as opened:
+        yield opened
+
+
+def test_a_job_is_submitted_waited_for_and_listed(door: Served, client: Client) -> None:
+    job = client.submit("echo", {"message": "hi"}, external_id="e-1", labels={"a": "b"}, deadline=timedelta(hours=1))
+    assert (job.state, job.external_id, job.labels, job.ended) == ("PENDING", "e-1", {"a": "b"}, False)
+    assert client.job(job.job_id).job_id == job.job_id
+    door.flow.settle()
+    assert client.wait(job.job_id, 10).state == "COMPLETED"
+    assert [found.job_id for found in client.jobs(external_id="e-1", state="COMPLETED")] == [job.job_id]
+
+
+def test_a_wait_returns_when_the_job_ends(door: Served, client: Client) -> None:
+    job = client.submit("echo", {"message": "hi"})
+    with pytest.raises(WaitTimeout):
+        client.wait(job.job_id, 0.1)
+    with ThreadPoolExecutor(1) as waiting:
+        ended = waiting.submit(client.wait, job.job_id, 20)
+        door.flow.settle()
+        assert ended.result().state == "COMPLETED"
+
+
+def test_one_key_is_one_job_from_many_threads_and_another_input_is_a_conflict(door: Served, client: Client) -> None:
+    def submit(_: int) -> str:
+        return client.submit("echo", {"message": "once"}, idempotency_key="order-7").job_id
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(submit, range(24)))) == 1
+    with pytest.raises(Conflict):
+        client.submit("echo", {"message": "other"}, idempotency_key="order-7")
+
+
+def test_a_batch_has_one_handle(door: Served, client: Client) -> None:
+    batch = client.submit_batch("echo", ({"message": str(number)} for number in range(5)), case_id="c-9")
+    assert (batch.total, len(batch.job_ids), batch.done) == (5, 5, False)
+    door.flow.settle()
+    assert client.wait_batch(batch.batch_id, 10).counts == {"COMPLETED": 5}
+    assert {job.job_id for job in client.jobs(page=2, batch_id=batch.batch_id)} == set(batch.job_ids)
+
+
+def test_a_cancelled_job_ends_as_such(door: Served, client: Client) -> None:
+    job = client.submit("echo", {"message": "hi"}, not_before=timedelta(hours=1))
+    door.flow.settle()
+    client.cancel(job.job_id, "wrong series")
+    door.flow.settle()
+    assert client.wait(job.job_id, 10).state == "CANCELLED"
+
+
+def test_errors_are_those_of_their_code(client: Client) -> None:
+    with pytest.raises(UnknownProcessor) as unknown:
+        client.submit("ecko", {"message": "hi"})
+    assert "echo" in unknown.value.next_step
+    with pytest.raises(InvalidInput):
+        client.submit("echo", {"mesage": "hi"})
+    with pytest.raises(InvalidInput) as invalid:
+        client.submit("echo", {"message": "hi"}, max_attempts=0)
+    assert invalid.value.errors[0]["loc"] == ["body", "max_attempts"]
+    with pytest.raises(NotFound):
+        client.job("019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10")
+
+
+def test_the_asynchronous_client_submits_many_at_once(door: Served) -> None:
+    async def submit_all() -> list[str]:
+        async with AsyncClient(door.url) as client:
+            jobs = await asyncio.gather(*(client.submit("echo", {"message": str(n)}, case_id="c-1") for n in range(20)))
+            await asyncio.to_thread(door.flow.settle)
+            ended = await asyncio.gather(*(client.wait(job.job_id, 20) for job in jobs))
+            assert {job.state for job in ended} == {"COMPLETED"}
+            return [job.job_id async for job in client.jobs(case_id="c-1", page=7)]
+
+    assert len(set(asyncio.run(submit_all()))) == 20
+
+
+def fields_of(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+def test_the_client_has_the_options_of_the_gateway_and_no_field_that_it_does_not_send() -> None:
+    assert set(JobOptions.__annotations__) == fields_of(gateway.models.SubmitJob) - {"processor", "input"}
+    assert set(BatchOptions.__annotations__) == fields_of(gateway.models.SubmitBatch) - {"processor", "inputs"}
+    for record in (models.Job, models.Batch, models.JobError):
+        theirs = fields_of(getattr(gateway.models, record.__name__))
+        assert {field.name for field in fields(record)} <= theirs
+
+
+def test_the_client_offers_the_filters_that_the_gateway_has(door: Served) -> None:
+    document: dict[str, Any] = create_app(Ports(door.flow.settings)).openapi()
+    names = {parameter["name"] for parameter in document["paths"]["/v1/jobs"]["get"]["parameters"]}
+    assert set(JobFilter.__annotations__) == names - {"limit", "cursor"}
