@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from connectors.claim_uris import content_key
-from connectors.object_backend import CHUNK, PART, PARTS_AT_ONCE, is_fresh, move, translated
-from schemas.errors import InvalidInput, PayloadTooLarge
+from connectors.object_backend import PART, PARTS_AT_ONCE, is_fresh, move, translated
+from schemas.errors import PayloadTooLarge
 from schemas.records import Claim
 
 if TYPE_CHECKING:
@@ -57,25 +57,6 @@ class IncomingObject:
                 self._store.put(self._key, b"")
             else:
                 self._writer.close()
-
-    def hash_stored(self) -> None:
-        """Read an object that another program wrote under this name, instead of `write` and `finish`.
-
-        Raises InvalidInput if there is none, PayloadTooLarge, StoreUnavailable.
-        """
-        with translated("fetch"):
-            try:
-                stored = self._store.head(self._key)["size"]
-            except FileNotFoundError as error:
-                raise InvalidInput(
-                    "The object store has no object of this upload yet.",
-                    next_step="Send the bytes to the upload's url first, then complete it.",
-                ) from error
-            if stored > self._max_bytes:
-                raise PayloadTooLarge(f"The payload has {stored} bytes; {self._max_bytes} are allowed.")
-            if stored:
-                for chunk in self._store.get(self._key).stream(min_chunk_size=CHUNK):
-                    self._count(bytes(chunk))
 
     def open(self) -> IO[bytes]:
         """Open the finished object for reading at any position. Reading raises StoreUnavailable."""

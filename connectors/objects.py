@@ -63,6 +63,10 @@ class ObjectStore:
         self._stores: dict[str, obstore.store.ObjectStore] = {}
         self._opening = threading.Lock()
 
+    def uri_of(self, sha256: str) -> str:
+        """Return the uri of a content of this store. Raises InvalidInput for what is no hash."""
+        return f"{self.root}/{content_key(sha256)}"
+
     def put_file(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
         try:
             size = path.stat().st_size
@@ -121,6 +125,19 @@ class ObjectStore:
             if not isinstance(store, S3Store | GCSStore | AzureStore):
                 return None
             return obstore.sign(store, "PUT", f"{INCOMING}/{name}", timedelta(seconds=expires_s))
+
+    def incoming_chunks(self, name: str) -> Iterator[bytes]:
+        """Yield the bytes that another program has put to `presigned(name)`. Raises InvalidInput if there are none."""
+        with translated("fetch"):
+            try:
+                found = self._open(self.root).get(f"{INCOMING}/{name}")
+            except FileNotFoundError as error:
+                raise InvalidInput(
+                    "The object store has no object of this upload yet.",
+                    next_step="Send the bytes to the upload's url first, then complete it.",
+                ) from error
+            for chunk in found.stream(min_chunk_size=CHUNK):
+                yield bytes(chunk)
 
     # ── collecting garbage ──
 

@@ -17,6 +17,7 @@ from gateway.principal import Authenticator, Principal
 from gateway.reading import JobReader
 from gateway.store_pool import StorePool
 from gateway.submitting import JobDoor
+from gateway.upload_service import UploadService
 from schemas.codec import Codec
 from streams import logs, wiring
 from streams.client.acceptor import Acceptor
@@ -61,6 +62,14 @@ class Ports:
         self.reader = JobReader(self.jobs, self.payloads, self.codec)
         self.door = JobDoor(settings, self.encoders, self.acceptor, self.reader, self.batches)
         self.tasks["job watch"] = self.reader.watch
+        self.uploads = UploadService(
+            settings,
+            self._pool(lambda: wiring.upload_store(settings), READERS, "uploads"),
+            self._pool(lambda: wiring.upload_store(settings), 1, "upload-events"),
+        )
+        self._open.callback(self.uploads.close)
+        self.tasks["upload events"] = self.uploads.publish_events
+        self.door.check_claims = self.uploads.check_owned
 
     def _pool(self, open_store: Callable[[], Any], threads: int, name: str) -> StorePool[Any]:
         pool: StorePool[Any] = StorePool(open_store, threads=threads, name=name)

@@ -90,11 +90,11 @@ def accept(settings: Settings, claim: Claim, **about: Any) -> Upload:
     upload = new_upload(claim, **about)
     with wiring.upload_store(settings) as store:
         store.add(upload)
-        publish(UploadPublisher(settings), store, [upload])
+        publish(UploadPublisher(settings), [upload], store)
     return upload
 
 
-def publish(publisher: UploadPublisher, store: UploadStore, uploads: Iterable[Upload]) -> None:
+def publish(publisher: UploadPublisher, uploads: Iterable[Upload], store: UploadStore) -> None:
     """Publish events of accepted uploads. One that fails is left to the timekeeper."""
     try:
         store.mark_published(publisher.publish(uploads))

@@ -15,19 +15,9 @@ from hypothesis import strategies as st
 
 from connectors.archives import check_zip, is_zip
 from schemas.errors import InvalidInput
+from tests.harness.archives import zipped
 
 LIMIT = 1 << 30
-
-
-def zipped(*names: str, data: bytes = b"slice", method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", method) as archive:
-        for name in names:
-            info = zipfile.ZipInfo("x")
-            info.filename = name  # as it is: the constructor would cut and replace
-            info.compress_type = method
-            archive.writestr(info, data)
-    return made.getvalue()
 
 
 def check(data: bytes, limit: int = LIMIT) -> None:
