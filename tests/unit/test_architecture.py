@@ -101,7 +101,7 @@ _ARROWS = {
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
     "streams.stack": "streams.health",
     "streams.cli": (
-        "connectors processors streams.admin streams.client streams.health streams.log "
+        "connectors connectors.callbacks processors streams.admin streams.client streams.health streams.log "
         "streams.notify streams.sink streams.stack streams.timekeeper streams.wiring streams.worker "
         "streams.worker.child"
     ),
@@ -114,7 +114,7 @@ _ARROWS = {
 MAY_IMPORT_SUBROOM = {room: set(targets.split()) for room, targets in _ARROWS.items()}
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 50
-MOST_LINES_OF_THE_ENGINE = 34_000
+MOST_LINES_OF_THE_ENGINE = 35_000
 
 
 @pytest.mark.parametrize("room", ROOMS)
