@@ -145,6 +145,10 @@ class Settings(BaseSettings):
     #: URL of a gateway, for clients and lab machines. "": the local stack's.
     gateway_url: str = Field("", repr=False)
 
+    # ── router ──
+    #: TOML file with the router's rules (docs/routing.md). None: no router; `sluice up` starts one only if it is set.
+    router_rules: Path | None = None
+
     # ── health ──
     #: Address where a service answers GET /livez, /readyz and /status: host:port, port 0 for a free one. "": no server.
     health_address: str = Field("127.0.0.1:0", pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")

@@ -57,6 +57,11 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "streams.cli.timekeeper:timekeeper",
             "Run scheduled work: retries, deadlines, delayed jobs.",
         ),
+        Command(
+            "router",
+            "streams.cli.router:router",
+            "Turn uploads into jobs by rules, and join a case's outcomes into the next job.",
+        ),
     ),
     "See it work": (
         Command(
