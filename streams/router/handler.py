@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from schemas.avsc import self_contained
-from schemas.codec import DECODE_ERRORS, Codec
+from schemas.codec import DECODE_ERRORS, Codec, TypedCodec
 from schemas.contract import contract
 from schemas.envelope import result_of
 from schemas.errors import SluiceError, UndecodableRecord, Unreachable
 from schemas.records import Upload
 from streams import logs
+from streams.client.uploads import upload_codec
 from streams.router.joins import DONE, CaseKey, Part, Piece, add, dump, load, part_of
 from streams.router.publisher import Kept, ReadRecord, as_bug
 from streams.router.routing import Made, NoJob, RoutedJob, Routing
@@ -65,16 +65,15 @@ class Handler:
         codec: Codec,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        names = settings.topics
+        names = self._names = settings.topics
         self._routing = routing
         self._publisher = publisher
         self._state = state
         self._codec = codec
         self._clock = clock
-        self._upload = partial(codec.typed, Upload, f"{names.uploads}-value", self_contained("Upload"))
-        self._uploads: Any = None
+        self._open_uploads = partial(upload_codec, codec, settings)
+        self._uploads: TypedCodec[Upload] | None = None
         self._contracts = {names.outcomes(name): contract(name) for name in routing.rules.processors}
-        self._names = names
         self.counts: Counter[str] = Counter()
         #: Cases that have some of a rule's parts, and not yet all.
         self.waiting: set[CaseKey] = set()
@@ -147,14 +146,13 @@ class Handler:
     def _decode_upload(self, value: bytes) -> Upload:
         if self._uploads is None:
             try:
-                self._uploads = self._upload()
+                self._uploads = self._open_uploads()
             except UndecodableRecord as error:  # this version's schema is not registered yet; the record may be fine
                 raise Unreachable(error.message, next_step=error.next_step) from error
         try:
-            upload: Upload = self._uploads.decode(value)
+            return self._uploads.decode(value)
         except DECODE_ERRORS as error:
             raise UndecodableRecord(f"The record is no upload: {type(error).__name__}.") from error
-        return upload
 
     def _read_piece(self, record: ReadRecord, piece: Piece, batch: _Decided) -> None:
         rule = self._routing.joins.get(piece.case.rule)

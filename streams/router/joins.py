@@ -43,7 +43,8 @@ class CaseKey(NamedTuple):
 class Part:
     """The part of an outcome or an upload that a join keeps.
 
-    `id`: `job:run` or the upload's id. `order`: the greatest is the newest. `values`: those that the rule's templates use, by path.
+    `id`: `job:run` or the upload's id. `order`: the greatest is the newest. `values`: those that the rule's templates use, by
+    path.
     """
 
     id: str

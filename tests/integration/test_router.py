@@ -14,7 +14,7 @@ from schemas.records import Upload
 from streams import wiring
 from streams.admin import topics
 from streams.client.commands import CommandClient
-from streams.client.uploads import announce
+from streams.client.uploads import accept
 from streams.health.ask import get
 from streams.health.service_files import running as service_files
 from streams.log import kafka
@@ -107,7 +107,7 @@ def test_an_upload_fans_out_and_its_join_starts_a_third_job_once_whatever_happen
 
     def upload(case: str) -> None:
         claim = wiring.object_store(routed).put_file(volume, "application/x-nifti")
-        cases[case] = announce(routed, claim, filename="scan.nii.gz", kind="mr-volume", case_id=case)
+        cases[case] = accept(routed, claim, filename="scan.nii.gz", kind="mr-volume", case_id=case)
 
     with CommandClient(routed) as commands:
         commands.pause("segmentation")

@@ -94,7 +94,7 @@ class Recorder:
             raise error
 
 
-class Desk:
+class HandlerKit:
     """A handler, its publisher and its state, and the encoders of what it reads."""
 
     def __init__(self, text: str = RULES, **more: Any) -> None:
