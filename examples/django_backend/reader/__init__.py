@@ -1,0 +1,1 @@
+"""A Django project whose backend reads sheets of handwritten digits. The app is `inferences`."""
