@@ -27,14 +27,34 @@ class TryRow(NamedTuple):
     error: str | None
 
 
+class ProgressTry(NamedTuple):
+    """The result of one try of a progress, as in TryRow. `sequence`: of the progress that was sent (ClaimedDelivery).
+
+    Fields are in the order of `t` in queries/record_progress.sql.
+    """
+
+    delivery_id: bytes
+    notifier: bytes
+    sequence: int
+    state: str
+    due_in_ms: int
+    counts: bool
+    status: int | None
+    ms: float
+    error: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A delivery that this notifier holds. `row`: the columns that its callback body is made from."""
+    """A delivery that this notifier holds. `row`: the columns that its callback body is made from. `kind`: outcome, progress or
+    batch. `sequence`: of a progress, grows with each newer one; its status is None while its run has not ended."""
 
     delivery_id: bytes
     destination: str
     tries: int
     row: Mapping[str, Any]
+    kind: str = "outcome"
+    sequence: int = 0
 
 
 _AUTHORITY = re.compile(r"://([^/?#]*)")
@@ -60,6 +80,8 @@ QUEUES = 100
 PER_QUEUE = 100
 CLAIM_BYTES = 8 << 20
 NOT_BUSY = Busy()
+#: Seconds that a claimed progress is held at most, whatever becomes of its notifier: the outcome of its run waits for it.
+HOLD_S = 40.0
 
 
 class DeliveryStore(Protocol):
@@ -90,6 +112,13 @@ class DeliveryStore(Protocol):
         """Store the results of tries. An ended delivery does not become pending again, and a delivered one stays delivered.
 
         Raises Unstorable if the store can't hold one of the rows; then none is stored."""
+        ...
+
+    def record_progress(self, rows: Sequence[ProgressTry]) -> None:
+        """Store the results of tries of progress callbacks. Those of progress that its notifier no longer holds have no effect.
+
+        Newer progress is due at once, and so is the outcome of a run that has ended meanwhile. Of the tries, only the last is
+        kept. Raises Unstorable as `record`."""
         ...
 
     def abort(self) -> None:

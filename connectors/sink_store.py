@@ -42,6 +42,8 @@ class RunRow(NamedTuple):
     batch_id: str | None
     parent_job_id: str | None
     callback_url: str | None
+    callback_profile: str | None
+    callback_progress: bool  # its backend is called while it runs, too
     labels: bytes | None
     mode: str
     lane: str
@@ -138,6 +140,16 @@ class ProgressRow(NamedTuple):
     stage: str
     percent: float | None
     message: str = ""
+    delivery_id: bytes | None = None  # of the run's progress callbacks
+
+
+class ProgressEnd(NamedTuple):
+    """The end of a run with progress callbacks: its deliveries, and the notifier that gets that of the outcome. Fields are in
+    the order of `e` in queries/end_progress.sql."""
+
+    outcome_id: bytes
+    progress_id: bytes
+    notifier: bytes | None
 
 
 class ClaimedOffsets(NamedTuple):
@@ -150,10 +162,13 @@ class ClaimedOffsets(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Result of a stored batch. `losers`: runs whose candidate did not win. `decided_at`: time of the database."""
+    """Result of a stored batch. `losers`: runs whose candidate did not win. `decided_at`: time of the database.
+
+    `ended_after_progress`: runs with progress callbacks that have ended; their deliveries wait for `end_progress`."""
 
     losers: frozenset[tuple[bytes, int]]
     decided_at: datetime
+    ended_after_progress: frozenset[tuple[bytes, int]] = frozenset()
 
 
 class Fenced(SluiceError):
@@ -195,7 +210,14 @@ class SinkStore(Protocol):
         ...
 
     def mark_progress(self, rows: Sequence[ProgressRow]) -> set[tuple[bytes, int]]:
-        """Move runs to PROCESSING, only forward. Returns the known runs, moved or not."""
+        """Move runs to PROCESSING, only forward. Returns the known runs, moved or not.
+
+        A run that moved, of a job with progress callbacks, gets a pending delivery with the `delivery_id` of its row."""
+        ...
+
+    def end_progress(self, ends: Sequence[ProgressEnd]) -> set[bytes]:
+        """End the progress callbacks of runs that have ended. Returns the ids of outcomes' deliveries that their notifiers may
+        send at once; the others become due when the try of a progress that is in flight has ended."""
         ...
 
     def close(self) -> None: ...

@@ -11,19 +11,20 @@ from schemas.states import Lane
 
 DAY_MS = 24 * 60 * 60 * 1000
 #: Suffix of the request topics of the bulk lane.
-#: Suffix of the request topics of the bulk lane.
 BULK = ".bulk"
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """`schema`: the self-contained Avro schema of its values; None for dead letters, which keep the original bytes."""
+    """`schema`: the self-contained Avro schema of its values; None for dead letters, which keep the original bytes, and for
+    the router's own records. `fixed`: partitions are never added, because a key must stay in its partition."""
 
     name: str
     partitions: int
     retention_ms: int
     schema: str | None
     compacted: bool = False
+    fixed: bool = False
 
     @property
     def subject(self) -> str:
@@ -66,6 +67,16 @@ class TopicNames:
     def dead_letters(self) -> str:
         return f"{self.prefix}dead-letters"
 
+    @property
+    def join_parts(self) -> str:
+        """Parts of joins, regrouped by case: the router writes and reads them."""
+        return f"{self.prefix}join-parts"
+
+    @property
+    def join_state(self) -> str:
+        """The changelog of the router's table."""
+        return f"{self.prefix}join-state"
+
     def processor_of(self, topic: str) -> str | None:
         """Return the processor of a requests, results or outcomes topic; None for any other topic."""
         kind, dot, rest = topic.removeprefix(self.prefix).partition(".")
@@ -74,14 +85,21 @@ class TopicNames:
         return rest.removesuffix(BULK) if kind == "requests" else rest
 
 
-def declared(contracts: Iterable[AnyContract], names: TopicNames, partitions: int = 12) -> list[Topic]:
-    """Return every topic of this installation, in the order of their creation."""
+def declared(
+    contracts: Iterable[AnyContract], names: TopicNames, partitions: int = 12, *, joins: bool = False
+) -> list[Topic]:
+    """Return every topic of this installation, in the order of their creation. `joins`: the router's rules have some."""
     topics = [
         Topic(names.uploads, partitions, 7 * DAY_MS, self_contained("Upload")),
         Topic(names.progress, partitions, 1 * DAY_MS, self_contained("Progress")),
         Topic(names.control, partitions, 15 * DAY_MS, self_contained("Control"), compacted=True),
         Topic(names.dead_letters, partitions, 90 * DAY_MS, None),
     ]
+    if joins:
+        topics += [
+            Topic(names.join_parts, partitions, 7 * DAY_MS, None, fixed=True),
+            Topic(names.join_state, partitions, 30 * DAY_MS, None, compacted=True, fixed=True),
+        ]
     for contract in contracts:
         request, result = request_schema(contract), result_schema(contract)
         topics += [

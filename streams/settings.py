@@ -129,6 +129,8 @@ class Settings(BaseSettings):
     callback_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     #: Seconds that one callback request may take.
     callback_timeout_s: float = Field(10.0, gt=0)
+    #: TOML file of callback profiles: bodies in a backend's own shape (docs/callbacks.md). None: the standard event for all.
+    callback_shapes: Path | None = None
     #: Upper limit of concurrent callback requests to one destination, at least 1. A notifier makes four times as many at most.
     callback_connections: int = Field(64, ge=1)
     #: Where callbacks are sent. inline: on a thread of the sink. service: in `sluice notify`, a process of its own.
@@ -142,6 +144,10 @@ class Settings(BaseSettings):
     gateway_auth: str = Field("token", pattern="^(token|open)$")
     #: URL of a gateway, for clients and lab machines. "": the local stack's.
     gateway_url: str = Field("", repr=False)
+
+    # ── router ──
+    #: TOML file with the router's rules (docs/routing.md). None: no router; `sluice up` starts one only if it is set.
+    router_rules: Path | None = None
 
     # ── health ──
     #: Address where a service answers GET /livez, /readyz and /status: host:port, port 0 for a free one. "": no server.

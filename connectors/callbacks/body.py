@@ -1,6 +1,8 @@
-"""The standard event: the body of every callback. Always valid JSON.
+"""The standard events: the body of a callback that has no profile, and what a profile's body is made from. Always valid JSON.
 
 {"type": "job.completed", "timestamp": "2026-01-01T00:00:00+00:00", "data": {"job_id": …, "status": "COMPLETED", …}}
+{"type": "job.progress", "timestamp": …, "data": {"job_id": …, "status": "PROCESSING", "stage": …, "percent": 40.0, …}}
+{"type": "batch.completed", "timestamp": …, "data": {"batch_id": …, "total": 3, "counts": {"COMPLETED": 3}, …}}
 """
 
 from __future__ import annotations
@@ -35,6 +37,16 @@ FIELDS = (
     "output_refs",
 )
 
+#: Fields of `data` while a job runs. Events of a run are in the order of attempt, execution and sequence.
+PROGRESS_FIELDS = (
+    *FIELDS[:10],
+    "execution",
+    "sequence",
+    "stage",
+    "percent",
+    "message",
+)
+
 
 def standard_event(row: Mapping[str, Any]) -> bytes:
     """Return the event of one outcome. `row` needs `job_id` and `status`; `decided_at` becomes the timestamp; the error is the
@@ -44,6 +56,17 @@ def standard_event(row: Mapping[str, Any]) -> bytes:
     data["output_refs"] = row.get("output_refs") or []
     event = {"type": f"job.{str(row['status']).lower()}", "timestamp": _timestamp(row.get("decided_at")), "data": data}
     return to_json(event)
+
+
+def progress_event(row: Mapping[str, Any]) -> bytes:
+    """Return the event of a running job; `updated_at` becomes the timestamp. Raises InvalidInput."""
+    data = {field: row.get(field) for field in PROGRESS_FIELDS} | {"status": "PROCESSING"}
+    return to_json({"type": "job.progress", "timestamp": _timestamp(row.get("updated_at")), "data": data})
+
+
+def batch_event(data: Mapping[str, Any], at: object) -> bytes:
+    """Return the event of a batch whose jobs have all ended. Raises InvalidInput."""
+    return to_json({"type": "batch.completed", "timestamp": _timestamp(at), "data": data})
 
 
 def to_json(value: object) -> bytes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.helpers import TimerNoop
 from aiohttp.http import RawResponseMessage
@@ -22,6 +23,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from connectors.callbacks.file_body import FileBody
 from connectors.callbacks.resolve import split_url
 from schemas.errors import InvalidInput
 
@@ -75,15 +77,22 @@ def target_of(url: str) -> Target:
 
 
 async def post(
-    connector: aiohttp.TCPConnector, target: Target, headers: Mapping[str, str], body: bytes, timeout_s: float
+    connector: aiohttp.TCPConnector,
+    target: Target,
+    headers: Mapping[str, str],
+    body: bytes | FileBody,
+    timeout_s: float,
 ) -> HttpResponse:
     """Send and return the response. `timeout_s` covers everything up to its status. Raises TimeoutError, WIRE_ERRORS and the
     errors of the guard."""
-    request = b"".join((target.lines, _header_lines(headers, len(body)), body))
-    async with asyncio.timeout(timeout_s):
+    files = None if isinstance(body, bytes) else body
+    request = b"".join((target.lines, _header_lines(headers, len(body)), body if isinstance(body, bytes) else b""))
+    async with asyncio.timeout(timeout_s) as limit:
         connection = await _connect(connector, target)
         try:
-            message, content = await _exchange(connection, request)
+            if asyncio.get_running_loop().time() > (limit.when() or 0.0):  # this process was stopped meanwhile
+                raise TimeoutError
+            message, content = await _exchange(connection, request, files)
         except BaseException:
             connection.close()
             raise
@@ -102,17 +111,32 @@ async def _connect(connector: aiohttp.TCPConnector, target: Target) -> Connectio
         raise aiohttp.ClientConnectionError(f"no connection within {CONNECT_S:g} s") from error
 
 
-async def _exchange(connection: Connection, request: bytes) -> tuple[RawResponseMessage, StreamReader]:
+async def _exchange(
+    connection: Connection, request: bytes, files: FileBody | None
+) -> tuple[RawResponseMessage, StreamReader]:
     protocol, transport = connection.protocol, connection.transport
     if protocol is None or transport is None:
         raise aiohttp.ServerDisconnectedError
     protocol.set_response_params(timer=_NO_TIMER, read_until_eof=True, auto_decompress=False)
     transport.write(request)
+    if files is not None:
+        await _send_files(protocol, transport, files)
     for _ in range(INTERIM + 1):
         message, content = await protocol.read()
         if not 100 <= message.code < 200 or message.code == 101:
             return message, content
     raise aiohttp.ClientPayloadError(f"more than {INTERIM} interim responses")
+
+
+async def _send_files(protocol: ResponseHandler, transport: asyncio.Transport, files: FileBody) -> None:
+    """Send the body piece by piece, no faster than the connection takes it. A backend that refuses it early has answered, and
+    its answer is read next."""
+    with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+        async for chunk in files.stream():
+            if transport.is_closing():
+                return
+            transport.write(chunk)
+            await protocol._drain_helper()
 
 
 async def _error_head(status: int, content: StreamReader) -> bytes:

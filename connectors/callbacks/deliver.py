@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 
 import aiohttp
@@ -62,7 +62,7 @@ class Deliverer:
         self._signer = Signer(secrets)
         self._backend_url = backend_url
         self._backend_origin = None if backend_url is None else backend_origin(backend_url)
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._pool = Pool(max_connections, per_destination, tls, resolver)
         self._route = lru_cache(maxsize=4096)(self._find_route)
 
@@ -91,7 +91,7 @@ class Deliverer:
         except AddressRefused as error:
             return _failed(began, f"The guard refused the callback: {error}", TryResult.REFUSED)
         except TimeoutError:
-            return _failed(began, f"The backend did not answer within {self._timeout_s:g} s.")
+            return _failed(began, f"The backend did not answer within {self._limit_s(callback):g} s.")
         except aiohttp.ClientConnectionError as error:
             return _failed(began, f"The backend could not be reached: {error}.")
         except ValueError as error:  # a name that no resolver accepts: a label too long, characters outside IDNA
@@ -102,9 +102,18 @@ class Deliverer:
 
     async def _post(self, callback: OutgoingCallback) -> HttpResponse:
         route = self._route(callback.destination)
-        headers = self._signer.headers(callback.delivery_id, int(time.time()), callback.body)
+        body, now = callback.body, int(time.time())
+        if isinstance(body, bytes):
+            headers = self._signer.headers(callback.delivery_id, now, body)
+        else:
+            headers = await body.read_by(partial(self._signer.headers_of_parts, callback.delivery_id, now))
         headers["content-type"] = callback.content_type
-        return await post(route.connector, route.target, headers, callback.body, self._timeout_s)
+        if callback.headers:
+            headers.update(callback.headers)
+        return await post(route.connector, route.target, headers, body, self._limit_s(callback))
+
+    def _limit_s(self, callback: OutgoingCallback) -> float:
+        return self.timeout_s if callback.timeout_s is None else callback.timeout_s
 
     def _find_route(self, destination: str) -> _Route:
         resolved = resolve_callback_url(destination, self._backend_url)

@@ -6,6 +6,8 @@
     3xx                                              retry    never followed: a redirect would bypass the guard
     other 4xx                                        retry    see below
     refused by the guard, an unusable URL            refused  trying again can't help
+    its profile sends nothing at this moment         skipped
+    progress of a run that has ended                 superseded
 
 A 404 or 401 is retried because a backend answers 404 while it is being deployed and 401 while its key is being rotated. The
 retry schedule ends and parks the delivery, where an operator sees and resends it; giving up at once would lose callbacks.
@@ -14,9 +16,12 @@ retry schedule ends and parks the delivery, where an operator sees and resends i
 from __future__ import annotations
 
 import email.utils
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from connectors.callbacks.file_body import FileBody
 
 
 class TryResult(StrEnum):
@@ -24,27 +29,42 @@ class TryResult(StrEnum):
     RETRY = "retry"
     GONE = "gone"
     REFUSED = "refused"
+    SKIPPED = "skipped"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingCallback:
-    """A callback to send. `delivery_id` is the same in all tries, so that the receiver can deduplicate by it."""
+    """A callback to send. `delivery_id` is the same in all tries, so that the receiver can deduplicate by it.
+
+    `profile`, `processor`: of the job, they choose its shape (shaped.py). `timeout_s`: None means the deliverer's."""
 
     delivery_id: str
     destination: str
-    body: bytes
+    body: bytes | FileBody
     content_type: str = "application/json"
+    profile: str | None = None
+    processor: str = ""
+    timeout_s: float | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTry:
-    """Result of one try. `error`: a sentence for the operator, None if it was delivered."""
+    """Result of one try. `error`: a sentence for the operator, None if it was delivered. `sent`: False if it failed before the
+    destination was asked."""
 
     status: int | None
     ms: float
     error: str | None
     result: TryResult
     retry_after_s: float | None = None
+    sent: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """False if there was nothing to try."""
+        return self.status is not None or self.error is not None
 
 
 def result_of(status: int) -> TryResult:

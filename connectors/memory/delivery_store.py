@@ -10,16 +10,19 @@ from uuid import UUID
 
 from connectors.delivery_store import (
     CLAIM_BYTES,
+    HOLD_S,
     NOT_BUSY,
     PER_QUEUE,
     QUEUES,
     Busy,
     ClaimedDelivery,
+    ProgressTry,
     TryRow,
     authority_of,
 )
 from connectors.memory.database import MemoryStore
-from connectors.memory.tables import StoredDelivery, StoredTry
+from connectors.memory.progress_callbacks import record_progress
+from connectors.memory.tables import StoredDelivery, StoredOutcome, StoredTry
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -50,11 +53,16 @@ class MemoryDeliveryStore(MemoryStore):
             taken = _bounded(self._in_turns(now, busy), limit, max_bytes)
             for row in taken:
                 row.notifier = notifier
+                row.held_until = now + timedelta(seconds=HOLD_S) if row.kind == "progress" else None
             return self._claimed(taken)
 
     def held(self, notifier: bytes, limit: int, max_bytes: int = CLAIM_BYTES) -> list[ClaimedDelivery]:
-        with self._db.reading():
-            held = [row for row in self._db.deliveries.values() if (row.state, row.notifier) == ("pending", notifier)]
+        with self._db.reading() as now:
+            mine = [row for row in self._db.deliveries.values() if (row.state, row.notifier) == ("pending", notifier)]
+            for row in mine:
+                if row.kind == "progress" and not row.held(now):
+                    row.notifier = None
+            held = [row for row in mine if row.kind != "progress"]
             return self._claimed(_bounded(sorted(held, key=lambda row: row.due_at), limit, max_bytes))
 
     def _in_turns(self, now: datetime, busy: Busy) -> list[StoredDelivery]:
@@ -62,7 +70,7 @@ class MemoryDeliveryStore(MemoryStore):
         queues: dict[tuple[str, str], list[StoredDelivery]] = {}
         for row in sorted(self._db.deliveries.values(), key=lambda row: row.due_at):
             queue = row.tenant, authority_of(row.destination)
-            if row.state != "pending" or row.notifier is not None or row.due_at > now:
+            if row.state != "pending" or row.notifier is not None or row.due_at > now or row.held(now):
                 continue
             if queue[0] not in busy.tenants and queue[1] not in busy.destinations:
                 queues.setdefault(queue, []).append(row)
@@ -76,33 +84,55 @@ class MemoryDeliveryStore(MemoryStore):
                 if delivery is not None:
                     _record(delivery, row, now)
 
-    def _claimed(self, deliveries: Iterable[StoredDelivery]) -> list[ClaimedDelivery]:
-        known = [
-            row for row in deliveries if (row.job_id, row.run) in self._db.outcomes and row.job_id in self._db.jobs
-        ]
-        return [ClaimedDelivery(row.delivery_id, row.destination, row.tries, self._columns(row)) for row in known]
+    def record_progress(self, rows: Sequence[ProgressTry]) -> None:
+        with self._db.writing() as now:
+            for row in rows:
+                record_progress(self._db, row, now)
 
-    def _columns(self, delivery: StoredDelivery) -> dict[str, Any]:
-        """Return the columns that the callback body is made from."""
-        job, outcome = self._db.jobs[delivery.job_id], self._db.outcomes[delivery.job_id, delivery.run]
-        return {
+    def _claimed(self, deliveries: Iterable[StoredDelivery]) -> list[ClaimedDelivery]:
+        return [
+            ClaimedDelivery(one.delivery_id, one.destination, one.tries, columns, one.kind, one.sequence)
+            for one in deliveries
+            if (columns := self._columns(one)) is not None
+        ]
+
+    def _columns(self, delivery: StoredDelivery) -> dict[str, Any] | None:
+        """Return the columns that the callback body is made from; None for an outcome that was deleted."""
+        key = (delivery.job_id, delivery.run)
+        own = {
             "job_id": str(UUID(bytes=delivery.job_id)),
             "run": delivery.run,
-            "attempt": outcome.attempt,
-            "processor": job.processor,
-            "status": outcome.status,
-            "tenant": job.tenant,
-            "external_id": job.external_id,
-            "case_id": job.case_id,
-            "upload_id": job.upload_id,
-            "batch_id": job.batch_id,
-            "model_version": outcome.model_version,
-            "output": None if outcome.output is None else json.loads(outcome.output),
-            "error_code": outcome.error_code,
-            "error_message": outcome.error_message,
-            "output_refs": None if outcome.refs is None else json.loads(outcome.refs),
-            "decided_at": outcome.decided_at,
+            "tenant": delivery.tenant,
+            "callback_profile": delivery.profile,
+            "body": delivery.body,
+            "created_at": delivery.created_at,
+            "processor": None,
+            "status": None,
         }
+        if delivery.kind == "batch":
+            return own
+        job, outcome, run = self._db.jobs.get(delivery.job_id), self._db.outcomes.get(key), self._db.runs.get(key)
+        if job is None or (delivery.kind == "outcome" and outcome is None):
+            return None
+        names = ("processor", "tenant", "external_id", "case_id", "upload_id", "batch_id")
+        own |= {name: getattr(job, name) for name in names}
+        if outcome is not None:
+            own |= _outcome_columns(outcome)
+        if delivery.kind == "progress" and run is not None:
+            own |= {name: getattr(run, name) for name in _PROGRESS}
+        return own
+
+
+_PROGRESS = ("attempt", "execution", "sequence", "stage", "percent", "message", "updated_at")
+
+
+def _outcome_columns(outcome: StoredOutcome) -> dict[str, Any]:
+    names = ("attempt", "status", "model_version", "error_code", "error_message", "decided_at")
+    return {
+        **{name: getattr(outcome, name) for name in names},
+        "output": None if outcome.output is None else json.loads(outcome.output),
+        "output_refs": None if outcome.refs is None else json.loads(outcome.refs),
+    }
 
 
 def _bounded(rows: Iterable[StoredDelivery], limit: int, max_bytes: int) -> list[StoredDelivery]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from connectors.memory.database import MemoryStore, StoredKey, earliest
+from connectors.memory.progress_callbacks import PROGRESS_WAIT, add_progress, end_progress, move_run
 from connectors.memory.sink_leases import store_leases
 from connectors.memory.tables import (
     OPEN,
@@ -25,6 +26,7 @@ from connectors.sink_store import (
     LeaseRow,
     LogPosition,
     OffsetRow,
+    ProgressEnd,
     ProgressRow,
     RunRow,
     Stored,
@@ -35,7 +37,7 @@ _OTHER_INPUT = b'{"reason": "another input under the same job id"}'
 _INT4 = range(-(2**31), 2**31)
 _INT8 = range(-(2**63), 2**63)
 
-Known = dict[bytes, str | None]
+Known = dict[bytes, StoredJob]
 
 
 class MemorySinkStore(MemoryStore):
@@ -69,14 +71,14 @@ class MemorySinkStore(MemoryStore):
             known = self._known(runs)
             won = {(row.job_id, row.run) for row in runs if row.job_id in known and self._wins(row, now)}
             moved = {(row.job_id, row.run) for row in runs if row.job_id in known and self._moves(row, won, now)}
-            self._add_callbacks((row for row in runs if (row.job_id, row.run) in won), known, now)
+            deferred = self._add_callbacks((row for row in runs if (row.job_id, row.run) in won), known, now)
             self._add_events(history, known, won, moved)
             for row in offsets:
                 found = self._db.offsets[row.group_id, row.topic_id, row.partition]
                 found.next_offset, found.published = row.next_offset, row.published
             store_leases(self._db, leases, now)
             ends = ((row.job_id, row.run) for row in runs if row.status is not None)
-            return Stored(frozenset(end for end in ends if end not in won), now)
+            return Stored(frozenset(end for end in ends if end not in won), now, frozenset(deferred))
 
     def executions(self, runs: Iterable[StoredKey]) -> dict[StoredKey, tuple[int, int]]:
         with self._db.reading():
@@ -96,8 +98,13 @@ class MemorySinkStore(MemoryStore):
         with self._db.writing() as now:
             known = [row for row in rows if (row.job_id, row.run) in self._db.runs]
             for row in known:
-                _progress(self._db.runs[row.job_id, row.run], row, now)
+                if move_run(self._db.runs[row.job_id, row.run], row, now):
+                    add_progress(self._db, row, now)
             return {(row.job_id, row.run) for row in known}
+
+    def end_progress(self, ends: Sequence[ProgressEnd]) -> set[bytes]:
+        with self._db.writing() as now:
+            return {end.outcome_id for end in ends if end_progress(self._db, end, now)}
 
     # ── the parts of a batch ──
 
@@ -108,7 +115,7 @@ class MemorySinkStore(MemoryStore):
                 raise Fenced("Another sink owns a partition of this batch; nothing was stored.")
 
     def _known(self, runs: Iterable[RunRow]) -> Known:
-        """Return the jobs whose rows have the input of the job's first request, with the callback URL of that request."""
+        """Return the jobs whose rows have the input of the job's first request."""
         known: Known = {}
         for row in runs:
             if not row.carries_job:
@@ -120,7 +127,7 @@ class MemorySinkStore(MemoryStore):
                 job.current_run = max(job.current_run, row.current_run)
             else:
                 continue
-            known[row.job_id] = job.callback_url
+            known[row.job_id] = job
         return known
 
     def _wins(self, row: RunRow, now: datetime) -> bool:
@@ -145,24 +152,33 @@ class MemorySinkStore(MemoryStore):
         was.position = was.position or new.position
         return True
 
-    def _add_callbacks(self, winners: Iterable[RunRow], known: Known, now: datetime) -> None:
+    def _add_callbacks(self, winners: Iterable[RunRow], known: Known, now: datetime) -> list[StoredKey]:
+        """Return the runs whose delivery waits for `end_progress`."""
+        deferred = []
         for row in winners:
-            destination = row.callback_url or (known[row.job_id] if row.input_sha256 == "" else None)
-            if row.delivery_id is not None and destination is not None and row.delivery_id not in self._db.deliveries:
-                self._db.deliveries[row.delivery_id] = StoredDelivery(
-                    row.delivery_id,
-                    row.job_id,
-                    row.run,
-                    "outcome",
-                    0,
-                    destination,
-                    "pending",
-                    0,
-                    now,
-                    row.notifier,
-                    row.tenant,
-                    len(row.output or b"") + len(row.refs or b""),
-                )
+            job, bare = known[row.job_id], row.input_sha256 == ""
+            destination = row.callback_url or (job.callback_url if bare else None)
+            if row.delivery_id is None or destination is None or row.delivery_id in self._db.deliveries:
+                continue
+            self._db.deliveries[row.delivery_id] = StoredDelivery(
+                row.delivery_id,
+                row.job_id,
+                row.run,
+                "outcome",
+                0,
+                destination,
+                "pending",
+                0,
+                now + PROGRESS_WAIT if job.callback_progress else now,
+                None if job.callback_progress else row.notifier,
+                row.tenant,
+                len(row.output or b"") + len(row.refs or b""),
+                job.callback_profile if bare else row.callback_profile,
+                created_at=now,
+            )
+            if job.callback_progress:
+                deferred.append((row.job_id, row.run))
+        return deferred
 
     def _add_events(
         self, history: Iterable[HistoryRow], known: Known, won: set[StoredKey], moved: set[StoredKey]
@@ -191,6 +207,8 @@ def _job(row: RunRow) -> StoredJob:
         row.batch_id,
         row.parent_job_id,
         row.callback_url,
+        row.callback_profile,
+        row.callback_progress,
         row.labels,
     )
 
@@ -252,23 +270,6 @@ def _outcome(row: RunRow, now: datetime) -> StoredOutcome:
         position,
         now,
     )
-
-
-def _progress(run: StoredRun, row: ProgressRow, now: datetime) -> None:
-    """Move a run to PROCESSING, only forward: from RETRYING only by a newer attempt, an ended run never."""
-    order = (row.attempt, row.execution, row.sequence)
-    forward = {
-        "PENDING": row.attempt >= run.attempt,
-        "PROCESSING": order > (run.attempt, run.execution, run.sequence),
-        "RETRYING": row.attempt > run.attempt,
-    }
-    if not forward.get(run.state, False):
-        return
-    run.state, run.owner = "PROCESSING", row.owner
-    run.stage, run.percent, run.message = row.stage, row.percent, row.message
-    run.attempt, run.execution, run.sequence = order
-    run.due_at, run.due_kind = run.deadline, None if run.deadline is None else "deadline"
-    run.updated_at = now
 
 
 def _text(row: RunRow) -> RunRow:

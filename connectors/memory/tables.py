@@ -6,11 +6,13 @@ Ids are 16 bytes, JSON is encoded, `position` stands for the columns topic_id, p
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from connectors.sink_store import LogPosition
 from schemas.records import Upload
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 OPEN = ("PENDING", "PROCESSING", "RETRYING")
 
 
@@ -30,6 +32,8 @@ class StoredJob:
     batch_id: str | None
     parent_job_id: str | None
     callback_url: str | None
+    callback_profile: str | None
+    callback_progress: bool
     labels: bytes | None
 
 
@@ -126,8 +130,16 @@ class StoredDelivery:
     notifier: bytes | None
     tenant: str = ""
     bytes: int = 0
+    profile: str | None = None
+    body: dict[str, Any] | None = None
+    held_until: datetime | None = None
     ended_at: datetime | None = None
+    created_at: datetime = _LONG_AGO
     try_rows: list[StoredTry] = field(default_factory=list)
+
+    def held(self, now: datetime) -> bool:
+        """True while a try of this progress may be in flight."""
+        return self.held_until is not None and self.held_until > now
 
 
 @dataclass(slots=True)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from connectors.delivery_store import CLAIM_BYTES, NOT_BUSY, PER_QUEUE, QUEUES, Busy, ClaimedDelivery, TryRow
+from connectors.delivery_store import (
+    CLAIM_BYTES,
+    HOLD_S,
+    NOT_BUSY,
+    PER_QUEUE,
+    QUEUES,
+    Busy,
+    ClaimedDelivery,
+    ProgressTry,
+    TryRow,
+)
 from connectors.postgres.base import PostgresStore
 from connectors.postgres.statement import statement
 from connectors.sink_store import Unstorable
@@ -31,7 +42,7 @@ class PostgresDeliveryStore(PostgresStore):
         SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off;
         SET plan_cache_mode = force_generic_plan; SET jit = off
     """
-    prepared = ("record_tries",)
+    prepared = ("record_tries", "record_progress", "after_progress")
     _next_queue = _FIRST
 
     def renew(self, notifier: bytes, lease_s: float) -> None:
@@ -58,19 +69,37 @@ class PostgresDeliveryStore(PostgresStore):
             per_queue=PER_QUEUE,
             limit=limit,
             max_bytes=max_bytes,
+            hold=timedelta(seconds=HOLD_S),
         )
-        return [_claimed(row) for row in rows]
+        return self._with_progress([one for row in rows if (one := _claimed(row)) is not None])
 
     def held(self, notifier: bytes, limit: int, max_bytes: int = CLAIM_BYTES) -> list[ClaimedDelivery]:
+        self._rows("release_held_progress", notifier=UUID(bytes=notifier))
         rows = self._rows("held_deliveries", notifier=UUID(bytes=notifier), limit=limit, max_bytes=max_bytes)
-        return [_claimed(row) for row in rows]
+        return [one for row in rows if (one := _claimed(row)) is not None]
 
     def record(self, rows: Sequence[TryRow]) -> None:
+        self._record(("record_tries",), rows)
+
+    def record_progress(self, rows: Sequence[ProgressTry]) -> None:
+        self._record(("record_progress", "after_progress"), rows)
+
+    def _record(self, names: Sequence[str], rows: Sequence[TryRow] | Sequence[ProgressTry]) -> None:
+        ordered = sorted(rows, key=itemgetter(0))
         with self._connected("recording deliveries") as connection:
             try:
-                statement("record_tries").run(connection, t=sorted(rows, key=itemgetter(0)))
+                for name in names:
+                    statement(name).run(connection, t=ordered)
             except (struct.error, OverflowError) as error:
                 raise Unstorable(f"Postgres can't hold a try: {type(error).__name__}.") from error
+
+    def _with_progress(self, claimed: list[ClaimedDelivery]) -> list[ClaimedDelivery]:
+        """Add the newest progress of the runs to these deliveries."""
+        ids = [UUID(bytes=one.delivery_id) for one in claimed if one.kind == "progress"]
+        if not ids:
+            return claimed
+        found = {row.pop("delivery_id").bytes: row for row in self._rows("claimed_progress", ids=ids)}
+        return [replace(one, row={**one.row, **found.get(one.delivery_id, {})}) for one in claimed]
 
     def _next_queues(self, full_tenants: Sequence[str]) -> list[dict[str, Any]]:
         """Return the queues behind those of the last call; after the last queue the first ones again."""
@@ -80,6 +109,11 @@ class PostgresDeliveryStore(PostgresStore):
         return rows[:QUEUES]
 
 
-def _claimed(row: dict[str, Any]) -> ClaimedDelivery:
+def _claimed(row: dict[str, Any]) -> ClaimedDelivery | None:
+    """Return a row as a delivery; None for an outcome that was deleted."""
+    if row["kind"] == "outcome" and row["status"] is None:
+        return None
     row["job_id"] = str(row["job_id"])
-    return ClaimedDelivery(row.pop("delivery_id").bytes, row.pop("destination"), row.pop("tries"), row)
+    names = ("destination", "tries", "kind", "sequence")
+    destination, tries, kind, sequence = (row.pop(name) for name in names)
+    return ClaimedDelivery(row.pop("delivery_id").bytes, destination, tries, row, kind, sequence)

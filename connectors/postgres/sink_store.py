@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 
 import psycopg
 from psycopg import errors
@@ -20,6 +21,7 @@ from connectors.sink_store import (
     LeaseRow,
     LogPosition,
     OffsetRow,
+    ProgressEnd,
     ProgressRow,
     RunRow,
     Stored,
@@ -50,6 +52,7 @@ class PostgresSinkStore(PostgresStore):
         "find_winners",
         "find_executions",
         "mark_progress",
+        "end_progress",
     )
 
     def learn_topics(self, names: Mapping[bytes, str]) -> None:
@@ -77,7 +80,9 @@ class PostgresSinkStore(PostgresStore):
         with self._connected("storing a batch") as connection:
             result = _without_deadlocks(connection, {"r": runs, "h": history, "o": offsets}, leases)
         losers = zip(uuids(result.get_value(0, 1)), integers(result.get_value(0, 2)), strict=True)
-        return Stored(frozenset(losers), moment(_number(result.get_value(0, 3))))
+        decided_at = moment(_number(result.get_value(0, 3)))
+        deferred = zip(uuids(result.get_value(0, 4)), integers(result.get_value(0, 5)), strict=True)
+        return Stored(frozenset(losers), decided_at, frozenset(deferred))
 
     def executions(self, runs: Iterable[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:
         ordered = sorted(runs)
@@ -99,6 +104,11 @@ class PostgresSinkStore(PostgresStore):
             result = statement("mark_progress").run(connection, p=[(n, *row) for n, row in enumerate(ordered)])
         known = (ordered[_number(result.get_value(row, 0))] for row in range(result.ntuples))
         return {(row.job_id, row.run) for row in known}
+
+    def end_progress(self, ends: Sequence[ProgressEnd]) -> set[bytes]:
+        with self._connected("ending progress callbacks") as connection, _by_key(connection):
+            result = statement("end_progress").run(connection, e=sorted(ends, key=itemgetter(0)))
+        return {result.get_value(row, 0) or b"" for row in range(result.ntuples)}
 
     @contextmanager
     def _connected(self, doing: str) -> Iterator[Connection]:

@@ -1,7 +1,9 @@
-"""Commits first offsets for the worker groups, so that workers may run with `auto.offset.reset=error`.
+"""Commits first offsets for the groups of the workers and the router, so that workers may run with
+`auto.offset.reset=error`.
 
 A group without a committed offset on a partition would have to guess where to start. With the beginning committed before any
-worker exists, a missing offset is an error, and never a reason to skip jobs silently.
+worker exists, a missing offset is an error, and never a reason to skip jobs silently. The router begins at the end of a
+topic that is older than its rules: they are for what comes from now on.
 
 An offset that the log does not have any more (retention deleted its requests, or the topic was made again) is set to the first
 request that is left. The timekeeper ends the jobs whose requests are gone.
@@ -23,25 +25,44 @@ from streams.admin.changes import Change, ChangeKind
 from streams.log import kafka
 from streams.log.not_ready import TIMEOUT_S, retry_until_ready
 from streams.log.port import LogConsumer
+from streams.router.checks import router_rules
+from streams.router.rules import Rules
 from streams.settings import Settings
 
+_UNRUN = "requests left the log before they were run"
 #: Errors of a commit from outside a group that has members: only they may commit.
 _ACTIVE = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.STALE_MEMBER_EPOCH})
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerGroup:
-    """The group of a processor's workers, and the two topics it reads."""
+class SeededGroup:
+    """A consumer group and the topics it reads. `from_end`: it begins at the end of a topic that it has not read before."""
 
     name: str
-    topics: tuple[str, str]
+    topics: tuple[str, ...]
+    from_end: bool = False
 
 
-def worker_groups(settings: Settings, contracts: Iterable[AnyContract]) -> list[WorkerGroup]:
+def groups(settings: Settings, contracts: Iterable[AnyContract]) -> list[SeededGroup]:
+    """Return every group whose first offsets are committed."""
+    rules = router_rules(settings)
+    return worker_groups(settings, contracts) + ([] if rules is None else [router_group(settings, rules)])
+
+
+def router_group(settings: Settings, rules: Rules) -> SeededGroup:
+    """Return the group of the routers."""
+    names = settings.topics
+    uploads = [names.uploads] if rules.reads_uploads else []
+    outcomes = [names.outcomes(processor) for processor in rules.processors]
+    parts = [names.join_parts] if rules.join else []
+    return SeededGroup(f"{settings.topic_prefix}router", (*uploads, *outcomes, *parts), from_end=True)
+
+
+def worker_groups(settings: Settings, contracts: Iterable[AnyContract]) -> list[SeededGroup]:
     """Return a group for each processor, except those whose jobs are claimed by lease."""
     names = settings.topics
     return [
-        WorkerGroup(
+        SeededGroup(
             f"{settings.topic_prefix}workers.{c.name}", (names.requests(c.name), names.requests(c.name, Lane.BULK))
         )
         for c in contracts
@@ -56,11 +77,12 @@ class _Faults(NamedTuple):
     deleted: list[TopicPartition]
     beyond: list[TopicPartition]
 
-    def changes(self, group: WorkerGroup) -> list[Change]:
-        deleted = "requests left the log before they were run; to the first that is left"
+    def changes(self, group: SeededGroup) -> list[Change]:
+        what = "records left the log before they were routed" if group.from_end else _UNRUN
+        deleted = f"{what}; to the first that is left"
         beyond = "the log ends before the group's offset, so the topic was made again; to its beginning"
         kinds = (
-            (self.missing, ChangeKind.SEED_OFFSETS, ", at their beginning"),
+            (self.missing, ChangeKind.SEED_OFFSETS, ", at their end" if group.from_end else ", at their beginning"),
             (self.deleted, ChangeKind.RESET_OFFSETS, f": {deleted}"),
             (self.beyond, ChangeKind.RESET_OFFSETS, f": {beyond}"),
         )
@@ -75,7 +97,7 @@ def plan(
 ) -> list[Change]:
     """Return the groups without a usable offset. `partitions`: how many each topic has or will have; `there`: has now."""
 
-    def find(group: WorkerGroup, consumer: LogConsumer) -> list[Change]:
+    def find(group: SeededGroup, consumer: LogConsumer) -> list[Change]:
         return _faults(group, consumer, partitions, there or {}).changes(group)
 
     return _each(settings, contracts, find)
@@ -93,15 +115,22 @@ def apply(
     Topics just created (`new`) begin at 0, so the broker is not asked.
     """
 
-    def seed(group: WorkerGroup, consumer: LogConsumer) -> list[Change]:
+    def seed(group: SeededGroup, consumer: LogConsumer) -> list[Change]:
         faults = _faults(group, consumer, partitions, there or {})
         return _seed(group, consumer, faults, new) if any(faults) else []
 
     return _each(settings, contracts, seed)
 
 
+def seed_group(settings: Settings, group: SeededGroup, partitions: Mapping[str, int]) -> list[Change]:
+    """Commit first offsets of one group wherever it has none that can be used. `partitions`: how many each topic has."""
+    with closing(kafka.consumer(settings, group.name, **kafka.OUTSIDE)) as consumer:
+        faults = _faults(group, consumer, partitions, partitions)
+        return _seed(group, consumer, faults, frozenset()) if any(faults) else []
+
+
 def _each(
-    settings: Settings, contracts: Sequence[AnyContract], do: Callable[[WorkerGroup, LogConsumer], list[Change]]
+    settings: Settings, contracts: Sequence[AnyContract], do: Callable[[SeededGroup, LogConsumer], list[Change]]
 ) -> list[Change]:
     """Call `do` for every group, in parallel, each with a client of the group that never joins it.
 
@@ -109,19 +138,18 @@ def _each(
     until the group's coordinator is available.
     """
 
-    def run(group: WorkerGroup) -> list[Change]:
+    def run(group: SeededGroup) -> list[Change]:
         with closing(kafka.consumer(settings, group.name, **kafka.OUTSIDE)) as consumer:
             return do(group, consumer)
 
-    groups = worker_groups(settings, contracts)
     with ThreadPoolExecutor(8) as pool:
-        return [change for changes in pool.map(run, groups) for change in changes]
+        return [change for changes in pool.map(run, groups(settings, contracts)) for change in changes]
 
 
 def _faults(
-    group: WorkerGroup, consumer: LogConsumer, partitions: Mapping[str, int], there: Mapping[str, int]
+    group: SeededGroup, consumer: LogConsumer, partitions: Mapping[str, int], there: Mapping[str, int]
 ) -> _Faults:
-    wanted = [TopicPartition(topic, number) for topic in group.topics for number in range(partitions[topic])]
+    wanted = [TopicPartition(topic, number) for topic in group.topics for number in range(partitions.get(topic, 0))]
     faults = _Faults([], [], [])
     try:
         for partition in retry_until_ready(lambda: consumer.committed(wanted, timeout=TIMEOUT_S)):
@@ -138,15 +166,19 @@ def _faults(
     return faults
 
 
-def _seed(group: WorkerGroup, consumer: LogConsumer, faults: _Faults, new: Set[str]) -> list[Change]:
+def _seed(group: SeededGroup, consumer: LogConsumer, faults: _Faults, new: Set[str]) -> list[Change]:
     found = [*faults.missing, *faults.deleted, *faults.beyond]
+    ends = faults.missing if group.from_end else []
     try:
-        begins = [TopicPartition(p.topic, p.partition, 0 if p.topic in new else _bounds(consumer, p)[0]) for p in found]
+        begins = [
+            TopicPartition(p.topic, p.partition, 0 if p.topic in new else _bounds(consumer, p)[p in ends])
+            for p in found
+        ]
         retry_until_ready(lambda: _commit(consumer, begins))
     except KafkaException as error:
         if error.args[0].code() not in _ACTIVE:
             raise kafka.translate(error, f"committing the first offsets of {group.name}") from error
-        detail = f"has running workers: they find the first request of its {len(found)} partitions by themselves"
+        detail = f"has running members: they find the first record of its {len(found)} partitions by themselves"
         return [Change(ChangeKind.WARNING, group.name, detail)]
     return faults.changes(group)
 

@@ -22,6 +22,7 @@ from streams.admin import group_offsets, subjects
 from streams.admin.changes import Change, ChangeKind
 from streams.log import kafka
 from streams.log.port import LogAdmin
+from streams.router.checks import router_rules
 from streams.settings import Settings
 
 TIMEOUT_S = 15.0
@@ -119,7 +120,7 @@ def _topic_differences(topic: Topic, actual: BrokerTopic) -> list[Change]:
     if wrong:
         detail = ", ".join(f"{key} {actual.config.get(key)} → {value}" for key, value in sorted(wrong.items()))
         changes.append(Change(ChangeKind.ALTER_CONFIG, topic.name, detail))
-    if actual.partitions < topic.partitions:
+    if actual.partitions < topic.partitions and not topic.fixed:
         changes.append(Change(ChangeKind.ADD_PARTITIONS, topic.name, f"{actual.partitions} → {topic.partitions}"))
     if actual.partitions > topic.partitions:
         detail = f"has {actual.partitions} partitions, {topic.partitions} are declared: partitions can't be removed"
@@ -191,7 +192,8 @@ def _cluster(admin: LogAdmin) -> Any:
 
 
 def _topics(settings: Settings, contracts: Sequence[AnyContract]) -> list[Topic]:
-    return declared(contracts, settings.topics, settings.partitions)
+    rules = router_rules(settings)
+    return declared(contracts, settings.topics, settings.partitions, joins=rules is not None and bool(rules.join))
 
 
 def _partitions(topics: Iterable[Topic], existing: dict[str, BrokerTopic]) -> dict[str, int]:

@@ -22,7 +22,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("down", "streams.cli.down:down", "Stop everything that `sluice up` started; data is kept."),
         Command("status", "streams.cli.status:status", "Show what runs, whether it is healthy, and the consumer lag."),
         Command(
-            "env", "streams.cli.env:env", "Print the addresses of Kafka, registry and Postgres as shell variables."
+            "env",
+            "streams.cli.env:env",
+            "Print the addresses of Kafka, registry, Postgres and gateway as shell variables.",
         ),
         Command("doctor", "streams.cli.doctor:doctor", "Check every dependency and say how to fix what is wrong."),
     ),
@@ -56,6 +58,11 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "timekeeper",
             "streams.cli.timekeeper:timekeeper",
             "Run scheduled work: retries, deadlines, delayed jobs.",
+        ),
+        Command(
+            "router",
+            "streams.cli.router:router",
+            "Turn uploads into jobs by rules, and join a case's outcomes into the next job.",
         ),
     ),
     "See it work": (

@@ -142,6 +142,26 @@ def topics(settings: Settings) -> list[Check]:
     return known or [Check("topics", Severity.OK, "topics, schemas and group offsets match the declarations")]
 
 
+def callback_shapes(settings: Settings) -> list[Check]:
+    """Read the file of callback profiles as the sink and notify do."""
+    from connectors.callbacks.profile_file import callback_profiles
+    from schemas.contract import known_processors
+
+    if settings.callback_shapes is None:
+        return [Check("callback shapes", Severity.OK, "none: every callback is the standard event")]
+    try:
+        shapes = callback_profiles(settings.callback_shapes)
+    except UsageError as error:
+        return [Check("callback shapes", Severity.PROBLEM, error.message, error.next_step)]
+    known = set(known_processors())
+    missing = sorted(set(shapes.processors) - known)
+    detail = f"{len(shapes.profiles)} profiles in {settings.callback_shapes}"
+    if not missing:
+        return [Check("callback shapes", Severity.OK, detail)]
+    step = f"Correct the names under [processors]. Installed: {', '.join(sorted(known))}."
+    return [Check("callback shapes", Severity.WARNING, f"{detail}; not installed here: {', '.join(missing)}", step)]
+
+
 def postgres(settings: Settings) -> list[Check]:
     from streams import wiring
 
@@ -217,6 +237,7 @@ CHECKS: dict[str, CheckFunction] = {
     "schema registry": registry,
     "topics": topics,
     "postgres": postgres,
+    "callback shapes": callback_shapes,
     "object store": objects,
     "device": device,
     "disk": disk,

@@ -97,7 +97,7 @@ class JobOptions(TypedDict, total=False):
         _text("URL that receives the outcome in a POST; signed if SLUICE_CALLBACK_SECRETS is set.", LONGEST_URL),
     ]
     callback_profile: Annotated[
-        str | None, _text("Name of a callback configuration; stored with the job, not used yet.")
+        str | None, _text("Name of the callback profile: the shape of the body (docs/callbacks.md).")
     ]
     external_id: Annotated[str | None, _text("Your own id for the job, stored with it.")]
     case_id: Annotated[str | None, _text("Case the job belongs to.")]

@@ -51,11 +51,13 @@ class ConfirmedProducer:
         headers: Any = None,
         on_confirmed: Callable[[Message], None] | None = None,
         on_failed: Callable[[KafkaError], None] | None = None,
+        partition: int = -1,
     ) -> None:
         """Queue one record, waiting for room while the client's queue is full. Raises Unreachable, SluiceError.
 
         `on_confirmed` gets the record with its partition and offset, `on_failed` the error of a record that Kafka did not
-        take; `flush` then does not raise it. Both are called from the thread that serves the delivery report.
+        take; `flush` then does not raise it. Both are called from the thread that serves the delivery report. `partition`:
+        -1 lets the key decide.
         """
         report: DeliveryReport = self._report
         if on_confirmed is not None or on_failed is not None:
@@ -64,7 +66,15 @@ class ConfirmedProducer:
             self._unconfirmed += 1
         try:
             enqueue(
-                self._producer, topic, value, key, headers, report, timeout_s=self._timeout_s, on_wait=self._on_wait
+                self._producer,
+                topic,
+                value,
+                key,
+                headers,
+                report,
+                timeout_s=self._timeout_s,
+                on_wait=self._on_wait,
+                partition=partition,
             )
         except BaseException:
             with self._lock:
@@ -80,7 +90,8 @@ class ConfirmedProducer:
             failed, self._failed = self._failed, []
         if failed:
             name, error = failed[0]
-            raise kafka.translate(error, f"publishing {self._count(len(failed))}, first {name}")
+            doing = f"publishing {self._count(len(failed))}, first {name}"
+            raise kafka.translate(error, doing) from KafkaException(error)
         if self._unconfirmed:
             raise Unreachable(
                 f"Kafka did not confirm {self._count(self._unconfirmed)} within {self._timeout_s:.0f} s.",
@@ -129,15 +140,17 @@ def enqueue(
     *,
     timeout_s: float = QUEUE_FULL_S,
     on_wait: Callable[[], None] | None = None,
+    partition: int = -1,
 ) -> None:
     """Queue one record; while the client's queue is full, serve delivery reports, which makes room.
 
     Raises Unreachable when there is no room within `timeout_s`, SluiceError when the client refuses the record.
     """
     wait: _Wait | None = None
+    fixed: Any = {} if partition < 0 else {"partition": partition}
     while True:
         try:
-            return producer.produce(topic, value, key, headers=headers, on_delivery=on_delivery)
+            return producer.produce(topic, value, key, headers=headers, on_delivery=on_delivery, **fixed)
         except BufferError as error:
             wait = wait or _Wait(producer, timeout_s, on_wait)
             if not wait.serve_reports():

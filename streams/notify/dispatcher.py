@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback, TryResult
 from connectors.callbacks.schedule import next_try
-from connectors.delivery_store import Busy, ClaimedDelivery, DeliveryStore, TryRow
+from connectors.delivery_store import HOLD_S, Busy, DeliveryStore
 from schemas.errors import InvalidInput, SluiceError
 from streams import logs
 from streams.health.loop_threads import frames_of
@@ -43,7 +43,13 @@ MANY = 50
 RECONCILE_S = 10.0
 #: Seconds that the store may take to record the last tries of a dispatcher that stops.
 STOP_S = 10.0
-_FINAL_STATES = {TryResult.DELIVERED: "delivered", TryResult.GONE: "gone", TryResult.REFUSED: "refused"}
+_FINAL_STATES = {
+    TryResult.DELIVERED: "delivered",
+    TryResult.GONE: "gone",
+    TryResult.REFUSED: "refused",
+    TryResult.SKIPPED: "skipped",
+    TryResult.SUPERSEDED: "superseded",
+}
 
 
 class Delivers(Protocol):
@@ -201,6 +207,7 @@ class DeliveryDispatcher:
         if not self.lease_valid or free.number < 2 or free.bytes < 2:
             return 0
         number, size = min(CLAIM, free.number // 2), min(CLAIM_BYTES, free.bytes // 2)
+        hold_ends_at = time.monotonic() + HOLD_S
         me, busy = self._id, Busy(self._held.full_tenants(), self._slots.blocked(self._held.full_destinations()))
         try:
             claimed = await self._store.call(lambda store: store.claim(me, number, size, busy))
@@ -213,7 +220,7 @@ class DeliveryDispatcher:
             return 0
         if me != self._id or not self.lease_valid:  # others may claim them by now
             return 0
-        self._accept(map(_pending, claimed), claimed=True)
+        self._accept((PendingDelivery.claimed(one, me, hold_ends_at) for one in claimed), claimed=True)
         return len(claimed)
 
     # ── tries ──
@@ -226,7 +233,7 @@ class DeliveryDispatcher:
                 return taken
             wait = max(1.0, taken.retry_in_s) * self._rng.uniform(1.0, 1.1)
             for delivery in taken.deliveries:
-                self._recorder.add(TryRow(delivery.delivery_id, "pending", int(wait * 1000), False, None, 0.0, None))
+                self._recorder.add(delivery.record("pending", wait))
         return None
 
     async def _work(self, slot: Slot | None) -> None:
@@ -235,14 +242,13 @@ class DeliveryDispatcher:
             tried = await self._try(slot.delivery)
             self._slots.finish(slot, tried)
             state, due_in_s = self._next_state(slot.delivery, tried)
-            due_in_ms = int(due_in_s * 1000)
-            self._recorder.add(
-                TryRow(slot.delivery.delivery_id, state, due_in_ms, True, tried.status, tried.ms, tried.error)
-            )
+            self._recorder.add(slot.delivery.record(state, due_in_s, tried))
             slot = self._take()
 
     async def _try(self, delivery: PendingDelivery) -> DeliveryTry:
         """Try once. Whatever the destination or the job's values raise costs this one delivery a try, and nothing else."""
+        if (result := delivery.result_without_a_try()) is not None:
+            return result
         began = time.perf_counter()
         try:
             return await self._deliverer.deliver(delivery.callback())
@@ -260,6 +266,8 @@ class DeliveryDispatcher:
         """Return the delivery's state, and the seconds until it is due again."""
         if tried.result is not TryResult.RETRY:
             return _FINAL_STATES[tried.result], 0.0
+        if not tried.counts:
+            return "pending", 0.0
         wait = next_try(delivery.tries + 1, self._rng, tried.retry_after_s)
         return ("parked", 0.0) if wait is None else ("pending", wait)
 
@@ -288,7 +296,3 @@ class DeliveryDispatcher:
         for delivery in self._slots.drain():
             self._held.remove(delivery.delivery_id)
         self._id = uuid.uuid4().bytes
-
-
-def _pending(claimed: ClaimedDelivery) -> PendingDelivery:
-    return PendingDelivery.of(claimed.delivery_id, claimed.destination, claimed.row, claimed.tries)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.guard import AllowRules
+from connectors.callbacks.profile_file import callback_profiles
+from connectors.callbacks.shaped import ShapedDeliverer
 from schemas.errors import SluiceError
 from streams import logs, wiring
 from streams.health.loop_health import tracked
@@ -20,6 +22,9 @@ from streams.process import loop_factory, tune_gc
 from streams.settings import Settings
 
 log = logs.get("notify")
+
+#: True if a job with this profile, processor and callback URL has progress callbacks.
+ProgressRule = Callable[[str | None, str, str | None], bool]
 
 #: Seconds between two polls of an idle store; each reads a small index.
 POLL_S = 0.05
@@ -81,8 +86,16 @@ async def deliver_until(
         log.info("notify_stopped")
 
 
-def deliverer(settings: Settings) -> Deliverer:
-    return Deliverer(
+def progress_rule(settings: Settings) -> ProgressRule | None:
+    """Return which jobs have progress callbacks; None if none has. Raises UsageError for a file of callback shapes that can't
+    be used."""
+    profiles = callback_profiles(settings.callback_shapes)
+    return profiles.wants_progress if profiles.profiles else None
+
+
+def deliverer(settings: Settings) -> ShapedDeliverer:
+    """Return the deliverer of these settings. Raises UsageError for a file of callback shapes that can't be used."""
+    plain = Deliverer(
         AllowRules.parse(",".join(settings.callbacks_allowed)),
         [secret.get_secret_value() for secret in settings.callback_secrets],
         settings.backend_url or None,
@@ -90,3 +103,5 @@ def deliverer(settings: Settings) -> Deliverer:
         max_connections=settings.callback_connections * 4,
         per_destination=settings.callback_connections,
     )
+    profiles = callback_profiles(settings.callback_shapes)
+    return ShapedDeliverer(plain, profiles, lambda: wiring.object_store(settings).fetch)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import cast
 
-from connectors.delivery_store import TryRow
+from connectors.delivery_store import ProgressTry, TryRow
 from connectors.sink_store import Unstorable
 from schemas.errors import SluiceError
 from streams import logs
@@ -27,14 +28,14 @@ class TryRecorder:
     def __init__(self, store: StoreThread, recorded: Callable[[bytes], None]) -> None:
         self._store = store
         self._recorded = recorded
-        self._rows: list[TryRow] = []
+        self._rows: list[TryRow | ProgressTry] = []
         self._changed = asyncio.Event()
         self._ending = False
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, row: TryRow) -> None:
+    def add(self, row: TryRow | ProgressTry) -> None:
         if row.error is not None and len(row.error) > LONGEST_ERROR:
             row = row._replace(error=row.error[:LONGEST_ERROR])
         self._rows.append(row)
@@ -59,10 +60,10 @@ class TryRecorder:
                 log.warning("tries_not_recorded", count=len(self._rows), reason=str(error))
                 await asyncio.sleep(PAUSE_S)
 
-    async def _record(self, rows: Sequence[TryRow]) -> None:
+    async def _record(self, rows: Sequence[TryRow | ProgressTry]) -> None:
         """Store these rows, the first of those that wait. A row that the store can't hold is found by halving."""
         try:
-            await self._store.call(lambda store: store.record(rows))
+            await self._store_all(rows)
         except Unstorable as error:
             if len(rows) > 1:
                 middle = len(rows) // 2
@@ -74,8 +75,16 @@ class TryRecorder:
         for row in rows:
             self._recorded(row.delivery_id)
 
-    async def _record_bare(self, row: TryRow, error: Unstorable) -> None:
+    async def _store_all(self, rows: Sequence[TryRow | ProgressTry]) -> None:
+        progress = [row for row in rows if isinstance(row, ProgressTry)]
+        tries = [row for row in rows if isinstance(row, TryRow)] if progress else cast(Sequence[TryRow], rows)
+        if progress:
+            await self._store.call(lambda store: store.record_progress(progress))
+        if tries:
+            await self._store.call(lambda store: store.record(tries))
+
+    async def _record_bare(self, row: TryRow | ProgressTry, error: Unstorable) -> None:
         """Store a row without its text, which must be at fault: everything else in it is ours."""
         log.warning("try_error_not_storable", delivery_id=row.delivery_id.hex(), reason=str(error))
         bare = row._replace(error=None if row.error is None else "The error has no storable text.")
-        await self._store.call(lambda store: store.record([bare]))
+        await self._store_all([bare])

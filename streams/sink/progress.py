@@ -15,6 +15,7 @@ from schemas.records import Progress
 from streams import wiring
 from streams.settings import Settings
 from streams.sink.decode import job_bytes
+from streams.sink.rows import delivery_id
 from streams.sink.topic_follower import TopicFollower
 from streams.sink.validate import POISON, check, kinds_of
 
@@ -78,7 +79,8 @@ class ProgressWriter:
         if plain.get("text") is not None:
             return None
         try:
-            return ProgressRow(job_bytes(plain["job_id"]), *_STORED(plain))
+            job_id = job_bytes(plain["job_id"])
+            return ProgressRow._make((job_id, *_STORED(plain), delivery_id(job_id, plain["run"], "progress")))
         except KeyError as error:
             raise UndecodableRecord(f"The progress record lacks the field {error}.") from error
 

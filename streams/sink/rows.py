@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from connectors.jsonb import jsonb
-from connectors.sink_store import HistoryRow, LeaseRow, RunRow
+from connectors.sink_store import HistoryRow, LeaseRow, ProgressEnd, RunRow
 from schemas.plain import to_plain
 from schemas.records import JobHeader
 from schemas.states import Mode, State
 from streams.notify.pending_delivery import PendingDelivery
+from streams.notify.service import ProgressRule
 from streams.sink.event import Event, Phase, TerminalResult
 from streams.sink.fold import JobFold, RunFold
 from streams.sink.topic_table import TopicTable
@@ -21,7 +22,7 @@ _LEASE_PHASE = {Phase.REQUESTED: "requested", Phase.RETRYING: "retrying", Phase.
 _DEFAULTS = to_plain(JobHeader("", "", datetime.fromtimestamp(0, UTC), ""))
 _NEEDED = (
     *("job_id", "processor", "created_at", "input_sha256", "run", "attempt", "tenant", "mode", "lane", "custody"),
-    *("callback_url", "deadline", "not_before", "source_coordinates"),
+    *("callback_url", "callback_profile", "deadline", "not_before", "source_coordinates"),
 )
 #: The longest text, in characters, that fits an index entry of 2704 bytes.
 LONGEST_KEY = 512
@@ -30,13 +31,15 @@ LONGEST_ID = LONGEST_TENANT = 256
 _STATE_OF = {Phase.REQUESTED: State.PENDING, Phase.RETRYING: State.RETRYING}
 
 
-def run_rows(folds: Iterable[JobFold], notifier: bytes | None) -> list[RunRow]:
+def run_rows(
+    folds: Iterable[JobFold], notifier: bytes | None, progress_rule: ProgressRule | None = None
+) -> list[RunRow]:
     """Return one row per run; the first row of a job also carries the job's fields. `notifier` will get the deliveries."""
     rows = []
     for job in folds:
         current = max((run for run, fold in job.runs.items() if not _is_shadow(fold.best)), default=0)
         for n, run in enumerate(job.runs.values()):
-            rows.append(_run_row(job, run, n == 0, current, notifier))
+            rows.append(_run_row(job, run, n == 0, current, notifier, progress_rule))
     return rows
 
 
@@ -103,18 +106,29 @@ def callback_of(job: JobFold, event: Event) -> str | None:
     An event that could not be decoded (it has no input hash) uses the URL of the job's request."""
     if _is_shadow(event):
         return None
-    url: str | None = (event.header if event.header["input_sha256"] else job.first.header)["callback_url"]
+    url: str | None = _callback_header(job, event)["callback_url"]
     return url
+
+
+def _callback_header(job: JobFold, event: Event) -> Mapping[str, Any]:
+    return event.header if event.header["input_sha256"] else job.first.header
 
 
 def _is_shadow(event: Event) -> bool:
     return bool(event.header.get("mode") == Mode.SHADOW)
 
 
-def _run_row(job: JobFold, run: RunFold, carries_job: bool, current_run: int, notifier: bytes | None) -> RunRow:
+def _run_row(
+    job: JobFold,
+    run: RunFold,
+    carries_job: bool,
+    current_run: int,
+    notifier: bytes | None,
+    progress_rule: ProgressRule | None,
+) -> RunRow:
     first, best = job.first.header, run.best
     topic_id, partition, offset = run.request_position or (None, None, None)
-    callback_url = callback_of(job, best)
+    callback_url, profile = callback_of(job, best), _callback_header(job, best)["callback_profile"]
     delivery = delivery_id(best.job_id, best.run) if best.terminal is not None and not _is_shadow(best) else None
     row = (
         best.job_id,
@@ -131,6 +145,8 @@ def _run_row(job: JobFold, run: RunFold, carries_job: bool, current_run: int, no
         _key(first["batch_id"]),
         first["parent_job_id"],
         callback_url,
+        profile,
+        progress_rule is not None and progress_rule(profile, first["processor"], callback_url),
         _labels(first["labels"]),
         best.header["mode"],
         best.header["lane"],
@@ -194,6 +210,10 @@ def _labels(labels: dict[str, str] | None) -> bytes | None:
     return jsonb(labels) if labels else None
 
 
+def progress_end(job_id: bytes, run: int, notifier: bytes | None) -> ProgressEnd:
+    return ProgressEnd(delivery_id(job_id, run), delivery_id(job_id, run, "progress"), notifier)
+
+
 def pending_delivery(job: JobFold, winner: Event, decided_at: datetime) -> PendingDelivery | None:
     """Return the delivery of an outcome that was just stored; None if it has no callback, or only the store knows its URL
     (then it is claimed from there)."""
@@ -208,6 +228,7 @@ def pending_delivery(job: JobFold, winner: Event, decided_at: datetime) -> Pendi
         "error": winner.terminal.error,
         "output_refs": winner.terminal.plain_refs,
         "decided_at": decided_at,
+        "callback_profile": _callback_header(job, winner)["callback_profile"],
     }
     return PendingDelivery.of(delivery_id(winner.job_id, winner.run), destination, row)
 

@@ -21,6 +21,7 @@ from streams.engine_results import EngineResults
 from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
+from streams.notify.service import ProgressRule
 from streams.settings import Settings
 from streams.sink.assignment import SinkAssignment
 from streams.sink.batching import EventBatches
@@ -35,7 +36,7 @@ from streams.sink.outcomes import OutcomePublisher
 from streams.sink.patience import Patience
 from streams.sink.positions import Key, Positions
 from streams.sink.request_buffer import RequestBuffer
-from streams.sink.rows import pending_delivery
+from streams.sink.rows import delivery_id, pending_delivery
 from streams.sink.suspects import BATCH, Suspects
 from streams.sink.topic_table import TopicTable
 from streams.sink.waiting import WaitingRecords, size_of
@@ -64,6 +65,7 @@ class Session:
         stop: threading.Event,
         read_table: Callable[[], TopicTable],
         suspects: Suspects,
+        progress_rule: ProgressRule | None = None,
     ) -> None:
         group = f"{settings.topic_prefix}sink"
         self._decoder = decoder
@@ -72,7 +74,7 @@ class Session:
         self._handoff = handoff
         self._suspects = suspects
         self._patience = Patience(settings)
-        self._writer = BatchWriter(store, dead_letters, stop, self._patience)
+        self._writer = BatchWriter(store, dead_letters, stop, self._patience, progress_rule)
         self._stored_winners = StoredWinners(store, stop, self._patience)
         self._buffer = RequestBuffer()
         self._waiting = WaitingRecords()
@@ -214,11 +216,20 @@ class Session:
         stored = self._writer.write(folds, offsets, notifier)
         self._positions.stored(offsets)
         winners = list(batch_winners(folds, stored))
+        waiting = self._waiting_for_progress(stored, notifier)
         # Deliveries that were stored without a notifier are claimed from the store, maybe by another one.
         if notifier is not None:
             deliveries = (pending_delivery(job, winner, stored.decided_at) for job, winner in winners)
-            self._handoff.submit(notifier, [delivery for delivery in deliveries if delivery is not None])
+            mine = [one for one in deliveries if one is not None and one.delivery_id not in waiting]
+            self._handoff.submit(notifier, mine)
         self._publish([*(winner for _, winner in winners), *self._won_before(folds, stored)])
+
+    def _waiting_for_progress(self, stored: Stored, notifier: bytes | None) -> set[bytes]:
+        """Return the deliveries of outcomes that are not sent yet, because a progress of their run is in flight."""
+        if not stored.ended_after_progress:
+            return set()
+        free = self._writer.end_progress(stored.ended_after_progress, notifier)
+        return {delivery_id(*run) for run in stored.ended_after_progress} - free
 
     def _won_before(self, folds: Sequence[JobFold], stored: Stored) -> list[Event]:
         """Return the losers that lost to themselves: they were stored before, but the answer was lost, or the sink ended."""

@@ -20,6 +20,7 @@ from streams.log import kafka
 from streams.log.port import LogAdmin, LogProducer
 from streams.log.reconnect import Stopped
 from streams.notify.inline import InlineNotifier
+from streams.notify.service import ProgressRule, progress_rule
 from streams.process import tune_gc
 from streams.settings import Settings
 from streams.sink.commands import follow_commands
@@ -46,6 +47,7 @@ class Sink:
 
     def __init__(self, settings: Settings, *, notify: bool) -> None:
         self._settings = settings
+        self._progress_rule = progress_rule(settings)
         self._loops = LoopThreads("sink", log)
         self._notifier = InlineNotifier(settings) if notify else None
         self._admin = kafka.admin(settings)
@@ -153,6 +155,7 @@ class Sink:
             admin=self._admin,
             codec=self._codec,
             suspects=self._suspects,
+            progress_rule=self._progress_rule,
         )
         parts.callback(session.close)
         parts.callback(self._ended)
@@ -199,6 +202,7 @@ def open_session(
     admin: LogAdmin | None = None,
     codec: Codec | None = None,
     suspects: Suspects | None = None,
+    progress_rule: ProgressRule | None = None,
 ) -> Session:
     """Build a session with all its parts. It joins the sink's group at its first step. Raises Unreachable."""
     worker_id = f"sink@{socket.gethostname()}"
@@ -216,6 +220,7 @@ def open_session(
         stop,
         lambda: read_topics(listing, settings),
         suspects or Suspects(),
+        progress_rule,
     )
     session.subscribe(table)
     return session

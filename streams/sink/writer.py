@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from connectors.sink_store import OffsetRow, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError
 from streams import logs
 from streams.log.reconnect import until_reachable
+from streams.notify.service import ProgressRule
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.event import Event
 from streams.sink.fold import JobFold, fold
 from streams.sink.patience import Patience
-from streams.sink.rows import bare, history_rows, lease_rows, run_rows
+from streams.sink.rows import bare, history_rows, lease_rows, progress_end, run_rows
 from streams.sink.topic_table import TopicTable
 from streams.sink.validate import POISON
 
 log = logs.get("sink")
+T = TypeVar("T")
 
 #: Seconds between two tries while the store is unreachable; the last one repeats.
 PAUSES = (0.05, 0.2, 0.5, 1.0)
@@ -29,8 +32,16 @@ class BatchWriter:
     """Raises Fenced as the store does, Unreachable when the step's patience ends, and Stopped if the service is stopped while
     the store is unreachable."""
 
-    def __init__(self, store: SinkStore, dead_letters: DeadLetters, stop: threading.Event, patience: Patience) -> None:
+    def __init__(
+        self,
+        store: SinkStore,
+        dead_letters: DeadLetters,
+        stop: threading.Event,
+        patience: Patience,
+        progress_rule: ProgressRule | None = None,
+    ) -> None:
         self._store = store
+        self._progress_rule = progress_rule
         self._dead_letters = dead_letters
         self._stop = stop
         self._patience = patience
@@ -53,6 +64,11 @@ class BatchWriter:
             if len(folds) > 1:
                 return self._halves(folds, offsets, notifier)
             return self._one_again(folds[0], offsets, notifier, error)
+
+    def end_progress(self, runs: Iterable[tuple[bytes, int]], notifier: bytes | None) -> set[bytes]:
+        """End the progress callbacks of ended runs; return the ids of deliveries that this notifier may send at once."""
+        ends = [progress_end(job_id, run, notifier) for job_id, run in runs]
+        return self._until_reachable(lambda: self._store.end_progress(ends)) if ends else set()
 
     def _one_again(
         self, one: JobFold, offsets: Sequence[OffsetRow], notifier: bytes | None, error: BaseException
@@ -79,7 +95,8 @@ class BatchWriter:
         unchanged = [row.standing_still() for row in offsets]
         first = self.write(folds[:middle], unchanged, notifier)
         second = self.write(folds[middle:], offsets, notifier)
-        return Stored(first.losers | second.losers, second.decided_at)
+        ended = first.ended_after_progress | second.ended_after_progress
+        return Stored(first.losers | second.losers, second.decided_at, ended)
 
     def _set_aside(
         self, bad: JobFold, offsets: Sequence[OffsetRow], notifier: bytes | None, error: SluiceError
@@ -95,7 +112,7 @@ class BatchWriter:
                 stored = self._try(fold(kept)[0], offsets, notifier)
             except POISON:
                 continue
-            return Stored(stored.losers | _ended_by_result(bad), stored.decided_at)
+            return Stored(stored.losers | _ended_by_result(bad), stored.decided_at, stored.ended_after_progress)
         log.error("job_not_stored", job_id=bad.first.header["job_id"])
         self._dead_letter(rest, error)
         stored = self._try([], offsets, notifier)
@@ -108,18 +125,14 @@ class BatchWriter:
 
     def _try(self, folds: Sequence[JobFold], offsets: Sequence[OffsetRow], notifier: bytes | None) -> Stored:
         try:
-            runs, history = run_rows(folds, notifier), history_rows(folds)
+            runs, history = run_rows(folds, notifier, self._progress_rule), history_rows(folds)
             leases = lease_rows(folds, self.table) if self.table.may_lease else ()
         except Exception as error:  # pure functions of the events: one of these is at fault
             raise _as_unstorable(error) from error
-        return until_reachable(
-            lambda: self._store.store(runs, history, offsets, leases),
-            self._stop,
-            log,
-            "store_unavailable",
-            pauses=PAUSES,
-            limit_s=self._patience.left_s,
-        )
+        return self._until_reachable(lambda: self._store.store(runs, history, offsets, leases))
+
+    def _until_reachable(self, call: Callable[[], T]) -> T:
+        return until_reachable(call, self._stop, log, "store_unavailable", pauses=PAUSES, limit_s=self._patience.left_s)
 
 
 def _ended_by_result(bad: JobFold) -> frozenset[tuple[bytes, int]]:

@@ -28,6 +28,7 @@ READY_EVENTS = {
     "timekeeper": "leadership_acquired",
     "notify": "notify_started",
     GATEWAY: "gateway_ready",
+    "router": "router_ready",
 }
 #: Defaults for a stack whose backend is on the same machine; elsewhere a callback must not go to the loopback.
 LOCAL = {"SLUICE_CALLBACK_ALLOW": "localhost", "SLUICE_GATEWAY_AUTH": "open"}
@@ -43,15 +44,18 @@ def service_names(settings: Settings) -> list[str]:
     """Return the names of all services. Each processor has its own worker, so a broken one blocks no other."""
     processors = settings.processors or tuple(known_processors())
     names = ["sink", "timekeeper", "gateway", *(["notify"] * (settings.notify == "service"))]
+    names += ["router"] * (settings.router_rules is not None)
     return names + [f"worker-{processor}" for processor in processors]
 
 
 def service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str], name: str) -> ServiceSpec:
-    """Return the service of this name: sink, timekeeper, gateway, notify, or worker-PROCESSOR."""
+    """Return the service of this name: sink, timekeeper, gateway, notify, router, or worker-PROCESSOR."""
     command = name.split("-", 1)
     needed = {variable: address for variable, address in addresses.items() if variable != ENVIRONMENT_NAMES[GATEWAY]}
     facts = {variable: address.rpartition("@")[2] for variable, address in needed.items()}  # without the password
     own: dict[str, str] = {}
+    if settings.router_rules is not None:
+        own["SLUICE_ROUTER_RULES"] = str(settings.router_rules.absolute())
     if name == GATEWAY:
         own["SLUICE_GATEWAY_ADDRESS"] = _gateway_address(settings, stack)
         facts["address"] = f"http://{own['SLUICE_GATEWAY_ADDRESS']}"

@@ -40,6 +40,7 @@ class Backend:
         self.answer: int | Callable[[str, dict[str, Any]], int] = 200
 
     async def deliver(self, delivery: OutgoingCallback) -> DeliveryTry:
+        assert isinstance(delivery.body, bytes)
         event = json.loads(delivery.body)
         status = self.answer if isinstance(self.answer, int) else self.answer(delivery.destination, event)
         self.callbacks.append(Callback(delivery.delivery_id, delivery.destination, event, status))

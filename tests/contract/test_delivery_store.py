@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -123,6 +124,7 @@ TWO_QUEUES = {"notifier": UUID(bytes=ME), "tenants": ["t0", "t1"], "authorities"
     "per_queue": 100,
     "limit": 500,
     "max_bytes": 1000,
+    "hold": timedelta(seconds=40),
 }
 
 

@@ -10,6 +10,7 @@ from connectors.sink_store import ClaimedOffsets, OffsetRow, SinkStore, Stored
 from connectors.views import JobView
 from schemas.ids import new_id
 from streams import wiring
+from streams.notify.service import ProgressRule
 from streams.settings import Settings
 from streams.sink.event import Event, Phase
 from streams.sink.fold import fold
@@ -51,16 +52,23 @@ class Stores:
 
     # ── as the sink does ──
 
-    def store(self, *events: Event, offsets: Sequence[OffsetRow] = (), notifier: bytes | None = None) -> Stored:
+    def store(
+        self,
+        *events: Event,
+        offsets: Sequence[OffsetRow] = (),
+        notifier: bytes | None = None,
+        progress_rule: ProgressRule | None = None,
+    ) -> Stored:
         """Store in one batch, or in several if the fold splits them; return the last result with the losers of all."""
         losers: frozenset[tuple[bytes, int]] = frozenset()
         later: list[Event] = list(events)
         while True:
             folds, later = fold(later)
-            stored = self.sink.store(run_rows(folds, notifier), history_rows(folds), () if later else offsets)
+            rows = run_rows(folds, notifier, progress_rule)
+            stored = self.sink.store(rows, history_rows(folds), () if later else offsets)
             losers |= stored.losers
             if not later:
-                return Stored(losers, stored.decided_at)
+                return Stored(losers, stored.decided_at, stored.ended_after_progress)
 
     def claim(self, begin: int = 0) -> ClaimedOffsets:
         return self.sink.claim(GROUP, {(RESULTS, 0): begin})[RESULTS, 0]

@@ -70,7 +70,7 @@ _ARROWS = {
     "streams.health": "",
     "streams.log": "",
     "streams.wiring": "connectors connectors.memory connectors.postgres streams.health streams.log",
-    "streams.admin": "streams.log streams.wiring",
+    "streams.admin": "streams.log streams.router streams.wiring",
     "streams.client": "connectors connectors.callbacks streams.log streams.wiring",
     "streams.submit": "streams.client",
     "streams.control": "streams.client",
@@ -99,10 +99,11 @@ _ARROWS = {
         "connectors streams.engine_results streams.health streams.log streams.notify streams.process streams.wiring"
     ),
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
+    "streams.router": "streams.admin streams.client streams.health streams.log streams.wiring",
     "streams.stack": "streams.health",
     "streams.cli": (
-        "connectors processors streams.admin streams.client streams.health streams.log "
-        "streams.notify streams.sink streams.stack streams.timekeeper streams.wiring streams.worker "
+        "connectors connectors.callbacks processors streams.admin streams.client streams.health streams.log "
+        "streams.notify streams.router streams.sink streams.stack streams.timekeeper streams.wiring streams.worker "
         "streams.worker.child"
     ),
     "streams.testing": (
@@ -114,7 +115,7 @@ _ARROWS = {
 MAY_IMPORT_SUBROOM = {room: set(targets.split()) for room, targets in _ARROWS.items()}
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 50
-MOST_LINES_OF_THE_ENGINE = 34_000
+MOST_LINES_OF_THE_ENGINE = 36_800
 
 
 @pytest.mark.parametrize("room", ROOMS)

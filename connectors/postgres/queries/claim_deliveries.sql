@@ -6,6 +6,7 @@ WITH due AS (
     CROSS JOIN LATERAL (
         SELECT d.delivery_id, d.bytes, d.due_at FROM deliveries AS d
         WHERE d.state = 'pending' AND d.notifier IS NULL AND d.due_at <= now()
+          AND (d.held_until IS NULL OR d.held_until <= now())
           AND d.tenant COLLATE "C" = queue.tenant AND callback_authority(d.destination) COLLATE "C" = queue.authority
         ORDER BY d.due_at LIMIT %(per_queue)s
     ) AS next
@@ -25,14 +26,16 @@ free AS (
     FOR UPDATE SKIP LOCKED
 ),
 taken AS (
-    UPDATE deliveries SET notifier = %(notifier)s
+    UPDATE deliveries SET
+        notifier = %(notifier)s, held_until = CASE kind WHEN 'progress' THEN now() + %(hold)s END
     WHERE delivery_id = ANY (ARRAY(SELECT delivery_id FROM free))
-    RETURNING delivery_id, job_id, run, destination, tries
+    RETURNING delivery_id, job_id, run, kind, sequence, destination, profile, tries, tenant, body, created_at
 )
 SELECT
-    taken.delivery_id, taken.destination, taken.tries, taken.job_id, taken.run, o.attempt, j.processor, o.status, j.tenant,
+    taken.delivery_id, taken.kind, taken.sequence, taken.destination, taken.tries, taken.job_id, taken.run, taken.body,
+    taken.created_at, taken.profile AS callback_profile, o.attempt, j.processor, o.status, coalesce(j.tenant, taken.tenant) AS tenant,
     j.external_id, j.case_id, j.upload_id, j.batch_id, o.model_version, o.output, o.error_code, o.error_message,
     o.refs AS output_refs, o.decided_at
 FROM taken
-JOIN outcomes AS o ON o.job_id = taken.job_id AND o.run = taken.run
-JOIN jobs AS j ON j.job_id = taken.job_id
+LEFT JOIN outcomes AS o ON o.job_id = taken.job_id AND o.run = taken.run
+LEFT JOIN jobs AS j ON j.job_id = taken.job_id

@@ -7,7 +7,7 @@ WITH r AS MATERIALIZED (
     SELECT * FROM @r(
         job_id uuid, run integer, carries_job boolean, current_run integer, created_at timestamptz, tenant text, processor text,
         input_sha256 text, external_id text, case_id text, upload_id text, batch_id text, parent_job_id text,
-        callback_url text, labels jsonb, mode text, lane text, state text, attempt integer, execution integer,
+        callback_url text, callback_profile text, callback_progress boolean, labels jsonb, mode text, lane text, state text, attempt integer, execution integer,
         sequence integer, owner text, due_in_ms bigint, deadline timestamptz, not_before timestamptz, topic_id uuid,
         partition integer, "offset" bigint, status text, error_code text, error_message text, fingerprint text, output jsonb, refs jsonb,
         device text, device_note text, model_version text, started_at timestamptz, finished_at timestamptz, run_ms real,
@@ -19,15 +19,15 @@ WITH r AS MATERIALIZED (
 known AS (
     INSERT INTO jobs AS j (
         job_id, created_at, current_run, tenant, processor, input_sha256, external_id, case_id, upload_id, batch_id,
-        parent_job_id, callback_url, labels
+        parent_job_id, callback_url, callback_profile, callback_progress, labels
     )
     SELECT
         job_id, created_at, current_run, tenant, processor, input_sha256, external_id, case_id, upload_id, batch_id,
-        parent_job_id, callback_url, labels
+        parent_job_id, callback_url, callback_profile, callback_progress, labels
     FROM r WHERE carries_job
     ON CONFLICT (job_id) DO UPDATE SET current_run = greatest(j.current_run, excluded.current_run)
     WHERE j.input_sha256 = excluded.input_sha256 OR j.input_sha256 = '' OR excluded.input_sha256 = ''
-    RETURNING j.job_id, j.callback_url
+    RETURNING j.job_id, j.callback_url, j.callback_profile, j.callback_progress
 ),
 -- The first final result of a run wins: the candidates that are returned are now outcomes.
 won AS (
@@ -81,9 +81,15 @@ moved AS (
     RETURNING was.job_id, was.run
 ),
 callbacks AS (
-    INSERT INTO deliveries (delivery_id, job_id, run, kind, sequence, destination, state, tries, due_at, notifier, tenant, bytes)
+    INSERT INTO deliveries (
+        delivery_id, job_id, run, kind, sequence, destination, profile, state, tries, due_at, notifier, tenant, bytes
+    )
     SELECT
-        r.delivery_id, r.job_id, r.run, 'outcome', 0, a.destination, 'pending', 0, now(), r.notifier, left(r.tenant, 128),
+        r.delivery_id, r.job_id, r.run, 'outcome', 0, a.destination,
+        CASE r.input_sha256 WHEN '' THEN known.callback_profile ELSE r.callback_profile END, 'pending', 0,
+        -- The end of a job with progress callbacks waits for end_progress.sql, so that it never passes one.
+        now() + CASE WHEN known.callback_progress THEN interval '1 minute' ELSE interval '0' END,
+        CASE WHEN known.callback_progress THEN NULL ELSE r.notifier END, left(r.tenant, 128),
         coalesce(pg_column_size(r.output), 0) + coalesce(pg_column_size(r.refs), 0)
     FROM r JOIN won ON won.job_id = r.job_id AND won.run = r.run JOIN known ON known.job_id = r.job_id
     -- If the result could not be decoded, the callback URL of the job's request is used.
@@ -92,6 +98,7 @@ callbacks AS (
     ) AS a
     WHERE r.delivery_id IS NOT NULL AND a.destination <> ''
     ON CONFLICT DO NOTHING
+    RETURNING job_id, run, due_at
 ),
 -- role 0 counts if its job is known; 1 (a retry) if it moved its run; 2 (an end) if it won; 3 is always recorded as it is.
 events AS (
@@ -134,4 +141,6 @@ SELECT
      WHERE r.status IS NOT NULL AND won.job_id IS NULL),
     (SELECT array_agg(r.run) FROM r LEFT JOIN won ON won.job_id = r.job_id AND won.run = r.run
      WHERE r.status IS NOT NULL AND won.job_id IS NULL),
-    now()
+    now(),
+    (SELECT array_agg(job_id) FROM callbacks WHERE due_at > now()),
+    (SELECT array_agg(run) FROM callbacks WHERE due_at > now())

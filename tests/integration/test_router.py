@@ -1,0 +1,161 @@
+"""The router on the real stack, as a process: one upload fans out to two processors, and their join starts a third, once."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.records import Upload
+from streams import wiring
+from streams.admin import topics
+from streams.client.commands import CommandClient
+from streams.client.uploads import accept
+from streams.health.ask import get
+from streams.health.service_files import running as service_files
+from streams.log import kafka
+from streams.settings import Settings
+from streams.sink import Sink
+from tests.harness.services import Service, running
+from tests.harness.topic_reader import read_topic
+from tests.harness.volumes import ball, write_nifti
+from tests.harness.waiting import in_thread, wait_until
+
+pytestmark = pytest.mark.stack
+
+RULES = """
+[[upload]]
+name = "volumes"
+kind = "mr-volume"
+filename = "*.nii.gz"
+[[upload.submit]]
+processor = "segmentation"
+input = { volume = "$upload.claim", threshold = 0.7 }
+[[upload.submit]]
+processor = "echo"
+input = { message = "$upload.filename" }
+
+[[join]]
+name = "report"
+of.seg.processor = "segmentation"
+of.note.processor = "echo"
+[[join.submit]]
+name = "third"
+processor = "echo"
+lane = "bulk"
+input = { message = "$seg.output.mask.sha256" }
+"""
+PATIENCE_S = 60.0
+
+
+class RouterProcess:
+    """`sluice router`, and what it did."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._service = Service(settings, ["router"], program=(sys.executable, "-m", "streams.cli"))
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        pid = self._service.pid
+        wait_until(lambda: self.status(pid).get("ready"), self._service.log.read_text, PATIENCE_S)
+
+    def status(self, pid: int | None = None) -> dict[str, Any]:
+        for found in service_files(self.settings.home):
+            if found.service == "router" and found.pid == (pid or self._service.pid):
+                return get(found.url, "/status")[1]
+        return {}
+
+    def wait_for(self, **counts: int) -> None:
+        """Wait until its status has these counts."""
+        wait_until(lambda: self.status().items() >= counts.items(), lambda: f"{self.status()}", PATIENCE_S)
+
+    def kill(self) -> None:
+        self._service.kill()
+
+    def restart(self) -> None:
+        self._service.start()
+        self.wait_ready()
+
+    def stop(self) -> int:
+        return self._service.stop()
+
+
+@pytest.fixture
+def routed(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """Yield settings with rules; the sink and the workers run."""
+    (tmp_path / "rules.toml").write_text(RULES)
+    made = settings.model_copy(update={"router_rules": tmp_path / "rules.toml"})
+    topics.apply(made, wiring.contracts(made))
+    assert topics.apply(made, wiring.contracts(made)) == []
+    with (
+        running(made, ["worker", "segmentation", "--device", "cpu"], ["worker", "echo"]),
+        in_thread(Sink(made, notify=False).run),
+    ):
+        yield made
+
+
+def test_an_upload_fans_out_and_its_join_starts_a_third_job_once_whatever_happens_to_the_router(
+    routed: Settings, tmp_path: Path
+) -> None:
+    router, volume = RouterProcess(routed), write_nifti(tmp_path / "scan.nii.gz", ball())
+    cases: dict[str, Upload] = {}
+
+    def upload(case: str) -> None:
+        claim = wiring.object_store(routed).put_file(volume, "application/x-nifti")
+        cases[case] = accept(routed, claim, filename="scan.nii.gz", kind="mr-volume", case_id=case)
+
+    with CommandClient(routed) as commands:
+        commands.pause("segmentation")
+        upload("killed")
+        router.wait_for(joins_waiting=1)
+        router.kill()
+        commands.resume("segmentation")
+        wait_until(lambda: jobs_of(routed, "outcomes.segmentation"), lambda: "no segmentation", PATIENCE_S)
+        router.restart()
+        wait_until(lambda: jobs_of(routed, "requests.echo.bulk"), lambda: f"{router.status()}", PATIENCE_S)
+
+        commands.pause("segmentation")
+        upload("without state")
+        router.wait_for(joins_waiting=1)
+        assert router.stop() == 0
+        shutil.rmtree(routed.home / "router")
+        shutil.rmtree(routed.home / "run" / "router")
+        router.restart()
+        router.wait_for(joins_waiting=1)
+        commands.resume("segmentation")
+        router.wait_for(joins=1)
+
+    # Everything is read once more: outcomes that the sink publishes again, and uploads.
+    again = [record for topic in ("uploads", "outcomes.segmentation") for record in records(routed, topic)]
+    producer = kafka.producer(routed)
+    for record in again:
+        producer.produce(record.topic(), record.value(), record.key())
+    assert producer.flush(10) == 0
+    upload("last")
+    wait_until(lambda: len(jobs_of(routed, "requests.echo.bulk")) == 3, lambda: f"{router.status()}", PATIENCE_S)
+    assert router.stop() == 0
+
+    third = jobs_of(routed, "requests.echo.bulk")
+    assert {job["header"]["case_id"] for job in third} == set(cases)
+    assert len(records(routed, "requests.echo.bulk")) == 3
+    assert {job["header"]["upload_id"] for job in jobs_of(routed, "requests.segmentation")} == {
+        made.upload_id for made in cases.values()
+    }
+    assert len(jobs_of(routed, "requests.segmentation")) == len(jobs_of(routed, "requests.echo")) == 3
+    assert records(routed, "dead-letters") == []
+
+
+def records(settings: Settings, topic: str) -> list[Any]:
+    return read_topic(settings, settings.topic_prefix + topic)
+
+
+def jobs_of(settings: Settings, topic: str) -> list[dict[str, Any]]:
+    """Return one record of each job in a topic."""
+    codec = wiring.codec(settings)
+    found = [codec.decode(record.value()) for record in records(settings, topic)]
+    return list({job["header"]["job_id"]: job for job in found}.values())
