@@ -20,4 +20,5 @@ need go golang-go
 npm ci --prefix readers/node --no-progress --no-audit --no-fund --loglevel=error
 mkdir -p ../../.tools/bin
 go build -C readers/go -o "$PWD/../../.tools/bin/sluice-reader" .
+go build -C ../../clients/go -o "$PWD/../../.tools/bin/sluice-go-example" ./example
 echo "tools: node $(node --version), $(go version | cut -d' ' -f3), readers ready"

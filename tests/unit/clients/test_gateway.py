@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,6 @@ from pydantic import BaseModel
 import gateway.models
 from gateway.app import create_app
 from gateway.ports import Ports
-from gateway.service import Gateway
 from sluice_client import (
     AsyncClient,
     BatchOptions,
@@ -25,13 +26,14 @@ from sluice_client import (
     InvalidInput,
     JobFilter,
     JobOptions,
+    Limits,
     NotFound,
     UnknownProcessor,
     WaitTimeout,
     models,
 )
 from streams.testing import Flow
-from tests.harness.waiting import in_thread, wait_until
+from tests.harness.gateway_service import open_gateway
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,10 @@ class Served:
     url: str
 
 
-@contextmanager
-def served() -> Iterator[Served]:
-    with Flow("echo") as flow:
-        service = Gateway(flow.settings.model_copy(update={"gateway_address": "127.0.0.1:0", "gateway_auth": "open"}))
-        with in_thread(service.run):
-            wait_until(lambda: service.health(ask=False).ready, lambda: "the gateway does not serve")
-            yield Served(flow, f"http://{service.address}")
-
-
 @pytest.fixture(scope="module")
 def door() -> Iterator[Served]:
-    with served() as found:
-        yield found
+    with Flow("echo") as flow, open_gateway(flow.settings) as url:
+        yield Served(flow, url)
 
 
 @pytest.fixture
@@ -106,6 +99,18 @@ def test_a_cancelled_job_ends_as_such(door: Served, client: Client) -> None:
     client.cancel(job.job_id, "wrong series")
     door.flow.settle()
     assert client.wait(job.job_id, 10).state == "CANCELLED"
+
+
+@pytest.mark.parametrize("size", [0, 900, 300_000])
+def test_a_file_is_uploaded_whole_or_in_parts(door: Served, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "größe.bin"
+    path.write_bytes(random.Random(size).randbytes(size))
+    with Client(door.url, limits=Limits(parts_from=1000, part=70_000)) as client:
+        for resume in (None, tmp_path / "resume.json"):
+            upload = client.upload(path, kind="mr", case_id="c-3", resume=resume)
+            assert upload.claim.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+            assert (upload.claim.size, upload.filename, upload.kind, upload.case_id) == (size, path.name, "mr", "c-3")
+    assert not (tmp_path / "resume.json").exists()
 
 
 def test_errors_are_those_of_their_code(client: Client) -> None:
