@@ -37,6 +37,14 @@ class ClaimStore(Protocol):
         """
         ...
 
+    def read(self, claim: Claim, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the claim's bytes from `start` to before `stop` (None: its end), a MiB at a time.
+
+        The first step raises InvalidInput for a uri outside the allowed roots or a missing object, ClaimMismatch for another
+        size. If everything is read, its last bytes come only if the sha256 matches; else ClaimMismatch comes instead.
+        """
+        ...
+
     def put_named(self, name: str, data: bytes) -> None:
         """Store bytes under a name, replacing existing ones; the last writer wins. `name`: letters, digits, `-` and `/`.
         Raises PayloadTooLarge."""

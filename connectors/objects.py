@@ -90,6 +90,23 @@ class ObjectStore:
             self._copy(claim, location, write)
         return target
 
+    def read(self, claim: Claim, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        end = claim.size if stop is None else min(stop, claim.size)
+        location = locate(claim.uri, self._roots)
+        store = self._found(claim, location)
+        hashed, last = hashlib.sha256(), b""
+        whole = start == 0 and end == claim.size
+        for chunk in self._chunks(store, location.key, end, start):
+            if last:
+                yield last
+            last = chunk
+            if whole:
+                hashed.update(chunk)
+        if whole:
+            _check_sha256(claim, hashed.hexdigest())
+        if last:
+            yield last
+
     def put_named(self, name: str, data: bytes) -> None:
         self._check_size(len(data))
         with translated("store"):
@@ -199,7 +216,8 @@ class ObjectStore:
                 store.put(key, source)  # atomic, and repairs an object of another size
         return Claim(f"{self.root}/{key}", digest, size, content_type)
 
-    def _copy(self, claim: Claim, location: Location, write: Callable[[bytes], object]) -> None:
+    def _found(self, claim: Claim, location: Location) -> obstore.store.ObjectStore:
+        """Return the store that has the claim's object, after comparing its size."""
         with translated("fetch", location.root):
             store = self._open(location.root)
             try:
@@ -210,25 +228,25 @@ class ObjectStore:
                 self._take_out_of_trash(store, location.key)
                 size = store.head(location.key)["size"]
             _check_stored_size(claim, size)
+            return store
+
+    def _copy(self, claim: Claim, location: Location, write: Callable[[bytes], object]) -> None:
+        store = self._found(claim, location)
         hashed = hashlib.sha256()
         for chunk in self._chunks(store, location.key, claim.size):
             hashed.update(chunk)
             write(chunk)
-        if hashed.hexdigest() != claim.sha256:
-            raise ClaimMismatch(
-                f"The stored object has sha256 {hashed.hexdigest()}, its claim says {claim.sha256}.",
-                next_step="The file was changed after the claim was made; upload it again and submit with the new claim.",
-            )
+        _check_sha256(claim, hashed.hexdigest())
 
     def _take_out_of_trash(self, store: obstore.store.ObjectStore, key: str) -> None:
         move(store, f"{TRASH}/{key}", key, store.head(f"{TRASH}/{key}")["size"])
 
-    def _chunks(self, store: obstore.store.ObjectStore, key: str, size: int) -> Iterator[bytes]:
-        """Yield at most `size` bytes, even if the object has grown since its size was checked."""
-        if size == 0:
+    def _chunks(self, store: obstore.store.ObjectStore, key: str, end: int, start: int = 0) -> Iterator[bytes]:
+        """Yield the bytes up to `end`, even if the object has grown since its size was checked."""
+        if end <= start:
             return
         with translated("fetch"):
-            for chunk in store.get(key, options={"range": (0, size)}).stream(min_chunk_size=CHUNK):
+            for chunk in store.get(key, options={"range": (start, end)}).stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
 
     def _open(self, root: str) -> obstore.store.ObjectStore:
@@ -242,6 +260,14 @@ class ObjectStore:
             raise InvalidInput(f"A claim can't have a size of {size} bytes.")
         if size > self._max_bytes:
             raise PayloadTooLarge(f"The payload has {size} bytes; {self._max_bytes} are allowed.")
+
+
+def _check_sha256(claim: Claim, sha256: str) -> None:
+    if sha256 != claim.sha256:
+        raise ClaimMismatch(
+            f"The stored object has sha256 {sha256}, its claim says {claim.sha256}.",
+            next_step="The file was changed after the claim was made; upload it again and submit with the new claim.",
+        )
 
 
 def _check_stored_size(claim: Claim, size: int) -> None:

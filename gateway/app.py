@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from gateway import batches, health, jobs, problems, uploads, uploads_tus
+from gateway import batches, health, jobs, problems, results, uploads, uploads_tus
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 
 #: Modules of routes. Each has a `router`.
-ROUTES = (health, jobs, batches, uploads_tus, uploads)
+ROUTES = (health, jobs, batches, results, uploads_tus, uploads)
 
 
 def create_app(ports: Ports) -> FastAPI:

@@ -40,6 +40,7 @@ _DESCRIPTIONS = {
     408: "The body took too long.",
     409: "The same key came with another input, or the state forbids it.",
     413: "The body or the input is too large.",
+    416: "The range begins beyond the file's end.",
     422: "The request does not fit.",
     429: "A quota is used up; `Retry-After` says for how long.",
     503: "A dependency does not answer, or a deadline can't be met; `Retry-After` says when to try again.",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from connectors.batch_store import BatchStore
+from connectors.claim_store import ClaimStore
 from connectors.job_store import JobStore
 from connectors.payload_store import PayloadStore
 from gateway.principal import Authenticator, Principal
@@ -61,6 +62,7 @@ class Ports:
         self.acceptor = self._accepting()
         self.reader = JobReader(self.jobs, self.payloads, self.codec)
         self.door = JobDoor(settings, self.encoders, self.acceptor, self.reader, self.batches)
+        self.objects: ClaimStore = wiring.object_store(settings)
         self.tasks["job watch"] = self.reader.watch
         self.uploads = UploadService(
             settings,

@@ -1,0 +1,117 @@
+"""The result of a job as a body: made from the stored outcome, or from its record in `outcomes.<processor>`."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from connectors.jsonb import jsonb
+from connectors.views import JobView
+from gateway.models import EXAMPLE_ID, JobError
+from schemas.envelope import header_of
+from schemas.plain import from_plain
+from schemas.records import Claim, JobHeader, Result, ResultInfo
+from streams.client.outcomes import final_state
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+#: Endings that `mimetypes` does not know.
+_ENDINGS = {"application/dicom": ".dcm", "application/gzip": ".gz"}
+
+
+class ResultFile(BaseModel):
+    """A file that the job saved. `name`: made of the output's field that has the file, else of its hash."""
+
+    name: str = Field(examples=["mask.nii.gz"])
+    sha256: str
+    size: int
+    content_type: str
+    href: str
+
+
+class JobResult(BaseModel):
+    """`status`: COMPLETED, FAILED, CANCELLED or EXPIRED. `output` is null unless it is COMPLETED."""
+
+    job_id: str = Field(examples=[EXAMPLE_ID])
+    run: int
+    processor: str = Field(examples=["echo"])
+    status: str = Field(examples=["COMPLETED"])
+    output: dict[str, Any] | None
+    error: JobError | None
+    model_version: str | None
+    device: str | None
+    files: list[ResultFile]
+
+
+def result_of_view(view: JobView) -> JobResult:
+    """Return the result of a job that has ended."""
+    return JobResult(
+        job_id=view.job_id,
+        run=view.run,
+        processor=view.processor,
+        status=view.state,
+        output=view.output,
+        error=None if view.error is None else JobError(code=view.error.code, message=view.error.message),
+        model_version=view.model_version,
+        device=view.device,
+        files=files_of(view.job_id, view.run, view.refs, view.output),
+    )
+
+
+def result_of_record(plain: Mapping[str, Any]) -> tuple[JobHeader, JobResult]:
+    """Return the header and the result of a decoded outcome. Raises UndecodableRecord, TypeError, KeyError."""
+    header, info = header_of(plain), from_plain(ResultInfo, plain["result"])
+    output = None if plain["output"] is None else json.loads(jsonb(plain["output"]))
+    error = info.error
+    body = JobResult(
+        job_id=header.job_id,
+        run=header.run,
+        processor=header.processor,
+        status=final_state(Result(header, info)),
+        output=output,
+        error=None if error is None else JobError(code=error.code, message=error.message),
+        model_version=info.model_version or None,
+        device=info.device or None,
+        files=files_of(header.job_id, header.run, info.output_refs, output),
+    )
+    return header, body
+
+
+def files_of(job_id: str, run: int, claims: Iterable[Claim], output: Any) -> list[ResultFile]:
+    """Return the files of an outcome, each once."""
+    named = _names(output)
+    files: dict[str, ResultFile] = {}
+    for claim in claims:
+        if SHA256.fullmatch(claim.sha256) and claim.sha256 not in files:
+            stem = named.get(claim.sha256) or f"file-{claim.sha256[:12]}"
+            files[claim.sha256] = ResultFile(
+                name=stem + ending_of(claim.content_type),
+                sha256=claim.sha256,
+                size=claim.size,
+                content_type=claim.content_type,
+                href=f"/v1/jobs/{job_id}/files/{claim.sha256}?run={run}",
+            )
+    return list(files.values())
+
+
+def ending_of(content_type: str) -> str:
+    kind = content_type.partition(";")[0].strip().lower()
+    return _ENDINGS.get(kind) or mimetypes.guess_extension(kind) or ""
+
+
+def _names(output: Any, path: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the name of each file that a field of the output refers to: the field's own, with its place in lists."""
+    if isinstance(output, Mapping):
+        sha256 = output.get("sha256")
+        if isinstance(sha256, str) and "uri" in output:
+            return {sha256: "-".join(path)}
+        parts: Iterable[tuple[str, Any]] = output.items()
+    elif isinstance(output, Sequence) and not isinstance(output, str | bytes):
+        parts = ((str(n), item) for n, item in enumerate(output, 1))
+    else:
+        return {}
+    return {sha256: name for key, value in parts for sha256, name in _names(value, (*path, str(key))).items()}
