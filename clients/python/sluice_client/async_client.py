@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """Connection to a gateway. An async context manager; tasks may share it.
+    """Connection to a gateway. An async context manager; the tasks of one event loop may share it.
 
     `url` and `token` default to SLUICE_GATEWAY_URL and SLUICE_GATEWAY_TOKEN. `http` is an `httpx.AsyncClient` of your own, for
     certificates or a proxy; it is not closed with this client. Every method raises SluiceError or one of its kinds.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
@@ -39,7 +40,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """Connection to a gateway. A context manager; threads may share it.
+    """Connection to a gateway. A context manager; threads may share it, and processes that are forked from this one.
 
     `url` and `token` default to SLUICE_GATEWAY_URL and SLUICE_GATEWAY_TOKEN. `http` is an `httpx.Client` of your own, for
     certificates or a proxy; it is not closed with this client. Every method raises SluiceError or one of its kinds.
@@ -55,8 +56,9 @@ class Client:
         http: httpx.Client | None = None,
     ) -> None:
         self._context = context_of(url, token, limits, retry)
-        self._http = http or httpx.Client()
         self._owned = http is None
+        self._by_process = {os.getpid(): http or httpx.Client()}
+        self._forked = threading.Lock()
 
     def __enter__(self) -> Client:
         return self
@@ -67,6 +69,18 @@ class Client:
     def close(self) -> None:
         if self._owned:
             self._http.close()
+
+    @property
+    def _http(self) -> httpx.Client:
+        """The connections of this process: a process that forks (gunicorn, Celery) must not share them with its children."""
+        process = os.getpid()
+        if process not in self._by_process:
+            if not self._owned:
+                return next(iter(self._by_process.values()))
+            with self._forked:
+                if process not in self._by_process:
+                    self._by_process[process] = httpx.Client()
+        return self._by_process[process]
 
     def submit(
         self, processor: str, input: object, *, idempotency_key: str | None = None, **options: Unpack[JobOptions]

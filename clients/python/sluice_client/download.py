@@ -7,6 +7,7 @@ import os
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from sluice_client.context import Context
 from sluice_client.errors import HashMismatch, SluiceError, UsageError, error_of
@@ -22,15 +23,23 @@ class PartFile:
 
     def __init__(self, target: Path, file: File) -> None:
         self._target = target
-        self._path = target.with_name(f".{target.name[:100]}.{file.sha256[:16]}.part")
+        self._path = target.with_name(f".{target.name[:60]}.{file.sha256[:16]}.part")
         self._expected = file
         self._hash = hashlib.sha256()
         self._out: BinaryIO | None = None
+        #: False if only this download knows the file's name, so that no later one can continue it.
+        self._shared = True
         self.size = 0
 
     def open(self) -> None:
-        """Open the file behind what is there."""
-        self._out = open(self._path, "a+b")  # noqa: SIM115 - closed by the operation
+        """Open the file behind what is there. Another process that downloads the same keeps its own file."""
+        out = open(self._path, "a+b")  # noqa: SIM115 - closed by the operation
+        if not _lock(out) or not os.path.samestat(os.fstat(out.fileno()), os.stat(self._path)):
+            out.close()
+            self._path = self._path.with_name(f"{self._path.name[:-5]}.{uuid4().hex[:8]}.part")
+            self._shared = False
+            out = open(self._path, "a+b")  # noqa: SIM115
+        self._out = out
         self._out.seek(0)
         while block := self._out.read(_MIB):
             self._hash.update(block)
@@ -68,6 +77,12 @@ class PartFile:
             self._out.close()
             self._out = None
 
+    def abandon(self) -> None:
+        """Close the file, if it is not finished; keep it for a later download."""
+        self.close()
+        if not self._shared:
+            self._path.unlink(missing_ok=True)
+
 
 def download(context: Context, file: File, path: Path) -> Operation[Path]:
     """Fetch a file, over as many connections as it takes. Raises as `exchange`, and HashMismatch, OSError."""
@@ -96,7 +111,7 @@ def download(context: Context, file: File, path: Path) -> Operation[Path]:
             yield Sleep(delay)
         yield Blocking(part.finish)
     finally:
-        part.close()
+        part.abandon()
     return target
 
 
@@ -111,16 +126,35 @@ def _fetch(context: Context, file: File, part: PartFile) -> Operation[None]:
         if head.status == 206:
             raise Broken("another range than asked", True)
     block = bytearray()
-    while chunk := (yield Read()):
-        block += chunk
-        if part.size + len(block) > file.size:
-            break  # too long: the hash check refuses it
-        if len(block) >= _MIB:
-            yield Blocking(partial(part.write, bytes(block)))
-            block.clear()
+    broken: Broken | None = None
+    try:
+        while chunk := (yield Read()):
+            block += chunk
+            if part.size + len(block) > file.size:
+                break  # too long: the hash check refuses it
+            if len(block) >= _MIB:
+                yield Blocking(partial(part.write, bytes(block)))
+                block.clear()
+    except Broken as error:
+        broken = error
     yield Blocking(partial(part.write, bytes(block)))
+    if broken is not None:
+        raise broken
     if part.size < file.size:
         raise Broken("the answer ended early", True)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Return whether no other process has the file; True where there are no locks (Windows)."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _safe_name(file: File) -> str:

@@ -84,6 +84,8 @@ def may_pass(status: int, error: SluiceError) -> bool:
 
 
 def unreachable(broken: Broken) -> Unreachable:
-    return Unreachable(
+    error = Unreachable(
         f"The gateway did not answer ({broken.reason}).", "Check SLUICE_GATEWAY_URL, and `/livez` of the gateway."
     )
+    error.__cause__ = broken.__cause__
+    return error

@@ -35,7 +35,9 @@ def broken_by(error: httpx.TransportError) -> Broken:
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         raise UsageError(f"The request can't be sent ({type(error).__name__}).") from error
     not_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError)
-    return Broken(type(error).__name__, not not_sent)
+    broken = Broken(type(error).__name__, not not_sent)
+    broken.__cause__ = error
+    return broken
 
 
 def blocks_of(part: FileSlice) -> Iterator[bytes]:

@@ -86,6 +86,7 @@ class Result:
     job_id: str
     status: str
     run: int = 0
+    processor: str = ""
     output: Mapping[str, Any] | None = None
     error: JobError | None = None
     model_version: str | None = None

@@ -158,14 +158,13 @@ def _send_parts(context: Context, source: Source, address: str) -> Operation[Non
         if error is None:
             attempts, offset = Attempts(context), offset + part.length
             continue
+        arrived = yield from _offset(context, address)
+        if arrived > offset:  # it got on, so neither the failures nor the time before count
+            attempts, offset = Attempts(context), arrived
         delay = attempts.next_delay(getattr(error, "retry_after_s", None))
         if delay is None:
             raise error
         yield Sleep(delay)
-        arrived = yield from _offset(context, address)
-        if arrived > offset:  # it got on, so the failures before do not count
-            attempts = Attempts(context)
-        offset = arrived
 
 
 def _send_part(context: Context, part: FileSlice, address: str) -> Operation[SluiceError | None]:

@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sluice_client.context import Context, Limits, Retry
-from sluice_client.wire import Answer, Blocking, Broken, Done, Emit, Open, Operation, Read, Request, Sleep, advance
+from sluice_client.wire import (
+    Answer,
+    Blocking,
+    Broken,
+    Command,
+    Done,
+    Emit,
+    Open,
+    Operation,
+    Read,
+    Request,
+    Sleep,
+    advance,
+)
 
 T = TypeVar("T")
 
@@ -76,10 +89,10 @@ class Shell:
                 self.emitted.append(command.value)
                 command = advance(operation)
             else:
-                command = advance(operation, self._perform(command))
+                command = advance(operation, self.perform(command))
         return command.value
 
-    def _perform(self, command: Open | Read | Sleep | Blocking) -> Any:
+    def perform(self, command: Command) -> Any:
         if isinstance(command, Sleep):
             self.sleeps.append(command.seconds)
             self.now += command.seconds
@@ -88,6 +101,7 @@ class Shell:
             return command.call()
         if isinstance(command, Read):
             return self._chunks.pop(0) if self._chunks else b""
+        assert isinstance(command, Open)
         self.requests.append(command.request)
         reply = self._server(command.request)
         if isinstance(reply, Broken):

@@ -18,15 +18,22 @@ from pydantic import BaseModel
 import gateway.models
 from gateway.app import create_app
 from gateway.ports import Ports
+from gateway.result_body import JobResult, ResultFile
+from gateway.uploads import ClaimBody, UploadBody
+from processors.protocol import Job, JobContext
+from schemas.errors import InvalidInput as InvalidJobInput
+from schemas.records import EchoInput, EchoOutput
 from sluice_client import (
     AsyncClient,
     BatchOptions,
     Client,
     Conflict,
     InvalidInput,
+    JobFailed,
     JobFilter,
     JobOptions,
     Limits,
+    NotFinished,
     NotFound,
     UnknownProcessor,
     WaitTimeout,
@@ -34,6 +41,21 @@ from sluice_client import (
 )
 from streams.testing import Flow
 from tests.harness.gateway_service import open_gateway
+from tests.harness.processors.narrator import NARRATOR, Narrator
+
+CONTENT = random.Random(5).randbytes(500_000)
+
+
+class Saver(Narrator):
+    """Saves a file beside its answer; with the message `fail` it fails."""
+
+    def finish(self, job: Job[EchoInput], raw: str, ctx: JobContext) -> EchoOutput:
+        if job.input.message == "fail":
+            raise InvalidJobInput("The message is fail.")
+        path = ctx.scratch() / "mask.csv"
+        path.write_bytes(CONTENT)
+        ctx.save(path, "text/csv")
+        return super().finish(job, raw, ctx)
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[Served]:
-    with Flow("echo") as flow, open_gateway(flow.settings) as url:
+    with Flow("echo", Saver, contract=NARRATOR) as flow, open_gateway(flow.settings) as url:
         yield Served(flow, url)
 
 
@@ -101,6 +123,36 @@ def test_a_cancelled_job_ends_as_such(door: Served, client: Client) -> None:
     assert client.wait(job.job_id, 10).state == "CANCELLED"
 
 
+def test_a_result_has_the_output_and_its_files_are_downloaded(door: Served, client: Client, tmp_path: Path) -> None:
+    job_id = door.flow.submit("narrator", {"message": "hi"})
+    door.flow.settle(worker=False)
+    with pytest.raises(NotFinished):
+        client.result(job_id)
+    door.flow.settle()
+    result = client.result(job_id)
+    assert result.output_or_raise()["message"] == "hi"
+    assert (result.processor, result.device) == ("narrator", "cpu")
+    (file,) = result.files
+    assert client.download(file, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_download_goes_on_from_the_byte_that_is_missing(door: Served, client: Client, tmp_path: Path) -> None:
+    job_id = door.flow.submit("narrator", {"message": "hi"})
+    door.flow.settle()
+    (file,) = client.result(job_id).files
+    (tmp_path / f".x.{file.sha256[:16]}.part").write_bytes(CONTENT[:400_000])
+    assert client.download(file, tmp_path / "x").read_bytes() == CONTENT
+
+
+def test_a_failed_job_raises_its_error(door: Served, client: Client) -> None:
+    job_id = door.flow.submit("narrator", {"message": "fail"})
+    door.flow.settle()
+    result = client.result(job_id)
+    with pytest.raises(JobFailed, match="The message is fail") as raised:
+        result.output_or_raise()
+    assert (raised.value.status, raised.value.code) == ("FAILED", "INVALID_INPUT")
+
+
 @pytest.mark.parametrize("size", [0, 900, 300_000])
 def test_a_file_is_uploaded_whole_or_in_parts(door: Served, tmp_path: Path, size: int) -> None:
     path = tmp_path / "größe.bin"
@@ -145,9 +197,17 @@ def fields_of(model: type[BaseModel]) -> set[str]:
 def test_the_client_has_the_options_of_the_gateway_and_no_field_that_it_does_not_send() -> None:
     assert set(JobOptions.__annotations__) == fields_of(gateway.models.SubmitJob) - {"processor", "input"}
     assert set(BatchOptions.__annotations__) == fields_of(gateway.models.SubmitBatch) - {"processor", "inputs"}
-    for record in (models.Job, models.Batch, models.JobError):
-        theirs = fields_of(getattr(gateway.models, record.__name__))
-        assert {field.name for field in fields(record)} <= theirs
+    pairs: list[tuple[type[Any], type[BaseModel]]] = [
+        (models.Job, gateway.models.Job),
+        (models.Batch, gateway.models.Batch),
+        (models.JobError, gateway.models.JobError),
+        (models.Upload, UploadBody),
+        (models.Claim, ClaimBody),
+        (models.Result, JobResult),
+        (models.File, ResultFile),
+    ]
+    for ours, theirs in pairs:
+        assert {field.name for field in fields(ours)} <= fields_of(theirs)
 
 
 def test_the_client_offers_the_filters_that_the_gateway_has(door: Served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -126,6 +127,23 @@ def test_a_reader_that_leaves_a_stream_closes_its_connection() -> None:
         asyncio.run(leave(server.url))
         assert all(received.gone.wait(10) for received in server.requests)
     assert len(server.requests) == 2
+
+
+def test_a_forked_process_makes_connections_of_its_own() -> None:
+    with BreakingServer(lambda received: [json_answer(job_json())]) as server, Client(server.url) as client:
+        client.job("j1")
+        before = client._http
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if client._http is not before else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert client._http is before
+
+
+def test_an_error_names_its_cause(shell: type[Any]) -> None:
+    with pytest.raises(errors.Unreachable) as raised:
+        call(shell, "http://127.0.0.1:1", "job", "j1")
+    assert type(raised.value.__cause__).__name__ == "ConnectError"
 
 
 def test_the_environment_has_the_address_and_the_token(monkeypatch: pytest.MonkeyPatch, shell: type[Any]) -> None:

@@ -17,7 +17,7 @@ from sluice_client import File, HashMismatch, Limits, Upload, UsageError, errors
 from sluice_client.context import Retry
 from sluice_client.download import download
 from sluice_client.upload import upload
-from sluice_client.wire import Broken, FileSlice, Request
+from sluice_client.wire import Broken, Done, FileSlice, Read, Request, advance
 from tests.unit.clients.kit import Reply, Shell, cut, json_reply, problem
 
 CONTENT = random.Random(1).randbytes(3_000_000)
@@ -79,6 +79,26 @@ def test_a_download_goes_on_in_another_process(tmp_path: Path) -> None:
     assert server.starts[1] >= 1_000_000
 
 
+def test_a_download_over_connections_of_a_few_bytes_gets_on(tmp_path: Path) -> None:
+    server = FileServer(cuts=(50_000,) * 40)
+    assert fetch(server, tmp_path / "x").read_bytes() == CONTENT
+    assert server.starts[:3] == [0, 50_000, 100_000]
+
+
+def test_two_downloads_of_one_file_at_once_do_not_mix(tmp_path: Path) -> None:
+    one, other = FileServer(), FileServer()
+    first = download(one.shell.context, FILE, tmp_path / "x")
+    command = advance(first)
+    while not isinstance(command, Read):  # then it has its file
+        assert not isinstance(command, Done)
+        command = advance(first, one.shell.perform(command))
+    assert fetch(other, tmp_path / "x").read_bytes() == CONTENT
+    while not isinstance(command, Done):
+        command = advance(first, one.shell.perform(command))
+    assert (tmp_path / "x").read_bytes() == CONTENT
+    assert names_in(tmp_path) == ["x"]
+
+
 def test_a_server_without_ranges_is_read_from_the_beginning(tmp_path: Path) -> None:
     server = FileServer(cuts=(1_500_000,), ranges=False)
     assert fetch(server, tmp_path / "x").read_bytes() == CONTENT
@@ -133,6 +153,7 @@ class TusServer:
         self.stored = bytearray()
         self.metadata: dict[str, str] = {}
         self.created = 0
+        self.part_takes_s = 0
         self.parts: list[int] = []
         self.shell = Shell(self.answer, limits=Limits(parts_from=1000, part=1_000_000))
 
@@ -159,6 +180,7 @@ class TusServer:
         if offset != len(self.stored):
             return problem(409, "CONFLICT")
         self.parts.append(offset)
+        self.shell.now += self.part_takes_s
         data = sent_by(request)
         if self.breaks:
             self.stored += data[: self.breaks.pop(0)]
@@ -218,6 +240,12 @@ def test_an_upload_goes_on_with_the_first_byte_that_is_missing(source: Path) -> 
     server = TusServer(breaks=(300_000, 0, 1_000_000))
     assert send(server.shell, source).claim.sha256 == SHA256
     assert server.parts == [0, 300_000, 300_000, 1_300_000, 2_300_000]
+
+
+def test_time_on_a_slow_line_is_no_reason_to_give_up(source: Path) -> None:
+    server = TusServer(breaks=(300_000, 300_000, 300_000))
+    server.part_takes_s = 120
+    assert send(server.shell, source).claim.sha256 == SHA256
 
 
 def test_an_upload_that_gets_nowhere_ends_in_an_error(source: Path) -> None:
