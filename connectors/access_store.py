@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
 
 from schemas.errors import Conflict
+
+#: Scopes of tokens. work: lab machines. operate: deliveries and their repetition.
+SCOPES = ("submit", "read", "cancel", "upload", "work", "operate")
+#: As the tenant of a token with the scope `work` or `operate`: every tenant.
+EVERY_TENANT = "*"
+#: Scopes that a token of every tenant may have.
+SCOPES_OF_EVERY_TENANT = ("work", "operate")
+#: Begins every token, so that scanners of source code find one that was committed by mistake.
+BEGINNING = "slt_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +85,13 @@ class AccessStore(Protocol):
 def name_taken(name: str) -> Conflict:
     """Return the error of a token's name that is in use."""
     return Conflict(f"There is a token {name!r} already.", next_step="Choose another name, or revoke it first.")
+
+
+def new_token() -> str:
+    """Return a new secret token of 256 random bits."""
+    return BEGINNING + secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> bytes:
+    """Return the hash under which a token is stored. A plain hash will do: a token is random, not a password to be guessed."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
 
-from connectors.views import JobRow, JobStatus, JobView
+from connectors.views import Backlog, JobRow, JobStatus, JobView
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,10 @@ class JobStore(Protocol):
 
     def counts(self, *, batch_id: str | None = None) -> dict[str, int]:
         """Count jobs by the state of their current runs: all jobs, or those of one batch."""
+        ...
+
+    def backlog(self, since: datetime | None = None) -> Backlog:
+        """Count the open jobs, and those that ended after `since`. Costs milliseconds, and more with many open jobs."""
         ...
 
     def close(self) -> None: ...

@@ -189,3 +189,34 @@ class OverdueView:
     kind: str
     jobs: int
     oldest_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJobs:
+    """Number of jobs of a tenant, processor and lane that have not ended, in one state. A job that was accepted and not read
+    yet is PENDING; a PENDING one that must not start yet is DELAYED here."""
+
+    tenant: str
+    processor: str
+    lane: str
+    state: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJobs:
+    """Runs of a processor that ended in some time. `run_s`: sum of their run times, of `timed` runs that have one."""
+
+    processor: str
+    jobs: int
+    timed: int
+    run_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Jobs that have not ended, and those that ended since a time. `at`: the store's time of this view."""
+
+    at: datetime
+    open: list[OpenJobs]
+    ended: list[EndedJobs]

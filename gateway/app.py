@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from gateway import batches, health, jobs, problems, results, uploads, uploads_tus
+from gateway import batches, health, jobs, problems, processors, results, uploads, uploads_tus
+from gateway.http_limits import AccessLog, RequestLimits
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 
 #: Modules of routes. Each has a `router`.
-ROUTES = (health, jobs, batches, results, uploads_tus, uploads)
+ROUTES = (health, jobs, batches, processors, results, uploads_tus, uploads)
 
 
 def create_app(ports: Ports) -> FastAPI:
@@ -34,6 +35,10 @@ def create_app(ports: Ports) -> FastAPI:
     )
     app.state.ports = ports
     problems.install(app)
+    settings = ports.settings
+    app.add_middleware(RequestLimits, body_bytes=settings.gateway_body_mib << 20, requests=settings.gateway_requests)
+    if settings.gateway_access_log:
+        app.add_middleware(AccessLog)
     for module in ROUTES:
         app.include_router(module.router)
     return app

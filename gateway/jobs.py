@@ -39,8 +39,8 @@ IdempotencyKey = Annotated[
 )
 async def submit(ports: P, principal: CanSubmit, body: SubmitJob, idempotency_key: IdempotencyKey = None) -> Response:
     """Submit a job. It is accepted once this returns: it ends in exactly one outcome, whatever fails from then on."""
-    status, new = await ports.door.submit(principal.tenant, body, idempotency_key)
-    job = Job.of(status)
+    status, new, queue = await ports.door.submit(principal.tenant, body, idempotency_key)
+    job = Job.of(status, queue)
     return json_of(job, 202 if new else 200, {"Location": job.links.self})
 
 

@@ -6,14 +6,19 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from connectors.access_store import AccessStore
 from connectors.batch_store import BatchStore
 from connectors.claim_store import ClaimStore
+from connectors.due_store import DueStore
 from connectors.job_store import JobStore
 from connectors.payload_store import PayloadStore
+from gateway.access import TokenAuthenticator
+from gateway.admission import Admission
 from gateway.principal import Authenticator, Principal
 from gateway.reading import JobReader
 from gateway.store_pool import StorePool
@@ -32,12 +37,14 @@ log = logs.get("gateway")
 
 #: Threads that read jobs, each with a connection of its own.
 READERS = 4
+#: Seconds that the last accepted requests may take to be committed and published while the ports are closed.
+CLOSE_S = 10.0
 #: CloudEvents source of requests that come over HTTP.
 SOURCE = "sluice/gateway"
 
 
 class Ports:
-    """`authenticator`: None lets everyone in, as tenant `default`. Close it at the end.
+    """`authenticator`: None lets everyone in, as tenant `default` (SLUICE_GATEWAY_AUTH=open). Close it at the end.
 
     `started` is set once the tasks run. `stopping` is set when the gateway begins to stop: a response that streams, or waits
     for long, ends then.
@@ -46,7 +53,6 @@ class Ports:
     def __init__(self, settings: Settings) -> None:
         self._open = ExitStack()
         self.settings = settings
-        self.authenticator: Authenticator | None = None
         self.started = asyncio.Event()
         self.stopping = asyncio.Event()
         #: Tasks beside the requests, by name. One that ends by itself ends the gateway.
@@ -57,13 +63,18 @@ class Ports:
         self.jobs: StorePool[JobStore] = self._pool(lambda: wiring.job_store(settings), READERS, "jobs")
         self.payloads: StorePool[PayloadStore] = self._pool(lambda: wiring.payload_store(settings), 1, "payloads")
         self.batches: StorePool[BatchStore] = self._pool(lambda: wiring.batch_store(settings), 2, "batches")
+        self.access: StorePool[AccessStore] = self._pool(lambda: wiring.access_store(settings), 2, "access")
+        self.authenticator: Authenticator | None = (
+            None if settings.gateway_auth == "open" else TokenAuthenticator(self.access)
+        )
         self._commanding = threading.Lock()
         self._command_client: CommandClient | None = None
         self.acceptor = self._accepting()
-        self.reader = JobReader(self.jobs, self.payloads, self.codec)
-        self.door = JobDoor(settings, self.encoders, self.acceptor, self.reader, self.batches)
         self.objects: ClaimStore = wiring.object_store(settings)
+        self.admission = self._admitting()
+        self.reader = JobReader(self.jobs, self.payloads, self.codec, self.stopping)
         self.tasks["job watch"] = self.reader.watch
+        self.door = JobDoor(settings, self.encoders, self.acceptor, self.reader, self.batches, self.admission)
         self.uploads = UploadService(
             settings,
             self._pool(lambda: wiring.upload_store(settings), READERS, "uploads"),
@@ -83,9 +94,18 @@ class Ports:
         acceptor = Acceptor(lambda: wiring.payload_store(self.settings), kafka.producer(self.settings))
         thread = self.loops.new("acceptor", acceptor.run, acceptor.closed.is_set)
         thread.start()
-        self._open.callback(thread.join)
+        self._open.callback(thread.join, CLOSE_S)
         self._open.callback(acceptor.close)
         return acceptor
+
+    def _admitting(self) -> Admission:
+        """Return an admission whose counts are kept up to date by tasks."""
+        admission, admin = Admission(self.settings), kafka.admin(self.settings)
+        counts: StorePool[JobStore] = self._pool(lambda: wiring.job_store(self.settings), 1, "counts")
+        due: StorePool[DueStore] = self._pool(lambda: wiring.due_store(self.settings), 1, "pauses")
+        self.tasks["job counts"] = partial(admission.queues.count, counts)
+        self.tasks["quotas"] = partial(admission.learn, self.access, due, admin)
+        return admission
 
     async def cancel(self, runs: Sequence[tuple[str, int]], principal: Principal, reason: str) -> None:
         """Request the cancel of runs; returns once Kafka has confirmed it. Raises Unreachable."""

@@ -9,14 +9,11 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from connectors.access_store import SCOPES
 from gateway.problems import Problem
 
-#: Scopes of tokens. work: lab machines. operate: deliveries and their repetition.
-SCOPES = ("submit", "read", "cancel", "upload", "work", "operate")
 #: The tenant of everyone while SLUICE_GATEWAY_AUTH is `open`.
 OPEN_TENANT = "default"
-#: As the tenant of a token with the scope `work` or `operate`: every tenant.
-EVERY_TENANT = "*"
 
 _bearer = HTTPBearer(auto_error=False, description="A token of `sluice tokens create`.")
 

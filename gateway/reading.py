@@ -25,10 +25,13 @@ TURN_S = 0.05
 class JobReader:
     """A tenant sees its own jobs only; any other job is unknown to it."""
 
-    def __init__(self, jobs: StorePool[JobStore], payloads: StorePool[PayloadStore], codec: Codec) -> None:
+    def __init__(
+        self, jobs: StorePool[JobStore], payloads: StorePool[PayloadStore], codec: Codec, stopping: asyncio.Event
+    ) -> None:
         self._jobs = jobs
         self._payloads = payloads
         self._codec = codec
+        self._stopping = stopping
         self._awaited: dict[str, list[asyncio.Future[JobStatus]]] = {}
         self._wanted = asyncio.Event()
 
@@ -49,7 +52,7 @@ class JobReader:
         return await self._jobs.call(lambda store: store.statuses(wanted, limit=limit, after=after))
 
     async def ended(self, job_id: str, tenant: str, run: int | None, wait_s: float) -> JobStatus:
-        """Return a job once it has ended, or as it is after `wait_s`. Raises NotFound, Unreachable."""
+        """Return a job once it has ended, or as it is after `wait_s` or at a stop. Raises NotFound, Unreachable."""
         found = await self.status(job_id, tenant, run)
         if run is not None or State(found.state) in TERMINAL:
             return found
@@ -57,11 +60,12 @@ class JobReader:
         waiting = self._awaited.setdefault(job_id, [])
         waiting.append(future)
         self._wanted.set()
+        stop = asyncio.create_task(self._stopping.wait())
         try:
-            return await asyncio.wait_for(future, wait_s)
-        except TimeoutError:
-            return await self.status(job_id, tenant, run)
+            await asyncio.wait((future, stop), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            return future.result() if future.done() else await self.status(job_id, tenant, run)
         finally:
+            stop.cancel()
             waiting.remove(future)
             if not waiting:
                 self._awaited.pop(job_id, None)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+import ssl
 import threading
 import time
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import uvicorn
 
 from gateway.app import create_app
+from gateway.http_protocol import BoundedHttpProtocol
 from gateway.ports import Ports
 from schemas.errors import StartupError
 from streams import logs, wiring
@@ -26,6 +30,8 @@ log = logs.get("gateway")
 #: Seconds between two looks at the service's stop event.
 TURN_S = 0.1
 BACKLOG = 2048
+#: Seconds that a connection may be idle between two requests. Above the minute of common load balancers and clients.
+KEEP_ALIVE_S = 75
 
 
 class Gateway:
@@ -33,11 +39,11 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        logging.getLogger("uvicorn.error").addFilter(_without_exception)
         self._socket = _listen(settings.gateway_address)
         self._threads = LoopThreads("gateway", log)
         self._database = wiring.database_probe(settings)
         self._ports: Ports | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.address = "{}:{}".format(*self._socket.getsockname()[:2])
 
     def health(self, *, ask: bool = True) -> Health:
@@ -83,15 +89,49 @@ class Gateway:
     def _config(self, ports: Ports) -> uvicorn.Config:
         return uvicorn.Config(
             create_app(ports),
-            http="httptools",
+            http=BoundedHttpProtocol,
             ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, int(self._settings.drain_s)),
+            **_tls(self._settings),
         )
+
+
+def _tls(settings: Settings) -> dict[str, Any]:
+    """Return uvicorn's options for TLS. Raises StartupError for a file that can't be used."""
+    certificate, key, authorities = (
+        settings.gateway_tls_cert,
+        settings.gateway_tls_key,
+        settings.gateway_tls_client_ca,
+    )
+    if certificate is None:
+        if key is not None or authorities is not None:
+            raise StartupError("SLUICE_GATEWAY_TLS_KEY and _CLIENT_CA need SLUICE_GATEWAY_TLS_CERT.")
+        return {}
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+        if authorities is not None:
+            context.load_verify_locations(authorities)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise StartupError(
+            f"The certificate of the gateway can't be used: {error.strerror or type(error).__name__}.",
+            next_step="Check the PEM files of SLUICE_GATEWAY_TLS_CERT, _KEY and _CLIENT_CA.",
+        ) from error
+    return {"ssl_context_factory": lambda config, default: context}
+
+
+def _without_exception(record: logging.LogRecord) -> bool:
+    """Drop the text and the traceback of a request's exception, which may quote a patient's value: the access to a failed
+    request is logged by `problems` with its frames."""
+    record.exc_info = record.exc_text = None
+    return True
 
 
 def _listen(address: str) -> socket.socket:

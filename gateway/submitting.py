@@ -11,13 +11,15 @@ from connectors.batch_store import BatchRow, BatchStore, BatchView
 from connectors.callbacks.guard import AllowRules, check_url
 from connectors.payload_store import Acceptance
 from connectors.views import JobStatus
-from gateway.models import SubmitBatch, SubmitJob, pending
+from gateway.admission import Admission
+from gateway.models import Queue, SubmitBatch, SubmitJob, pending
+from gateway.problems import Problem
 from gateway.reading import JobReader
 from gateway.store_pool import StorePool
 from schemas.contract import known_processors, unknown_processor
-from schemas.errors import Conflict, SluiceError
+from schemas.errors import Conflict, NotFound, SluiceError, Unreachable
 from schemas.ids import derived_id, new_id
-from schemas.records import Claim
+from schemas.records import Claim, JobHeader
 from schemas.states import Lane
 from streams.client.acceptor import Acceptor, payload_of
 from streams.client.requests import EncodedRequest, RequestEncoders
@@ -43,7 +45,9 @@ class JobDoor:
         acceptor: Acceptor,
         reader: JobReader,
         batches: StorePool[BatchStore],
+        admission: Admission,
     ) -> None:
+        self._admission = admission
         self._encoders = encoders
         self._acceptor = acceptor
         self._reader = reader
@@ -52,21 +56,40 @@ class JobDoor:
         self._rules = AllowRules.parse(",".join(settings.callbacks_allowed))
         self.check_claims: ClaimCheck | None = None
 
-    async def submit(self, tenant: str, job: SubmitJob, key: str | None) -> tuple[JobStatus, bool]:
-        """Accept a job; return it, and False if it was accepted before with this key.
+    async def submit(self, tenant: str, job: SubmitJob, key: str | None) -> tuple[JobStatus, bool, Queue | None]:
+        """Accept a job; return it, False if it was accepted before with this key, and the queue before it.
 
-        Raises UnknownProcessor, InvalidInput, PayloadTooLarge, UsageError, Conflict, Unreachable.
+        Raises UnknownProcessor, InvalidInput, PayloadTooLarge, UsageError, Conflict, Unreachable, and Problem for a used up
+        quota or a deadline that can't be met.
         """
         options = {**job.options("processor", "input"), "tenant": tenant, "idempotency_key": key}
         self._check_url(job.callback_url)
         request = await self._encoded(job.processor, job.input, options)
         await self._check_claims(tenant, [request])
+        queue = await self._admitted(request, key is not None)
         acceptance = await self._accepted(request)
         if acceptance.accepted:
-            return pending(request.header), True
+            return pending(request.header), True, queue
         if acceptance.input_sha256 and acceptance.input_sha256 != request.header.input_sha256:
             raise Conflict(OTHER_INPUT.format(thing="input"), next_step=NEW_KEY)
-        return await self._reader.status(request.header.job_id, tenant), False
+        return await self._reader.status(request.header.job_id, tenant), False, None
+
+    async def _admitted(self, request: EncodedRequest, has_key: bool) -> Queue | None:
+        """Return the queue before a job that is let in; None for a repeated submit, which is always let in."""
+        header = request.header
+        try:
+            return self._admission.admit(header.tenant, header.processor, header.lane, 1, header.deadline)
+        except Problem:
+            if has_key and await self._is_known(header):
+                return None
+            raise
+
+    async def _is_known(self, header: JobHeader) -> bool:
+        try:
+            await self._reader.status(header.job_id, header.tenant)
+        except NotFound:
+            return False
+        return True
 
     async def submit_batch(self, tenant: str, batch: SubmitBatch, key: str | None) -> tuple[BatchView, list[str], bool]:
         """Accept a batch with all its jobs, or nothing; return it, its jobs' ids, and False if it was accepted before.
@@ -93,9 +116,13 @@ class JobDoor:
             batch.callback_url,
             batch.callback_profile,
         )
+        found = await self._batches.call(lambda store: store.batch(batch_id, tenant)) if key is not None else None
+        if found is None:
+            self._admission.admit(tenant, batch.processor, options["lane"], len(requests), batch.deadline)
         accepted = await self._batches.call(lambda store: self._accept_batch(store, row, requests))
         found = await self._batches.call(lambda store: store.batch(batch_id, tenant))
-        assert found is not None
+        if found is None:
+            raise Unreachable("The batch was deleted at that moment.", next_step="Submit it again.")
         if not accepted and found.inputs_sha256 != row.inputs_sha256:
             raise Conflict(OTHER_INPUT.format(thing="batch"), next_step=NEW_KEY)
         return found, [request.header.job_id for request in requests], accepted

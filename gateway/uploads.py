@@ -59,7 +59,7 @@ class UploadBody(BaseModel):
 class PresignedRequest(BaseModel):
     """`size`: of the file; the limit is the gateway's. `sha256`: checked when the upload is completed."""
 
-    size: int = Field(ge=0, le=2**62)
+    size: int = Field(ge=0, le=2**62, examples=[1_048_576])
     sha256: Sha256 | None = None
     content_type: str = Field("application/octet-stream", max_length=255)
     filename: Text = ""

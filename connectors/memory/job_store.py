@@ -13,9 +13,20 @@ from uuid import UUID
 
 from connectors.job_store import JobFilter
 from connectors.memory.database import MemoryStore, StoredKey
-from connectors.memory.tables import StoredCancel, StoredDelivery, StoredHistory, StoredOutcome, StoredRun
+from connectors.memory.tables import OPEN, StoredCancel, StoredDelivery, StoredHistory, StoredOutcome, StoredRun
 from connectors.sink_store import LogPosition
-from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobStatus, JobView, TryView
+from connectors.views import (
+    Backlog,
+    CancelView,
+    DeliveryView,
+    EndedJobs,
+    HistoryLine,
+    JobRow,
+    JobStatus,
+    JobView,
+    OpenJobs,
+    TryView,
+)
 from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo
 
@@ -80,6 +91,29 @@ class MemoryJobStore(MemoryStore):
             jobs = self._db.jobs
             wanted = [run for run in self._current() if batch_id is None or jobs[run.job_id].batch_id == batch_id]
         return dict(sorted(Counter(run.state for run in wanted).items()))
+
+    def backlog(self, since: datetime | None = None) -> Backlog:
+        with self._db.reading() as now:
+            jobs = self._db.jobs
+            counted = Counter(
+                (jobs[run.job_id].tenant, jobs[run.job_id].processor, run.lane, _waits_as(run))
+                for run in self._current()
+                if run.state in OPEN
+            )
+            counted.update(
+                (row.tenant, row.processor, row.lane, "PENDING")
+                for key, row in self._db.payloads.items()
+                if row.tenant is not None and row.check_at is not None and key not in self._db.runs
+            )
+            ended: dict[str, list[float | None]] = {}
+            for outcome in self._db.outcomes.values() if since is not None else ():
+                if since is not None and outcome.decided_at > since and outcome.job_id in jobs:
+                    ended.setdefault(jobs[outcome.job_id].processor, []).append(outcome.run_ms)
+            return Backlog(
+                now,
+                [OpenJobs(*key, count) for key, count in sorted(counted.items())],
+                [_ended(processor, times) for processor, times in sorted(ended.items())],
+            )
 
     def _current(self) -> list[StoredRun]:
         runs = ((job.job_id, job.current_run) for job in self._db.jobs.values())
@@ -192,6 +226,15 @@ class MemoryJobStore(MemoryStore):
             return None
         printed = base64.urlsafe_b64encode(position.topic_id).decode().rstrip("=")
         return Coordinates(self._db.topics.get(position.topic_id, ""), position.partition, position.offset, printed)
+
+
+def _waits_as(run: StoredRun) -> str:
+    return "DELAYED" if run.state == "PENDING" and run.due_kind == "not_before" else run.state
+
+
+def _ended(processor: str, run_ms: list[float | None]) -> EndedJobs:
+    timed = [time for time in run_ms if time is not None]
+    return EndedJobs(processor, len(run_ms), len(timed), sum(timed) / 1000)
 
 
 def _delivery(one: StoredDelivery) -> DeliveryView:

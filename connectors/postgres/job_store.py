@@ -12,7 +12,18 @@ from uuid import UUID
 
 from connectors.job_store import JobFilter
 from connectors.postgres.base import PostgresStore
-from connectors.views import CancelView, DeliveryView, HistoryLine, JobRow, JobStatus, JobView, TryView
+from connectors.views import (
+    Backlog,
+    CancelView,
+    DeliveryView,
+    EndedJobs,
+    HistoryLine,
+    JobRow,
+    JobStatus,
+    JobView,
+    OpenJobs,
+    TryView,
+)
 from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo
 
@@ -86,6 +97,13 @@ class PostgresJobStore(PostgresStore):
         return {
             row["state"]: row["jobs"] for row in self._rows("count_states", {"batch": condition}, batch_id=batch_id)
         }
+
+    def backlog(self, since: datetime | None = None) -> Backlog:
+        with self._snapshot():
+            [clock] = self._rows("clock")
+            open_ = [OpenJobs(**row) for row in self._rows("open_jobs")]
+            ended = [] if since is None else [EndedJobs(**row) for row in self._rows("ended_jobs", since=since)]
+        return Backlog(clock["at"], open_, ended)
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:

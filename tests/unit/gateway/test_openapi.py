@@ -1,0 +1,70 @@
+"""The OpenAPI document, and the JSON schemas of inputs."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from gateway.app import create_app
+from gateway.json_schema import input_schema
+from gateway.ports import Ports
+from schemas.records import ECHO, SEGMENTATION
+from tests.harness.gateway_app import memory_settings
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    with closing(Ports(memory_settings(tmp_path_factory.mktemp("home")))) as ports:
+        return create_app(ports).openapi()
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_every_error_is_declared_as_a_problem(document: dict[str, Any]) -> None:
+    wrong = [
+        f"{name} {status}"
+        for name, operation in operations(document).items()
+        for status, answer in operation["responses"].items()
+        if status >= "400"
+        and "security" in operation
+        and list(answer.get("content", {})) != ["application/problem+json"]
+    ]
+    assert wrong == []
+    assert "HTTPValidationError" not in str(document)
+
+
+def test_every_operation_is_described_and_every_json_body_has_an_example(document: dict[str, Any]) -> None:
+    undescribed = [name for name, operation in operations(document).items() if not operation.get("description")]
+    bare = []
+    for name, operation in operations(document).items():
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is not None and "example" not in str(_resolved(document, content["schema"])):
+            bare.append(name)
+    assert (undescribed, bare) == ([], [])
+
+
+def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> Any:
+    [reference, *_] = [each["$ref"] for each in (schema, *schema.get("anyOf", ())) if "$ref" in each]
+    return document["components"]["schemas"][reference.rpartition("/")[2]]
+
+
+def test_an_inputs_json_schema_is_that_of_its_avro_schema() -> None:
+    echo = input_schema(ECHO)
+    types = {name: {k: v for k, v in each.items() if k != "description"} for name, each in echo["properties"].items()}
+    assert types == {
+        "message": {"type": "string"},
+        "delay_ms": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
+        "fail": {"anyOf": [{"type": "null"}, {"type": "string"}]},
+    }
+    assert (echo["required"], echo["additionalProperties"]) == (["message"], False)
+    volume = input_schema(SEGMENTATION)["properties"]["volume"]
+    assert set(volume["properties"]) == {"uri", "sha256", "size", "content_type"}
+    assert volume["required"] == ["uri", "sha256", "size"]
