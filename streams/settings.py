@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 
 from schemas.errors import Unreachable, UsageError
 from schemas.states import Custody
+from streams.gateway_settings import GatewaySettings
 
 if TYPE_CHECKING:
     from processors.rollout import Rollout
@@ -46,7 +47,7 @@ def _usual(name: str) -> AliasChoices:
     return AliasChoices(name, name.lower())
 
 
-class Settings(BaseSettings):
+class Settings(GatewaySettings):
     # No error and no log line shows a value that may hold credentials: inputs are hidden, and such fields have no repr.
     model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -135,32 +136,6 @@ class Settings(BaseSettings):
     callback_connections: int = Field(64, ge=1)
     #: Where callbacks are sent. inline: on a thread of the sink. service: in `sluice notify`, a process of its own.
     notify: str = Field("inline", pattern="^(inline|service)$")
-
-    # ── gateway ──
-    #: Address where `sluice gateway` listens: host:port, port 0 for a free one. `sluice up` takes another port if it is in use.
-    gateway_address: str = Field("127.0.0.1:9000", pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")
-    #: token: every request needs a token of `sluice tokens create`. open: everyone is tenant `default` with every scope; for
-    #: the local stack, which sets it.
-    gateway_auth: str = Field("token", pattern="^(token|open)$")
-    #: Jobs per second, on average, that each gateway accepts from a tenant without a quota of its own. None: no limit.
-    gateway_jobs_per_s: float | None = Field(None, gt=0)
-    #: Jobs that such a tenant may submit at once after a quiet time, at least 1. None: as many as in one second.
-    gateway_burst: int | None = Field(None, ge=1)
-    #: Accepted jobs of such a tenant that have not ended, at least 1. None: no limit.
-    gateway_in_flight: int | None = Field(None, ge=1)
-    #: MiB of a request's body, at least 1; files that are uploaded have a limit of their own.
-    gateway_body_mib: int = Field(32, ge=1)
-    #: Requests that a gateway serves at a time, streams included, at least 1. Further ones get 503.
-    gateway_requests: int = Field(10_000, ge=1)
-    #: Certificate chain and private key, PEM files. None: plain HTTP, for a proxy in front or this machine alone.
-    gateway_tls_cert: Path | None = None
-    gateway_tls_key: Path | None = None
-    #: PEM file of the authorities whose client certificates are accepted; every client then needs one. None: none is asked for.
-    gateway_tls_client_ca: Path | None = None
-    #: True: each request is logged (method, route, status, time, tenant, job; no query and no body).
-    gateway_access_log: bool = True
-    #: URL of a gateway, for clients and lab machines. "": the local stack's.
-    gateway_url: str = Field("", repr=False)
 
     # ── router ──
     #: TOML file with the router's rules (docs/routing.md). None: no router; `sluice up` starts one only if it is set.

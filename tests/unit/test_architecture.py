@@ -63,7 +63,7 @@ _ARROWS = {
     "connectors.postgres": "connectors",
     "bench": "connectors connectors.callbacks processors streams.cli streams.client streams.stack streams.wiring",
     "streams": "",
-    "streams.settings": "processors.rollout",
+    "streams.settings": "processors.rollout streams.gateway_settings",
     "streams.logs": "",
     "streams.process": "",
     "streams.engine_results": "",
@@ -115,7 +115,7 @@ _ARROWS = {
 MAY_IMPORT_SUBROOM = {room: set(targets.split()) for room, targets in _ARROWS.items()}
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 50
-MOST_LINES_OF_THE_ENGINE = 36_800
+MOST_LINES_OF_THE_ENGINE = 37_400
 
 
 @pytest.mark.parametrize("room", ROOMS)

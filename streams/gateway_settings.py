@@ -1,0 +1,35 @@
+"""The settings of the HTTP gateway: the part of `streams.settings.Settings` whose names begin with `gateway_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class GatewaySettings(BaseSettings):
+    #: Address where `sluice gateway` listens: host:port, port 0 for a free one. `sluice up` takes another port if it is in use.
+    gateway_address: str = Field("127.0.0.1:9000", pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")
+    #: token: every request needs a token of `sluice tokens create`. open: everyone is tenant `default` with every scope; for
+    #: the local stack, which sets it.
+    gateway_auth: str = Field("token", pattern="^(token|open)$")
+    #: Jobs per second, on average, that each gateway accepts from a tenant without a quota of its own. None: no limit.
+    gateway_jobs_per_s: float | None = Field(None, gt=0)
+    #: Jobs that such a tenant may submit at once after a quiet time, at least 1. None: as many as in one second.
+    gateway_burst: int | None = Field(None, ge=1)
+    #: Accepted jobs of such a tenant that have not ended, at least 1. None: no limit.
+    gateway_in_flight: int | None = Field(None, ge=1)
+    #: MiB of a request's body, at least 1; files that are uploaded have a limit of their own.
+    gateway_body_mib: int = Field(32, ge=1)
+    #: Requests that a gateway serves at a time, streams included, at least 1. Further ones get 503.
+    gateway_requests: int = Field(10_000, ge=1)
+    #: Certificate chain and private key, PEM files. None: plain HTTP, for a proxy in front or this machine alone.
+    gateway_tls_cert: Path | None = None
+    gateway_tls_key: Path | None = None
+    #: PEM file of the authorities whose client certificates are accepted; every client then needs one. None: none is asked for.
+    gateway_tls_client_ca: Path | None = None
+    #: True: each request is logged (method, route, status, time, tenant, job; no query and no body).
+    gateway_access_log: bool = True
+    #: URL of a gateway, for clients and lab machines. "": the local stack's.
+    gateway_url: str = Field("", repr=False)
