@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from streams import wiring
+from streams.admin import topics
 from streams.settings import Settings
 from tests.harness.databases import create_database, drop_database
 from tests.harness.packages import on_the_path
-from tests.harness.services import SLUICE, environment, running
+from tests.harness.services import running
 from tests.harness.source_tree import ROOT
 from tests.harness.waiting import wait_until
 
+EXAMPLES = ROOT / "examples"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 #: Left out of a copy: what a run of an example leaves behind.
 _LEAVINGS = shutil.ignore_patterns("__pycache__", "*.sqlite3", "*.db", "uploads", ".pytest_cache", ".ruff_cache")
@@ -26,7 +29,7 @@ _LEAVINGS = shutil.ignore_patterns("__pycache__", "*.sqlite3", "*.db", "uploads"
 
 def copied(name: str, folder: Path) -> Path:
     """Copy an example, with the processor and the client beside it as in the repository; return its folder."""
-    shutil.copytree(ROOT / "examples" / name, folder / "examples" / name, ignore=_LEAVINGS)
+    shutil.copytree(EXAMPLES / name, folder / "examples" / name, ignore=_LEAVINGS)
     for beside in ("examples/digits", "clients/python"):
         if not (folder / beside).exists():
             (folder / beside).parent.mkdir(parents=True, exist_ok=True)
@@ -88,15 +91,18 @@ def digits_on_sluice(stack: Mapping[str, str], folder: Path) -> Iterator[dict[st
         topic_prefix=f"{name}.",
         partitions=1,
         callback_allow=("127.0.0.0/8",),
+        processors=("digits",),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", on_the_path(ROOT / "examples" / "digits", folder / "site"))
+        patch.setenv("PYTHONPATH", on_the_path(EXAMPLES / "digits", folder / "site"))
         patch.setenv("SLUICE_PROCESSORS", "digits")
         patch.setenv("SLUICE_CALLBACK_SECRETS", SECRET)
         patch.setenv("SLUICE_GATEWAY_ADDRESS", "127.0.0.1:0")
         patch.setenv("SLUICE_GATEWAY_AUTH", "open")
-        subprocess.run([SLUICE, "topics", "apply"], env=environment(settings), check=True, stdout=subprocess.DEVNULL)
-        with running(settings, ["gateway"], ["worker", "digits"], ["sink"], ["timekeeper"]) as (gateway, *_):
+        patch.syspath_prepend(folder / "site")
+        patch.syspath_prepend(EXAMPLES / "digits")
+        topics.apply(settings, wiring.contracts(settings))
+        with running(settings, ["gateway"], ["worker", "digits"], ["sink"]) as (gateway, *_):
             address = wait_until(lambda: logged(gateway.log, "gateway_ready"), gateway.log.read_text)["address"]
             yield {"SLUICE_GATEWAY_URL": f"http://{address}", "SLUICE_CALLBACK_SECRETS": SECRET}
     drop_database(stack["DATABASE_URL"], name)
