@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 
@@ -42,6 +43,24 @@ class ProgressTry(NamedTuple):
     status: int | None
     ms: float
     error: str | None
+
+
+class DestinationTries(NamedTuple):
+    """Tries of a tenant's deliveries to a destination, since they were last noted. Fields are in the order of `t` in
+    queries/note_destinations.sql."""
+
+    tenant: str
+    destination: str
+    delivered: int
+    failed: int
+    last_error: str | None
+
+
+class NotedCircuit(NamedTuple):
+    """A destination whose circuit is open for so long, or (None) closed again."""
+
+    destination: str
+    retry_in_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +101,8 @@ CLAIM_BYTES = 8 << 20
 NOT_BUSY = Busy()
 #: Seconds that a claimed progress is held at most, whatever becomes of its notifier: the outcome of its run waits for it.
 HOLD_S = 40.0
+#: How long the health of destinations is kept.
+HEALTH_KEPT = timedelta(days=7)
 
 
 class DeliveryStore(Protocol):
@@ -119,6 +140,10 @@ class DeliveryStore(Protocol):
 
         Newer progress is due at once, and so is the outcome of a run that has ended meanwhile. Of the tries, only the last is
         kept. Raises Unstorable as `record`."""
+        ...
+
+    def note_destinations(self, tries: Sequence[DestinationTries], circuits: Sequence[NotedCircuit]) -> None:
+        """Add to the health of destinations, for operators (connectors.delivery_admin). Raises Unstorable as `record`."""
         ...
 
     def abort(self) -> None:

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from gateway import batches, health, jobs, problems, processors, results, uploads, uploads_tus
+from gateway import batches, deliveries, health, jobs, problems, processors, results, uploads, uploads_tus
 from gateway.http_limits import AccessLog, RequestLimits
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 
 #: Modules of routes. Each has a `router`.
-ROUTES = (health, jobs, batches, processors, results, uploads_tus, uploads)
+ROUTES = (health, jobs, batches, deliveries, processors, results, uploads_tus, uploads)
 
 
 def create_app(ports: Ports) -> FastAPI:

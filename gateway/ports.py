@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from connectors.access_store import AccessStore
 from connectors.batch_store import BatchStore
 from connectors.claim_store import ClaimStore
+from connectors.delivery_admin import DeliveryAdmin
 from connectors.due_store import DueStore
 from connectors.job_store import JobStore
 from connectors.payload_store import PayloadStore
@@ -67,6 +68,7 @@ class Ports:
         self.authenticator: Authenticator | None = (
             None if settings.gateway_auth == "open" else TokenAuthenticator(self.access)
         )
+        self.deliveries: StorePool[DeliveryAdmin] = self._pool(lambda: wiring.delivery_admin(settings), 1, "deliveries")
         self._commanding = threading.Lock()
         self._command_client: CommandClient | None = None
         self.acceptor = self._accepting()

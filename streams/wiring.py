@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from connectors.access_store import AccessStore
     from connectors.batch_store import BatchStore
     from connectors.command_store import CommandStore
+    from connectors.delivery_admin import DeliveryAdmin
     from connectors.delivery_store import DeliveryStore
     from connectors.due_store import DueStore
     from connectors.job_store import JobStore
@@ -106,6 +107,16 @@ def delivery_store(settings: Settings) -> DeliveryStore:
     from connectors.postgres.delivery_store import PostgresDeliveryStore
 
     return PostgresDeliveryStore(settings.database)
+
+
+def delivery_admin(settings: Settings) -> DeliveryAdmin:
+    if (twin := _memory(settings)) is not None:
+        from connectors.memory import MemoryDeliveryAdmin
+
+        return MemoryDeliveryAdmin(twin)
+    from connectors.postgres.delivery_admin import PostgresDeliveryAdmin
+
+    return PostgresDeliveryAdmin(settings.database)
 
 
 def payload_store(settings: Settings) -> PayloadStore:

@@ -16,6 +16,7 @@ from connectors.memory.tables import (
     StoredBatch,
     StoredCancel,
     StoredDelivery,
+    StoredHealth,
     StoredHistory,
     StoredJob,
     StoredLease,
@@ -53,6 +54,10 @@ class MemoryDatabase:
         self.history: dict[tuple[bytes, LogPosition], StoredHistory] = {}
         self.deliveries: dict[bytes, StoredDelivery] = {}
         self.notifiers: dict[bytes, datetime] = {}
+        #: By tenant, destination and hour.
+        self.destination_hours: dict[tuple[str, str, datetime], StoredHealth] = {}
+        #: When the next try may be made (None: the circuit is closed), and when that was noted.
+        self.circuits: dict[str, tuple[datetime | None, datetime]] = {}
         self.offsets: dict[tuple[str, bytes, int], StoredOffset] = {}
         self.cancels: dict[StoredKey, StoredCancel] = {}
         self.commands: dict[str, CommandRow] = {}

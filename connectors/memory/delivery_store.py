@@ -10,19 +10,22 @@ from uuid import UUID
 
 from connectors.delivery_store import (
     CLAIM_BYTES,
+    HEALTH_KEPT,
     HOLD_S,
     NOT_BUSY,
     PER_QUEUE,
     QUEUES,
     Busy,
     ClaimedDelivery,
+    DestinationTries,
+    NotedCircuit,
     ProgressTry,
     TryRow,
     authority_of,
 )
 from connectors.memory.database import MemoryStore
 from connectors.memory.progress_callbacks import record_progress
-from connectors.memory.tables import StoredDelivery, StoredOutcome, StoredTry
+from connectors.memory.tables import StoredDelivery, StoredHealth, StoredOutcome, StoredTry
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -89,9 +92,26 @@ class MemoryDeliveryStore(MemoryStore):
             for row in rows:
                 record_progress(self._db, row, now)
 
+    def note_destinations(self, tries: Sequence[DestinationTries], circuits: Sequence[NotedCircuit]) -> None:
+        with self._db.reading() as now:
+            for row in tries:
+                key = row.tenant, row.destination, now.replace(minute=0, second=0, microsecond=0)
+                health = self._db.destination_hours.setdefault(key, StoredHealth())
+                health.delivered += row.delivered
+                health.failed += row.failed
+                if row.last_error is not None:
+                    health.last_error, health.last_error_at = row.last_error, now
+            for name, retry_in_ms in circuits:
+                retry_at = None if retry_in_ms is None else now + timedelta(milliseconds=retry_in_ms)
+                self._db.circuits[name] = retry_at, now
+            for hour in [hour for hour in self._db.destination_hours if hour[2] < now - HEALTH_KEPT]:
+                del self._db.destination_hours[hour]
+
     def _claimed(self, deliveries: Iterable[StoredDelivery]) -> list[ClaimedDelivery]:
         return [
-            ClaimedDelivery(one.delivery_id, one.destination, one.tries, columns, one.kind, one.sequence)
+            ClaimedDelivery(
+                one.delivery_id, one.destination, one.tries - one.tries_before, columns, one.kind, one.sequence
+            )
             for one in deliveries
             if (columns := self._columns(one)) is not None
         ]

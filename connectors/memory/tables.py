@@ -133,6 +133,7 @@ class StoredDelivery:
     profile: str | None = None
     body: dict[str, Any] | None = None
     held_until: datetime | None = None
+    tries_before: int = 0
     ended_at: datetime | None = None
     created_at: datetime = _LONG_AGO
     try_rows: list[StoredTry] = field(default_factory=list)
@@ -140,6 +141,16 @@ class StoredDelivery:
     def held(self, now: datetime) -> bool:
         """True while a try of this progress may be in flight."""
         return self.held_until is not None and self.held_until > now
+
+
+@dataclass(slots=True)
+class StoredHealth:
+    """Mirrors `destination_hours`."""
+
+    delivered: int = 0
+    failed: int = 0
+    last_error: str | None = None
+    last_error_at: datetime | None = None
 
 
 @dataclass(slots=True)

@@ -12,12 +12,15 @@ from uuid import UUID
 
 from connectors.delivery_store import (
     CLAIM_BYTES,
+    HEALTH_KEPT,
     HOLD_S,
     NOT_BUSY,
     PER_QUEUE,
     QUEUES,
     Busy,
     ClaimedDelivery,
+    DestinationTries,
+    NotedCircuit,
     ProgressTry,
     TryRow,
 )
@@ -42,7 +45,7 @@ class PostgresDeliveryStore(PostgresStore):
         SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off;
         SET plan_cache_mode = force_generic_plan; SET jit = off
     """
-    prepared = ("record_tries", "record_progress", "after_progress")
+    prepared = ("record_tries", "record_progress", "after_progress", "note_destinations", "note_circuits")
     _next_queue = _FIRST
 
     def renew(self, notifier: bytes, lease_s: float) -> None:
@@ -83,6 +86,15 @@ class PostgresDeliveryStore(PostgresStore):
 
     def record_progress(self, rows: Sequence[ProgressTry]) -> None:
         self._record(("record_progress", "after_progress"), rows)
+
+    def note_destinations(self, tries: Sequence[DestinationTries], circuits: Sequence[NotedCircuit]) -> None:
+        with self._connected("noting the health of destinations") as connection:
+            try:
+                statement("note_destinations").run(connection, t=sorted(tries))
+                statement("note_circuits").run(connection, t=sorted(circuits))
+            except (struct.error, OverflowError) as error:
+                raise Unstorable(f"Postgres can't hold the health of a destination: {type(error).__name__}.") from error
+        self._rows("delete_old_health", age=HEALTH_KEPT)
 
     def _record(self, names: Sequence[str], rows: Sequence[TryRow] | Sequence[ProgressTry]) -> None:
         ordered = sorted(rows, key=itemgetter(0))

@@ -38,6 +38,11 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command(
             "cancel", "streams.cli.cancel:cancel", "Cancel jobs: waiting jobs end at once, running jobs are stopped."
         ),
+        Command(
+            "deliveries",
+            "streams.cli.deliveries:app",
+            "List callbacks, send them again, and see how their destinations do.",
+        ),
         Command("tail", "streams.cli.tail:tail", "Print the decoded records of a topic."),
     ),
     "Processors": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from cyclopts import CoercionError, Parameter, Token, convert, validators
@@ -20,6 +20,21 @@ COUNT = validators.Number(gte=0, lte=2**31 - 1)
 def duration(text: str) -> Parameter:
     """Return the parameter of an option that takes a duration; `text` is its help."""
     return Parameter(help=text, metavar="DURATION", converter=_duration)
+
+
+def moment(text: str) -> Parameter:
+    """Return the parameter of an option that takes a time, or a duration before now; `text` is its help."""
+    forms = "As 2026-01-31T18:00:00+00:00, or 30s, 5m, 2h, 1d ago. Default: no limit."
+    return Parameter(help=f"{text} {forms}", metavar="TIME", converter=_moment)
+
+
+def _moment(type_: type, tokens: Sequence[Token]) -> datetime:
+    text = tokens[0].value
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.now(UTC) - _duration(timedelta, tokens)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _duration(type_: type, tokens: Sequence[Token]) -> timedelta:

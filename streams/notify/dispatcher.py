@@ -18,7 +18,6 @@ from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback, TryResult
-from connectors.callbacks.schedule import next_try
 from connectors.delivery_store import HOLD_S, Busy, DeliveryStore
 from schemas.errors import InvalidInput, SluiceError
 from streams import logs
@@ -43,13 +42,6 @@ MANY = 50
 RECONCILE_S = 10.0
 #: Seconds that the store may take to record the last tries of a dispatcher that stops.
 STOP_S = 10.0
-_FINAL_STATES = {
-    TryResult.DELIVERED: "delivered",
-    TryResult.GONE: "gone",
-    TryResult.REFUSED: "refused",
-    TryResult.SKIPPED: "skipped",
-    TryResult.SUPERSEDED: "superseded",
-}
 
 
 class Delivers(Protocol):
@@ -173,6 +165,7 @@ class DeliveryDispatcher:
                 "tries_lost", count=len(self._recorder), next="they are tried again under the same delivery ids"
             )
         try:
+            await asyncio.wait_for(self._note_health(), RENEW_S)
             await asyncio.wait_for(self._store.call(lambda store: store.retire(self._id)), RENEW_S)
         except (SluiceError, TimeoutError) as error:  # its lease runs out by itself
             log.warning("notifier_not_retired", reason=str(error) or "no answer")
@@ -241,7 +234,7 @@ class DeliveryDispatcher:
         while slot is not None:
             tried = await self._try(slot.delivery)
             self._slots.finish(slot, tried)
-            state, due_in_s = self._next_state(slot.delivery, tried)
+            state, due_in_s = slot.delivery.next_state(tried, self._rng)
             self._recorder.add(slot.delivery.record(state, due_in_s, tried))
             slot = self._take()
 
@@ -262,21 +255,20 @@ class DeliveryDispatcher:
             ms = (time.perf_counter() - began) * 1000
             return DeliveryTry(None, ms, f"The try ended with {type(error).__name__}.", TryResult.RETRY)
 
-    def _next_state(self, delivery: PendingDelivery, tried: DeliveryTry) -> tuple[str, float]:
-        """Return the delivery's state, and the seconds until it is due again."""
-        if tried.result is not TryResult.RETRY:
-            return _FINAL_STATES[tried.result], 0.0
-        if not tried.counts:
-            return "pending", 0.0
-        wait = next_try(delivery.tries + 1, self._rng, tried.retry_after_s)
-        return ("parked", 0.0) if wait is None else ("pending", wait)
-
     # ── the lease ──
 
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
             await self._renew()
+            await self._note_health()
+
+    async def _note_health(self) -> None:
+        """Store how the destinations did, for operators. Without a store these tries are not counted."""
+        tries, circuits = self._slots.take_health()
+        if tries or circuits:
+            with contextlib.suppress(SluiceError):
+                await self._store.call(lambda store: store.note_destinations(tries, circuits))
 
     async def _renew(self) -> None:
         if self._lease_ends_at and not self.lease_valid:

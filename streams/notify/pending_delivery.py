@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from connectors.callbacks.body import batch_event, progress_event, standard_event
 from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback, TryResult
+from connectors.callbacks.schedule import next_try
 from connectors.delivery_store import ClaimedDelivery, ProgressTry, TryRow
 from schemas.errors import InvalidInput
 
@@ -17,6 +19,13 @@ from schemas.errors import InvalidInput
 _OVERHEAD = 512
 #: A try of a progress ends so many seconds before its hold in the store, and takes at least so many.
 _MARGIN_S, _LEAST_S = 1.0, 0.5
+_FINAL_STATES = {
+    TryResult.DELIVERED: "delivered",
+    TryResult.GONE: "gone",
+    TryResult.REFUSED: "refused",
+    TryResult.SKIPPED: "skipped",
+    TryResult.SUPERSEDED: "superseded",
+}
 _HAS_ENDED = DeliveryTry(None, 0.0, None, TryResult.SUPERSEDED, sent=False)
 _TOO_LATE = DeliveryTry(None, 0.0, None, TryResult.RETRY, sent=False)
 
@@ -108,6 +117,15 @@ class PendingDelivery:
         if self.progress is None:
             return None
         return _HAS_ENDED if self.progress.ended else _TOO_LATE if self.progress.left_s < _LEAST_S else None
+
+    def next_state(self, tried: DeliveryTry, rng: random.Random) -> tuple[str, float]:
+        """Return the state after a try, and the seconds until the delivery is due again."""
+        if tried.result is not TryResult.RETRY:
+            return _FINAL_STATES[tried.result], 0.0
+        if not tried.counts:
+            return "pending", 0.0
+        wait = next_try(self.tries + 1, rng, tried.retry_after_s)
+        return ("parked", 0.0) if wait is None else ("pending", wait)
 
     def record(self, state: str, due_in_s: float, tried: DeliveryTry | None = None) -> TryRow | ProgressTry:
         """Return the row of a try, or (without one) of the release of the delivery."""

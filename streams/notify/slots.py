@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from connectors.callbacks.delivery_try import DeliveryTry
 from connectors.callbacks.resolve import destination_of
-from connectors.delivery_store import authority_of
+from connectors.delivery_store import DestinationTries, NotedCircuit, authority_of
 from streams.notify.delivery_queues import DeliveryQueues
 from streams.notify.destination import Destination, Destinations
 from streams.notify.pending_delivery import PendingDelivery
@@ -78,6 +78,7 @@ class DeliverySlots:
         slot.destination.active -= 1
         slot.destination.update_breaker(tried)
         tenant = slot.delivery.tenant
+        slot.destination.count(tenant, tried)
         self._trying[tenant] -= 1
         if not self._trying[tenant]:
             del self._trying[tenant]
@@ -85,6 +86,10 @@ class DeliverySlots:
     def blocked(self, full: Iterable[str]) -> list[str]:
         """Return the spellings of the destinations whose circuit is open, and of those in `full`."""
         return self._destinations.blocked(full)
+
+    def take_health(self) -> tuple[list[DestinationTries], list[NotedCircuit]]:
+        """Return the tries of each tenant and destination since the last call, and the circuits that are open or were."""
+        return self._destinations.take_health()
 
     def _tenant_may(self, tenant: str) -> bool:
         return self._trying[tenant] < self._per_destination * TENANT

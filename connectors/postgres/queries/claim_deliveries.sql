@@ -29,7 +29,7 @@ taken AS (
     UPDATE deliveries SET
         notifier = %(notifier)s, held_until = CASE kind WHEN 'progress' THEN now() + %(hold)s END
     WHERE delivery_id = ANY (ARRAY(SELECT delivery_id FROM free))
-    RETURNING delivery_id, job_id, run, kind, sequence, destination, profile, tries, tenant, body, created_at
+    RETURNING delivery_id, job_id, run, kind, sequence, destination, profile, tries - tries_before AS tries, tenant, body, created_at
 )
 SELECT
     taken.delivery_id, taken.kind, taken.sequence, taken.destination, taken.tries, taken.job_id, taken.run, taken.body,

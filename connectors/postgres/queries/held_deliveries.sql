@@ -10,7 +10,7 @@ counted AS (
     FROM held
 )
 SELECT
-    d.delivery_id, d.kind, d.sequence, d.destination, d.tries, d.job_id, d.run, d.body, d.created_at,
+    d.delivery_id, d.kind, d.sequence, d.destination, d.tries - d.tries_before AS tries, d.job_id, d.run, d.body, d.created_at,
     d.profile AS callback_profile, o.attempt, j.processor, o.status, coalesce(j.tenant, d.tenant) AS tenant, j.external_id,
     j.case_id, j.upload_id, j.batch_id, o.model_version, o.output, o.error_code, o.error_message, o.refs AS output_refs,
     o.decided_at

@@ -1,0 +1,1 @@
+SELECT destination, retry_at, changed_at, now() AS now FROM circuits
