@@ -18,8 +18,12 @@ class StoredObject(NamedTuple):
     modified: datetime
 
 
-class ClaimStore(Protocol):
-    """Stores payloads of claims. Synchronous and thread-safe. Raises StoreUnavailable if the store does not answer."""
+class JobFiles(Protocol):
+    """Port of one job: the files that it reads and writes. Synchronous and thread-safe. Raises StoreUnavailable if the store
+    does not answer.
+
+    Also implemented over HTTP, for one leased job, by `gateway_client/files.py`.
+    """
 
     def put_file(self, path: Path, content_type: str = "application/octet-stream") -> Claim:
         """Store a file. Idempotent and atomic: readers see all of it or nothing. Raises PayloadTooLarge, InvalidInput."""
@@ -37,14 +41,6 @@ class ClaimStore(Protocol):
         """
         ...
 
-    def read(self, claim: Claim, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Yield the claim's bytes from `start` to before `stop` (None: its end), a MiB at a time.
-
-        The first step raises InvalidInput for a uri outside the allowed roots or a missing object, ClaimMismatch for another
-        size. If everything is read, its last bytes come only if the sha256 matches; else ClaimMismatch comes instead.
-        """
-        ...
-
     def put_named(self, name: str, data: bytes) -> None:
         """Store bytes under a name, replacing existing ones; the last writer wins. `name`: letters, digits, `-` and `/`.
         Raises PayloadTooLarge."""
@@ -58,7 +54,17 @@ class ClaimStore(Protocol):
         """Delete the bytes stored under a name, if there are any."""
         ...
 
-    # ── collecting garbage ──
+
+class ClaimStore(JobFiles, Protocol):
+    """Stores payloads of claims, and collects those that nothing refers to."""
+
+    def read(self, claim: Claim, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the claim's bytes from `start` to before `stop` (None: its end), a MiB at a time.
+
+        The first step raises InvalidInput for a uri outside the allowed roots or a missing object, ClaimMismatch for another
+        size. If everything is read, its last bytes come only if the sha256 matches; else ClaimMismatch comes instead.
+        """
+        ...
 
     def contents(self) -> Iterator[StoredObject]:
         """Yield every content that was put, in any order. Raises StoreUnavailable."""

@@ -10,7 +10,7 @@ can do no harm. All times are on the store's clock.
 
 Crashes of an attempt are its leases that ran out plus its processes that died (column `losses`); state `lost` means given up.
 
-Implementations: `postgres/lease_store.py`, `memory/lease_store.py`.
+Implementations: `postgres/lease_store.py`, `memory/lease_store.py`; of WorkerLeases also `gateway_client/leases.py`.
 """
 
 from __future__ import annotations
@@ -107,8 +107,26 @@ class Expired:
     coordinates: Coordinates | None
 
 
-class LeaseStore(Protocol):
-    """Used by one thread. Every call raises Unreachable while the store does not answer; it may still have taken effect."""
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """A lease as it is now, and its request. `state`: waiting, held, settled or lost. `worker`: its last holder."""
+
+    attempt: int
+    execution: int
+    fence: int | None
+    state: str
+    worker: str
+    processor: str
+    lane: str
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    coordinates: Coordinates | None
+
+
+class WorkerLeases(Protocol):
+    """The calls of a worker. Used by one thread. Every call raises Unreachable while the store does not answer; it may still
+    have taken effect. Implemented by each LeaseStore, and over HTTP by `gateway_client/leases.py`."""
 
     def claim(
         self,
@@ -145,8 +163,34 @@ class LeaseStore(Protocol):
         """Record that the result is confirmed in the log: the lease no longer expires. False if the fence is stale."""
         ...
 
+    def close(self) -> None: ...
+
+
+class LeaseStore(WorkerLeases, Protocol):
+    """All calls: also those of the timekeeper (`expire`) and of the gateway, which acts for workers that it does not trust."""
+
+    def claim(
+        self,
+        processor: str,
+        worker_id: str,
+        count: int,
+        lease_s: float,
+        *,
+        executions: int = EXECUTIONS,
+        wait_s: float = 0.0,
+        tenant: str | None = None,
+    ) -> list[Grant]:
+        """Claim as a worker does. `tenant`: jobs of this tenant only; None: of all."""
+        ...
+
     def expire(self, limit: int) -> list[Expired]:
         """Process expired leases, oldest first: each is claimable again or given up. Called by the leading timekeeper."""
         ...
 
-    def close(self) -> None: ...
+    def find(self, job_id: str, run: int) -> LeaseView | None:
+        """Return a run's lease; None if there is none: nothing was requested, or the run has ended."""
+        ...
+
+    def wait(self, timeout_s: float) -> frozenset[str]:
+        """Wait until jobs may have become claimable; return their processors, none at the timeout. A notice may get lost."""
+        ...

@@ -23,9 +23,19 @@ _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
 
 class HttpRegistry:
-    """Implements schemas.registry.SchemaRegistry. `url` may contain credentials; `self.url` never does."""
+    """Implements schemas.registry.SchemaRegistry. `url` may contain credentials; `self.url` never does.
 
-    def __init__(self, url: str, *, timeout_s: float = 5.0, sleep: Callable[[float], None] = time.sleep) -> None:
+    `open_client`: makes the client for a registry behind a gateway; None: a plain one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 5.0,
+        sleep: Callable[[float], None] = time.sleep,
+        open_client: Callable[[], httpx2.Client] | None = None,
+    ) -> None:
         try:
             parts = urlsplit(url)
             # Reading an invalid port raises ValueError.
@@ -38,6 +48,7 @@ class HttpRegistry:
         self._credentials = (parts.username, parts.password or "") if parts.username else None
         self._timeout_s = timeout_s
         self._sleep = sleep
+        self._open_client = open_client
 
     def schema_by_id(self, schema_id: int) -> str:
         answer = self._call("GET", f"/schemas/ids/{schema_id}", missing_ok=True)
@@ -83,6 +94,8 @@ class HttpRegistry:
     def _client(self) -> httpx2.Client:
         import httpx2
 
+        if self._open_client is not None:
+            return self._open_client()
         # No proxy from the environment: the registry is part of the installation, next to the broker.
         headers = {"Accept": f"{_MEDIA_TYPE}, application/json", "Content-Type": _MEDIA_TYPE}
         # One connection per call: calls are rare (schemas are cached), and owners of a codec need not close anything.

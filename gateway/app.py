@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from gateway import batches, deliveries, health, jobs, problems, processors, results, uploads, uploads_tus
+from gateway import batches, deliveries, health, jobs, lab, lab_files, problems, processors, results, uploads, uploads_tus
 from gateway.http_limits import AccessLog, RequestLimits
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 
 #: Modules of routes. Each has a `router`.
-ROUTES = (health, jobs, batches, deliveries, processors, results, uploads_tus, uploads)
+ROUTES = (health, jobs, batches, deliveries, processors, results, uploads_tus, uploads, lab, lab_files)
 
 
 def create_app(ports: Ports) -> FastAPI:

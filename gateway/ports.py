@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from functools import partial
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from connectors.job_store import JobStore
 from connectors.payload_store import PayloadStore
 from gateway.access import TokenAuthenticator
 from gateway.admission import Admission
+from gateway.lab_service import LabService
 from gateway.principal import Authenticator, Principal
 from gateway.reading import JobReader
 from gateway.store_pool import StorePool
@@ -85,6 +86,8 @@ class Ports:
         self._open.callback(self.uploads.close)
         self.tasks["upload events"] = self.uploads.publish_events
         self.door.check_claims = self.uploads.check_owned
+        self.lab = self._open.enter_context(closing(LabService(settings, self.codec, self.loops, self.stopping)))
+        self.tasks["lab claims"] = self.lab.claims.run
 
     def _pool(self, open_store: Callable[[], Any], threads: int, name: str) -> StorePool[Any]:
         pool: StorePool[Any] = StorePool(open_store, threads=threads, name=name)

@@ -7,7 +7,6 @@ SLUICE_. An address that is not set is taken from the local stack's state file u
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,6 +140,19 @@ class Settings(GatewaySettings):
     #: TOML file with the router's rules (docs/routing.md). None: no router; `sluice up` starts one only if it is set.
     router_rules: Path | None = None
 
+    # ── lab worker ──
+    #: URL of the gateway through which this machine's workers get their jobs, over HTTPS alone. "": from Kafka.
+    worker_gateway: str = Field("", repr=False)
+    #: Token with the scope `work`, for SLUICE_WORKER_GATEWAY. "": that of SLUICE_GATEWAY_TOKEN_FILE.
+    gateway_token: SecretStr = SecretStr("")
+    #: File that holds the token. None: no token, where a client certificate is enough.
+    gateway_token_file: Path | None = None
+    #: File of the authorities that may sign the gateway's certificate. None: the system's.
+    worker_ca: Path | None = None
+    #: Files of this machine's client certificate and its key, for mutual TLS. None: none.
+    worker_certificate: Path | None = None
+    worker_key: Path | None = None
+
     # ── health ──
     #: Address where a service answers GET /livez, /readyz and /status: host:port, port 0 for a free one. "": no server.
     health_address: str = Field("127.0.0.1:0", pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")
@@ -213,6 +225,19 @@ class Settings(GatewaySettings):
         return self.gateway_url or self._from_stack("SLUICE_GATEWAY_URL")
 
     @property
+    def gateway_secret(self) -> str:
+        """Return the token for SLUICE_WORKER_GATEWAY; "" for none. Raises UsageError for a file that can't be read."""
+        if self.gateway_token.get_secret_value() or self.gateway_token_file is None:
+            return self.gateway_token.get_secret_value()
+        try:
+            return self.gateway_token_file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"The file of SLUICE_GATEWAY_TOKEN_FILE can't be read: {type(error).__name__}.",
+                next_step="Let it hold the token alone, readable by the worker's user.",
+            ) from error
+
+    @property
     def callbacks_allowed(self) -> tuple[str, ...]:
         """Return SLUICE_CALLBACK_ALLOW; if it is empty on the local stack (DATABASE_URL is not set), this machine."""
         return self.callback_allow or (() if self.database_url.get_secret_value() else ("localhost",))
@@ -256,26 +281,3 @@ def load_settings() -> Settings:
             f"The setting {name} is invalid: {first['msg'].removeprefix('Value error, ')}.",
             next_step="See docs/operations.md for every setting.",
         ) from error
-
-
-def environment() -> dict[str, str]:
-    """Return a copy of the environment, for a child process that inherits it."""
-    return dict(os.environ)
-
-
-def child_environment() -> dict[str, str]:
-    """Return the environment for a processor's process, without the credentials that only its parent needs."""
-    secret = secret_variables()
-    return {name: value for name, value in os.environ.items() if name.upper() not in secret}
-
-
-def secret_variables() -> set[str]:
-    """Return the variables that hold credentials: every setting of a secret type, the properties of Kafka's clients
-    (sasl.password), and those of libpq."""
-    names = {"PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "SLUICE_KAFKA_CONFIG"}
-    for name, field in Settings.model_fields.items():
-        if "SecretStr" in str(field.annotation):
-            names.add(f"SLUICE_{name}".upper())
-            if isinstance(field.validation_alias, AliasChoices):
-                names.update(str(choice).upper() for choice in field.validation_alias.choices)
-    return names

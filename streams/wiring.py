@@ -5,7 +5,7 @@ An address `memory:NAME` selects the in-memory twin of that name within this pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,12 @@ from streams.settings import Settings
 if TYPE_CHECKING:
     from connectors.access_store import AccessStore
     from connectors.batch_store import BatchStore
+    from connectors.claim_store import JobFiles
     from connectors.command_store import CommandStore
     from connectors.delivery_admin import DeliveryAdmin
     from connectors.delivery_store import DeliveryStore
     from connectors.due_store import DueStore
+    from connectors.gateway_client.client import GatewayClient
     from connectors.job_store import JobStore
     from connectors.lease_store import LeaseStore
     from connectors.memory import MemoryDatabase
@@ -36,11 +38,15 @@ PROBE_S = 2.0
 
 def registry(settings: Settings) -> SchemaRegistry:
     """Return the registry over HTTP; it caches schemas on disk by id, so decoding goes on while the registry is down."""
-    if (twin := MemoryRegistry.at(settings.registry_url)) is not None:
+    if not settings.worker_gateway and (twin := MemoryRegistry.at(settings.registry_url)) is not None:
         return twin
     from connectors.registry import HttpRegistry
     from connectors.schema_cache import CachedRegistry
 
+    if settings.worker_gateway:
+        client = gateway_client(settings, keep_alive=False)
+        through = HttpRegistry(client.registry_url, open_client=client.open)
+        return CachedRegistry(through, settings.home / "schemas")
     return CachedRegistry(HttpRegistry(settings.registry_url), settings.home / "schemas")
 
 
@@ -66,6 +72,32 @@ def object_store(settings: Settings) -> ObjectStore:
     from connectors.objects import ObjectStore
 
     return ObjectStore(settings.objects, options=settings.object_options)
+
+
+def job_files(settings: Settings, worker_id: str) -> Callable[[str, int], JobFiles]:
+    """Return a function of a job's id and run that returns the store of its files, for a worker's child."""
+    if settings.worker_gateway:
+        from connectors.gateway_client.files import GatewayFiles
+
+        client = gateway_client(settings)
+        return lambda job_id, run: GatewayFiles(client, worker_id, job_id, run)
+    store = object_store(settings)
+    return lambda *_: store
+
+
+def gateway_client(settings: Settings, *, keep_alive: bool = True) -> GatewayClient:
+    """Return a client of SLUICE_WORKER_GATEWAY. Raises UsageError for an address or a token that can't be used."""
+    from connectors.gateway_client.access import GatewayAccess
+    from connectors.gateway_client.client import GatewayClient
+
+    access = GatewayAccess(
+        settings.worker_gateway,
+        settings.gateway_secret,
+        settings.worker_ca,
+        settings.worker_certificate,
+        settings.worker_key,
+    )
+    return GatewayClient(access, keep_alive=keep_alive)
 
 
 def sink_store(settings: Settings, *, application: str = "sluice sink") -> SinkStore:

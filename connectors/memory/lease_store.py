@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold
+from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold, LeaseView
 from connectors.memory.database import MemoryDatabase, MemoryStore, StoredKey
 from connectors.memory.tables import StoredLease
 from schemas.records import Coordinates
@@ -26,11 +26,12 @@ class MemoryLeaseStore(MemoryStore):
         *,
         executions: int = EXECUTIONS,
         wait_s: float = 0.0,
+        tenant: str | None = None,
     ) -> list[Grant]:
         until = time.monotonic() + wait_s
         with self._db.changed:
             while True:
-                found = self._claim(processor, worker_id, count, timedelta(seconds=lease_s), executions)
+                found = self._claim(processor, worker_id, count, timedelta(seconds=lease_s), executions, tenant)
                 left = until - time.monotonic()
                 if found or left <= 0:
                     return found
@@ -74,11 +75,28 @@ class MemoryLeaseStore(MemoryStore):
                 self._db.changed.notify_all()
             return [expired for expired in found if expired is not None]
 
+    def find(self, job_id: str, run: int) -> LeaseView | None:
+        with self._db.reading():
+            lease = self._db.leases.get(_key(job_id, run))
+            if lease is None or (lease.job_id, lease.run) not in self._db.payloads:
+                return None
+            fields = self._request(lease)
+            del fields["job_id"], fields["run"]
+            return LeaseView(**fields, fence=lease.fence, state=lease.state, worker=lease.worker or "", lane=lease.lane)
+
+    def wait(self, timeout_s: float) -> frozenset[str]:
+        with self._db.changed:
+            self._db.changed.wait(timeout_s)
+            return frozenset(lease.processor for lease in self._db.leases.values() if lease.state == "waiting")
+
     # ── claims ──
 
-    def _claim(self, processor: str, worker: str, count: int, duration: timedelta, executions: int) -> list[Grant]:
+    def _claim(
+        self, processor: str, worker: str, count: int, duration: timedelta, executions: int, tenant: str | None
+    ) -> list[Grant]:
         with self._db.reading() as now:
             waiting = [lease for lease in self._db.leases.values() if self._may_be_claimed(lease, processor, now)]
+            waiting = [lease for lease in waiting if tenant in (None, self._db.jobs[lease.job_id].tenant)]
             waiting.sort(key=lambda lease: lease.rank)
             waiting = _without_mates_of_suspects(waiting[:count])
             for lease in waiting:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold, RunKey
+from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold, LeaseView, RunKey
 from connectors.postgres.base import PostgresStore
 from schemas.records import Coordinates
 
@@ -35,12 +35,14 @@ class PostgresLeaseStore(PostgresStore):
         *,
         executions: int = EXECUTIONS,
         wait_s: float = 0.0,
+        tenant: str | None = None,
     ) -> list[Grant]:
         parameters: dict[str, Any] = {
             "processor": processor,
             "worker": worker_id,
             "count": count,
             "executions": executions,
+            "tenant": tenant,
         }
         parameters["lease"] = timedelta(seconds=lease_s)
         if wait_s > 0:
@@ -79,6 +81,15 @@ class PostgresLeaseStore(PostgresStore):
 
     def expire(self, limit: int) -> list[Expired]:
         return [_expired(row) for row in self._rows("expire_leases", limit=limit)]
+
+    def find(self, job_id: str, run: int) -> LeaseView | None:
+        rows = self._rows("find_lease", job_id=UUID(job_id), run=run)
+        return LeaseView(**_request(rows[0])) if rows else None
+
+    def wait(self, timeout_s: float) -> frozenset[str]:
+        self._listen()
+        with self._connected("waiting for jobs") as connection:
+            return frozenset(notice.payload for notice in connection.notifies(timeout=timeout_s, stop_after=1))
 
     def close(self) -> None:
         super().close()

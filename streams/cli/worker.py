@@ -21,7 +21,15 @@ Device = Annotated[
 ]
 
 
-def worker(*processors: Processors, device: Device = None) -> int:
+Gateway = Annotated[
+    str | None,
+    Parameter(
+        help="Get the jobs from a gateway at this URL, over HTTPS alone. Default: SLUICE_WORKER_GATEWAY, else Kafka."
+    ),
+]
+
+
+def worker(*processors: Processors, device: Device = None, gateway: Gateway = None) -> int:
     """Run processors: consume requests, publish results.
 
     One worker uses one device. Start one per device, on any number of machines:
@@ -29,15 +37,23 @@ def worker(*processors: Processors, device: Device = None) -> int:
     On SIGTERM a worker finishes its jobs in flight, for at most SLUICE_DRAIN_S
     seconds. After SIGKILL its jobs run again elsewhere; none is lost.
 
+    With --gateway the machine needs neither Kafka nor a database: only the
+    gateway, and a token with the scope `work` in SLUICE_GATEWAY_TOKEN or
+    SLUICE_GATEWAY_TOKEN_FILE. Only processors whose jobs are kept by lease can be
+    run so (SLUICE_LEASED).
+
     For example:
 
         sluice worker echo                        # one processor
         sluice worker embed segmentation          # two on one device
         sluice worker segmentation --device cpu   # without the GPU
+        sluice worker segmentation --gateway https://sluice.example.org
     """
     settings = load_settings()
     if device is not None:
         settings = settings.model_copy(update={"device": device})
+    if gateway is not None:
+        settings = settings.model_copy(update={"worker_gateway": gateway})
     names = processors or settings.processors or tuple(known_processors())
     for name in names:
         if name not in known_processors():

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from schemas.contract import known_processors
+from streams.environment import environment
 from streams.health.watchdog import CLOSE_S
-from streams.settings import Settings, environment
+from streams.settings import Settings
 from streams.stack import LocalStack, ServiceSpec
 from streams.stack.state import ENVIRONMENT_NAMES
 

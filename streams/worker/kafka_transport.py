@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection
-
 from schemas.contract import AnyContract, contract
-from schemas.errors import SluiceError, StartupError, Unreachable
+from schemas.errors import Unreachable
 from schemas.states import Custody, Lane
 from streams import wiring
 from streams.admin.members import workers_of
 from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
+from streams.log.topic_ids import topic_ids
 from streams.settings import Settings
 from streams.worker.command_state import CommandState
 from streams.worker.commands import CommandReader, PauseAcknowledger
@@ -81,24 +80,3 @@ class KafkaTransport:
 
     def fault(self) -> str | None:
         return self._probe.fault()
-
-
-def topic_ids(settings: Settings, names: list[str]) -> dict[str, str]:
-    """Return Kafka's topic ids: a topic that is deleted and made again under its name gets another one."""
-    admin = kafka.admin(settings)
-    ids = {}
-    for name, future in admin.describe_topics(TopicCollection(names), request_timeout=10.0).items():
-        try:
-            ids[name] = str(future.result(15.0).topic_id)
-        except KafkaException as error:
-            raise _no_topic(name, error) from error
-    return ids
-
-
-def _no_topic(name: str, error: KafkaException) -> SluiceError:
-    translated = kafka.translate(error, f"looking for the topic {name}")
-    if isinstance(translated, Unreachable):
-        return translated
-    return StartupError(
-        f"The topic {name} can't be used: {error.args[0].str()}.", next_step="Run `sluice topics apply`."
-    )

@@ -31,7 +31,7 @@ _ANSWER = struct.Struct("<IBHiiHHHHHIi")
 DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Disposition.CANCELLED)
 
 
-#: The settings that a child gets. Credentials of the database and of callbacks stay in the parent.
+#: The settings that a child gets through its pipe. Credentials of the database and of callbacks stay in the parent.
 CHILD_SETTINGS = {
     "home",
     "objects_url",
@@ -42,6 +42,10 @@ CHILD_SETTINGS = {
     "load_timeout_s",
     "hard_limit_s",
     "child_memory_mib",
+    "worker_gateway",
+    "worker_ca",
+    "worker_certificate",
+    "worker_key",
     "log_level",
     "log_format",
 }
@@ -74,7 +78,10 @@ def load_trace(scratch: Path, pid: int) -> Path:
 
 def child_settings(settings: Settings) -> dict[str, Any]:
     """The settings that a child gets, by field name."""
-    return settings.model_dump(mode="json", include=CHILD_SETTINGS) | {
+    made = settings.model_dump(mode="json", include=CHILD_SETTINGS)
+    if settings.worker_gateway:
+        return made | {"gateway_token": settings.gateway_secret}  # through the pipe: a child moves its files itself
+    return made | {
         "schema_registry_url": settings.registry_url,
         "objects_options": settings.objects_options.get_secret_value(),  # through the pipe: a child opens claims itself
     }

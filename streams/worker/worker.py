@@ -175,6 +175,10 @@ class Worker:
 
 def open_transport(settings: Settings, threads: LoopThreads) -> Transport:
     """Return Kafka's transport, or the gateway's if this machine has one. Loads only what the chosen one needs."""
+    if settings.worker_gateway:
+        from streams.worker.gateway.transport import GatewayTransport
+
+        return GatewayTransport(settings, threads)
     from streams.worker.kafka_transport import KafkaTransport
 
     return KafkaTransport(settings, threads)

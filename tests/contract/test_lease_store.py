@@ -1,46 +1,64 @@
-"""Custody by lease, on Postgres and in memory: one holder at a time, and a fence against the previous holder."""
+"""Custody by lease, on Postgres and in memory, directly and through a gateway: one holder at a time, and a fence against the
+previous holder."""
 
 from __future__ import annotations
 
-import json
 import threading
+import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
-from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
 
 from connectors.command_store import CancelRow, CommandRow
 from connectors.lease_store import Grant, Hold, LeaseStore
-from connectors.sink_store import LeaseRow
-from streams import wiring
-from streams.sink.fold import fold
-from streams.sink.rows import history_rows, run_rows
-from tests.harness.events import AT, REQUESTS
+from connectors.memory import MemoryDatabase
+from streams.settings import Settings
+from tests.harness.databases import empty_database
+from tests.harness.events import AT
+from tests.harness.lab import StoresBehindGateway, running_gateway
+from tests.harness.lease_rows import store_event, waiting_jobs
 from tests.harness.stores import Stores, ended, new_job, requested, retrying
 
-HEADERS = json.dumps([["sluice-job", "x"]]).encode()
+
+def settings_at(address: str, home: Path) -> Settings:
+    log = f"memory:{uuid.uuid4().hex}"
+    more: Any = {"kafka_bootstrap_servers": log, "schema_registry_url": log}
+    return Settings(database_url=SecretStr(address), home=home, leased=("echo", "embed"), **more)
+
+
+@pytest.fixture(scope="module")
+def gateway(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_gateway(settings_at(database, tmp_path_factory.mktemp("gateway"))) as url:
+        yield url
+
+
+def stack(name: str) -> Any:
+    return pytest.param(name, marks=pytest.mark.stack)
+
+
+@pytest.fixture(params=["memory", stack("postgres"), stack("gateway on postgres")])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    """Yield stores of one database; the calls of a worker go straight to it or through a gateway."""
+    name = uuid.uuid4().hex
+    address = f"memory:{name}"
+    if "postgres" in request.param:
+        address = request.getfixturevalue("database")
+        empty_database(address)
+    settings = settings_at(address, tmp_path)
+    gateway = "gateway" in request.param
+    made = StoresBehindGateway(settings, request.getfixturevalue("gateway")) if gateway else Stores(settings)
+    yield made
+    made.close()
+    MemoryDatabase.forget(name)
 
 
 def lease_store(stores: Stores) -> LeaseStore:
-    made: LeaseStore = stores._opened(wiring.lease_store(stores.settings))
-    return made
-
-
-def store(stores: Stores, job: UUID, phase: str, event: Any, *, lane: str = "live", offset: int = 0) -> None:
-    """Store an event of a leased job as the sink does."""
-    folds, _ = fold([event])
-    row = LeaseRow(job.bytes, 0, phase, event.attempt, "a", "echo")
-    if phase == "requested":
-        row = row._replace(lane=lane, key=b"k", value=b"v", headers=HEADERS)
-        row = row._replace(topic_id=REQUESTS, partition=0, offset=offset)
-    stores.sink.store(run_rows(folds, None), history_rows(folds), (), [row])
-
-
-def waiting(stores: Stores, count: int = 1, **more: Any) -> list[UUID]:
-    jobs = [new_job() for _ in range(count)]
-    for n, job in enumerate(jobs):
-        store(stores, job, "requested", requested(job, n), offset=n, **more)
-    return jobs
+    return stores.lease_store()
 
 
 def claim(leases: LeaseStore, count: int = 10, lease_s: float = 60.0, worker: str = "w1", **more: Any) -> list[Grant]:
@@ -49,8 +67,8 @@ def claim(leases: LeaseStore, count: int = 10, lease_s: float = 60.0, worker: st
 
 def test_a_stored_request_is_granted_once_unchanged_live_jobs_and_oldest_first(stores: Stores) -> None:
     leases = lease_store(stores)
-    [bulk] = waiting(stores, lane="bulk")
-    first, second = waiting(stores, 2)
+    [bulk] = waiting_jobs(stores, lane="bulk")
+    first, second = waiting_jobs(stores, 2)
     grants = claim(leases, 2)
     assert [grant.job_id for grant in grants] == [str(first), str(second)]
     assert (grants[0].attempt, grants[0].execution, grants[0].crashes, grants[0].lane) == (1, 1, 0, "live")
@@ -65,7 +83,7 @@ def test_a_stored_request_is_granted_once_unchanged_live_jobs_and_oldest_first(s
 
 def test_a_stale_fence_is_refused_and_a_released_job_is_granted_again(stores: Stores) -> None:
     leases = lease_store(stores)
-    [job] = waiting(stores)
+    [job] = waiting_jobs(stores)
     [old] = claim(leases)
     assert leases.heartbeat("w2", [old.hold], 60.0).lost == {old.hold.key}
     assert leases.heartbeat("w1", [old.hold], 60.0).renewed == {old.hold.key}
@@ -81,7 +99,7 @@ def test_a_stale_fence_is_refused_and_a_released_job_is_granted_again(stores: St
 
 def test_an_expired_lease_is_claimable_again_and_finally_given_up(stores: Stores) -> None:
     leases = lease_store(stores)
-    [job] = waiting(stores)
+    [job] = waiting_jobs(stores)
     claim(leases, lease_s=0.0, executions=2)
     [out] = leases.expire(10)
     assert (out.job_id, out.execution, out.worker, out.given_up) == (str(job), 1, "w1", False)
@@ -96,9 +114,9 @@ def test_an_expired_lease_is_claimable_again_and_finally_given_up(stores: Stores
 
 def test_cancelled_paused_and_ended_jobs_are_not_granted(stores: Stores) -> None:
     leases = lease_store(stores)
-    cancelled, done, left = waiting(stores, 3)
+    cancelled, done, left = waiting_jobs(stores, 3)
     stores.commands.write([CancelRow(cancelled.bytes, 0, AT, "me", "")], [], [])
-    store(stores, done, "ended", ended(done, 9))
+    store_event(stores, done, "ended", ended(done, 9))
     stores.commands.write([], [CommandRow("echo", "pause", AT, "me", "")], [])
     assert claim(leases) == []
     stores.commands.write([], [CommandRow("echo", "resume", AT, "me", "")], [])
@@ -111,11 +129,11 @@ def test_cancelled_paused_and_ended_jobs_are_not_granted(stores: Stores) -> None
 
 def test_a_retry_settles_the_lease_and_the_next_attempt_opens_a_new_one(stores: Stores) -> None:
     leases = lease_store(stores)
-    [job] = waiting(stores)
+    [job] = waiting_jobs(stores)
     [grant] = claim(leases)
-    store(stores, job, "retrying", retrying(job, 5))
+    store_event(stores, job, "retrying", retrying(job, 5))
     assert leases.heartbeat("w1", [Hold(str(job), 0, grant.fence)], 60.0).lost == {grant.hold.key}
-    store(stores, job, "requested", requested(job, 6, attempt=2), offset=6)
+    store_event(stores, job, "requested", requested(job, 6, attempt=2), offset=6)
     [again] = claim(leases)
     assert (again.attempt, again.execution, again.crashes) == (2, 1, 0)
     assert again.fence > grant.fence
@@ -126,15 +144,14 @@ def test_a_claim_that_waits_returns_nothing_after_its_time(stores: Stores) -> No
 
 
 def test_twenty_workers_that_claim_at_once_never_hold_the_same_job(stores: Stores) -> None:
-    jobs = {str(job) for job in waiting(stores, 60)}
+    jobs = {str(job) for job in waiting_jobs(stores, 60)}
     start = threading.Barrier(20)
 
     def work(number: int) -> list[Grant]:
-        leases, mine = wiring.lease_store(stores.settings), list[Grant]()
+        leases, mine = lease_store(stores), list[Grant]()
         start.wait()
         while found := claim(leases, 2, worker=f"w{number}"):
             mine += found
-        leases.close()
         return mine
 
     with ThreadPoolExecutor(20) as pool:
@@ -146,11 +163,11 @@ def test_twenty_workers_that_claim_at_once_never_hold_the_same_job(stores: Store
 def test_a_claimer_that_was_notified_of_a_job_that_another_got_waits_on(stores: Stores) -> None:
     leases, other = lease_store(stores), lease_store(stores)
     assert claim(leases, wait_s=0.01) == []  # it listens from now on
-    waiting(stores)
+    waiting_jobs(stores)
     assert len(claim(other)) == 1
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(claim, leases, wait_s=30.0)
-        [job] = waiting(stores)
+        [job] = waiting_jobs(stores)
         [grant] = answer.result(20)
     assert grant.job_id == str(job)
 
@@ -159,7 +176,7 @@ def test_a_waiting_claim_returns_when_a_job_becomes_claimable(stores: Stores) ->
     leases = lease_store(stores)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(claim, leases, wait_s=30.0)
-        [job] = waiting(stores)
+        [job] = waiting_jobs(stores)
         [grant] = answer.result(20)
         assert grant.job_id == str(job)
         other = lease_store(stores)
@@ -171,7 +188,7 @@ def test_a_waiting_claim_returns_when_a_job_becomes_claimable(stores: Stores) ->
 
 def test_an_expired_lease_that_was_not_processed_yet_can_be_renewed(stores: Stores) -> None:
     leases = lease_store(stores)
-    waiting(stores)
+    waiting_jobs(stores)
     [grant] = claim(leases, lease_s=0.0)
     assert leases.heartbeat("w1", [grant.hold], 60.0).renewed == {grant.hold.key}
     assert leases.expire(10) == []
@@ -179,7 +196,7 @@ def test_an_expired_lease_that_was_not_processed_yet_can_be_renewed(stores: Stor
 
 def test_the_next_worker_continues_the_counts_of_the_last_one(stores: Stores) -> None:
     leases = lease_store(stores)
-    [job] = waiting(stores)
+    [job] = waiting_jobs(stores)
     [grant] = claim(leases)
     leases.heartbeat("w1", [Hold(str(job), 0, grant.fence, execution=3, crashes=2)], 0.0)
     [lost] = leases.expire(10)
@@ -189,36 +206,52 @@ def test_the_next_worker_continues_the_counts_of_the_last_one(stores: Stores) ->
 def test_a_job_past_its_deadline_is_not_granted(stores: Stores) -> None:
     late, left = new_job(), new_job()
     past, ahead = datetime.now(UTC) - timedelta(seconds=1), datetime.now(UTC) + timedelta(hours=1)
-    store(stores, late, "requested", requested(late, 0, header={"deadline": past}))
-    store(stores, left, "requested", requested(left, 1, header={"deadline": ahead}), offset=1)
+    store_event(stores, late, "requested", requested(late, 0, header={"deadline": past}))
+    store_event(stores, left, "requested", requested(left, 1, header={"deadline": ahead}), offset=1)
     assert [grant.job_id for grant in claim(lease_store(stores))] == [str(left)]
 
 
 def test_a_request_of_a_run_that_has_ended_makes_nothing_claimable(stores: Stores) -> None:
     job = new_job()
-    store(stores, job, "ended", ended(job, 9))
-    store(stores, job, "requested", requested(job))
+    store_event(stores, job, "ended", ended(job, 9))
+    store_event(stores, job, "requested", requested(job))
     assert claim(lease_store(stores)) == []
     assert stores.sink.executions([(job.bytes, 0)]) == {}
 
 
 def test_jobs_whose_worker_died_are_granted_one_at_a_time(stores: Stores) -> None:
     leases = lease_store(stores)
-    first, second = waiting(stores, 2)
+    first, second = waiting_jobs(stores, 2)
     assert len(claim(leases, lease_s=0.0)) == 2
     assert len(leases.expire(10)) == 2
-    [third] = waiting(stores)
+    [third] = waiting_jobs(stores)
     assert [[grant.job_id for grant in claim(leases)] for _ in range(3)] == [[str(first)], [str(second)], [str(third)]]
 
 
 def test_a_suspect_does_not_wait_behind_younger_jobs(stores: Stores) -> None:
     leases = lease_store(stores)
-    [older] = waiting(stores)
-    [suspect] = waiting(stores)
-    younger = waiting(stores, 2)
+    [older] = waiting_jobs(stores)
+    [suspect] = waiting_jobs(stores)
+    younger = waiting_jobs(stores, 2)
     [_, grant] = claim(leases, 2)
     assert leases.heartbeat("w1", [grant.hold._replace(crashes=1)], 60.0).renewed
     assert leases.release(str(suspect), 0, grant.fence, started=True)
     assert [held.job_id for held in claim(leases)] == [str(suspect)]
     assert [held.job_id for held in claim(leases)] == [str(job) for job in younger]
     assert str(older) not in {held.job_id for held in claim(leases)}
+
+
+def test_a_lease_is_found_with_its_request_until_its_run_ends(stores: Stores) -> None:
+    leases = lease_store(stores)
+    [job] = waiting_jobs(stores)
+    before = leases.find(str(job), 0)
+    [grant] = claim(leases)
+    held = leases.find(str(job), 0)
+    assert before is not None
+    assert held is not None
+    assert (before.state, before.fence, before.worker) == ("waiting", None, "")
+    assert (held.state, held.fence, held.worker.rpartition("/")[2]) == ("held", grant.fence, "w1")
+    assert (held.value, held.headers, held.coordinates) == (grant.value, grant.headers, grant.coordinates)
+    store_event(stores, job, "ended", ended(job, 9))
+    assert leases.find(str(job), 0) is None
+    assert leases.find(str(new_job()), 0) is None

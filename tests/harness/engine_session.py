@@ -8,11 +8,12 @@ from typing import Any
 
 from schemas.states import Disposition
 from streams.health.loop_threads import LoopThreads
+from streams.log.topic_ids import topic_ids
 from streams.settings import Settings
 from streams.worker.circuit import WorkerCircuit
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob
-from streams.worker.kafka_transport import KafkaTransport, topic_ids
+from streams.worker.kafka_transport import KafkaTransport
 from streams.worker.protocol import Answer, ChildConfig
 from streams.worker.session import EngineSession
 

@@ -160,7 +160,8 @@ class Kit:
         models = ModelVersions([model(one) for one in (self.processor, *self.others)], self.rollout)
         self.channel = RecordingChannel()
         self.decoder = RequestDecoder(self.codec, ECHO, self.requests, splice, models.default.writer)
-        runner = JobRunner(models, self.decoder, ObjectStore("memory://"), self.scratch, self.channel)
+        files = ObjectStore("memory://")
+        runner = JobRunner(models, self.decoder, lambda *_: files, self.scratch, self.channel)
         self.executor = choose_executor(runner, self.channel)
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self._sent = 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from connectors.lease_store import LeaseStore
 from connectors.sink_store import ClaimedOffsets, OffsetRow, SinkStore, Stored
 from connectors.views import JobView
 from schemas.ids import new_id
@@ -45,6 +46,11 @@ class Stores:
 
     def another_due(self) -> Any:
         return self._opened(wiring.due_store(self.settings))
+
+    def lease_store(self) -> LeaseStore:
+        """Open another lease store."""
+        made: LeaseStore = self._opened(wiring.lease_store(self.settings))
+        return made
 
     def close(self) -> None:
         for store in self._open:

@@ -7,6 +7,7 @@ WITH candidates AS MATERIALIZED (
       AND r.state IN ('PENDING', 'PROCESSING') AND (r.deadline IS NULL OR r.deadline > now())
       AND NOT EXISTS (SELECT FROM cancels AS c WHERE c.job_id = l.job_id AND c.run = l.run AND c.ended_at IS NULL)
       AND NOT EXISTS (SELECT FROM controls AS o WHERE o.processor = %(processor)s AND o.action = 'pause')
+      AND (%(tenant)s::text IS NULL OR EXISTS (SELECT FROM jobs AS j WHERE j.job_id = l.job_id AND j.tenant = %(tenant)s))
     ORDER BY l.rank
     LIMIT %(count)s
     FOR UPDATE OF l SKIP LOCKED

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from connectors.claim_store import ClaimStore
+from connectors.claim_store import JobFiles
 from schemas.errors import ConnectionFailed, DeadlineExceeded, JobCancelled, JobError, JobTimeout, PayloadTooLarge
 from schemas.records import Claim, JobHeader
 from streams import logs
@@ -66,7 +66,7 @@ class WorkerCheckpoint:
 
     __slots__ = ("_name", "_store", "used")
 
-    def __init__(self, store: ClaimStore, job_id: str, run: int) -> None:
+    def __init__(self, store: JobFiles, job_id: str, run: int) -> None:
         self._store = store
         self._name = f"checkpoints/{job_id}/{run}"
         self.used = False
@@ -113,7 +113,7 @@ class WorkerJobContext:
 
     def __init__(
         self,
-        store: ClaimStore,
+        store: JobFiles,
         root: Path,
         reports: Reports,
         soft_deadline: float | None,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from connectors.claim_store import ClaimStore
+from connectors.claim_store import JobFiles
 from processors import devices
 from schemas.errors import (
     ConnectionFailed,
@@ -53,13 +53,13 @@ class JobRunner:
         self,
         models: ModelVersions,
         decoder: RequestDecoder,
-        store: ClaimStore,
+        open_files: Callable[[str, int], JobFiles],
         scratch: Path,
         reports: Reports,
     ) -> None:
         self.models = models
         self._decoder = decoder
-        self._store = store
+        self._open_files = open_files
         self._scratch = scratch
         self._reports = reports
         #: Jobs that are cancelled, and have not been answered as such.
@@ -88,7 +88,7 @@ class JobRunner:
         except ModelNotFound as error:
             return self.models.default.writer.failed(frame, job.header, error)
         context = WorkerJobContext(
-            self._store,
+            self._open_files(job.header.job_id, job.header.run),
             self._scratch,
             self._reports,
             soft_deadline(job.header, model.policy.limits.soft_ms),

@@ -169,7 +169,7 @@ def build_job_runner(
     models = ModelVersions([model(version_) for version_ in loaded], settings.rollouts.get(config.processor))
     ordered = models.default.policy.order is not Order.NONE
     decoder = RequestDecoder(codec, made, request, splice, models.default.writer, ordered=ordered, now=now)
-    return JobRunner(models, decoder, wiring.object_store(settings), Path(config.scratch), reports)
+    return JobRunner(models, decoder, wiring.job_files(settings, config.worker_id), Path(config.scratch), reports)
 
 
 def choose_executor(runner: JobRunner, channel: ParentChannel) -> BatchExecutor:

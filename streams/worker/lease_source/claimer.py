@@ -37,9 +37,11 @@ class Claimer:
         close: Callable[[], None],
         processor: str,
         threads: LoopThreads,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._claim = claim
         self._close = close
+        self._wait_s = wait_s
         self._changed = threading.Condition()
         self._wanted = 0
         self._found: list[ClaimedGrants] = []
@@ -97,7 +99,7 @@ class Claimer:
     def _find(self, count: int) -> None:
         asked_at = time.monotonic()
         try:
-            grants, self.store_fault = self._claim(count, WAIT_S), None
+            grants, self.store_fault = self._claim(count, self._wait_s), None
         except Unreachable as error:
             self.store_fault = error.message
             log.warning("lease_store_unavailable", reason=error.message)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 
-from connectors.lease_store import Grant, HeartbeatAnswer, LeaseStore
+from connectors.lease_store import Grant, HeartbeatAnswer, WorkerLeases
 from schemas.errors import SluiceError, Unreachable
 from streams import logs
 from streams.health.loop_threads import LoopThreads
@@ -28,7 +28,7 @@ class LeaseKeeper:
 
     def __init__(
         self,
-        store: LeaseStore,
+        store: WorkerLeases,
         leases: HeldLeases,
         worker_id: str,
         processor: str,
@@ -61,9 +61,10 @@ class LeaseKeeper:
             self._wake.set()
 
     def settle(self, lease: HeldLease) -> None:
-        """Settle a lease whose result is in the log."""
+        """Settle a lease whose result is in the log, unless it is not ours any more."""
         self._leases.remove(lease)
-        self._settled.append(lease)
+        if not lease.lost:
+            self._settled.append(lease)
         self._wake.set()
 
     def release(self, grant: Grant, *, started: bool) -> None:

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from connectors.lease_store import Grant, LeaseStore
+from connectors.lease_store import Grant, WorkerLeases
 from streams import logs
 from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobState
-from streams.worker.lease_source.claimer import ClaimedGrants, Claimer
+from streams.worker.lease_source.claimer import WAIT_S, ClaimedGrants, Claimer
 from streams.worker.lease_source.held import HeldLease, HeldLeases
 from streams.worker.lease_source.keeper import LeaseKeeper
 from streams.worker.protocol import Answer, ChildConfig
@@ -35,7 +35,8 @@ STOP_S = 5.0
 
 
 class LeaseSource:
-    """`ready` is the child's READY message; `open_store` makes a store for one thread, and is called twice."""
+    """`ready` is the child's READY message; `open_store` makes a store for one thread, and is called twice.
+    `claim_wait_s`: how long one claim waits for a job."""
 
     def __init__(
         self,
@@ -44,8 +45,10 @@ class LeaseSource:
         ready: Mapping[str, Any],
         in_flight: InFlightJobs,
         supervisor: Supervisor,
-        open_store: Callable[[], LeaseStore],
+        open_store: Callable[[], WorkerLeases],
         threads: LoopThreads,
+        *,
+        claim_wait_s: float = WAIT_S,
     ) -> None:
         processor, worker_id = config.processor, config.worker_id
         self._names = settings.topics
@@ -59,7 +62,7 @@ class LeaseSource:
         def claim(count: int, wait_s: float) -> list[Grant]:
             return store.claim(processor, worker_id, count, lease_s, executions=executions, wait_s=wait_s)
 
-        self._claimer = Claimer(claim, store.close, processor, threads)
+        self._claimer = Claimer(claim, store.close, processor, threads, claim_wait_s)
         self._restarts = 0
         self._received = 0
 

@@ -14,9 +14,9 @@ from collections import deque
 from typing import Any, Protocol
 
 from streams import logs
+from streams.environment import child_environment
 from streams.health.loop_threads import LoopThreads
 from streams.health.memory import resident
-from streams.settings import child_environment
 from streams.worker import protocol
 from streams.worker.pipe import PipeReader
 from streams.worker.protocol import ChildConfig, MessageKind

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
 from streams.log import kafka
+from streams.log.topic_ids import topic_ids
 from streams.settings import Settings
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.kafka_source.assigned_partitions import AssignedPartitions
@@ -18,7 +19,6 @@ from streams.worker.kafka_source.lane_consumer import LaneConsumer
 from streams.worker.kafka_source.offset_metadata import encode
 from streams.worker.kafka_source.offsets import Snapshot
 from streams.worker.kafka_source.quarantine import Quarantine
-from streams.worker.kafka_transport import topic_ids
 from streams.worker.protocol import TopicReplaced
 from tests.harness.jobs import done
 

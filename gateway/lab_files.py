@@ -1,0 +1,113 @@
+"""`/v1/lab/objects`, `/v1/lab/checkpoint`: the files of one leased job. The worker that holds it reads the files that its input
+claims, stores those of its result, and keeps its checkpoint; nothing else can be reached."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from connectors.incoming_object import IncomingObject
+from connectors.lease_store import LeaseView
+from connectors.object_backend import CHUNK
+from gateway.file_response import file_response
+from gateway.lab import Count, WorkerId
+from gateway.lab_request import LabRequest
+from gateway.ports import P
+from gateway.principal import CanWork
+from gateway.problems import Problem
+from gateway.upload_service import gathered
+from schemas.errors import ClaimMismatch, JobError, PayloadTooLarge
+from schemas.plain import to_plain
+from schemas.records import Claim
+
+router = APIRouter(prefix="/v1/lab", tags=["Lab machines"], include_in_schema=False)
+
+#: Bytes of a checkpoint.
+LARGEST_CHECKPOINT = 1 << 20
+
+
+async def _leased(
+    principal: CanWork,
+    ports: P,
+    worker_id: Annotated[WorkerId, Query()],
+    job_id: Annotated[UUID, Query()],
+    run: Annotated[Count, Query()],
+) -> LeaseView:
+    worker = ports.lab.worker(principal, worker_id)
+    return await ports.lab.leases.call(partial(worker.held, str(job_id), run))
+
+
+def _checkpoint(job_id: Annotated[UUID, Query()], run: Annotated[Count, Query()]) -> str:
+    return f"checkpoints/{job_id}/{run}"
+
+
+Leased = Annotated[LeaseView, Depends(_leased)]
+Checkpoint = Annotated[str, Depends(_checkpoint)]
+
+
+@router.get("/objects/{sha256}")
+async def download(sha256: str, lease: Leased, ports: P, request: Request) -> Response:
+    """Return a file that the job's input claims, or a range of it."""
+    claim = await ports.uploads.run(lambda: LabRequest(lease, ports.codec).claim(sha256))
+    if claim is None:
+        raise Problem(404, "NOT_FOUND", "The job's input claims no such file.")
+    return await file_response(request, ports.uploads.objects, claim, sha256)
+
+
+@router.put("/objects/{sha256}")
+async def upload(sha256: str, lease: Leased, ports: P, request: Request) -> dict[str, Any]:
+    """Store a file of the job's result; return its claim."""
+    uploads = ports.uploads
+    most = ports.settings.upload_max_bytes
+    incoming = await uploads.run(lambda: uploads.objects.receive(max_bytes=most))
+    try:
+        async for chunk in gathered(request.stream(), CHUNK):
+            await uploads.run(partial(incoming.write, chunk))
+        claim = await uploads.run(partial(_kept, incoming, sha256, request.headers.get("content-type", "")))
+    except BaseException:
+        with suppress(JobError):
+            await uploads.run(incoming.discard)
+        raise
+    return to_plain(claim)
+
+
+@router.get("/checkpoint")
+async def checkpoint(lease: Leased, name: Checkpoint, ports: P) -> Response:
+    """Return the job's checkpoint."""
+    found = await ports.uploads.run(lambda: ports.uploads.objects.get_named(name))
+    if found is None:
+        raise Problem(404, "NOT_FOUND", "The job has no checkpoint.")
+    return Response(found, media_type="application/octet-stream")
+
+
+@router.put("/checkpoint", status_code=204)
+async def put_checkpoint(lease: Leased, name: Checkpoint, ports: P, request: Request) -> None:
+    """Replace the job's checkpoint."""
+    data = await _small_body(request)
+    await ports.uploads.run(lambda: ports.uploads.objects.put_named(name, data))
+
+
+@router.delete("/checkpoint", status_code=204)
+async def delete_checkpoint(lease: Leased, name: Checkpoint, ports: P) -> None:
+    """Delete the job's checkpoint."""
+    await ports.uploads.run(lambda: ports.uploads.objects.delete_named(name))
+
+
+async def _small_body(request: Request) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > LARGEST_CHECKPOINT:
+            raise PayloadTooLarge(f"A checkpoint has at most {LARGEST_CHECKPOINT} bytes.")
+    return bytes(data)
+
+
+def _kept(incoming: IncomingObject, sha256: str, content_type: str) -> Claim:
+    incoming.finish()
+    if incoming.sha256 != sha256:
+        raise ClaimMismatch("The bytes do not have the sha256 that was stated.", next_step="Send the file again.")
+    return incoming.keep(content_type or "application/octet-stream")

@@ -1,0 +1,32 @@
+"""The environment that child processes inherit, with or without credentials."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import AliasChoices
+
+from streams.settings import Settings
+
+
+def environment() -> dict[str, str]:
+    """Return a copy of the environment, for a child process that inherits it."""
+    return dict(os.environ)
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for a processor's process, without the credentials that only its parent needs."""
+    secret = secret_variables()
+    return {name: value for name, value in os.environ.items() if name.upper() not in secret}
+
+
+def secret_variables() -> set[str]:
+    """Return the variables that hold credentials: every setting of a secret type, the properties of Kafka's clients
+    (sasl.password), and those of libpq."""
+    names = {"PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "SLUICE_KAFKA_CONFIG"}
+    for name, field in Settings.model_fields.items():
+        if "SecretStr" in str(field.annotation):
+            names.add(f"SLUICE_{name}".upper())
+            if isinstance(field.validation_alias, AliasChoices):
+                names.update(str(choice).upper() for choice in field.validation_alias.choices)
+    return names
