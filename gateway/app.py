@@ -7,7 +7,19 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from gateway import batches, deliveries, health, jobs, lab, lab_files, problems, processors, results, uploads, uploads_tus
+from gateway import (
+    batches,
+    deliveries,
+    health,
+    jobs,
+    lab,
+    lab_files,
+    problems,
+    processors,
+    results,
+    uploads,
+    uploads_tus,
+)
 from gateway.http_limits import AccessLog, RequestLimits
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
