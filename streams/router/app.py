@@ -109,7 +109,7 @@ class RouterFlow:
         recovered = tables.recovery.completed.is_set() and not app.rebalancing
         generation = app.consumer_generation_id
         if recovered and generation != self._counted:
-            handler.recount()
+            handler.recount(self._owns_parts())
             self._counted = generation
             log.info("router_ready", partitions=len(self._owned()), member_generation=generation)
         self.ready = recovered
@@ -118,6 +118,11 @@ class RouterFlow:
     def _owned(self) -> set[tuple[str, int]]:
         changelog = self._settings.topics.join_state
         return {(tp.topic, tp.partition) for tp in self._app.consumer.assignment() if tp.topic != changelog}
+
+    def _owns_parts(self) -> Callable[[int], bool]:
+        """Return a function that says whether this router has a partition of the joins' parts now."""
+        topic, owned = self._settings.topics.join_parts, self._owned()
+        return lambda partition: (topic, partition) in owned
 
     async def _take(self, stream: Any) -> None:
         """The agent of all topics: passes each record on; `_work` acknowledges it."""
@@ -163,8 +168,7 @@ class RouterFlow:
         return bool(event.message.generation_id == self._app.consumer_generation_id)
 
     async def _sweep(self, handler: Handler) -> None:
-        topic, owned = self._settings.topics.join_parts, self._owned()
-        expired = await asyncio.to_thread(handler.expired, lambda partition: (topic, partition) in owned)
+        expired = await asyncio.to_thread(handler.expired, self._owns_parts())
         with suppress(Unreachable):  # the next sweep finds them again
             for start in range(0, len(expired), BATCH):
                 await asyncio.to_thread(handler.forget, expired[start : start + BATCH])

@@ -98,10 +98,13 @@ class Handler:
             self._note(case_of(kept.key))
         self.counts += batch.counts
 
-    def recount(self) -> None:
-        """Find the waiting cases again, after the table was read back."""
+    def recount(self, owned: Callable[[int], bool]) -> None:
+        """Forget the entries of partitions that another router has now, and find the waiting cases again."""
+        for key, value in list(self._state.items()):
+            if not owned(load(value)["p"]):
+                del self._state[key]
         self.waiting.clear()
-        for case in {case_of(key) for key in list(self._state)}:
+        for case in {case_of(key) for key in self._state}:
             self._note(case)
 
     def expired(self, owned: Callable[[int], bool]) -> list[Kept]:

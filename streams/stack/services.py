@@ -55,8 +55,6 @@ def service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str],
     needed = {variable: address for variable, address in addresses.items() if variable != ENVIRONMENT_NAMES[GATEWAY]}
     facts = {variable: address.rpartition("@")[2] for variable, address in needed.items()}  # without the password
     own: dict[str, str] = {}
-    if settings.router_rules is not None:
-        own["SLUICE_ROUTER_RULES"] = str(settings.router_rules.absolute())
     if name == GATEWAY:
         own["SLUICE_GATEWAY_ADDRESS"] = _gateway_address(settings, stack)
         facts["address"] = f"http://{own['SLUICE_GATEWAY_ADDRESS']}"
@@ -92,7 +90,11 @@ def supervisor(settings: Settings, stack: LocalStack) -> ServiceSpec:
 
 
 def _environment(settings: Settings, addresses: Mapping[str, str]) -> dict[str, str]:
-    return {**LOCAL, **environment(), **addresses, "SLUICE_HOME": str(settings.home), "SLUICE_LOG_FORMAT": "json"}
+    rules = settings.router_rules
+    paths = {"SLUICE_HOME": str(settings.home)} | (
+        {} if rules is None else {"SLUICE_ROUTER_RULES": str(rules.absolute())}
+    )
+    return {**LOCAL, **environment(), **addresses, **paths, "SLUICE_LOG_FORMAT": "json"}
 
 
 def _readiness(stack: LocalStack, name: str, event: str, *, reuse: bool = True) -> Callable[[], bool]:

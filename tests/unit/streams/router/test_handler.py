@@ -115,7 +115,7 @@ def test_state_is_read_back_and_old_parts_of_owned_partitions_are_forgotten() ->
     kit = HandlerKit(clock=lambda: now[0])
     kit.handle(kit.outcome(result("echo", 1)))
     kit.handler.waiting.clear()
-    kit.handler.recount()
+    kit.handler.recount(lambda partition: partition == 0)
     assert {case.rule for case in kit.handler.waiting} == {"both", "with-table"}
     now[0] += 31 * 86_400
     assert kit.handler.expired(lambda partition: partition == 1) == []
@@ -125,6 +125,16 @@ def test_state_is_read_back_and_old_parts_of_owned_partitions_are_forgotten() ->
     assert kit.state == {}
     assert kit.handler.waiting == set()
     assert kit.recorder.kept[-2:] == expired
+
+
+def test_entries_of_partitions_that_another_router_has_are_dropped_from_memory_only() -> None:
+    kit = HandlerKit()
+    kit.handle(kit.outcome(result("echo", 1)))
+    written = len(kit.recorder.kept)
+    kit.handler.recount(lambda partition: partition == 1)
+    assert kit.state == {}
+    assert kit.handler.waiting == set()
+    assert len(kit.recorder.kept) == written
 
 
 def test_state_has_the_partition_of_its_case() -> None:
