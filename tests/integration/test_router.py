@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
-from schemas.records import Upload
+from schemas.records import Claim, Upload
 from streams import wiring
 from streams.admin import topics
 from streams.client.commands import CommandClient
-from streams.client.uploads import accept
+from streams.client.uploads import accept, new_upload, upload_codec
 from streams.health.ask import get
 from streams.health.service_files import running as service_files
 from streams.log import kafka
@@ -111,6 +112,7 @@ def test_an_upload_fans_out_and_its_join_starts_a_third_job_once_whatever_happen
 
     with CommandClient(routed) as commands:
         commands.pause("segmentation")
+        abort_upload(routed)
         upload("killed")
         router.wait_for(joins_waiting=1)
         router.kill()
@@ -132,6 +134,7 @@ def test_an_upload_fans_out_and_its_join_starts_a_third_job_once_whatever_happen
 
     # Everything is read once more: outcomes that the sink publishes again, and uploads.
     again = [record for topic in ("uploads", "outcomes.segmentation") for record in records(routed, topic)]
+    again = [record for record in again if b"aborted" not in record.value()]
     producer = kafka.producer(routed)
     for record in again:
         producer.produce(record.topic(), record.value(), record.key())
@@ -148,6 +151,20 @@ def test_an_upload_fans_out_and_its_join_starts_a_third_job_once_whatever_happen
     }
     assert len(jobs_of(routed, "requests.segmentation")) == len(jobs_of(routed, "requests.echo")) == 3
     assert records(routed, "dead-letters") == []
+
+
+def abort_upload(settings: Settings) -> None:
+    """Write an upload in a transaction that is aborted."""
+    codec, topic = wiring.codec(settings), settings.topics.uploads
+    claim = Claim("file:///aborted", "ab" * 32, 1)
+    aborted = new_upload(claim, filename="aborted.nii.gz", kind="mr-volume", case_id="aborted")
+    producer = Producer({"bootstrap.servers": settings.bootstrap, "transactional.id": settings.topic_prefix})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for partition in range(settings.partitions):
+        producer.produce(topic, upload_codec(codec, settings).encode(aborted), partition=partition)
+    producer.flush(10)
+    producer.abort_transaction(10)
 
 
 def records(settings: Settings, topic: str) -> list[Any]:

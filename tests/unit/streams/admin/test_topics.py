@@ -156,3 +156,34 @@ def test_a_topic_that_was_made_again_is_read_from_its_beginning(echo: Settings) 
     assert "2 partitions: the log ends before the group's offset" in change.detail
     topics.apply(echo, [ECHO])
     assert committed(echo) == [0, 0]
+
+
+def test_the_router_begins_at_the_end_of_topics_that_are_older_than_its_rules(echo: Settings, tmp_path: Path) -> None:
+    producer = kafka.producer(echo)
+    producer.produce("outcomes.echo", b"old", partition=1)
+    producer.flush(5)
+    (tmp_path / "rules.toml").write_text(
+        """
+[[join]]
+name = "j"
+of.a.processor = "echo"
+of.b.upload.kind = "x"
+submit = [{ processor = "echo", input = { message = "x" } }]
+"""
+    )
+    ruled = echo.model_copy(update={"router_rules": tmp_path / "rules.toml"})
+    changes = topics.apply(ruled, [ECHO])
+    assert [(change.kind, change.target) for change in changes] == [
+        (ChangeKind.CREATE_TOPIC, "join-parts"),
+        (ChangeKind.CREATE_TOPIC, "join-state"),
+        (ChangeKind.SEED_OFFSETS, "router"),
+    ]
+    with closing(kafka.consumer(echo, "router", **kafka.OUTSIDE)) as consumer:
+        read = [TopicPartition(topic, n) for topic in ("uploads", "outcomes.echo", "join-parts") for n in (0, 1)]
+        assert [p.offset for p in consumer.committed(read)] == [0, 0, 0, 1, 0, 0]
+    assert topics.plan(ruled, [ECHO]) == []
+
+
+def test_the_partitions_of_a_joins_topics_are_never_added(echo: Settings, tmp_path: Path) -> None:
+    fixed = Topic("t", 4, 1000, None, fixed=True)
+    assert topics.differences([fixed], {"t": topics.BrokerTopic(2, fixed.config())}) == []

@@ -41,7 +41,7 @@ submit = [{ processor = "echo", input = { message = "$a.output.message" }, label
 name = "with-table"
 of.a.processor = "echo"
 of.table.upload.kind = "table"
-submit = [{ processor = "echo", input = { message = "$table.claim.uri" } }]
+submit = [{ processor = "segmentation", input = { volume = "$table.claim" } }]
 """
 
 

@@ -54,7 +54,8 @@ def test_cases_and_tenants_are_never_joined_with_each_other() -> None:
 def test_a_join_waits_for_an_upload_too() -> None:
     kit = HandlerKit()
     kit.handle(kit.upload(upload("u5", kind="table")), kit.outcome(result("echo", 1)))
-    assert [(job.rule, job.input) for job in kit.recorder.jobs] == [("with-table", {"message": "file:///x"})]
+    (job,) = kit.recorder.jobs
+    assert (job.rule, job.input["volume"]["uri"]) == ("with-table", "file:///x")
 
 
 @pytest.mark.parametrize("failing", [0, 1])

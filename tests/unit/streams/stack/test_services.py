@@ -110,3 +110,12 @@ def test_on_the_local_stack_a_callback_may_go_to_this_machine_unless_the_environ
     assert allowed() == "localhost"
     monkeypatch.setenv("SLUICE_CALLBACK_ALLOW", "10.0.0.0/8")
     assert allowed() == "10.0.0.0/8"
+
+
+def test_a_router_is_started_once_it_has_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "router" not in started(tmp_path)
+    assert started(tmp_path, router_rules="rules.toml")["router"] == ("router",)
+    monkeypatch.chdir(tmp_path)
+    chosen = Settings.model_validate({"home": tmp_path, "router_rules": "rules.toml"})
+    (router,) = [each for each in services(chosen, LocalStack(tmp_path), {"A": "b"}) if each.name == "router"]
+    assert router.env["SLUICE_ROUTER_RULES"] == str(tmp_path / "rules.toml")
