@@ -1,4 +1,4 @@
-"""Jobs, parts and dead letters on the log in memory: confirmed, once for each id, and refusals told apart from outages."""
+"""Jobs, parts and dead letters on the log in memory: confirmed, once for each id; a refusal is no outage."""
 
 from __future__ import annotations
 
