@@ -114,3 +114,17 @@ def logged(log: Path, event: str) -> dict[str, str]:
         if line.startswith("{") and (found := json.loads(line)).get("event") == event:
             return dict(found)
     return {}
+
+
+def differing_files(one: Path, other: Path, *but: str) -> list[str]:
+    """Return the files that are not the same in both folders, but for these at the top."""
+    names = {path.relative_to(folder) for folder in (one, other) for path in folder.rglob("*") if path.is_file()}
+    return [
+        str(name)
+        for name in sorted(names)
+        if name.parts[0] not in but and "__pycache__" not in name.parts and not _same(one / name, other / name)
+    ]
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.read_bytes() == other.read_bytes()

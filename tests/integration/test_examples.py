@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness import guide
-from tests.harness.examples import EXAMPLES, Environment, copied, digits_on_sluice
+from tests.harness.examples import EXAMPLES, Environment, copied, differing_files, digits_on_sluice
+from tests.harness.services import SLUICE
+from tests.harness.source_tree import ROOT
 
 pytestmark = pytest.mark.stack
 
@@ -62,14 +65,19 @@ def test_the_celery_backend_and_its_move_to_sluice_by_the_guide(
     fastapi_environment.install(backend / "tests" / "requirements.txt")
     assert "passed" in fastapi_environment.python(backend, "-m", "pytest", **sluice)
     guide.do("Step 3", backend)
-    compared = filecmp.dircmp(backend, EXAMPLES / "fastapi_backend", ignore=["tests", "__pycache__", "README.md"])
-    assert (compared.left_only, compared.right_only, compared.diff_files) == ([], [], [])
+    assert differing_files(EXAMPLES / "fastapi_backend", backend, "README.md", "tests", "uploads") == []
 
 
-def test_the_guides_processor_is_the_one_of_the_examples() -> None:
-    files = guide.files("Step 1")
-    assert len(files) == 4
-    assert [name for name, text in files.items() if text != (EXAMPLES / name).read_text()] == []
+def test_the_guides_processor_is_the_one_of_the_examples(tmp_path: Path) -> None:
+    before = copied("fastapi_backend_celery", tmp_path)
+    without_digits = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([SLUICE, "new", "processor", "digits"], cwd=tmp_path, env=without_digits, check=True)
+    made = tmp_path / "digits"
+    shutil.copy(before / "model.py", made / "digits")
+    shutil.copytree(before / "weights", made / "digits" / "weights")
+    for name, text in guide.files("Step 1").items():
+        (tmp_path / name).write_text(text)
+    assert differing_files(EXAMPLES / "digits", made, "README.md", "train.py", "tests") == []
 
 
 def test_the_front_end_sees_the_same_contract_before_and_after_the_move() -> None:

@@ -72,6 +72,11 @@ class BackendTest(LiveServerTestCase):
             time.sleep(0.05)
         assert row.result["digits"] == DIGITS
 
+    def test_a_poll_makes_up_for_a_callback_that_is_lost(self) -> None:
+        with self.settings(CALLBACK_URL="http://127.0.0.1:9/"):
+            accepted = self.upload(SHEET.read_bytes())
+        assert self.ended(accepted)["result"]["digits"] == DIGITS
+
     def test_a_file_that_is_no_sheet_fails_with_a_reason(self) -> None:
         inference = self.ended(self.upload(b"1,2,3\n"))
         assert (inference["status"], inference["result"]) == ("FAILED", None)

@@ -16,6 +16,7 @@ import pytest
 from sluice_client import Client, Retry
 from sqlmodel import Session
 
+import jobs
 from main import app, sheet_of, start_unsent
 from store import Inference, engine
 from test_contract import DIGITS, SHEET, ended, upload
@@ -53,6 +54,12 @@ def test_the_callback_brings_the_result_without_a_poll(backend: httpx.Client) ->
         assert time.monotonic() < give_up, row
         time.sleep(0.05)
     assert (row["id"], row["digits"]) == (accepted["id"], DIGITS)
+
+
+def test_a_poll_makes_up_for_a_callback_that_is_lost(backend: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "CALLBACK_URL", "http://127.0.0.1:9/")
+    inference = ended(backend, upload(backend, SHEET.read_bytes())["id"])
+    assert (inference["state"], inference["digits"]) == ("COMPLETED", DIGITS)
 
 
 def test_a_callback_that_comes_again_changes_nothing(backend: httpx.Client) -> None:
