@@ -181,8 +181,8 @@ func (c *Client) follow(ctx context.Context, jobID string, lastID *string, handl
 			}
 			continue
 		}
+		*lastID = id // a sign of life has an id too
 		if len(data) > 0 {
-			*lastID = id
 			err := handle(Event{id, name, json.RawMessage(strings.Join(data, "\n"))})
 			if err != nil || name == "outcome" {
 				return true, true, err

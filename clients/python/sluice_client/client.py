@@ -19,7 +19,7 @@ from sluice_client.download import download
 from sluice_client.http import arguments, blocks_of, broken_by, head_of
 from sluice_client.models import Batch, Event, File, Job, ProcessorInfo, Result, TextEvent, Upload
 from sluice_client.options import BatchOptions, EventFilter, JobFilter, JobOptions
-from sluice_client.upload import upload
+from sluice_client.upload import source_of, upload
 from sluice_client.wire import (
     Answer,
     Blocking,
@@ -28,6 +28,7 @@ from sluice_client.wire import (
     Emit,
     FileSlice,
     Open,
+    OpenFile,
     Operation,
     Read,
     Request,
@@ -165,7 +166,7 @@ class Client:
 
     def upload(
         self,
-        path: str | os.PathLike[str],
+        file: str | os.PathLike[str] | bytes | OpenFile,
         *,
         kind: str | None = None,
         case_id: str | None = None,
@@ -175,11 +176,13 @@ class Client:
     ) -> Upload:
         """Store a file and return it; its `claim` goes into the input of a job.
 
-        Streamed and never whole in memory. A large file is sent in parts, and continued after a broken connection. `resume`:
-        a small file that remembers where the upload is, so that another process can continue it; removed at the end.
+        `file`: a path, bytes, or a binary file that is open and can seek, such as an uploaded one in Django (`request.FILES`)
+        or FastAPI (`UploadFile.file`). Streamed and never whole in memory. A large file is sent in parts, and continued after
+        a broken connection. `resume`: a small file that remembers where the upload is, so that another process can continue
+        it; removed at the end.
         """
-        kept = None if resume is None else Path(resume)
-        return self._run(upload(self._context, Path(path), kind, case_id, filename, content_type, kept))
+        source, memory = source_of(file), None if resume is None else Path(resume)
+        return self._run(upload(self._context, source, kind, case_id, filename, content_type, memory))
 
     def _run(self, operation: Operation[T]) -> T:
         return run(self._http, self._context.limits, operation)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from sluice_client.context import Limits
 from sluice_client.errors import UsageError
-from sluice_client.wire import Answer, Broken, FileSlice, Request
+from sluice_client.wire import Answer, Broken, FileSlice, OpenFile, Request
 
 #: Bytes of a file that are read at once while it is sent.
 BLOCK = 1 << 20
@@ -42,7 +44,7 @@ def broken_by(error: httpx.TransportError) -> Broken:
 
 def blocks_of(part: FileSlice) -> Iterator[bytes]:
     """Yield the bytes of a part of a file. Raises OSError if the file has become shorter."""
-    with open(part.path, "rb") as file:
+    with opened(part.file) as file:
         file.seek(part.offset)
         left = part.length
         while left:
@@ -51,3 +53,8 @@ def blocks_of(part: FileSlice) -> Iterator[bytes]:
                 raise OSError("The file has become shorter while it was sent.")
             left -= len(block)
             yield block
+
+
+def opened(file: Path | OpenFile) -> AbstractContextManager[OpenFile]:
+    """Return a file to read within a block; one that was given open stays open."""
+    return open(file, "rb") if isinstance(file, Path) else nullcontext(file)

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import mimetypes
 import os
 from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from sluice_client.context import Context, origin_of, segment
 from sluice_client.errors import Conflict, NotFound, SluiceError, UnexpectedAnswer, error_of
 from sluice_client.exchange import Attempts, exchange, may_pass, once, unreachable
+from sluice_client.http import BLOCK, opened
 from sluice_client.models import Upload
 from sluice_client.parse import record_of
-from sluice_client.wire import Blocking, Broken, FileSlice, Operation, Sleep
+from sluice_client.wire import Blocking, Broken, FileSlice, OpenFile, Operation, Sleep
 
 _TUS = {"tus-resumable": "1.0.0"}
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The file to upload, as it was when its hash was computed."""
+    """The file to upload, and what is said about it."""
 
-    path: Path
+    file: Path | OpenFile
     size: int
-    changed_ns: int
     sha256: str
     filename: str
     content_type: str
@@ -38,21 +37,37 @@ class Source:
 
     @classmethod
     def of(
-        cls, path: Path, kind: str | None, case_id: str | None, filename: str | None, content_type: str | None
+        cls,
+        file: Path | OpenFile,
+        kind: str | None,
+        case_id: str | None,
+        filename: str | None,
+        content_type: str | None,
     ) -> Source:
         """Read the file once for its hash. Raises OSError."""
-        digest = hashlib.sha256()
-        with open(path, "rb") as file:
-            about = os.fstat(file.fileno())
-            while block := file.read(_BLOCK):
+        digest, size = hashlib.sha256(), 0
+        with opened(file) as stream:
+            stream.seek(0)
+            while block := stream.read(BLOCK):
                 digest.update(block)
-        kinds = content_type or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        return cls(
-            path, about.st_size, about.st_mtime_ns, digest.hexdigest(), filename or path.name, kinds, kind, case_id
-        )
+                size += len(block)
+        name = filename or os.path.basename(str(getattr(file, "name", "")))
+        type_ = content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return cls(file, size, digest.hexdigest(), name, type_, kind, case_id)
 
     def rest(self, offset: int, longest: int) -> FileSlice:
-        return FileSlice(self.path, offset, min(self.size - offset, longest))
+        return FileSlice(self.file, offset, min(self.size - offset, longest))
+
+    def metadata(self) -> dict[str, str]:
+        """Return what tus calls Upload-Metadata."""
+        values = {
+            "filename": self.filename,
+            "filetype": self.content_type,
+            "kind": self.kind,
+            "case_id": self.case_id,
+            "sha256": self.sha256,
+        }
+        return {name: value for name, value in values.items() if value}
 
 
 class Memory:
@@ -60,7 +75,7 @@ class Memory:
 
     def __init__(self, path: Path | None, source: Source) -> None:
         self._path = path
-        self._about = {**asdict(source), "path": str(source.path)}
+        self._about = {**source.metadata(), "size": source.size}
 
     def address(self) -> str | None:
         """Return the address of the unfinished upload of this very source."""
@@ -81,16 +96,23 @@ class Memory:
             self._path.unlink(missing_ok=True)
 
 
+def source_of(file: str | os.PathLike[str] | bytes | OpenFile) -> Path | OpenFile:
+    """Return a file that can be read from any place."""
+    if isinstance(file, bytes):
+        return io.BytesIO(file)
+    return Path(file) if isinstance(file, str | os.PathLike) else file
+
+
 def upload(
     context: Context,
-    path: Path,
+    file: Path | OpenFile,
     kind: str | None,
     case_id: str | None,
     filename: str | None,
     content_type: str | None,
     resume: Path | None,
 ) -> Operation[Upload]:
-    source: Source = yield Blocking(partial(Source.of, path, kind, case_id, filename, content_type))
+    source: Source = yield Blocking(partial(Source.of, file, kind, case_id, filename, content_type))
     if source.size < context.limits.parts_from and resume is None:
         return (yield from _whole(context, source))
     memory = Memory(resume, source)
@@ -107,7 +129,7 @@ def _whole(context: Context, source: Source) -> Operation[Upload]:
     request = context.request(
         "POST",
         "/v1/uploads",
-        {"filename": source.filename, "kind": source.kind, "case_id": source.case_id},
+        {"filename": source.filename or None, "kind": source.kind, "case_id": source.case_id},
         source.rest(0, source.size),
         {"content-type": source.content_type, "content-digest": f"sha-256=:{_base64(source)}:"},
         repeatable=False,
@@ -125,14 +147,7 @@ def _address(context: Context, source: Source, memory: Memory) -> Operation[str]
             return str(kept)
         except NotFound:  # expired
             pass
-    metadata: Mapping[str, str | None] = {
-        "filename": source.filename,
-        "filetype": source.content_type,
-        "kind": source.kind,
-        "case_id": source.case_id,
-        "sha256": source.sha256,
-    }
-    pairs = [f"{name} {b64encode(value.encode()).decode()}" for name, value in metadata.items() if value is not None]
+    pairs = [f"{name} {b64encode(value.encode()).decode()}" for name, value in source.metadata().items()]
     # Sent again after a break, it may make two uploads; the one without bytes expires and has no effect.
     request = context.request(
         "POST",

@@ -6,16 +6,24 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
+
+
+class OpenFile(Protocol):
+    """A binary file that is open for reading and can seek."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
 class FileSlice:
     """Bytes of a file, as the body of a request; read while they are sent."""
 
-    path: Path
+    file: Path | OpenFile
     offset: int
     length: int
 
