@@ -122,8 +122,13 @@ def differing_files(one: Path, other: Path, *but: str) -> list[str]:
     return [
         str(name)
         for name in sorted(names)
-        if name.parts[0] not in but and "__pycache__" not in name.parts and not _same(one / name, other / name)
+        if name.parts[0] not in but and not _leaving(name) and not _same(one / name, other / name)
     ]
+
+
+def _leaving(name: Path) -> bool:
+    """True for what tools leave behind."""
+    return any(part.startswith(".") or part == "__pycache__" for part in name.parts)
 
 
 def _same(one: Path, other: Path) -> bool:
