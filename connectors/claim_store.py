@@ -70,8 +70,13 @@ class ClaimStore(JobFiles, Protocol):
         """Yield every content that was put, in any order. Raises StoreUnavailable."""
         ...
 
-    def retire(self, content: StoredObject) -> None:
-        """Put a content in the trash. `fetch` takes it out again, so a late reference to it still holds."""
+    def named(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        """Yield the names of objects below a folder of names, and when each was last written."""
+        ...
+
+    def retire(self, content: StoredObject) -> bool:
+        """Put a content in the trash, unless it was written again since it was listed. `fetch` takes it out again, so a late
+        reference to it still holds."""
         ...
 
     def retired(self) -> Iterator[StoredObject]:

@@ -19,6 +19,8 @@ SCHEMES = ("file", "s3", "gs", "az", "memory")
 CONTENTS = "sha256"
 TRASH = "trash"
 INCOMING = "incoming"
+#: Prefix of objects that are stored under a name.
+NAMED = "notes/"
 _CONTENT_KEY = re.compile(r"sha256/([0-9a-f]{2})/\1[0-9a-f]{62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9-]+(/[A-Za-z0-9-]+)*")
@@ -49,7 +51,7 @@ def named_key(name: str) -> str:
     """Return the key (`notes/…`) of an object that is stored under a name instead of its content's hash."""
     if not _NAME.fullmatch(name):
         raise InvalidInput("The name of a stored object consists of letters, digits and `-`, with `/` between parts.")
-    return f"notes/{name}"
+    return f"{NAMED}{name}"
 
 
 def root_uri(url: str) -> str:

@@ -19,6 +19,7 @@ from connectors.claim_store import StoredObject
 from connectors.claim_uris import (
     CONTENTS,
     INCOMING,
+    NAMED,
     TRASH,
     Location,
     content_key,
@@ -164,10 +165,22 @@ class ObjectStore:
     def retired(self) -> Iterator[StoredObject]:
         yield from self._listed(TRASH)
 
-    def retire(self, content: StoredObject) -> None:
+    def named(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        import obstore
+
+        with translated("list"):
+            for batch in obstore.list(self._open(self.root), named_key(folder)):
+                for each in batch:
+                    yield each["path"].removeprefix(NAMED), each["last_modified"]
+
+    def retire(self, content: StoredObject) -> bool:
         key = content_key(content.sha256)
         with translated("remove"), suppress(FileNotFoundError):
-            move(self._open(self.root), key, f"{TRASH}/{key}", content.size)
+            store = self._open(self.root)
+            if store.head(key)["last_modified"] == content.modified:
+                move(store, key, f"{TRASH}/{key}", content.size)
+                return True
+        return False
 
     def restore(self, content: StoredObject) -> None:
         key = content_key(content.sha256)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from connectors.memory import MemoryDatabase
     from connectors.objects import ObjectStore
     from connectors.payload_store import PayloadStore
+    from connectors.retention_store import RetentionStore
     from connectors.sink_store import SinkStore
     from connectors.upload_store import UploadStore
     from streams.health.cached_probe import CachedProbe
@@ -209,6 +210,16 @@ def upload_store(settings: Settings) -> UploadStore:
     from connectors.postgres.upload_store import PostgresUploadStore
 
     return PostgresUploadStore(settings.database)
+
+
+def retention_store(settings: Settings) -> RetentionStore:
+    if (twin := _memory(settings)) is not None:
+        from connectors.memory import MemoryRetentionStore
+
+        return MemoryRetentionStore(twin)
+    from connectors.postgres.retention_store import PostgresRetentionStore
+
+    return PostgresRetentionStore(settings.database)
 
 
 def migrate(settings: Settings) -> list[str]:

@@ -18,6 +18,7 @@ from connectors.memory.due_store import MemoryDueStore
 from connectors.memory.job_store import MemoryJobStore
 from connectors.memory.lease_store import MemoryLeaseStore
 from connectors.memory.payload_store import MemoryPayloadStore
+from connectors.memory.retention_store import MemoryRetentionStore
 from connectors.memory.sink_store import MemorySinkStore
 from connectors.memory.upload_store import MemoryUploadStore
 
@@ -33,6 +34,7 @@ __all__ = [
     "MemoryJobStore",
     "MemoryLeaseStore",
     "MemoryPayloadStore",
+    "MemoryRetentionStore",
     "MemorySinkStore",
     "MemoryUploadStore",
 ]

@@ -26,6 +26,7 @@ from connectors.memory.tables import (
     StoredRun,
     StoredUpload,
 )
+from connectors.retention_store import Erasure
 from connectors.sink_store import LogPosition
 from connectors.upload_store import PartialUpload, UploadPart
 
@@ -70,6 +71,7 @@ class MemoryDatabase:
         self.uploads: dict[str, StoredUpload] = {}
         self.partial_uploads: dict[str, PartialUpload] = {}
         self.upload_parts: dict[str, list[UploadPart]] = {}
+        self.erasures: list[Erasure] = []
         self.fences = itertools.count(1)
         #: The leading timekeeper, and the time of its last call.
         self.leader: tuple[object, datetime] | None = None

@@ -32,8 +32,10 @@ def move_run(run: StoredRun, row: ProgressRow, now: datetime) -> bool:
 
 
 def add_progress(db: MemoryDatabase, row: ProgressRow, now: datetime) -> None:
-    """Make the delivery of this progress pending, if its job has progress callbacks."""
+    """Make the delivery of this progress pending, if its job has progress callbacks; an erased job keeps no message."""
     job = db.jobs.get(row.job_id)
+    if job is not None and job.erased_at is not None:
+        db.runs[row.job_id, row.run].message = None
     if job is None or not job.callback_progress or not job.callback_url or row.delivery_id is None:
         return
     found = db.deliveries.get(row.delivery_id)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from connectors.memory.database import MemoryStore, StoredKey, earliest
+from connectors.memory.erasures import without_erased_contents, without_erased_fields
 from connectors.memory.progress_callbacks import PROGRESS_WAIT, add_progress, end_progress, move_run
 from connectors.memory.sink_leases import store_leases
 from connectors.memory.tables import (
@@ -69,6 +70,7 @@ class MemorySinkStore(MemoryStore):
             _check_storable(runs)
             runs = [_text(row) for row in runs]
             known = self._known(runs)
+            runs, history = without_erased_contents(self._db, runs, history)
             won = {(row.job_id, row.run) for row in runs if row.job_id in known and self._wins(row, now)}
             moved = {(row.job_id, row.run) for row in runs if row.job_id in known and self._moves(row, won, now)}
             deferred = self._add_callbacks((row for row in runs if (row.job_id, row.run) in won), known, now)
@@ -122,7 +124,7 @@ class MemorySinkStore(MemoryStore):
                 continue
             job = self._db.jobs.get(row.job_id)
             if job is None:
-                job = self._db.jobs[row.job_id] = _job(row)
+                job = self._db.jobs[row.job_id] = without_erased_fields(self._db, _job(row))
             elif job.input_sha256 in (row.input_sha256, "") or row.input_sha256 == "":
                 job.current_run = max(job.current_run, row.current_run)
             else:

@@ -35,6 +35,8 @@ class StoredJob:
     callback_profile: str | None
     callback_progress: bool
     labels: bytes | None
+    erased_at: datetime | None = None
+    case_sha256: str | None = None
 
 
 @dataclass(slots=True)

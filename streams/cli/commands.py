@@ -86,6 +86,8 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("topics", "streams.cli.topics:app", "Create and update topics, schemas and consumer group offsets."),
         Command("tokens", "streams.cli.tokens:app", "Create, list and revoke tokens of the HTTP gateway."),
         Command("tenants", "streams.cli.tenants:app", "Set and list the quotas of tenants at the HTTP gateway."),
+        Command("objects", "streams.cli.objects:app", "Delete stored files that nothing refers to."),
+        Command("erase", "streams.cli.erase:erase", "Delete a case's contents: inputs, results, files, names."),
         Command("migrate", "streams.cli.migrate:migrate", "Bring the database tables up to this version."),
     ),
 }

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
 from connectors.jsonb import jsonb
-from connectors.upload_store import TUS, PartialUpload, UploadPart
+from connectors.upload_store import UploadPart
 from schemas.ids import new_id
-from schemas.records import Claim, Upload
 from streams import wiring
 from tests.harness.stores import Stores, ended, new_job, requested
+from tests.harness.uploads import partial, upload
 
 HOUR = 3600.0
-
-
-def upload(digit: str = "a", **more: Any) -> Upload:
-    claim = Claim(f"file:///s/sha256/{digit * 2}/{digit * 64}", digit * 64, 5, "image/png")
-    made: dict[str, Any] = {"upload_id": new_id(), "claim": claim, "created_at": datetime.now(UTC), "source": "test"}
-    return Upload(**made | more)
-
-
-def partial(**more: Any) -> PartialUpload:
-    made: dict[str, Any] = {"upload_id": new_id(), "tenant": "t", "protocol": TUS, "length": 10, "sha256": None}
-    return PartialUpload(**made | {"content_type": "image/png", "filename": "a.png", "metadata": "x y"} | more)
 
 
 def test_an_accepted_upload_is_its_tenants_and_is_accepted_once(stores: Stores) -> None:

@@ -36,6 +36,7 @@ class Stores:
         self.batches = self._opened(wiring.batch_store(settings))
         self.access = self._opened(wiring.access_store(settings))
         self.uploads = self._opened(wiring.upload_store(settings))
+        self.retention = self._opened(wiring.retention_store(settings))
         self.deliveries = self._opened(wiring.delivery_store(settings))
         self.due = self.another_due()
         self.sink.learn_topics(TOPICS)

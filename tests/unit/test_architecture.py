@@ -107,11 +107,12 @@ _ARROWS = {
     ),
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
     "streams.router": "streams.admin streams.client streams.health streams.log streams.wiring",
+    "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
     "streams.stack": "streams.health",
     "streams.cli": (
         "connectors connectors.callbacks processors streams.admin streams.client streams.health streams.log "
-        "streams.notify streams.router streams.sink streams.stack streams.timekeeper streams.wiring streams.worker "
-        "streams.worker.child"
+        "streams.notify streams.retention streams.router streams.sink streams.stack streams.timekeeper streams.wiring "
+        "streams.worker streams.worker.child"
     ),
     "streams.testing": (
         "connectors connectors.callbacks connectors.memory processors streams.client streams.health streams.log "
@@ -122,7 +123,7 @@ _ARROWS = {
 MAY_IMPORT_SUBROOM = {room: set(targets.split()) for room, targets in _ARROWS.items()}
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 50
-MOST_LINES_OF_THE_ENGINE = 39_300
+MOST_LINES_OF_THE_ENGINE = 40_300
 
 
 @pytest.mark.parametrize("room", ROOMS)

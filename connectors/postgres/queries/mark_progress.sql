@@ -13,10 +13,10 @@ WITH p AS MATERIALIZED (
 moved AS (
     UPDATE runs SET
         state = 'PROCESSING', attempt = p.attempt, execution = p.execution, sequence = p.sequence, owner = p.owner,
-        stage = p.stage, percent = p.percent, message = p.message,
+        stage = p.stage, percent = p.percent, message = CASE WHEN j.erased_at IS NULL THEN p.message END,
         -- The run has started, so it now waits for its deadline only, if it has one.
         due_at = runs.deadline, due_kind = CASE WHEN runs.deadline IS NOT NULL THEN 'deadline' END, updated_at = now()
-    FROM p
+    FROM p LEFT JOIN jobs AS j ON j.job_id = p.job_id
     WHERE runs.job_id = p.job_id AND runs.run = p.run
       AND CASE runs.state
               WHEN 'PENDING' THEN p.attempt >= runs.attempt

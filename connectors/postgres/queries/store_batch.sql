@@ -16,18 +16,29 @@ WITH r AS MATERIALIZED (
 ),
 -- A job id that came with another input keeps its first request: such a row is not returned and nothing else is stored for it.
 -- An empty hash (of a request that could not be decoded) matches any input.
+-- Of a case that was erased after the job was created (docs/adr/0031) only what the run needs is stored, here and below.
 known AS (
     INSERT INTO jobs AS j (
         job_id, created_at, current_run, tenant, processor, input_sha256, external_id, case_id, upload_id, batch_id,
-        parent_job_id, callback_url, callback_profile, callback_progress, labels
+        parent_job_id, callback_url, callback_profile, callback_progress, labels, erased_at, case_sha256
     )
     SELECT
-        job_id, created_at, current_run, tenant, processor, input_sha256, external_id, case_id, upload_id, batch_id,
-        parent_job_id, callback_url, callback_profile, callback_progress, labels
-    FROM r WHERE carries_job
+        r.job_id, r.created_at, r.current_run, r.tenant, r.processor, CASE WHEN e.erased_at IS NULL THEN r.input_sha256 ELSE '' END,
+        CASE WHEN e.erased_at IS NULL THEN r.external_id END, CASE WHEN e.erased_at IS NULL THEN r.case_id END,
+        CASE WHEN e.erased_at IS NULL THEN r.upload_id END, r.batch_id, r.parent_job_id,
+        CASE WHEN e.erased_at IS NULL THEN r.callback_url END, r.callback_profile, r.callback_progress,
+        CASE WHEN e.erased_at IS NULL THEN r.labels END,
+        e.erased_at, e.case_sha256
+    FROM r LEFT JOIN LATERAL (
+        SELECT erasures.erased_at, erasures.case_sha256 FROM erasures
+        WHERE r.case_id IS NOT NULL AND erasures.tenant = r.tenant
+          AND erasures.case_sha256 = case_sha256(r.tenant, r.case_id) AND erasures.erased_at >= r.created_at
+        LIMIT 1
+    ) AS e ON true
+    WHERE r.carries_job
     ON CONFLICT (job_id) DO UPDATE SET current_run = greatest(j.current_run, excluded.current_run)
     WHERE j.input_sha256 = excluded.input_sha256 OR j.input_sha256 = '' OR excluded.input_sha256 = ''
-    RETURNING j.job_id, j.callback_url, j.callback_profile, j.callback_progress
+    RETURNING j.job_id, j.callback_url, j.callback_profile, j.callback_progress, j.erased_at
 ),
 -- The first final result of a run wins: the candidates that are returned are now outcomes.
 won AS (
@@ -36,7 +47,8 @@ won AS (
         device_note, model_version, started_at, finished_at, run_ms, topic_id, partition, "offset"
     )
     SELECT
-        r.job_id, r.run, r.status, r.attempt, r.error_code, r.error_message, r.fingerprint, r.output, r.refs, r.owner,
+        r.job_id, r.run, r.status, r.attempt, r.error_code, CASE WHEN known.erased_at IS NULL THEN r.error_message END,
+        r.fingerprint, CASE WHEN known.erased_at IS NULL THEN r.output END, CASE WHEN known.erased_at IS NULL THEN r.refs END, r.owner,
         r.device, r.device_note, r.model_version, r.started_at, r.finished_at, r.run_ms, r.won_topic_id, r.won_partition, r.won_offset
     FROM r JOIN known USING (job_id)
     WHERE r.status IS NOT NULL
@@ -96,7 +108,7 @@ callbacks AS (
     CROSS JOIN LATERAL (
         SELECT coalesce(r.callback_url, CASE r.input_sha256 WHEN '' THEN known.callback_url END) AS destination
     ) AS a
-    WHERE r.delivery_id IS NOT NULL AND a.destination <> ''
+    WHERE r.delivery_id IS NOT NULL AND a.destination <> '' AND known.erased_at IS NULL
     ON CONFLICT DO NOTHING
     RETURNING job_id, run, due_at
 ),
@@ -112,7 +124,10 @@ events AS (
             ELSE h.kind
         END,
         h.at,
-        CASE WHEN h.role <> 3 AND known.job_id IS NULL THEN '{"reason": "another input under the same job id"}' ELSE h.body END
+        CASE
+            WHEN h.role <> 3 AND known.job_id IS NULL THEN '{"reason": "another input under the same job id"}'
+            WHEN known.erased_at IS NULL THEN h.body
+        END
     FROM @h(
         job_id uuid, topic_id uuid, partition integer, "offset" bigint, run integer, attempt integer, kind text, role integer,
         at timestamptz, body jsonb

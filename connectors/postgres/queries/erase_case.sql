@@ -1,0 +1,54 @@
+-- Deletes the contents of a case; its jobs keep their states and times. Records it, and with that what comes late is not stored.
+-- `now()` in the record: jobs of the case that are created later are new ones.
+WITH e AS MATERIALIZED (
+    SELECT job_id, case_id IS NOT NULL AS fresh FROM jobs
+    WHERE tenant = %(tenant)s AND (case_id = %(case_id)s OR case_sha256 = %(case_sha256)s)
+),
+jobs_erased AS (
+    UPDATE jobs AS j SET
+        erased_at = now(), case_sha256 = %(case_sha256)s, case_id = NULL, external_id = NULL, upload_id = NULL,
+        callback_url = NULL, labels = NULL, input_sha256 = ''
+    FROM e WHERE j.job_id = e.job_id
+),
+runs_erased AS (
+    UPDATE runs AS r SET message = NULL, stage = NULL FROM e WHERE r.job_id = e.job_id
+),
+outcomes_erased AS (
+    UPDATE outcomes AS o SET output = NULL, refs = NULL, error_message = NULL FROM e WHERE o.job_id = e.job_id
+),
+history_erased AS (
+    UPDATE history AS h SET body = NULL FROM e WHERE h.job_id = e.job_id AND h.body IS NOT NULL
+),
+cancels_erased AS (
+    UPDATE cancels AS c SET reason = '' FROM e WHERE c.job_id = e.job_id
+),
+payloads_gone AS (
+    DELETE FROM payloads AS p USING e WHERE p.job_id = e.job_id
+),
+leases_gone AS (
+    DELETE FROM leases AS l USING e WHERE l.job_id = e.job_id AND l.state = 'waiting'
+),
+deliveries_erased AS (
+    UPDATE deliveries AS d SET
+        destination = '', state = CASE d.state WHEN 'pending' THEN 'gone' ELSE d.state END, ended_at = coalesce(d.ended_at, now())
+    FROM e WHERE d.job_id = e.job_id AND d.destination <> ''
+    RETURNING d.delivery_id
+),
+tries_erased AS (
+    UPDATE delivery_tries AS t SET error = NULL FROM deliveries_erased AS d
+    WHERE t.delivery_id = d.delivery_id AND t.error IS NOT NULL
+),
+uploads_gone AS (
+    DELETE FROM uploads WHERE tenant = %(tenant)s AND case_id = %(case_id)s RETURNING upload_id
+),
+partial_gone AS (
+    DELETE FROM partial_uploads WHERE tenant = %(tenant)s AND case_id = %(case_id)s RETURNING upload_id
+),
+parts_gone AS (
+    DELETE FROM upload_parts AS p USING partial_gone AS w WHERE p.upload_id = w.upload_id
+)
+INSERT INTO erasures (tenant, case_sha256, erased_at, erased_by, jobs, uploads, deliveries, objects)
+SELECT
+    %(tenant)s, %(case_sha256)s, now(), %(by)s, (SELECT count(*) FROM e WHERE fresh),
+    (SELECT count(*) FROM uploads_gone) + (SELECT count(*) FROM partial_gone), (SELECT count(*) FROM deliveries_erased), %(objects)s
+RETURNING tenant, case_sha256, erased_at, erased_by, jobs, uploads, deliveries, objects
