@@ -1,4 +1,4 @@
-"""What is kept for how long, in memory."""
+"""References to files, and erasures, in memory."""
 
 from __future__ import annotations
 

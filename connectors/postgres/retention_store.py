@@ -1,4 +1,4 @@
-"""What is kept for how long, on Postgres."""
+"""References to files, and erasures, on Postgres."""
 
 from __future__ import annotations
 

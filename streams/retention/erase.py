@@ -45,7 +45,7 @@ class Erased:
 
 @dataclass(slots=True)
 class _InLog:
-    """What the log holds of the case: records by topic with the newest time, and contents of it and of all others."""
+    """Facts about the log: records of the case by topic with the newest time, and contents of the case and of all others."""
 
     records: dict[str, int]
     newest: dict[str, datetime]
