@@ -50,3 +50,14 @@ def test_what_a_producer_imports_pulls_in_nothing_heavy() -> None:
 def test_listing_the_processors_imports_none_of_them() -> None:
     loaded = modules_after("from schemas.contract import known_processors; assert 'echo' in known_processors()")
     assert loaded & {"torch", "processors"} == set()
+
+
+def test_a_lab_worker_loads_neither_kafka_nor_a_database() -> None:
+    build = """import streams.cli.worker, streams.cli.service
+from streams.settings import Settings
+from streams.worker.worker import Worker
+Worker(Settings(worker_gateway="https://gateway.example"), ["segmentation"])
+import streams.worker.child.main"""
+    loaded = all_modules_after(build)
+    assert "streams.worker.gateway.transport" in loaded
+    assert loaded & {"confluent_kafka", "psycopg", "obstore", "torch", "fastapi", "aiohttp"} == set()
