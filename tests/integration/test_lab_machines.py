@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-import tests.unit.connectors
 from connectors.access_store import token_hash
 from processors.segmentation.samples import make_samples
 from schemas.records import Claim, SegmentationInput
@@ -27,6 +26,7 @@ from tests.harness.isolated import Machine, relay_to
 from tests.harness.lab import running_gateway
 from tests.harness.scribe import Scribe
 from tests.harness.services import SLUICE
+from tests.harness.source_tree import ROOT
 from tests.harness.waiting import in_thread, wait_until
 
 pytestmark = pytest.mark.stack
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.stack
 #: How long a machine may take to start: two processes that import everything, on a busy machine.
 START_S = 120.0
 #: A certificate for `localhost` with its key. It is its own authority.
-CERTIFICATE = Path(tests.unit.connectors.__path__[0]) / "localhost.pem"
+CERTIFICATE = ROOT / "tests" / "unit" / "connectors" / "localhost.pem"
 
 
 class Lab:
