@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple, Protocol, Self
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol, Self
 
 from connectors.payload_store import CHECK_IN_S, Payload
+from schemas.states import TERMINAL, State
+
+#: Seconds between two looks at an open batch. A look counts its jobs.
+LEAST_WAIT_S, LONGEST_WAIT_S = 0.2, 10.0
 
 
 class BatchRow(NamedTuple):
@@ -40,6 +44,34 @@ class BatchView:
     ended_at: datetime | None
     decided_at: datetime | None
     counts: dict[str, int]
+
+    @property
+    def ended(self) -> int:
+        """Return the number of jobs that have ended."""
+        return sum(number for state, number in self.counts.items() if State(state) in TERMINAL)
+
+    def event_data(self) -> dict[str, Any]:
+        """Return the data of the batch's final callback, as `GET /v1/batches/{id}` shows the batch."""
+        path = f"/v1/batches/{self.batch_id}"
+        return {
+            "batch_id": self.batch_id,
+            "processor": self.processor,
+            "total": self.total,
+            "counts": self.counts,
+            "ended": self.ended,
+            "done": True,
+            "created_at": self.created_at.astimezone(UTC).isoformat(),
+            "finished_at": None if self.decided_at is None else self.decided_at.astimezone(UTC).isoformat(),
+            "links": {"self": path, "jobs": f"/v1/jobs?batch_id={self.batch_id}"},
+        }
+
+    def look_again_in_s(self, now: datetime) -> float | None:
+        """Return the seconds until an open batch is worth another look: half of the time that the rest needs at its pace so
+        far. None if all jobs have ended."""
+        if self.ended >= self.total:
+            return None
+        left = (self.total - self.ended) / max(self.ended, 1)
+        return min(max((now - self.created_at).total_seconds() * left / 2, LEAST_WAIT_S), LONGEST_WAIT_S)
 
 
 class BatchStore(Protocol):

@@ -107,6 +107,12 @@ class DueStore(Protocol):
         """Delete at most `limit` expired uploads in pieces; return their ids, each with the names of its parts' objects."""
         ...
 
+    def end_batches(self, limit: int) -> tuple[int, int]:
+        """End batches whose jobs have all ended, each with one delivery if it has a callback URL, in one transaction.
+
+        Looks at no more than `limit` open batches that are due; return how many those were, and how many have ended."""
+        ...
+
     def prune(self, older_than: timedelta, limit: int) -> int:
         """Delete at most `limit` runs whose outcome was stored more than `older_than` ago; return how many were deleted."""
         ...

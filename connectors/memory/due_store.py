@@ -9,6 +9,7 @@ from uuid import UUID
 
 from connectors.command_store import CommandRow
 from connectors.due_store import DoneRow, DueRun, KeptRecords
+from connectors.memory.batch_store import end_batches
 from connectors.memory.database import MemoryStore, StoredKey
 from connectors.memory.payload_store import stored_payload
 from connectors.memory.tables import StoredCancel, StoredRun
@@ -153,8 +154,18 @@ class MemoryDueStore(MemoryStore):
             batches = self._db.batches.values()
             ended = [row.batch_id for row in batches if row.ended_at and row.ended_at < now - older_than]
             for batch_id in ended:
-                del self._db.batches[batch_id]
+                delivery = self._db.deliveries.get(UUID(batch_id).bytes)
+                if delivery is None or delivery.state != "pending":
+                    del self._db.batches[batch_id]
+                    self._db.deliveries.pop(UUID(batch_id).bytes, None)
             return len(pruned)
+
+    def end_batches(self, limit: int) -> tuple[int, int]:
+        with self._db.reading() as now:
+            self._check_leader(now)
+            looked_at, ended = end_batches(self._db, limit, now)
+            self._db.changes += ended
+            return looked_at, ended
 
     def last_commands(self) -> list[CommandRow]:
         with self._db.reading() as now:

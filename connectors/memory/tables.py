@@ -230,6 +230,7 @@ class StoredBatch:
     callback_profile: str | None
     created_at: datetime
     ended_at: datetime | None = None
+    check_at: datetime = _LONG_AGO
 
 
 @dataclass(slots=True)

@@ -13,6 +13,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
+from connectors.batch_store import BatchView
 from connectors.command_store import CommandRow
 from connectors.due_store import DoneRow, DueRun, KeptRecords
 from connectors.payload_store import Payload
@@ -78,6 +81,21 @@ class PostgresDueStore(PostgresStore):
 
     def expired_uploads(self, limit: int) -> list[tuple[str, list[str]]]:
         return [(row["upload_id"], row["names"]) for row in self._rows("expired_uploads", limit=limit)]
+
+    def end_batches(self, limit: int) -> tuple[int, int]:
+        with self._connected("ending batches") as connection, connection.transaction():
+            rows = self._rows("due_batches", limit=limit)
+            if not rows:
+                return 0, 0
+            waits, bodies = [], []
+            for row in rows:
+                now = row.pop("now")
+                batch = BatchView(**row, ended_at=None)
+                waits.append(batch.look_again_in_s(now))
+                bodies.append(Jsonb(batch.event_data()))
+            ids = [UUID(row["batch_id"]) for row in rows]
+            self._rows("end_batches", ids=ids, wait_s=waits, bodies=bodies)
+        return len(rows), waits.count(None)
 
     def mark_done(self, rows: Sequence[DoneRow]) -> None:
         with self._connected("marking due runs as done") as connection:

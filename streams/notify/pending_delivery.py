@@ -90,6 +90,8 @@ class PendingDelivery:
         """Build a delivery that was claimed from the store. `hold_ends_at`: when the hold of a progress ends."""
         event = _EVENTS.get(claimed.kind, standard_event)
         delivery = cls.of(claimed.delivery_id, claimed.destination, claimed.row, claimed.tries, event)
+        if claimed.kind == "batch":
+            delivery.processor = str(claimed.row["body"]["processor"])
         if claimed.kind == "progress":
             delivery.progress = ProgressHold(
                 notifier, claimed.sequence, claimed.row["status"] is not None, hold_ends_at

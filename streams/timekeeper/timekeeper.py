@@ -21,6 +21,7 @@ from streams.health.loop_health import LoopHealth, tracked
 from streams.health.loop_threads import frames_of
 from streams.health.report import Health, evaluate
 from streams.settings import Settings
+from streams.timekeeper.batches import EndedBatches
 from streams.timekeeper.cancels import Cancels
 from streams.timekeeper.due import DueRuns
 from streams.timekeeper.duty import Duty, DutyContext, MakeDuty
@@ -47,7 +48,7 @@ STOP_S = 5.0
 
 DUTIES: Sequence[MakeDuty] = (
     *(DueRuns, Cancels, ExpiredLeases, Unsent, RequestsGone, SilentRuns, Pauses),
-    *(UnsentUploads, ExpiredUploads),
+    *(UnsentUploads, ExpiredUploads, EndedBatches),
 )
 
 

@@ -27,10 +27,17 @@ deliveries_gone AS (
     DELETE FROM deliveries AS d USING old WHERE d.job_id = old.job_id AND d.run = old.run RETURNING d.delivery_id
 ),
 batches_gone AS (
-    DELETE FROM batches WHERE ended_at < now() - %(age)s
+    DELETE FROM batches AS b WHERE b.ended_at < now() - %(age)s
+      AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.delivery_id = b.batch_id AND d.state = 'pending')
+    RETURNING b.batch_id
+),
+batch_deliveries_gone AS (
+    DELETE FROM deliveries AS d USING batches_gone AS b WHERE d.delivery_id = b.batch_id RETURNING d.delivery_id
 ),
 tries_gone AS (
-    DELETE FROM delivery_tries AS t USING deliveries_gone AS d WHERE t.delivery_id = d.delivery_id
+    DELETE FROM delivery_tries AS t
+    USING (SELECT delivery_id FROM deliveries_gone UNION ALL SELECT delivery_id FROM batch_deliveries_gone) AS d
+    WHERE t.delivery_id = d.delivery_id
 ),
 jobs_gone AS (
     DELETE FROM jobs AS j USING (SELECT DISTINCT job_id FROM old) AS known
