@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -34,8 +34,14 @@ WarmUp = Annotated[
 ]
 
 
+Via = Annotated[
+    Literal["kafka", "http", "both"],
+    Parameter(help="How to submit: to Kafka, to the gateway over HTTP, or in turns to compare both."),
+]
+
+
 @app.command
-def latency(*, jobs: Jobs = 300, warm_up: WarmUp = 200, json: Json = False) -> None:
+def latency(*, via: Via = "kafka", jobs: Jobs = 300, warm_up: WarmUp = 200, json: Json = False) -> None:
     """Measure the time from submit to callback, one job at a time.
 
     Prints milliseconds: p50, p90, p99 and maximum. Run it on an idle stack.
@@ -43,14 +49,19 @@ def latency(*, jobs: Jobs = 300, warm_up: WarmUp = 200, json: Json = False) -> N
     For example:
 
         sluice bench latency
+        sluice bench latency --via both
         sluice bench latency --jobs 1000 --json
     """
     from bench import latency as bench
     from streams.settings import load_settings
 
     with progress_bar("one at a time", jobs + warm_up) as advance:
-        report = bench.measure(load_settings(), jobs, warm_up, advance)
-    _show(asdict(report), json)
+        ways = ("kafka", "http") if via == "both" else (via,)
+        reports = [asdict(report) for report in bench.measure(load_settings(), jobs, warm_up, advance, ways)]
+    if json:
+        out_json(reports if via == "both" else reports[0])
+    else:
+        out(table([[_text(value) for value in report.values()] for report in reports], list(reports[0])))
 
 
 @app.command
@@ -76,5 +87,10 @@ def _show(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         out_json(figures)
         return
-    rows = [(name, f"{value:,.2f}" if isinstance(value, float) else f"{value:,}") for name, value in figures.items()]
-    out(table(rows, ("FIGURE", "VALUE")))
+    out(table([(name, _text(value)) for name, value in figures.items()], ("FIGURE", "VALUE")))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"

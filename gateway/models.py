@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -32,8 +33,11 @@ EXAMPLE_ID = "019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10"
 EXAMPLE_TIME = "2026-11-28T09:30:00Z"
 
 
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
 def _text_only(value: object) -> object:
-    if value is not None and not isinstance(value, str):
+    if value is not None and not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         raise ValueError("a time is a text in RFC 3339, such as 2026-11-28T09:30:00Z")
     return value
 

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -121,10 +123,27 @@ async def _of_our_tree(_: Request, error: Exception) -> JSONResponse:
     return response(status, error.code, error.message, error.next_step, wait)
 
 
-async def _of_http(_: Request, error: Exception) -> JSONResponse:
+async def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _HTTP_CODES.get(error.status_code) or HTTPStatus(error.status_code).name
-    return response(error.status_code, code, str(error.detail), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request))) or headers.get("Allow", "")
+    return response(error.status_code, code, str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of a path: each has a route of its own, and the error names those of the first only."""
+    paths: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    methods = paths.get(request.url.path) or next(
+        (found for path, found in paths.items() if _pattern(path).fullmatch(request.url.path)), {}
+    )
+    return {method.upper() for method in methods}
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile("[^/]+".join(re.escape(part) for part in re.split(r"\{[^}]*\}", path)))
 
 
 async def _of_validation(_: Request, error: Exception) -> JSONResponse:

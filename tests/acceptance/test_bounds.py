@@ -54,6 +54,13 @@ def test_an_idle_job_is_called_back_in_under_eight_milliseconds(home: Path) -> N
     assert min(report["p50_ms"] for report in reports) < 8
 
 
+def test_a_job_over_http_is_called_back_within_two_milliseconds_of_one_to_kafka(home: Path) -> None:
+    runs = [json.loads(sluice(home, "bench", "latency", "--via", "both", "--json")) for _ in range(TRIES)]
+    apart = [over_http["p50_ms"] - to_kafka["p50_ms"] for to_kafka, over_http in runs]
+    print(f"latency by both ways: {runs}")
+    assert min(apart) < 2
+
+
 def test_more_than_three_thousand_jobs_a_second_are_stored_and_called_back(home: Path) -> None:
     reports: list[dict[str, Any]] = [json.loads(sluice(home, "bench", "throughput", "--json")) for _ in range(TRIES)]
     print(f"throughput: {reports}")
