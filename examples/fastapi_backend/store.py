@@ -15,7 +15,7 @@ OPEN = ("PENDING", "PROCESSING")
 
 
 class InferenceView(SQLModel):
-    """What the front end sees. States: PENDING → PROCESSING → COMPLETED | FAILED | CANCELLED."""
+    """The front end's view. States: PENDING → PROCESSING → COMPLETED | FAILED | CANCELLED."""
 
     id: str = Field(default_factory=lambda: str(uuid4()), primary_key=True)
     filename: str

@@ -14,8 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOP = ("schemas", "processors", "connectors", "streams", "bench", "tests")
-#: A distribution of its own: its names may be those of other rooms.
-CLIENT = "clients/python/sluice_client"
+#: Distributions and programs of their own: their names may be those of other rooms.
+ASIDE = ("clients/python/sluice_client", "examples")
 #: In no docstring, comment, message or identifier.
 WORDS = {"told", "owed", "anew", "nobody", "somebody", "whoever"}
 #: Uses of these words that are names: of the system user that Postgres runs as.
@@ -75,7 +75,7 @@ def tokens(path: Path) -> Iterator[tokenize.TokenInfo]:
     return tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
 
 
-@pytest.mark.parametrize("room", [*TOP, CLIENT])
+@pytest.mark.parametrize("room", [*TOP, *ASIDE])
 def test_no_docstring_opens_with_a_relative_or_a_pronoun(room: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} {text.splitlines()[0]}"
@@ -86,7 +86,7 @@ def test_no_docstring_opens_with_a_relative_or_a_pronoun(room: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("room", [*TOP, CLIENT])
+@pytest.mark.parametrize("room", [*TOP, *ASIDE])
 def test_identifiers_are_the_terms_of_the_field(room: str) -> None:
     forbidden = IDENTIFIERS.keys() | WORDS
     wrong = [
@@ -98,7 +98,7 @@ def test_identifiers_are_the_terms_of_the_field(room: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("room", [*TOP, CLIENT])
+@pytest.mark.parametrize("room", [*TOP, *ASIDE])
 def test_comments_and_texts_avoid_words_that_must_be_read_twice(room: str) -> None:
     pattern = re.compile(rf"\b({'|'.join(WORDS)})\b", re.IGNORECASE)
     wrong = [

@@ -1,4 +1,4 @@
-"""What the front end relies on. This file is the same before and after the move to sluice."""
+"""The contract with the front end. This file is the same before, during and after the move to sluice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the backend owes to sluice, and what it does when sluice is away."""
+"""The callback route, restarts, and the backend while sluice is away."""
 
 from __future__ import annotations
 
