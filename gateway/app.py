@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from gateway import (
     batches,
     deliveries,
+    events,
     health,
     jobs,
     lab,
@@ -25,7 +26,7 @@ from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 
 #: Modules of routes. Each has a `router`.
-ROUTES = (health, jobs, batches, deliveries, processors, results, uploads_tus, uploads, lab, lab_files)
+ROUTES = (health, jobs, batches, deliveries, processors, results, events, uploads_tus, uploads, lab, lab_files)
 
 
 def create_app(ports: Ports) -> FastAPI:

@@ -20,6 +20,7 @@ from connectors.job_store import JobStore
 from connectors.payload_store import PayloadStore
 from gateway.access import TokenAuthenticator
 from gateway.admission import Admission
+from gateway.event_hub import EventHub
 from gateway.lab_service import LabService
 from gateway.principal import Authenticator, Principal
 from gateway.reading import JobReader
@@ -78,6 +79,9 @@ class Ports:
         self.reader = JobReader(self.jobs, self.payloads, self.codec, self.stopping)
         self.tasks["job watch"] = self.reader.watch
         self.door = JobDoor(settings, self.encoders, self.acceptor, self.reader, self.batches, self.admission)
+        self.events = EventHub(settings, self.jobs, self.payloads, self.codec, self.stopping, self.loops)
+        self._open.callback(self.events.close)
+        self.tasks["events"] = self.events.run
         self.uploads = UploadService(
             settings,
             self._pool(lambda: wiring.upload_store(settings), READERS, "uploads"),
