@@ -44,9 +44,13 @@ class NotLetIn(Unreachable):
     """The gateway answers, and refuses this machine: its token, its certificate, or ours of the gateway."""
 
 
+class NotAGateway(Unreachable):
+    """Something answers at the address, and it is no gateway."""
+
+
 class GatewayClient:
     """Thread-safe. Every call raises Unreachable while the gateway does not answer, or answers for something that passes;
-    NotLetIn if it refuses the token or TLS fails; and the gateway's own error for a request that it refuses.
+    NotLetIn if it refuses the token or TLS fails; NotAGateway; and the gateway's own error for a request that it refuses.
 
     `keep_alive`: keep connections between calls, until `close`; without it nothing has to be closed.
     """
@@ -126,12 +130,12 @@ class GatewayClient:
             )
         if (kind := _ERRORS.get(code)) is not None and 400 <= status < 500:
             return kind(detail, next_step=None if next_step is None else str(next_step)[:600])
-        if (code and status >= 500) or status == 429:
+        if status >= 500 or status == 429:
             return Unreachable(f"The gateway at {self.url} can't do it now ({status}): {detail or 'no reason given'}")
         return self._no_gateway(f"it answered {status}")
 
-    def _no_gateway(self, reason: str) -> Unreachable:
-        return Unreachable(
+    def _no_gateway(self, reason: str) -> NotAGateway:
+        return NotAGateway(
             f"What answers at {self.url} does not speak as a sluice gateway: {reason}.",
             next_step="Check the address: that of `sluice gateway`, without a path of its own.",
         )
@@ -143,13 +147,13 @@ class GatewayClient:
                 f"The certificate of the gateway at {self.url} can't be trusted.",
                 next_step="Set SLUICE_WORKER_CA to the file of the authority that signed it, and use the name in it.",
             )
-        if "SSL" in text or "TLS" in text:
+        if ("SSL" in text or "TLS" in text) and "EOF" not in text:
             return NotLetIn(
                 f"TLS with the gateway at {self.url} failed ({type(error).__name__}).",
                 next_step="Check https:// or http:// in its address, SLUICE_WORKER_CERTIFICATE and SLUICE_WORKER_KEY.",
             )
         return Unreachable(
-            f"The gateway at {self.url} did not answer: {type(error).__name__}.",
+            f"The gateway at {self.url} did not answer: {type(error).__name__}: {str(error)[:200]}",
             next_step="Check its address, and that this machine may connect to it.",
         )
 

@@ -50,6 +50,16 @@ class ServiceState:
         return {True: "ready", False: "not ready", None: "running"}[self.ready]
 
     @property
+    def gateway(self) -> str | None:
+        """The URL of the gateway that a lab worker works for; None for any other service."""
+        return (self.status or {}).get("gateway")
+
+    @property
+    def reaches(self) -> bool:
+        """False if it says that it can't reach what it works for."""
+        return (self.status or {}).get("reachable") is not False
+
+    @property
     def engines(self) -> list[dict[str, Any]]:
         """A worker's processors."""
         return list((self.status or {}).get("engines", []))
@@ -100,12 +110,14 @@ class Overview:
     restarts: Sequence[Restarts] = ()
     #: Kafka did not answer, wherever it runs.
     kafka_unreachable: bool = False
+    #: On a lab machine: the gateway did not answer a worker.
+    gateway_unreachable: bool = False
 
     @property
     def healthy(self) -> bool:
         """True if everything runs, nothing hangs, and Kafka answers. A service that waits for another is healthy."""
         return (
-            not self.kafka_unreachable
+            not (self.kafka_unreachable or self.gateway_unreachable)
             and all(component.running for component in self.components)
             and all(service.running and service.alive is not False for service in self.services)
         )
@@ -120,7 +132,16 @@ def collect(settings: Settings) -> Overview:
         components = () if stack is None else stack.components
         started = () if stack is None else stack.services
         restarts = () if stack is None else stack.restarts
-        return Overview(components, merge(started, answers.result()), lag, error, restarts, unreachable)
+        services = merge(started, answers.result())
+        if _is_lab_machine(settings, services):
+            return Overview((), services, gateway_unreachable=any(not each.reaches for each in services))
+        return Overview(components, services, lag, error, restarts, unreachable)
+
+
+def _is_lab_machine(settings: Settings, services: Sequence[ServiceState]) -> bool:
+    """True if nothing runs here but workers of a gateway: then there is no Kafka to ask, and no local stack to miss."""
+    named = bool(settings.worker_gateway) and not settings.kafka_bootstrap_servers
+    return all(each.gateway for each in services) and (named or bool(services))
 
 
 def stopped(settings: Settings) -> list[ComponentState]:

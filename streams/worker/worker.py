@@ -65,12 +65,14 @@ class Worker:
         details = [
             health_details(engine.status(), reason is None) for engine, reason in zip(engines, missing, strict=True)
         ]
+        fault = self._transport.fault() if ask else None
+        gateway = {"gateway": self._settings.worker_gateway or None, "reachable": fault is None} if ask else {}
         return evaluate(
             [engine.health for engine in engines],
             time.monotonic(),
-            missing=[self._transport.fault() if ask else None, *(missing or [self._waits_for])],
+            missing=[fault, *(missing or [self._waits_for])],
             dead=self._threads.dead,
-            details={"worker": self.worker_id, "engines": details},
+            details={"worker": self.worker_id, **gateway, "engines": details},
         )
 
     def run(self, stop: threading.Event) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from connectors.gateway_client.client import NotLetIn
+from connectors.gateway_client.client import NotAGateway, NotLetIn
 from connectors.gateway_client.leases import GatewayLeases
 from connectors.gateway_client.wire import PROTOCOL
 from schemas.contract import AnyContract
@@ -65,7 +65,7 @@ class GatewayTransport:
         try:
             answer = self._client.call("POST", "/join", asked)
             prefix, topics = str(answer["topic_prefix"]), [[str(name), str(found)] for name, found in answer["topics"]]
-        except NotLetIn as error:
+        except (NotLetIn, NotAGateway) as error:
             raise StartupError(error.message, next_step=error.next_step) from error
         except Unreachable:
             raise

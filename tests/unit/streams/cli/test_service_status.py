@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from streams.admin.lag import Lag
+from streams.cli import service_status
 from streams.cli.check import Severity
 from streams.cli.doctor_services import services
 from streams.cli.pause import processors
-from streams.cli.service_status import Overview, merge
+from streams.cli.service_status import Overview, collect, merge
 from streams.cli.status import paragraphs
 from streams.health.ask import HealthAnswer
 from streams.health.service_files import ServiceFile
+from streams.settings import Settings
 from streams.stack import ComponentState
 from streams.testing import Flow
 
@@ -140,3 +142,26 @@ def test_doctor_and_processors_name_an_open_circuit(
         assert echo["circuits"][0]["reason"] == "its last 5 jobs failed alike"
         processors()
         assert "open at worker embed: its last 5 jobs failed alike" in capsys.readouterr().out
+
+
+def lab_machine(monkeypatch: pytest.MonkeyPatch, home: Path, **status: Any) -> Overview:
+    found = answer("worker", 9, gateway="https://gateway.example", **status)
+    monkeypatch.setattr(service_status, "ask_all", lambda _: [found])
+    return collect(Settings(home=home))
+
+
+def test_a_lab_machine_is_asked_for_its_workers_and_not_for_kafka(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    overview = lab_machine(monkeypatch, tmp_path, reachable=True)
+    assert overview.healthy
+    assert (overview.components, overview.lag_error) == ((), None)
+
+
+def test_a_lab_machine_whose_gateway_is_away_is_not_healthy_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    away = "The gateway at https://gateway.example did not answer: ConnectError"
+    overview = lab_machine(monkeypatch, tmp_path, reachable=False, ready=False, reasons=[away])
+    assert not overview.healthy
+    assert away in "\n".join(paragraphs(overview))
