@@ -2,7 +2,7 @@
 
 Every call comes from the engine's thread, unless said otherwise. Calls raise SluiceError when the engine can't go on.
 A third source implements JobSource and JobOrigin (`job.py`) in a package beside `kafka_source`. It also touches: Custody in
-`schemas/states.py` and `schemas/contract.py`; `session.py`, which chooses the source; `child/results.py` (coordinates);
+`schemas/states.py` and `schemas/contract.py`; a Transport (`transport.py`), which makes it; `child/results.py` (coordinates);
 `streams/admin/group_offsets.py` and `streams/sink/topic_table.py`; the arrows in `tests/unit/test_architecture.py`.
 """
 
