@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests import conftest
 from tests.harness import containers
 from tests.harness.engine_api import VERSION, Engine, recorded_engine
 from tests.harness.stack_choice import ADDRESSES, choose
@@ -73,6 +76,16 @@ def test_the_choice_is_printed_with_its_reason() -> None:
     assert str(choose(MAY_HAVE_DOCKER, an_engine)) == "test stack: docker (Docker engine 28.5.2 answers)"
     assert str(choose(MAY_HAVE_DOCKER, no_engine)) == "test stack: local (no Docker engine answers: refused)"
     assert str(choose({"SLUICE_TEST_STACK": "local"})) == "test stack: local (SLUICE_TEST_STACK=local)"
+
+
+def test_a_worker_of_xdist_takes_the_choice_of_the_process_that_started_it() -> None:
+    parent = SimpleNamespace(stash=pytest.Stash())
+    parent.stash[conftest.CHOICE] = choose(MAY_HAVE_DOCKER, an_engine)
+    node = SimpleNamespace(config=parent, workerinput={})
+    conftest.pytest_configure_node(node)
+    worker: Any = SimpleNamespace(stash=pytest.Stash(), workerinput=node.workerinput)
+    conftest.pytest_configure(worker)
+    assert conftest.pytest_report_header(worker) == "test stack: docker (Docker engine 28.5.2 answers)"
 
 
 def test_the_version_is_the_engines(engine: Engine) -> None:
