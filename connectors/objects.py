@@ -30,7 +30,7 @@ from connectors.claim_uris import (
 )
 from connectors.incoming_object import IncomingObject
 from connectors.object_backend import CHUNK, is_fresh, move, open_store, staged_leftovers, translated, written_whole
-from schemas.errors import ClaimMismatch, InvalidInput, PayloadTooLarge
+from schemas.errors import ClaimMismatch, Conflict, InvalidInput, PayloadTooLarge
 from schemas.records import Claim
 
 if TYPE_CHECKING:
@@ -145,12 +145,12 @@ class ObjectStore:
             return obstore.sign(store, "PUT", f"{INCOMING}/{name}", timedelta(seconds=expires_s))
 
     def incoming_chunks(self, name: str) -> Iterator[bytes]:
-        """Yield the bytes that another program has put to `presigned(name)`. Raises InvalidInput if there are none."""
+        """Yield the bytes that another program has put to `presigned(name)`. Raises Conflict if there are none."""
         with translated("fetch"):
             try:
                 found = self._open(self.root).get(f"{INCOMING}/{name}")
             except FileNotFoundError as error:
-                raise InvalidInput(
+                raise Conflict(
                     "The object store has no object of this upload yet.",
                     next_step="Send the bytes to the upload's url first, then complete it.",
                 ) from error

@@ -16,7 +16,7 @@ from typing import TypeVar
 from connectors.archives import check_zip, is_zip
 from connectors.incoming_object import IncomingObject
 from connectors.object_backend import CHUNK
-from connectors.upload_store import PRESIGNED, PartialUpload, UploadStore
+from connectors.upload_store import PRESIGNED, PartialUpload, UploadPart, UploadStore
 from gateway.store_pool import StorePool
 from schemas.errors import ClaimMismatch, InvalidInput, JobError, PayloadTooLarge
 from schemas.records import Claim, Upload
@@ -139,12 +139,17 @@ class UploadService:
         except InvalidInput:
             if (done := await store.call(lambda each: each.get(partial.tenant, upload_id))) is not None:
                 return done  # another gateway was faster, and has deleted the pieces
-            await self.discard(upload_id)
+            await store.call(lambda each: each.discard(upload_id))
+            await self._delete_pieces(partial, parts)
             raise
+        await self._delete_pieces(partial, parts)
+        return upload
+
+    async def _delete_pieces(self, partial: PartialUpload, parts: Iterable[UploadPart]) -> None:
         await self.delete_parts([part.name for part in parts])
         if partial.protocol == PRESIGNED:
-            await self.run(lambda: self.objects.receive(upload_id).discard())
-        return upload
+            with suppress(JobError):
+                await self.run(lambda: self.objects.receive(partial.upload_id).discard())
 
     async def _take(
         self,
