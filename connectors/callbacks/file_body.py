@@ -89,12 +89,14 @@ def claims_of(segments: Iterable[Segment]) -> list[Claim]:
 def json_segments(value: Any) -> list[Segment]:
     """Encode a rendered template as JSON; files take the place of their names' values. Raises InvalidInput."""
     files: list[FileSegment] = []
-    mark = f"sluice-file-{uuid.uuid4().hex}"
+    mark = ""
 
     def stand_in(one: Any) -> str:
+        nonlocal mark
         if not isinstance(one, FileContent):
             raise TypeError(f"{type(one).__name__} has no JSON form")
         files.append(FileSegment(one.claim, encoded=True))
+        mark = mark or f"sluice-file-{uuid.uuid4().hex}"
         return mark
 
     encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=stand_in)
@@ -102,7 +104,8 @@ def json_segments(value: Any) -> list[Segment]:
         text = encoder.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"The callback body can't be written as JSON: {type(error).__name__}.") from error
-    pieces = text.encode("utf-8", "replace").split(mark.encode())
+    encoded = text.encode("utf-8", "replace")
+    pieces = encoded.split(mark.encode()) if files else [encoded]
     segments: list[Segment] = [pieces[0]]
     for file, piece in zip(files, pieces[1:], strict=True):
         segments += [file, piece]

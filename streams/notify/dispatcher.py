@@ -40,6 +40,8 @@ CLAIM_BYTES = 8 * MIB
 MANY = 50
 #: Seconds between two looks for deliveries that were stored under this notifier's id but never handed off.
 RECONCILE_S = 10.0
+#: Seconds that deliveries wait at least whose destination's circuit is open.
+SHORTEST_WAIT_S = 1.0
 #: Seconds that the store may take to record the last tries of a dispatcher that stops.
 STOP_S = 10.0
 
@@ -224,7 +226,7 @@ class DeliveryDispatcher:
             taken = self._slots.take()
             if not isinstance(taken, Refused):
                 return taken
-            wait = max(1.0, taken.retry_in_s) * self._rng.uniform(1.0, 1.1)
+            wait = max(SHORTEST_WAIT_S, taken.retry_in_s) * self._rng.uniform(1.0, 1.1)
             for delivery in taken.deliveries:
                 self._recorder.add(delivery.record("pending", wait))
         return None
