@@ -27,6 +27,8 @@ router = APIRouter(prefix="/v1/lab", tags=["Lab machines"], include_in_schema=Fa
 LONGEST_WAIT_S = 30.0
 #: Longest lease, in seconds: a machine that vanishes keeps its job from others for so long.
 LONGEST_LEASE_S = 3600.0
+#: Most jobs of one claim, whose requests are up to 256 KiB each. A worker that wants more has them with its next claim.
+MOST_JOBS = 64
 #: A result fits into the log; this is its base64.
 LONGEST_VALUE = 1_500_000
 
@@ -111,7 +113,9 @@ async def claim(body: ClaimLeases, principal: CanWork, ports: P, request: Reques
     lab = ports.lab
     lab.check_leased(body.processor)
     worker = lab.worker(principal, body.worker_id)
-    asked = Claim(body.processor, worker.tenant, worker.owner, body.count, body.lease_s, body.executions)
+    asked = Claim(
+        body.processor, worker.tenant, worker.owner, min(body.count, MOST_JOBS), body.lease_s, body.executions
+    )
     grants = await lab.claim(asked, body.wait_s, _hung_up(request))
     return {"leases": [grant_to_json(grant) for grant in grants]}
 

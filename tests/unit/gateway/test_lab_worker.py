@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from schemas.records import EchoInput
 from streams import wiring
+from streams.admin import tail
 from streams.client.submitter import Submitter
 from streams.settings import Settings
 from streams.sink import Sink
@@ -43,9 +44,9 @@ def lab_worker(home: Path, url: str) -> Iterator[Worker]:
         yield worker
 
 
-def submit(settings: Settings, message: str) -> str:
+def submit(settings: Settings, message: str, delay_ms: int = 0) -> str:
     with Submitter(settings) as submitter:
-        return submitter.submit("echo", EchoInput(message)).job_id
+        return submitter.submit("echo", EchoInput(message, delay_ms)).job_id
 
 
 def state(settings: Settings, job_id: str) -> str:
@@ -54,12 +55,36 @@ def state(settings: Settings, job_id: str) -> str:
     return "" if view is None else view.state
 
 
-def test_a_machine_that_reaches_only_the_gateway_runs_a_job(
+def lease_of(settings: Settings, job_id: str) -> str:
+    """Return the state of a job's lease."""
+    with closing(wiring.lease_store(settings)) as store:
+        found = store.find(job_id, 0)
+    return "" if found is None else found.state
+
+
+def test_a_machine_that_reaches_only_the_gateway_runs_jobs_also_while_the_gateway_restarts(
     installation: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "_quiet_the_collector", lambda: None)
-    with running_gateway(installation) as url, lab_worker(tmp_path / "lab", url) as worker:
-        job = submit(installation, "hello")
-        wait_until(lambda: state(installation, job) == "COMPLETED", lambda: str(worker.health()), PATIENCE_S)
-        assert worker.health().ready
+    with ExitStack() as parts:
+        with running_gateway(installation) as url:
+            worker = parts.enter_context(lab_worker(tmp_path / "lab", url))
+            first = submit(installation, "hello")
+            wait_until(lambda: state(installation, first) == "COMPLETED", lambda: str(worker.health()), PATIENCE_S)
+            assert worker.health().ready
+            second = submit(installation, "work", 1500)
+            wait_until(lambda: lease_of(installation, second) == "held", lambda: lease_of(installation, second))
+        wait_until(lambda: worker_waits(worker), lambda: str(worker.health()))  # it has a result, and no gateway
+        assert not worker.health().ready
+        with running_gateway(installation, gateway_address=url.removeprefix("http://")):
+            wait_until(lambda: state(installation, second) == "COMPLETED", lambda: str(worker.health()), PATIENCE_S)
+            wait_until(lambda: worker.health().ready, lambda: str(worker.health()))
+            records = tail.last(installation, "results.echo", 10)
+            assert [record.headers["sluice-job"] for record in records] == [first, second]
+            parts.close()
     assert not list((tmp_path / "lab" / "work").iterdir())
+
+
+def worker_waits(worker: Worker) -> bool:
+    """True if the worker keeps a result that the gateway has not taken."""
+    return bool(worker.status()["engines"][0]["published"] == 2)
