@@ -24,7 +24,7 @@ from gateway.principal import Principal
 from schemas.avsc import self_contained
 from schemas.errors import Conflict, InvalidInput, UnknownProcessor, Unreachable, UsageError
 from schemas.ids import new_id
-from schemas.records import Coordinates, Progress
+from schemas.records import Coordinates, ErrorInfo, Progress
 from streams import wiring
 from streams.admin import tail
 from tests.harness.gateway_app import memory_settings
@@ -64,6 +64,16 @@ def test_a_result_is_published_once_however_often_it_is_handed_in(lab: Laborator
     machine.hand_in(grant, value)
     wait_until(lambda: lab.state(job) == "COMPLETED", lambda: lab.state(job))
     assert not machine.hand_in(grant, value)  # the run has ended
+    assert results(lab, job) == 1
+
+
+def test_a_result_of_a_settled_lease_is_answered_as_the_first_time(lab: Laboratory, machine: Machine) -> None:
+    job = lab.submit()
+    grant = machine.claim()
+    value = machine.result(grant, disposition="retry", retry_in_ms=0, error=ErrorInfo("CONNECTION_ERROR", "away"))
+    assert machine.hand_in(grant, value)
+    wait_until(lambda: lab.state(job) == "RETRYING", lambda: lab.state(job))
+    assert machine.hand_in(grant, value)
     assert results(lab, job) == 1
 
 
