@@ -156,7 +156,7 @@ class Ports:
         self._open.close()
 
 
-def _of(request: Request) -> Ports:
+async def _of(request: Request) -> Ports:  # a plain function would be called on a thread
     ports: Ports = request.app.state.ports
     return ports
 

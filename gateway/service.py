@@ -40,6 +40,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         logging.getLogger("uvicorn.error").addFilter(_without_exception)
+        self._tls = _tls(settings)
         self._socket = _listen(settings.gateway_address)
         self._threads = LoopThreads("gateway", log)
         self._database = wiring.database_probe(settings)
@@ -98,7 +99,7 @@ class Gateway:
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, int(self._settings.drain_s)),
-            **_tls(self._settings),
+            **self._tls,
         )
 
 
