@@ -16,6 +16,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.http_protocol import BoundedHttpProtocol
+from gateway.open_files import raise_limit
 from gateway.ports import Ports
 from schemas.errors import StartupError
 from streams import logs, wiring
@@ -57,6 +58,7 @@ class Gateway:
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop` is set; then end streams, and finish the requests in flight. Raises LoopDied."""
         self._threads.run_until(stop)
+        raise_limit(self._settings.gateway_requests)
         with closing(self._socket):
             thread = self._threads.new("http", partial(self._serve, stop), stop.is_set)
             thread.start()
