@@ -28,6 +28,7 @@ from sluice_client import (
     BatchOptions,
     Client,
     Conflict,
+    Forbidden,
     InvalidInput,
     JobFailed,
     JobFilter,
@@ -35,12 +36,13 @@ from sluice_client import (
     Limits,
     NotFinished,
     NotFound,
+    Unauthenticated,
     UnknownProcessor,
     WaitTimeout,
     models,
 )
 from streams.testing import Flow
-from tests.harness.gateway_service import open_gateway
+from tests.harness.gateway_service import open_gateway, token_for
 from tests.harness.processors.narrator import NARRATOR, Narrator
 
 CONTENT = random.Random(5).randbytes(500_000)
@@ -176,6 +178,23 @@ def test_errors_are_those_of_their_code(client: Client) -> None:
     assert invalid.value.errors[0]["loc"] == ["body", "max_attempts"]
     with pytest.raises(NotFound):
         client.job("019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10")
+
+
+def test_a_token_is_sent_and_its_scopes_hold(door: Served) -> None:
+    token = token_for(door.flow.settings, "clinic", ("read",))
+    with open_gateway(door.flow.settings, gateway_auth="token") as url:
+        with Client(url, token) as client:
+            assert list(client.jobs()) == []  # of a tenant that sees nothing of the others
+            with pytest.raises(Forbidden):
+                client.submit("echo", {"message": "hi"})
+        with Client(url, "") as client, pytest.raises(Unauthenticated) as refused:
+            client.job("019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10")
+    assert "sluice tokens create" in refused.value.next_step
+
+
+def test_processors_are_listed_with_the_schema_of_their_input(client: Client) -> None:
+    echo = next(found for found in client.processors() if found.name == "echo")
+    assert "message" in echo.input_schema["properties"]
 
 
 def test_the_asynchronous_client_submits_many_at_once(door: Served) -> None:
