@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from connectors.views import JobStatus
 from gateway import http_protocol
+from gateway.reading import JobReader
 from gateway.service import Gateway
 from schemas.errors import StartupError
 from tests.harness.gateway_app import memory_settings
@@ -57,6 +62,27 @@ def test_headers_that_come_slowly_or_without_end_close_the_connection(
             endless.sendall(b"GET /livez HTTP/1.1\r\n")
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
                 send_for_ever(endless)
+
+
+def test_a_stop_ends_long_polls_with_the_jobs_state_and_finishes_what_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, watched = JobReader.ended, threading.Event()
+
+    async def noted(*args: Any) -> JobStatus:
+        watched.set()
+        return await waits(*args)
+
+    monkeypatch.setattr(JobReader, "ended", noted)
+    with ThreadPoolExecutor(1) as pool:
+        with open_gateway(memory_settings(tmp_path)) as url:
+            job = httpx.post(f"{url}/v1/jobs", json={"processor": "echo", "input": {"message": "x"}}).json()
+            waiting = pool.submit(httpx.get, f"{url}{job['links']['self']}?wait=60", timeout=60)
+            assert watched.wait(10)
+            begun = time.monotonic()
+        answer = waiting.result()
+    assert (answer.status_code, answer.json()["state"]) == (200, "PENDING")
+    assert time.monotonic() - begun < 30
 
 
 def send_for_ever(connection: socket.socket) -> None:
