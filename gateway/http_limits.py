@@ -76,7 +76,8 @@ class _Body:
             return await self._receive()
         left = self._until - time.monotonic() if self.limited else FILE_PART_S
         try:
-            message = await asyncio.wait_for(self._receive(), max(left, 0.0))
+            async with asyncio.timeout(max(left, 0.0)):  # wait_for would make a task for each part
+                message = await self._receive()
         except TimeoutError:
             raise HTTPException(408, "The body took too long.", _CLOSE) from None
         self._size += len(message.get("body", b""))
