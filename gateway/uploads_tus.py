@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from connectors.upload_store import TUS, PartialUpload, UploadPart
@@ -161,6 +162,10 @@ class Pieces:
             if self.checksum is None and buffer:
                 await self._store(bytes(buffer))
             raise bad("The connection was closed before the whole piece had come.") from None
+        except HTTPException:  # the connection is silent
+            if self.checksum is None and buffer:
+                await self._store(bytes(buffer))
+            raise
         if buffer:
             await self._store(bytes(buffer))
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import uploads_tus
+from gateway import http_limits, uploads_tus
 from gateway.ports import Ports
 from gateway.uploads_tus import PATH
 from tests.harness.archives import zipped
@@ -102,6 +102,19 @@ def test_a_broken_connection_keeps_what_has_come_and_the_upload_goes_on_from_the
         return kept, rest.status_code, (await client.get(upload_of(at))).json()["claim"]["sha256"]
 
     assert run(tmp_path, use) == (210, 204, hashlib.sha256(DATA).hexdigest())
+
+
+def test_a_connection_that_is_silent_keeps_what_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_limits, "FILE_PART_S", 0.05)
+
+    async def use(client: httpx.AsyncClient, ports: Ports) -> Any:
+        at = await create(client)
+        sent = await asgi(
+            client, "PATCH", at, [{"type": "http.request", "body": DATA[:70], "more_body": True}], piece(0)
+        )
+        return sent[0]["status"], await offset(client, at)
+
+    assert run(tmp_path, use) == (408, 70)
 
 
 def test_another_gateway_goes_on_with_an_upload(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ async def asgi(
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return messages.pop(0)
+        return messages.pop(0) if messages else await asyncio.Event().wait()
 
     async def send(message: Any) -> None:
         sent.append(message)
