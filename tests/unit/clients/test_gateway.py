@@ -18,6 +18,7 @@ from pydantic import BaseModel
 import gateway.models
 from gateway.app import create_app
 from gateway.ports import Ports
+from gateway.processors import Processor
 from gateway.result_body import JobResult, ResultFile
 from gateway.uploads import ClaimBody, UploadBody
 from processors.protocol import Job, JobContext
@@ -28,6 +29,7 @@ from sluice_client import (
     BatchOptions,
     Client,
     Conflict,
+    EventFilter,
     Forbidden,
     InvalidInput,
     JobFailed,
@@ -222,6 +224,7 @@ def test_the_client_has_the_options_of_the_gateway_and_no_field_that_it_does_not
         (models.JobError, gateway.models.JobError),
         (models.Upload, UploadBody),
         (models.Claim, ClaimBody),
+        (models.ProcessorInfo, Processor),
         (models.Result, JobResult),
         (models.File, ResultFile),
     ]
@@ -230,6 +233,7 @@ def test_the_client_has_the_options_of_the_gateway_and_no_field_that_it_does_not
 
 
 def test_the_client_offers_the_filters_that_the_gateway_has(door: Served) -> None:
-    document: dict[str, Any] = create_app(Ports(door.flow.settings)).openapi()
-    names = {parameter["name"] for parameter in document["paths"]["/v1/jobs"]["get"]["parameters"]}
-    assert set(JobFilter.__annotations__) == names - {"limit", "cursor"}
+    paths: dict[str, Any] = create_app(Ports(door.flow.settings)).openapi()["paths"]
+    names = {path: {each["name"] for each in paths[path]["get"]["parameters"]} for path in ("/v1/jobs", "/v1/events")}
+    assert set(JobFilter.__annotations__) == names["/v1/jobs"] - {"limit", "cursor"}
+    assert set(EventFilter.__annotations__) == names["/v1/events"] - {"after", "last-event-id"}
