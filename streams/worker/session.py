@@ -24,7 +24,7 @@ from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin, JobState
 from streams.worker.ordering import OrderedJobs
 from streams.worker.progress import ProgressPublisher
-from streams.worker.protocol import Answer, ChildConfig, Flag
+from streams.worker.protocol import LAST_SEQUENCE, Answer, ChildConfig, Flag
 from streams.worker.supervision.limits import ProgressUpdate
 from streams.worker.supervision.supervisor import Supervisor
 from streams.worker.transport import Transport
@@ -126,14 +126,21 @@ class EngineSession:
         job = self._in_flight.get(answer.slot)
         if job is None:
             return
-        retry = self._ordered is not None and answer.disposition is Disposition.RETRY
+        retry = answer.disposition is Disposition.RETRY
         if self._ordered is not None and retry and self._ordered.retry_here(job, answer):
             return
         decision = self._source.may_publish(job, answer)
         if decision:
+            if retry:
+                self._report_retry(answer)
             self._publisher.publish(answer)
         elif decision is None:
             self._undecided.append(answer)
+
+    def _report_retry(self, answer: Answer) -> None:
+        """Say that another attempt follows, after all other updates of this one: those who watch the job see it at once."""
+        message = f"attempt {answer.attempt + 1} in {max(0, answer.retry_in_ms) / 1000:.1f} s"
+        self._progress.write(ProgressUpdate(answer.slot, LAST_SEQUENCE - 1, "retrying", None, message))
 
     def _take_undecided(self) -> list[Answer]:
         return [self._undecided.popleft() for _ in range(len(self._undecided))]

@@ -103,6 +103,17 @@ def test_a_stream_goes_on_after_its_connection_and_its_gateway_are_gone_with_exa
     assert service.stop() == 0
 
 
+def test_another_attempt_is_visible_and_begins_the_text_again(settings: Settings, address: str) -> None:
+    service = serving(settings, address)
+    job = submit(address, "one two three", fail="retry", delay_ms=300)
+    with running(settings, ["timekeeper"]), EventReader(address, f"/v1/jobs/{job}/events") as reader:
+        events = list(reader.events())
+    states = [(event.data["state"], event.data["attempt"]) for event in events if event.name == "state"]
+    assert states[-3:] == [("PROCESSING", 1), ("RETRYING", 1), ("PROCESSING", 2)]
+    assert text_of(events) == "one two three "
+    assert service.stop() == 0
+
+
 def test_a_job_whose_process_dies_begins_its_text_again_and_the_client_sees_it(
     settings: Settings, address: str
 ) -> None:

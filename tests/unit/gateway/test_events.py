@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from connectors.access_store import new_token, token_hash
 from gateway import event_hub, event_stream, event_subscription
+from streams import wiring
 from streams.settings import Settings
 from tests.harness.event_reader import EventReader, Seen, gateway
 from tests.harness.event_writer import EventWriter
@@ -33,9 +35,9 @@ def writer(settings: Settings) -> EventWriter:
     return EventWriter(settings)
 
 
-def submitted(address: str, **options: object) -> str:
+def submitted(address: str, token: str = "none", **options: object) -> str:
     body = {"processor": "echo", "input": {"message": "hello"}, **options}
-    answer = httpx.post(f"http://{address}/v1/jobs", json=body)
+    answer = httpx.post(f"http://{address}/v1/jobs", json=body, headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["job_id"])
 
@@ -249,6 +251,27 @@ def test_a_quiet_stream_shows_that_it_is_alive_and_moves_its_place(
     with EventReader(address, f"/v1/jobs/{job}/events", after=reader.last_id) as again:
         writer.outcome(job)
         assert seen(list(again.events())) == [("outcome", "COMPLETED")]
+
+
+def test_a_tenant_sees_only_its_own_jobs(settings: Settings, writer: EventWriter) -> None:
+    tokens = {tenant: new_token() for tenant in ("north", "south")}
+    with wiring.access_store(settings) as store:
+        for tenant, token in tokens.items():
+            store.create_token(token_hash(token), tenant, tenant, ("submit", "read"), None)
+    with gateway(settings.model_copy(update={"gateway_auth": "token"})) as address:
+        jobs = {tenant: submitted(address, token) for tenant, token in tokens.items()}
+        for other, token in (("south", tokens["north"]), ("north", tokens["south"])):
+            path = f"http://{address}/v1/jobs/{jobs[other]}/events"
+            assert httpx.get(path, headers={"Authorization": f"Bearer {token}"}).status_code == 404
+        with EventReader(address, "/v1/events", token=tokens["south"]) as reader:
+            begin = reader.until_alive()
+            for tenant, job in jobs.items():
+                narrate(writer, job, tenant=tenant)
+            events = reader.next(6)
+        assert {event.data["job_id"] for event in events} == {jobs["south"]}
+        with EventReader(address, "/v1/events", after=begin, token=tokens["south"]) as reader:
+            assert {event.data["job_id"] for event in reader.next(6)} == {jobs["south"]}
+        assert httpx.get(f"http://{address}/v1/events").status_code == 401
 
 
 @pytest.mark.parametrize("bad", ["x", "1.2.3", "0.0.0.0.0", "a:b", "progress:1"])
