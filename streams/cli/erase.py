@@ -17,11 +17,11 @@ DryRun = Annotated[bool, Parameter(name="--dry-run", help="Count only; change no
 def erase(*, case: Case, tenant: Tenant = "default", dry_run: DryRun = False, json: Json = False) -> int:
     """Delete a case's contents: inputs, results, files, names.
 
-    Labels, messages and callback URLs too. Its jobs keep their ids, states and times. Runs that have not ended are
-    cancelled. Files that another case refers to stay. What comes late is stored
-    without contents. Prints what the log still holds and until when: records in
-    Kafka can't be changed. Running it again is safe. Exit status 5 if nothing is
-    known of the case.
+    Labels, messages and callback URLs too. Its jobs keep their ids, states and
+    times. Runs that have not ended are cancelled. Files that another case refers
+    to stay. What comes late is stored without contents. Prints what the log still
+    holds and until when: records in Kafka can't be changed. Running it again is
+    safe. Exit status 5 if nothing is known of the case.
 
     For example:
 

@@ -26,7 +26,7 @@ def status(*, json: Json = False) -> int:
     (also those started by hand), each worker's processors with their device, and
     the lag (records not read yet) of each consumer group. Exit status 0 if
     everything runs, 6 if something has stopped or hangs, or Kafka does not answer.
-    On a lab machine (docs/lab_workers.md) that is the gateway, and Kafka is not asked.
+    On a lab machine (docs/lab_workers.md) the gateway is asked instead of Kafka.
 
     With --json: `components`, `services`, `lag`, `lag_error` if the lag could not
     be read, and `restarts`: what failed since the last `sluice up`. Each service
