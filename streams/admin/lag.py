@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.contract import AnyContract
-from streams.admin.group_offsets import worker_groups
+from schemas.errors import SluiceError
+from streams.admin.group_offsets import router_group, worker_groups
 from streams.log import kafka
 from streams.log.port import LogConsumer
+from streams.router.checks import router_rules
 from streams.settings import Settings
 
 TIMEOUT_S = 5.0
@@ -28,7 +30,8 @@ class Lag:
 
 
 def lags(settings: Settings, contracts: Iterable[AnyContract]) -> list[Lag]:
-    """Return the lag of each processor's workers, and of the sink by the offsets that it mirrors to Kafka once a second.
+    """Return the lag of each processor's workers, of the router, and of the sink by the offsets that it mirrors to Kafka once
+    a second.
 
     Done jobs after the first unfinished one count as lag. Raises Unreachable.
     """
@@ -36,6 +39,10 @@ def lags(settings: Settings, contracts: Iterable[AnyContract]) -> list[Lag]:
     groups = {group.name: list(group.topics) for group in worker_groups(settings, chosen)}
     read = [topic for topics in groups.values() for topic in topics] + [names.results(c.name) for c in chosen]
     groups[f"{settings.topic_prefix}sink"] = [*read, names.dead_letters]
+    with suppress(SluiceError):  # a mistake in the rules: `sluice doctor` names it
+        if (rules := router_rules(settings)) is not None:
+            router = router_group(settings, rules)
+            groups[router.name] = list(router.topics)
     with ThreadPoolExecutor(len(groups)) as pool:
         found = pool.map(lambda group: _lags_of(settings, *group), groups.items())
         return [lag for lags in found for lag in lags]

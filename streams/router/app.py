@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import faust
 from faust.types import EventT
@@ -24,6 +24,7 @@ from streams.router.credentials import credentials
 from streams.router.driver import LocalTable, RouterApp
 from streams.router.handler import Handler, State
 from streams.router.publisher import ReadRecord
+from streams.router.stalls import StallWatch
 from streams.settings import Settings
 
 log = logs.get("router")
@@ -42,6 +43,13 @@ SWEEP_S = 600.0
 SESSION_S = 10.0
 
 
+class _Read(NamedTuple):
+    """A record, and the number of the assignment under which it was read."""
+
+    assignment: int
+    event: EventT[Any]
+
+
 class RouterFlow:
     """Runs a Faust application from its start to its end. Used by one event loop; other threads read its attributes."""
 
@@ -50,10 +58,15 @@ class RouterFlow:
     ) -> None:
         self._settings = settings
         self._loop_health = loop_health
-        self._incoming: asyncio.Queue[EventT[Any]] = asyncio.Queue(2 * BATCH)
+        self._incoming: asyncio.Queue[_Read] = asyncio.Queue(2 * BATCH)
+        self._handling = asyncio.Lock()
+        self._assignment = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._counted = -1
+        self._stalls: StallWatch[Any] = StallWatch()
+        #: True while a batch waits for Kafka or the registry.
+        self._waits = False
         #: True once partitions are assigned and the table is read back.
         self.ready = False
         #: Partitions that this router reads.
@@ -85,7 +98,7 @@ class RouterFlow:
                 self._loop_health.beat()
                 if app.crashed or working.done():
                     break
-                self._look(handler)
+                await self._look(handler)
                 await asyncio.sleep(TURN_S)
         finally:
             self.ready = False
@@ -102,18 +115,43 @@ class RouterFlow:
             *names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
         )
 
-    def _look(self, handler: Handler) -> None:
+    async def _look(self, handler: Handler) -> None:
         """Note whether Faust has partitions and has read the table back."""
         app = self._app
         tables: Any = app.tables
         recovered = tables.recovery.completed.is_set() and not app.rebalancing
         generation = app.consumer_generation_id
         if recovered and generation != self._counted:
-            handler.recount(self._owns_parts())
+            async with self._handling:
+                await asyncio.to_thread(handler.recount, self._owns_parts())
             self._counted = generation
+            self._stalls.forget()
             log.info("router_ready", partitions=len(self._owned()), member_generation=generation)
+        if recovered:
+            await self._watch()
         self.ready = recovered
         self.partitions = len(self._owned())
+
+    async def _watch(self) -> None:
+        """Read partitions again from which Faust delivers nothing.
+
+        Raises SluiceError if that does not help: a new process reads from the committed offsets.
+        """
+        if self._waits:
+            self._stalls.forget()
+            return
+        consumer: Any = self._app.consumer
+        changelog = self._settings.topics.join_state
+        places = consumer.places(tp for tp in consumer.assignment() if tp.topic != changelog)
+        again, hopeless = self._stalls.check(places, time.monotonic())
+        for tp in [*again, *hopeless]:
+            place = places[tp]
+            about = {"offset": place.expected, "end": place.end, "gap": place.gap}
+            log.warning("records_read_again", topic=tp.topic, partition=tp.partition, **about)
+        for tp in again:
+            await consumer.read_again(tp, places[tp].expected)
+        if hopeless:
+            raise SluiceError("Faust delivers no more records of a partition.")
 
     def _owned(self) -> set[tuple[str, int]]:
         changelog = self._settings.topics.join_state
@@ -127,51 +165,56 @@ class RouterFlow:
     async def _take(self, stream: Any) -> None:
         """The agent of all topics: passes each record on; `_work` acknowledges it."""
         async for event in stream.noack().events():
-            await self._incoming.put(event)
+            await self._incoming.put(_Read(self._assignment, event))
 
     async def _work(self, handler: Handler, stop: threading.Event) -> None:
         swept_at = time.monotonic()
         while True:
             try:
-                events = [await asyncio.wait_for(self._incoming.get(), SWEEP_S)]
+                reads = [await asyncio.wait_for(self._incoming.get(), SWEEP_S)]
             except TimeoutError:
-                events = []
+                reads = []
             self._idle.clear()
             try:
-                while len(events) < BATCH and not self._incoming.empty():
-                    events.append(self._incoming.get_nowait())
-                await self._handle(handler, events, stop)
+                while len(reads) < BATCH and not self._incoming.empty():
+                    reads.append(self._incoming.get_nowait())
+                await self._handle(handler, reads, stop)
                 if time.monotonic() - swept_at >= SWEEP_S:
                     swept_at = time.monotonic()
                     await self._sweep(handler)
             finally:
                 self._idle.set()
 
-    async def _handle(self, handler: Handler, events: list[EventT[Any]], stop: threading.Event) -> None:
-        events = [event for event in events if self._current(event)]
-        records = [_record(event) for event in events]
+    async def _handle(self, handler: Handler, reads: list[_Read], stop: threading.Event) -> None:
+        reads = [read for read in reads if self._current(read)]
+        records = [_record(read.event) for read in reads]
         while records:
             try:
-                await asyncio.to_thread(handler.handle, records)
+                async with self._handling:
+                    await asyncio.to_thread(handler.handle, records)
+                self._waits = False
                 break
             except Unreachable as error:
+                self._waits = True
                 log.warning("dependency_unavailable", reason=error.message, retry_in_s=RETRY_S)
                 if stop.is_set():
                     return  # not acknowledged, so another router reads them again
                 await asyncio.sleep(RETRY_S)
-        for event in events:
-            if self._current(event):
-                event.ack()
+        for read in reads:
+            if self._current(read):
+                read.event.ack()
 
-    def _current(self, event: EventT[Any]) -> bool:
-        """True if the record's partition has not been assigned again since it was read."""
-        return bool(event.message.generation_id == self._app.consumer_generation_id)
+    def _current(self, read: _Read) -> bool:
+        """True if partitions have not been given up since the record was read. An acknowledgement that comes later would count
+        for the partition when it is read again, and Faust may commit past records that are not handled."""
+        return read.assignment == self._assignment
 
     async def _sweep(self, handler: Handler) -> None:
         expired = await asyncio.to_thread(handler.expired, self._owns_parts())
         with suppress(Unreachable):  # the next sweep finds them again
             for start in range(0, len(expired), BATCH):
-                await asyncio.to_thread(handler.forget, expired[start : start + BATCH])
+                async with self._handling:
+                    await asyncio.to_thread(handler.forget, expired[start : start + BATCH])
 
     async def _settle(self) -> None:
         """Wait for the batch in work, before partitions are given up. What waits is dropped: its next owner reads it again."""
@@ -179,6 +222,7 @@ class RouterFlow:
             self._incoming.get_nowait()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), SETTLE_S)
+        self._assignment += 1
 
 
 def _record(event: EventT[Any]) -> ReadRecord:

@@ -104,11 +104,15 @@ class HandlerKit:
         self.registry = wiring.registry(self.settings)
         assert isinstance(self.registry, MemoryRegistry)
         self.codec = wiring.codec(self.settings)
-        self.recorder = Recorder()
-        self.state: dict[bytes, bytes] = {}
-        self.handler = Handler(self.settings, Routing(rules(text)), self.recorder, self.state, self.codec, **more)
+        self._routing, self._more = Routing(rules(text)), more
+        self.start(Recorder(), {})
         self._offset = 0
         self._uploads = self.codec.encoder("uploads-value", self_contained("Upload"), register=True)
+
+    def start(self, recorder: Recorder, state: dict[bytes, bytes]) -> None:
+        """Make a new handler. It gets a copy of the state, as it is read back from the log."""
+        self.recorder, self.state = recorder, dict(state)
+        self.handler = Handler(self.settings, self._routing, recorder, self.state, self.codec, **self._more)
 
     def record(self, topic: str, value: bytes | None, partition: int = 0) -> ReadRecord:
         self._offset += 1
