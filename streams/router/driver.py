@@ -15,7 +15,7 @@ from faust.transport.drivers import aiokafka as faust_aiokafka
 
 from streams import logs
 from streams.health.loop_threads import frames_of
-from streams.router.stalls import Place
+from streams.router.stalls import PartitionProgress
 
 log = logs.get("faust")
 
@@ -69,9 +69,11 @@ class RouterConsumer(faust_aiokafka.Consumer):
             return False
         return super().ack(message)
 
-    def places(self, tps: Iterable[Any]) -> dict[Any, Place]:
+    def places(self, tps: Iterable[Any]) -> dict[Any, PartitionProgress]:
         return {
-            tp: Place(self._expected(tp), self._gap_before(tp), self.highwater(tp) or 0, self._read_at.get(tp, 0.0))
+            tp: PartitionProgress(
+                self._expected(tp), self._gap_before(tp), self.highwater(tp) or 0, self._read_at.get(tp, 0.0)
+            )
             for tp in tps
         }
 

@@ -18,7 +18,7 @@ PATIENCE_S = 5.0
 TRIES = 2
 
 
-class Place(NamedTuple):
+class PartitionProgress(NamedTuple):
     """Where a partition stands. `expected`: the next offset to commit. `gap`: later records are acknowledged, this one is not.
     `end`: the end of the log. `read_at`: when its last record was delivered."""
 
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Seen:
+class _LastProgress:
     expected: int
     since: float
     tries: int = 0
@@ -40,23 +40,23 @@ class StallWatch(Generic[K]):
     """Keeps when each partition last made progress. `check` returns those to read again, and those where that did not help."""
 
     def __init__(self) -> None:
-        self._seen: dict[K, _Seen] = {}
+        self._seen: dict[K, _LastProgress] = {}
 
     def forget(self) -> None:
         """Begin again: partitions were assigned, or the router itself had to wait."""
         self._seen.clear()
 
-    def check(self, places: Mapping[K, Place], now: float) -> tuple[list[K], list[K]]:
+    def check(self, places: Mapping[K, PartitionProgress], now: float) -> tuple[list[K], list[K]]:
         again: list[K] = []
         hopeless: list[K] = []
         for partition, place in places.items():
             seen = self._seen.get(partition)
             if seen is None or seen.expected != place.expected:
-                self._seen[partition] = _Seen(place.expected, now)
+                self._seen[partition] = _LastProgress(place.expected, now)
             elif not (place.gap or place.end > max(place.expected, seen.end)):
                 # The log may end with offsets that have no record, which reading it again has shown (`seen.end`).
                 seen.since = now
             elif now - seen.since > PATIENCE_S and (place.gap or now - place.read_at > PATIENCE_S):
                 (again if seen.tries < TRIES else hopeless).append(partition)
-                self._seen[partition] = _Seen(place.expected, now, seen.tries + 1, place.end)
+                self._seen[partition] = _LastProgress(place.expected, now, seen.tries + 1, place.end)
         return again, hopeless

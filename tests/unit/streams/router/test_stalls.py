@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from streams.router.stalls import PATIENCE_S, TRIES, Place, StallWatch
+from streams.router.stalls import PATIENCE_S, TRIES, PartitionProgress, StallWatch
 
 STEP = PATIENCE_S + 1
 
 
-def place(expected: int = 5, gap: bool = False, end: int = 9, read_at: float = 0.0) -> dict[str, Place]:
-    return {"p": Place(expected, gap, end, read_at)}
+def place(expected: int = 5, gap: bool = False, end: int = 9, read_at: float = 0.0) -> dict[str, PartitionProgress]:
+    return {"p": PartitionProgress(expected, gap, end, read_at)}
 
 
 def test_a_partition_that_makes_progress_or_has_no_more_records_is_left_alone() -> None:
     watch = StallWatch[str]()
     for turn in range(5):
         assert watch.check(place(5 + turn, end=20), turn * STEP) == ([], [])
-        assert watch.check({"q": Place(9, False, 9, 0.0)}, turn * STEP) == ([], [])
+        assert watch.check({"q": PartitionProgress(9, False, 9, 0.0)}, turn * STEP) == ([], [])
 
 
 def test_a_partition_whose_records_are_in_work_is_left_alone() -> None:
