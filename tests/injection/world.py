@@ -132,6 +132,7 @@ def simulated() -> Iterator[None]:
     import streams.notify.service
     import streams.sink
     import streams.timekeeper
+    import streams.worker.kafka_transport  # a worker loads it late
     import streams.worker.supervision.supervisor
     import streams.worker.worker
     from schemas.contract import installed
