@@ -9,6 +9,8 @@ from typing import Any
 
 from connectors.batch_store import BatchRow, BatchStore, BatchView
 from connectors.callbacks.guard import AllowRules, check_url
+from connectors.callbacks.profile import unknown_profile
+from connectors.callbacks.profile_file import callback_profiles
 from connectors.payload_store import Acceptance
 from connectors.views import JobStatus
 from gateway.admission import Admission
@@ -54,6 +56,7 @@ class JobDoor:
         self._batches = batches
         self._backend_url = settings.backend_url or None
         self._rules = AllowRules.parse(",".join(settings.callbacks_allowed))
+        self._profiles = callback_profiles(settings.callback_shapes)
         self.check_claims: ClaimCheck | None = None
 
     async def submit(self, tenant: str, job: SubmitJob, key: str | None) -> tuple[JobStatus, bool, Queue | None]:
@@ -64,6 +67,7 @@ class JobDoor:
         """
         options = {**job.options("processor", "input"), "tenant": tenant, "idempotency_key": key}
         self._check_url(job.callback_url)
+        self._check_profile(job.callback_profile)
         request = await self._encoded(job.processor, job.input, options)
         await self._check_claims(tenant, [request])
         queue = await self._admitted(request, key is not None)
@@ -98,6 +102,7 @@ class JobDoor:
         """
         for url in (batch.callback_url, batch.job_callback_url):
             self._check_url(url)
+        self._check_profile(batch.callback_profile)
         if batch.processor not in known_processors():
             raise unknown_processor(batch.processor)
         batch_id = new_id() if key is None else derived_id(tenant, f"batch:{batch.processor}", key)
@@ -171,6 +176,11 @@ class JobDoor:
         claims = [claim for request in requests for claim in request.claims]
         if claims and self.check_claims is not None:
             await self.check_claims(tenant, claims)
+
+    def _check_profile(self, name: str | None) -> None:
+        """Refuse a callback profile that the file of shapes does not have, if this gateway knows the file."""
+        if name is not None and self._profiles.profiles and name not in self._profiles.profiles:
+            raise unknown_profile(name, self._profiles.profiles)
 
     def _check_url(self, url: str | None) -> None:
         if url is not None:

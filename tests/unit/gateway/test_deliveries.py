@@ -33,11 +33,11 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def on_a_gateway(home: Path, use: Use) -> None:
+def on_a_gateway(home: Path, use: Use, **settings: Any) -> None:
     """Run `use` with a client of tenant `clinic`, and the stores behind the gateway."""
 
     async def run() -> None:
-        async with serving(memory_settings(home)) as (client, ports):
+        async with serving(memory_settings(home, **settings)) as (client, ports):
             ports.authenticator = _ByName()
             client.headers.update(bearer("clinic"))
             await use(client, stores_of(ports))
@@ -113,3 +113,16 @@ def test_deliveries_need_a_scope_of_their_own(tmp_path: Path) -> None:
             assert (answer.status_code, answer.json()["code"]) == (403, "FORBIDDEN")
 
     on_a_gateway(tmp_path, use)
+
+
+def test_a_profile_that_is_not_declared_is_refused_at_submit_with_the_nearest_name(tmp_path: Path) -> None:
+    async def use(client: httpx.AsyncClient, stores: Stores) -> None:
+        job = {"processor": "echo", "input": {"message": "hi"}}
+        refused = await client.post("/v1/jobs", json={**job, "callback_profile": "vidoe"})
+        assert (refused.status_code, refused.json()["code"]) == (422, "INVALID_INPUT")
+        assert "'video'" in refused.json()["next_step"]
+        assert (await client.post("/v1/jobs", json={**job, "callback_profile": "video"})).status_code == 202
+
+    file = tmp_path / "shapes.toml"
+    file.write_text("[profiles.video.success]\ntimeout_s = 3")
+    on_a_gateway(tmp_path, use, callback_shapes=file)
