@@ -145,12 +145,14 @@ class AsyncClient:
         return self._stream(events.texts(self._context, job_id))
 
     async def download(self, file: File, path: str | os.PathLike[str]) -> Path:
-        """Fetch a file of a result to `path` (a folder: under the file's name), and return where it is.
+        """Fetch a file of a result to `path`, and return where it is.
+
+        In a folder, the file gets its own name. A path that ends with `/` is a folder, and is made if there is none.
 
         The target appears when the file is whole and its hash is right. A download that was cut off, also by the end of the
         process, is continued. Raises HashMismatch, OSError.
         """
-        return await self._run(download(self._context, file, Path(path)))
+        return await self._run(download(self._context, file, path))
 
     async def upload(
         self,

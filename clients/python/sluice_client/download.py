@@ -84,9 +84,9 @@ class PartFile:
             self._path.unlink(missing_ok=True)
 
 
-def download(context: Context, file: File, path: Path) -> Operation[Path]:
+def download(context: Context, file: File, path: str | os.PathLike[str]) -> Operation[Path]:
     """Fetch a file, over as many connections as it takes. Raises as `exchange`, and HashMismatch, OSError."""
-    target = path / _safe_name(file) if path.is_dir() else path
+    target: Path = yield Blocking(partial(_target, file, os.fspath(path)))
     part = PartFile(target, file)
     attempts = Attempts(context)
     try:
@@ -155,6 +155,14 @@ def _lock(file: BinaryIO) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _target(file: File, path: str) -> Path:
+    """Return where the file goes. A path that ends with a separator is a folder, and is made if there is none."""
+    folder = Path(path)
+    if path.endswith(tuple(filter(None, (os.sep, os.altsep)))):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder / _safe_name(file) if folder.is_dir() else folder
 
 
 def _safe_name(file: File) -> str:

@@ -44,7 +44,7 @@ class FileServer:
         return Reply(206 if found else 200, chunks, headers)
 
 
-def fetch(server: FileServer, path: Path, file: File = FILE) -> Path:
+def fetch(server: FileServer, path: str | Path, file: File = FILE) -> Path:
     return server.shell.run(download(server.shell.context, file, path))
 
 
@@ -56,6 +56,13 @@ def test_a_file_is_whole_and_alone_under_its_name(tmp_path: Path) -> None:
     assert fetch(FileServer(), tmp_path) == tmp_path / "mask.nii.gz"
     assert (tmp_path / "mask.nii.gz").read_bytes() == CONTENT
     assert names_in(tmp_path) == ["mask.nii.gz"]
+
+
+def test_a_path_that_ends_with_a_separator_is_a_folder_that_is_made(tmp_path: Path) -> None:
+    folder = f"{tmp_path}/new/results/"
+    assert fetch(FileServer(), folder) == tmp_path / "new" / "results" / "mask.nii.gz"
+    fetch(FileServer(), folder, replace(FILE, name="report.pdf"))
+    assert names_in(Path(folder)) == ["mask.nii.gz", "report.pdf"]
 
 
 def test_a_download_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
