@@ -1,4 +1,4 @@
-"""Keeps contents of erased cases out of a sink's batch, in memory, as `store_batch.sql` does (docs/adr/0031)."""
+"""Keeps contents of erased cases out of a sink's batch, in memory, as `store_batch.sql` does (docs/adr/0030)."""
 
 from __future__ import annotations
 

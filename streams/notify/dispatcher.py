@@ -269,8 +269,10 @@ class DeliveryDispatcher:
         """Store how the destinations did, for operators. Without a store these tries are not counted."""
         tries, circuits = self._slots.take_health()
         if tries or circuits:
-            with contextlib.suppress(SluiceError):
+            try:
                 await self._store.call(lambda store: store.note_destinations(tries, circuits))
+            except SluiceError as error:
+                log.warning("destinations_not_noted", reason=str(error))
 
     async def _renew(self) -> None:
         if self._lease_ends_at and not self.lease_valid:

@@ -1,4 +1,4 @@
-"""Erases the contents of a case, and says what the log still holds of it and until when (docs/adr/0031)."""
+"""Erases the contents of a case, and says what the log still holds of it and until when (docs/adr/0030)."""
 
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ def test_a_quiet_job_passes_at_most_26_classes_each_in_the_file_that_is_named() 
     assert [f"{name} is not in {file}" for _, name, file in stations if name not in classes_of(file)] == []
 
 
-def test_decisions_are_numbered_uniquely() -> None:
+def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("*.md"))]
-    assert len(set(numbers)) == len(numbers)
+    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_the_states_of_a_job_are_those_of_the_code() -> None:

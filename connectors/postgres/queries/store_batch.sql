@@ -16,7 +16,7 @@ WITH r AS MATERIALIZED (
 ),
 -- A job id that came with another input keeps its first request: such a row is not returned and nothing else is stored for it.
 -- An empty hash (of a request that could not be decoded) matches any input.
--- Of a case that was erased after the job was created (docs/adr/0031) only what the run needs is stored, here and below.
+-- Of a case that was erased after the job was created (docs/adr/0030) only what the run needs is stored, here and below.
 known AS (
     INSERT INTO jobs AS j (
         job_id, created_at, current_run, tenant, processor, input_sha256, external_id, case_id, upload_id, batch_id,

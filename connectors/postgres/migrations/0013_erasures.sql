@@ -1,4 +1,4 @@
--- Cases whose contents were erased (docs/adr/0031): one row each time, which is also the record of who did it.
+-- Cases whose contents were erased (docs/adr/0030): one row each time, which is also the record of who did it.
 -- case_sha256: of tenant, NUL and case id, because the id itself may name a patient.
 -- Contents of a job of the case that was created up to `erased_at` are not stored again, whenever they come.
 CREATE TABLE erasures (
