@@ -139,7 +139,7 @@ def _until(newest: datetime | None, kept: timedelta | None) -> datetime | None:
 
 def _retention(settings: Settings, contracts: list[AnyContract]) -> Mapping[str, timedelta]:
     """Return how long each topic keeps its records: as the broker says, else as declared."""
-    topics = declared(contracts, settings.topics, settings.partitions)
+    topics = declared(contracts, settings.topics, settings.partitions, joins=True)
     on_broker = broker_topics(kafka.admin(settings), topics)
     kept = {}
     for topic in topics:

@@ -44,7 +44,7 @@ def our_topics(settings: Settings) -> list[str]:
         found = kafka.admin(settings).list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:
         raise kafka.translate(error, "listing the topics") from error
-    fixed = {names.uploads, names.progress, names.control, names.dead_letters}
+    fixed = {names.uploads, names.progress, names.control, names.dead_letters, names.join_parts, names.join_state}
     return sorted(name for name in found if name in fixed or names.processor_of(name) is not None)
 
 

@@ -15,6 +15,7 @@ from schemas.records import Claim
 from streams import wiring
 from streams.client.uploads import accept
 from streams.log import kafka
+from streams.log.memory import MemoryLog
 from streams.retention.erase import Erased, erase
 from streams.testing import Flow
 
@@ -131,3 +132,16 @@ class _LostAtTheEnd:
 
     def erase(self, *_: object) -> Any:
         raise Unreachable("Postgres did not answer.")
+
+
+def test_the_routers_topics_are_named_too_if_they_hold_records_of_the_case() -> None:
+    with Flow("echo") as flow:
+        job = flow.submit("echo", {"message": SECRET}, case_id=SECRET)
+        flow.settle()
+        topics, log = flow.settings.topics, MemoryLog.at(flow.settings.bootstrap)
+        assert log is not None
+        for topic in (topics.join_parts, topics.join_state):
+            log.create_topic(topic)
+            record(flow, topic, job)
+        kept = {each.topic: each for each in erased(flow).log}
+        assert [kept[topic].records for topic in (topics.join_parts, topics.join_state)] == [1, 1]
