@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -12,15 +13,16 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, HTTPException, Request, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from sluice_client import Callback, Client, SluiceError
+from sluice_client import Callback, Client, SluiceError, Unreachable
 from sluice_client.fastapi import sluice_callback
-from sqlmodel import Session, col, desc, select
+from sqlmodel import Session, col, desc, select, update
 
 import jobs
 from store import OPEN, Inference, InferenceView, create_tables, session
 
 UPLOADS = Path(os.environ.get("UPLOADS", "uploads"))
 UPLOADS.mkdir(parents=True, exist_ok=True)
+log = logging.getLogger("uvicorn.error")
 Db = Annotated[Session, Depends(session)]
 Sluice = Annotated[Client, Depends(jobs.client)]
 
@@ -28,6 +30,8 @@ Sluice = Annotated[Client, Depends(jobs.client)]
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     create_tables()
+    if not os.environ.get("SLUICE_CALLBACK_SECRETS"):
+        raise RuntimeError("Set SLUICE_CALLBACK_SECRETS, as sluice has it: without it no callback can be verified.")
     with Client(retry=jobs.RETRY) as app.state.sluice:
         await run_in_threadpool(start_unsent, app.state.sluice)
         yield
@@ -50,10 +54,12 @@ def create(sheet: UploadFile, db: Db, sluice: Sluice) -> InferenceView:
     db.commit()  # before the submit, because the callback needs the row
     try:
         start_job(db, sluice, inference)
+    except FileNotFoundError:
+        pass  # a process that has just started was faster: the job is submitted
     except SluiceError:
         db.delete(inference)
         db.commit()
-        sheet_of(inference).unlink()
+        sheet_of(inference).unlink(missing_ok=True)
         raise
     return inference
 
@@ -97,14 +103,25 @@ def sheet_of(inference: Inference) -> Path:
 
 
 def start_job(db: Session, sluice: Client, inference: Inference) -> None:
-    inference.job_id = jobs.start(sluice, inference.id, sheet_of(inference))
-    db.commit()
+    job_id = jobs.start(sluice, inference.id, sheet_of(inference))
+    db.exec(update(Inference).where(col(Inference.id) == inference.id).values(job_id=job_id))
+    db.commit()  # before the sheet is removed: a process that misses it finds the job in the row
     sheet_of(inference).unlink(missing_ok=True)
 
 
 def start_unsent(sluice: Client) -> None:
     """Submit what a process had accepted when it died. If it was submitted after all, the same key means the same job."""
-    unsent = select(Inference).where(Inference.state == "PENDING", col(Inference.job_id).is_(None))
-    with contextmanager(session)() as db, suppress(SluiceError):
-        for inference in db.exec(unsent).all():
-            start_job(db, sluice, inference)
+    unsent = (col(Inference.state) == "PENDING", col(Inference.job_id).is_(None))
+    with contextmanager(session)() as db:
+        for inference in db.exec(select(Inference).where(*unsent)).all():
+            try:
+                start_job(db, sluice, inference)
+            except FileNotFoundError:  # another process was faster, or the sheet is lost
+                lost = update(Inference).where(*unsent, col(Inference.id) == inference.id)
+                db.exec(lost.values(state="FAILED", error="The upload was interrupted. Send the sheet again."))
+                db.commit()
+            except Unreachable:
+                log.error("Sluice can't be reached. What is not submitted yet waits for the next start.")
+                return
+            except SluiceError as error:
+                log.error("Inference %s was not submitted: %s", inference.id, type(error).__name__)

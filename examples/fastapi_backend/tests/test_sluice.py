@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -9,6 +10,8 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +20,7 @@ from sluice_client import Client, Retry
 from sqlmodel import Session
 
 import jobs
-from main import app, sheet_of, start_unsent
+from main import app, lifespan, sheet_of, start_unsent
 from store import Inference, engine
 from test_contract import DIGITS, SHEET, ended, upload
 
@@ -84,14 +87,62 @@ def test_a_callback_that_sluice_did_not_sign_is_refused(backend: httpx.Client) -
 
 
 def test_a_sheet_whose_submit_was_interrupted_is_submitted_at_the_next_start(backend: httpx.Client) -> None:
-    inference = Inference(filename="sheet.csv")
-    sheet_of(inference).write_bytes(SHEET.read_bytes())
-    with Session(engine, expire_on_commit=False) as db:
-        db.add(inference)
-        db.commit()
+    inference = unsent_row(SHEET.read_bytes())
     start_unsent(app.state.sluice)
     assert ended(backend, inference.id)["digits"] == DIGITS
     assert not sheet_of(inference).exists()
+
+
+def test_two_processes_that_start_together_make_one_job(backend: httpx.Client) -> None:
+    inference = unsent_row(SHEET.read_bytes())
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(start_unsent, [app.state.sluice] * 2))
+    assert ended(backend, inference.id)["digits"] == DIGITS
+    assert len(list(app.state.sluice.jobs(external_id=inference.id))) == 1
+
+
+def test_a_row_that_another_process_has_submitted_first_is_left_alone(
+    backend: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inference = unsent_row()
+
+    def another_is_faster(sluice: Client, inference_id: str, sheet: Path) -> str:
+        with Session(engine) as db:
+            db.get_one(Inference, inference_id).job_id = "j1"
+            db.commit()
+        raise FileNotFoundError
+
+    monkeypatch.setattr(jobs, "start", another_is_faster)
+    start_unsent(app.state.sluice)
+    with Session(engine) as db:
+        row = db.get_one(Inference, inference.id)
+        assert (row.state, row.job_id) == ("PENDING", "j1")
+
+
+@pytest.mark.usefixtures("sluice_away")
+def test_a_row_whose_sheet_is_lost_fails_and_the_backend_starts(backend: httpx.Client) -> None:
+    lost, waiting = unsent_row(), unsent_row(SHEET.read_bytes())
+    start_unsent(app.state.sluice)
+    inference = ended(backend, lost.id)
+    assert (inference["state"], inference["error"]) == ("FAILED", "The upload was interrupted. Send the sheet again.")
+    assert sheet_of(waiting).exists()
+
+
+def test_a_backend_without_callback_secrets_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLUICE_CALLBACK_SECRETS")
+    with pytest.raises(RuntimeError, match="SLUICE_CALLBACK_SECRETS"):
+        asyncio.run(lifespan(app).__aenter__())
+
+
+def unsent_row(sheet: bytes | None = None) -> Inference:
+    """Store a row as a process leaves it that died before its submit."""
+    inference = Inference(filename="sheet.csv")
+    if sheet is not None:
+        sheet_of(inference).write_bytes(sheet)
+    with Session(engine, expire_on_commit=False) as db:
+        db.add(inference)
+        db.commit()
+    return inference
 
 
 @pytest.mark.usefixtures("sluice_away")
