@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from sluice_client.errors import BadSignature, UsageError
 from sluice_client.settings import Settings
 
 TOLERANCE_S = 300.0
+_log = logging.getLogger("sluice_client")
 _PREFIX = "whsec_"
 
 
@@ -85,6 +87,14 @@ def verify(
     if not _is_signed(signed, keys, signatures):
         raise BadSignature("No secret fits the signature.", "Compare SLUICE_CALLBACK_SECRETS here and there.")
     return Callback(message_id, datetime.fromtimestamp(sent_at, UTC), body)
+
+
+def refusal(error: BadSignature | UsageError) -> tuple[int, str]:
+    """Return status and reason of the answer to a callback that `verify` refuses. Unusable secrets are logged, too."""
+    if isinstance(error, BadSignature):
+        return 401, error.message
+    _log.error("Callbacks can't be verified: %s", error)
+    return 500, "This backend can't verify callbacks: its secrets are missing or unusable. Its log says more."
 
 
 def _is_signed(signed: bytes, keys: Sequence[bytes], signatures: str) -> bool:

@@ -8,8 +8,8 @@ from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
-from sluice_client.callbacks import TOLERANCE_S, Callback, verify
-from sluice_client.errors import BadSignature
+from sluice_client.callbacks import TOLERANCE_S, Callback, refusal, verify
+from sluice_client.errors import BadSignature, UsageError
 
 View: TypeAlias = Callable[..., Any]
 
@@ -19,7 +19,8 @@ def sluice_callback(
 ) -> Callable[[View], View]:
     """Return a decorator for a view that takes `(request, callback, …)` and is called only with verified callbacks.
 
-    Exempt from CSRF: the signature stands for it. Other methods than POST get 405, and bad signatures 401. A view that returns
+    Exempt from CSRF: the signature stands for it. Other methods than POST get 405, and bad signatures 401. Without
+    usable secrets every callback answers 500, and the log says why. A view that returns
     None answers 204. Django limits bodies by DATA_UPLOAD_MAX_MEMORY_SIZE (2.5 MB); raise it if callbacks carry files.
 
         @sluice_callback()
@@ -34,8 +35,9 @@ def sluice_callback(
             return http.HttpResponseNotAllowed(["POST"])
         try:
             return verify(request.headers, request.body, secrets, tolerance_s=tolerance_s)
-        except BadSignature as error:
-            return http.JsonResponse({"detail": error.message}, status=401)
+        except (BadSignature, UsageError) as error:
+            status, detail = refusal(error)
+            return http.JsonResponse({"detail": detail}, status=status)
 
     def answer(response: Any) -> Any:
         return http.HttpResponse(status=204) if response is None else response

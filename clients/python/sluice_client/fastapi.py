@@ -4,14 +4,16 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from sluice_client.callbacks import TOLERANCE_S, Callback, verify
-from sluice_client.errors import BadSignature
+from sluice_client.callbacks import TOLERANCE_S, Callback, refusal, verify
+from sluice_client.errors import BadSignature, UsageError
 
 
 def sluice_callback(
     secrets: str | Sequence[str] | None = None, *, tolerance_s: float = TOLERANCE_S
 ) -> Callable[..., Awaitable[Callback]]:
     """Return a dependency that yields the verified callback of a request; a bad signature answers 401.
+
+    Without usable secrets every callback answers 500, and the log says why.
 
     @app.post("/sluice/callback", status_code=204)
     async def done(callback: Annotated[Callback, Depends(sluice_callback())]) -> None:
@@ -22,7 +24,7 @@ def sluice_callback(
     async def verified(request: Request) -> Callback:
         try:
             return verify(request.headers, await request.body(), secrets, tolerance_s=tolerance_s)
-        except BadSignature as error:
-            raise HTTPException(401, error.message) from error
+        except (BadSignature, UsageError) as error:
+            raise HTTPException(*refusal(error)) from error
 
     return verified

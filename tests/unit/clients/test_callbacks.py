@@ -142,7 +142,7 @@ async def post(headers: dict[str, str], body: bytes) -> tuple[httpx.Response, li
     app, seen = FastAPI(), list[Callback]()
 
     @app.post("/sluice", status_code=204)
-    async def done(callback: Annotated[Callback, Depends(sluice_callback(SECRET))]) -> None:
+    async def done(callback: Annotated[Callback, Depends(sluice_callback())]) -> None:
         seen.append(callback)
 
     transport = httpx.ASGITransport(app)
@@ -150,7 +150,8 @@ async def post(headers: dict[str, str], body: bytes) -> tuple[httpx.Response, li
         return await client.post("/sluice", content=body, headers=headers), seen
 
 
-def test_a_fastapi_route_gets_verified_callbacks_only() -> None:
+def test_a_fastapi_route_gets_verified_callbacks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_CALLBACK_SECRETS", SECRET)
     headers = signed(at=int(datetime.now(UTC).timestamp()))
     response, seen = asyncio.run(post(headers, BODY))
     assert response.status_code == 204
@@ -158,3 +159,13 @@ def test_a_fastapi_route_gets_verified_callbacks_only() -> None:
     response, seen = asyncio.run(post(headers, BODY + b" "))
     assert response.status_code == 401
     assert seen == []
+
+
+def test_a_backend_without_secrets_says_so_in_its_answer_and_its_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("SLUICE_CALLBACK_SECRETS", raising=False)
+    response, seen = asyncio.run(post(signed(), BODY))
+    assert (response.status_code, seen) == (500, [])
+    assert "can't verify callbacks" in response.json()["detail"]
+    assert "Set SLUICE_CALLBACK_SECRETS" in caplog.text
