@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from fastapi import FastAPI
 
@@ -21,7 +21,8 @@ from gateway import (
     uploads,
     uploads_tus,
 )
-from gateway.http_limits import AccessLog, RequestLimits
+from gateway.access_log import AccessLog, RequestLines
+from gateway.http_limits import RequestLimits
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 
@@ -32,10 +33,13 @@ ROUTES = (health, jobs, batches, deliveries, processors, results, events, upload
 def create_app(ports: Ports) -> FastAPI:
     """Return the application on these ports. Their tasks run while it runs; the caller closes them."""
 
+    lines = RequestLines()
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with ports.running():
-            yield
+        with closing(lines):
+            async with ports.running():
+                yield
 
     app = DescribedApp(
         title="sluice",
@@ -51,7 +55,7 @@ def create_app(ports: Ports) -> FastAPI:
     settings = ports.settings
     app.add_middleware(RequestLimits, body_bytes=settings.gateway_body_mib << 20, requests=settings.gateway_requests)
     if settings.gateway_access_log:
-        app.add_middleware(AccessLog)
+        app.add_middleware(AccessLog, lines=lines)
     for module in ROUTES:
         app.include_router(module.router)
     return app

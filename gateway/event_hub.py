@@ -47,6 +47,8 @@ CHUNK = 500
 #: Seconds to wait for a job that the sink has not stored yet, and between two looks.
 UNKNOWN_S = 3.0
 UNKNOWN_PAUSE_S = 0.1
+#: Records that the event loop takes at once.
+PART = 100
 #: Bytes that a record takes beside its value, about.
 OVERHEAD = 400
 
@@ -136,7 +138,14 @@ class EventHub:
         return bool(self._all_streams) or job_id in self._job_streams
 
     def _hand_over(self, reached: Reached[Record]) -> None:
-        """Take a batch on the event loop, and wait for it. Called on the log's thread."""
+        """Take a batch on the event loop, in parts between which it serves others, and wait. Called on the log's thread."""
+        records = reached.records
+        last = max(0, len(records) - 1) // PART * PART
+        for start in range(0, last, PART):
+            self._wait_until_taken(Reached(records[start : start + PART], {}, False))
+        self._wait_until_taken(reached._replace(records=records[last:]))
+
+    def _wait_until_taken(self, reached: Reached[Record]) -> None:
         loop = self._loop
         if loop is not None and not loop.is_closed():
             with suppress(RuntimeError, TimeoutError):

@@ -1,19 +1,14 @@
-"""Limits of each request, and its line in the log. Pure ASGI: streams pass through untouched."""
+"""Limits of each request. Pure ASGI: streams pass through untouched."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import response
-from schemas.ids import is_job_id
-from streams import logs
-
-log = logs.get("gateway")
 
 #: Bodies below these paths are files: their routes limit their size, and only a silence ends them.
 FILE_PATHS = ("/v1/uploads", "/v1/lab/objects")
@@ -88,37 +83,3 @@ class _Body:
 
     def too_large(self) -> HTTPException:
         return HTTPException(413, f"The body is too large; {self._limit >> 20} MiB are allowed.", _CLOSE)
-
-
-class AccessLog:
-    """Logs each request once it has ended: no path, no query and no body, which may hold a patient's data."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begun, status = time.perf_counter(), 0
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            log.info(
-                "http_request", **_described(scope), status=status, ms=round((time.perf_counter() - begun) * 1000, 2)
-            )
-
-
-def _described(scope: Scope) -> dict[str, Any]:
-    principal = scope.get("state", {}).get("principal")
-    route = getattr(scope.get("route"), "path", None)
-    job = scope.get("path_params", {}).get("job_id")
-    described = {"method": scope["method"], "route": route, "tenant": getattr(principal, "tenant", None)}
-    return described | ({"job": job} if isinstance(job, str) and is_job_id(job) else {})

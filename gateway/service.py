@@ -23,7 +23,7 @@ from streams import logs, wiring
 from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health, evaluate
 from streams.health.server import split
-from streams.process import loop_factory
+from streams.process import SHORT, loop_factory, tune_gc
 from streams.settings import Settings
 
 log = logs.get("gateway")
@@ -79,6 +79,7 @@ class Gateway:
             started = asyncio.create_task(ports.started.wait())
             await asyncio.wait([serving, started], return_when=asyncio.FIRST_COMPLETED)
             if ports.started.is_set():
+                tune_gc(SHORT)  # what is built by now stays
                 self._ports = ports
                 log.info("gateway_ready", address=self.address)
             while not stop.is_set() and not serving.done():

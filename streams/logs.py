@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 import structlog
@@ -29,20 +32,43 @@ def configure(level: str = "info", fmt: str = "auto", **bound: Any) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Stderr())),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, stderr)),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(**bound)
 
 
-class _Stderr:
+class _Stderr(threading.local):
     """Writes to the `sys.stderr` of the moment: loggers are cached, but tests and terminals replace the stream."""
 
+    held: list[str] | None = None
+
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        if self.held is None:
+            return sys.stderr.write(text)
+        self.held.append(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        if self.held is None:
+            sys.stderr.flush()
+
+
+#: Where the lines go.
+stderr = _Stderr()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Write the lines of this thread at the end of the block, by one system call."""
+    stderr.held = []
+    try:
+        yield
+    finally:
+        lines, stderr.held = stderr.held, None
+        if lines:
+            sys.stderr.write("".join(lines))
+            sys.stderr.flush()
 
 
 def get(name: str) -> Any:

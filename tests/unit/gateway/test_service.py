@@ -15,10 +15,11 @@ import httpx
 import pytest
 
 from connectors.views import JobStatus
-from gateway import http_protocol
+from gateway import http_protocol, service
 from gateway.reading import JobReader
 from gateway.service import Gateway
 from schemas.errors import StartupError
+from streams.process import SHORT
 from tests.harness.gateway_app import memory_settings
 from tests.harness.gateway_service import open_gateway
 
@@ -43,6 +44,15 @@ def test_a_certificate_that_can_not_be_used_ends_the_start_with_its_setting(tmp_
         Gateway(memory_settings(tmp_path, gateway_address="127.0.0.1:0", gateway_tls_cert=tmp_path / "none.pem"))
     with pytest.raises(StartupError, match="SLUICE_GATEWAY_TLS_CERT"):
         Gateway(memory_settings(tmp_path, gateway_address="127.0.0.1:0", gateway_tls_key=CERTIFICATE))
+
+
+def test_what_a_gateway_has_built_is_left_out_of_garbage_collection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(service, "tune_gc", tuned.append)
+    with open_gateway(memory_settings(tmp_path)):
+        assert tuned == [SHORT]
 
 
 def test_headers_that_come_slowly_or_without_end_close_the_connection(
