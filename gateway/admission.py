@@ -14,11 +14,12 @@ from gateway.problems import Problem
 from gateway.quotas import Quotas
 from gateway.store_pool import StorePool
 from schemas.commands import PAUSE
-from schemas.contract import contract, known_processors
+from schemas.contract import contract
 from schemas.errors import SluiceError
 from schemas.states import Custody
 from streams import logs
 from streams.admin.members import workers_of
+from streams.client.requests import served_processors
 from streams.log.port import LogAdmin
 from streams.settings import Settings
 
@@ -66,7 +67,7 @@ class Admission:
 
 def _workers(admin: LogAdmin, settings: Settings) -> dict[str, int | None]:
     """Return the number of each processor's workers; None where no consumer group knows it."""
-    return {name: _count(admin, settings, name) for name in settings.processors or known_processors()}
+    return {name: _count(admin, settings, name) for name in served_processors(settings)}
 
 
 def _count(admin: LogAdmin, settings: Settings, processor: str) -> int | None:

@@ -12,6 +12,7 @@ from gateway.openapi import json_of, problems
 from gateway.paging import cursor_of, place_of
 from gateway.ports import P
 from gateway.principal import CanCancel, CanRead, CanSubmit
+from gateway.reading import LONGEST_WAIT_S
 from schemas.states import TERMINAL, State
 from streams.client.job_options import LARGEST_NUMBER, LONGEST_ID
 
@@ -71,7 +72,7 @@ async def read(
     principal: CanRead,
     job_id: JobId,
     run: Run = None,
-    wait: Annotated[float | None, Query(ge=0, le=60, description="Seconds to wait until the job has ended.")] = None,
+    wait: Annotated[float | None, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds to wait for its end.")] = None,
 ) -> Response:
     """Read a job, also right after its submit."""
     if wait:

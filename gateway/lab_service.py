@@ -20,10 +20,11 @@ from gateway.principal import OPEN, Principal
 from gateway.problems import Problem
 from gateway.store_pool import StorePool
 from schemas.codec import Codec
-from schemas.contract import AnyContract, contract, known_processors, unknown_processor
+from schemas.contract import AnyContract, contract, unknown_processor
 from schemas.errors import UnknownSchema, Unreachable, UsageError
 from schemas.states import Custody, Lane
 from streams import logs, wiring
+from streams.client.requests import served_processors
 from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.log.topic_ids import topic_ids
@@ -112,8 +113,8 @@ class LabService:
 
     def check_leased(self, processor: str) -> AnyContract:
         """Return the contract of a processor whose jobs are kept by lease here. Raises UnknownProcessor, UsageError."""
-        if processor not in known_processors():
-            raise unknown_processor(processor)
+        if processor not in (served := served_processors(self._settings)):
+            raise unknown_processor(processor, served)
         made = contract(processor)
         if self._settings.custody(made) is Custody.OFFSET:
             raise UsageError(

@@ -132,6 +132,7 @@ class Ports:
     async def running(self) -> AsyncIterator[None]:
         """Run the tasks while the block runs."""
         running = [asyncio.create_task(self._watched(name, task)) for name, task in self.tasks.items()]
+        running.append(asyncio.create_task(asyncio.to_thread(self.encoders.make_all, self.stopping.is_set)))
         self.started.set()
         try:
             yield

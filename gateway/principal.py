@@ -56,11 +56,12 @@ async def authenticated(
     return principal
 
 
-def scope(name: str) -> Callable[..., Awaitable[Principal]]:
-    """Return a dependency that yields the principal if its token has this scope. It raises Problem 401 and 403."""
+def scope(name: str, *others: str) -> Callable[..., Awaitable[Principal]]:
+    """Return a dependency that yields the principal if its token has one of these scopes. It raises Problem 401 and 403."""
+    enough = {name, *others}
 
     async def checked(principal: Annotated[Principal, Depends(authenticated)]) -> Principal:
-        if name not in principal.scopes:
+        if enough.isdisjoint(principal.scopes):
             raise Problem(
                 403,
                 "FORBIDDEN",
@@ -74,6 +75,7 @@ def scope(name: str) -> Callable[..., Awaitable[Principal]]:
 
 CanSubmit = Annotated[Principal, Depends(scope("submit"))]
 CanRead = Annotated[Principal, Depends(scope("read"))]
+CanReadUpload = Annotated[Principal, Depends(scope("read", "upload"))]
 CanCancel = Annotated[Principal, Depends(scope("cancel"))]
 CanUpload = Annotated[Principal, Depends(scope("upload"))]
 CanWork = Annotated[Principal, Depends(scope("work"))]

@@ -48,6 +48,7 @@ _HTTP_CODES = {
 #: Seconds after which a client may ask again while a dependency is away.
 RETRY_AFTER_S = 2
 _BAD_JSON = "json_invalid"
+_JSON_HEADER = "Send the header `Content-Type: application/json`."
 
 
 class Problem(SluiceError):
@@ -150,6 +151,8 @@ async def _of_validation(_: Request, error: Exception) -> JSONResponse:
     """Name the fields that are wrong, never their values: they may be a patient's."""
     assert isinstance(error, RequestValidationError)
     errors: Sequence[Mapping[str, Any]] = error.errors()
+    if isinstance(error.body, bytes):  # it was not read, because its type is not JSON
+        return response(422, "INVALID_INPUT", "The body is not declared as JSON.", _JSON_HEADER, errors=[])
     status, code = (400, "BAD_REQUEST") if any(each["type"] == _BAD_JSON for each in errors) else (422, "INVALID_INPUT")
     found = [{"loc": list(each["loc"]), "msg": str(each["msg"])} for each in errors]
     return response(status, code, "The request does not match the interface.", "See `errors`.", errors=found)

@@ -11,8 +11,9 @@ from gateway.json_schema import input_schema
 from gateway.openapi import json_of
 from gateway.ports import P
 from gateway.principal import CanRead
-from schemas.contract import contract, known_processors
+from schemas.contract import contract
 from schemas.states import State
+from streams.client.requests import served_processors
 
 router = APIRouter(prefix="/v1/processors", tags=["Processors"])
 
@@ -37,7 +38,7 @@ async def processors(ports: P, principal: CanRead) -> Response:
     """List the processors of this installation."""
     queues, settings = ports.admission.queues, ports.settings
     items = []
-    for name in settings.processors or known_processors():
+    for name in served_processors(settings):
         made = contract(name)
         items.append(
             Processor(

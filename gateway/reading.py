@@ -20,6 +20,8 @@ log = logs.get("gateway")
 
 #: Seconds between two looks at the jobs whose end is awaited.
 TURN_S = 0.05
+#: The longest wait for a job's end, in seconds.
+LONGEST_WAIT_S = 60.0
 
 
 class JobReader:
@@ -32,7 +34,7 @@ class JobReader:
         self._payloads = payloads
         self._codec = codec
         self._stopping = stopping
-        self._awaited: dict[str, list[asyncio.Future[JobStatus]]] = {}
+        self._awaited: dict[str, list[tuple[int, asyncio.Future[JobStatus]]]] = {}
         self._wanted = asyncio.Event()
 
     async def status(self, job_id: str, tenant: str, run: int | None = None) -> JobStatus:
@@ -52,21 +54,25 @@ class JobReader:
         return await self._jobs.call(lambda store: store.statuses(wanted, limit=limit, after=after))
 
     async def ended(self, job_id: str, tenant: str, run: int | None, wait_s: float) -> JobStatus:
-        """Return a job once it has ended, or as it is after `wait_s` or at a stop. Raises NotFound, Unreachable."""
+        """Return a job's run (None: the current one) once it has ended, or as it is after `wait_s` or at a stop.
+
+        Raises NotFound, Unreachable.
+        """
         found = await self.status(job_id, tenant, run)
-        if run is not None or State(found.state) in TERMINAL:
+        if State(found.state) in TERMINAL:
             return found
         future: asyncio.Future[JobStatus] = asyncio.get_running_loop().create_future()
         waiting = self._awaited.setdefault(job_id, [])
-        waiting.append(future)
+        waiting.append((found.run, future))
         self._wanted.set()
         stop = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait((future, stop), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-            return future.result() if future.done() else await self.status(job_id, tenant, run)
+            await asyncio.wait((future, stop), timeout=min(wait_s, LONGEST_WAIT_S), return_when=asyncio.FIRST_COMPLETED)
+            ended = future.result() if future.done() else None
+            return ended if ended is not None and run in (None, ended.run) else await self.status(job_id, tenant, run)
         finally:
             stop.cancel()
-            waiting.remove(future)
+            waiting.remove((found.run, future))
             if not waiting:
                 self._awaited.pop(job_id, None)
 
@@ -79,10 +85,10 @@ class JobReader:
                 continue
             await asyncio.sleep(TURN_S)
             for status in await self._statuses_of(list(self._awaited)):
-                if State(status.state) in TERMINAL:
-                    for future in self._awaited.get(status.job_id, ()):
-                        if not future.done():
-                            future.set_result(status)
+                for run, future in self._awaited.get(status.job_id, ()):
+                    # A later run: the awaited one has ended. For the current run, its end is awaited then.
+                    if not future.done() and (State(status.state) in TERMINAL or status.run > run):
+                        future.set_result(status)
 
     async def _statuses_of(self, job_ids: list[str]) -> list[JobStatus]:
         """Return these jobs; none while the store does not answer."""

@@ -18,13 +18,13 @@ from gateway.models import Queue, SubmitBatch, SubmitJob, pending
 from gateway.problems import Problem
 from gateway.reading import JobReader
 from gateway.store_pool import StorePool
-from schemas.contract import known_processors, unknown_processor
+from schemas.contract import unknown_processor
 from schemas.errors import Conflict, NotFound, SluiceError, Unreachable
 from schemas.ids import derived_id, new_id
 from schemas.records import Claim, JobHeader
 from schemas.states import Lane
 from streams.client.acceptor import Acceptor, payload_of
-from streams.client.requests import EncodedRequest, RequestEncoders
+from streams.client.requests import EncodedRequest, RequestEncoders, served_processors
 from streams.settings import Settings
 
 #: Checks that the claims of an input are the tenant's own. Raises InvalidInput.
@@ -49,6 +49,7 @@ class JobDoor:
         batches: StorePool[BatchStore],
         admission: Admission,
     ) -> None:
+        self._settings = settings
         self._admission = admission
         self._encoders = encoders
         self._acceptor = acceptor
@@ -66,6 +67,7 @@ class JobDoor:
         quota or a deadline that can't be met.
         """
         options = {**job.options("processor", "input"), "tenant": tenant, "idempotency_key": key}
+        self._check_served(job.processor)
         self._check_url(job.callback_url)
         self._check_profile(job.callback_profile)
         request = await self._encoded(job.processor, job.input, options)
@@ -103,8 +105,7 @@ class JobDoor:
         for url in (batch.callback_url, batch.job_callback_url):
             self._check_url(url)
         self._check_profile(batch.callback_profile)
-        if batch.processor not in known_processors():
-            raise unknown_processor(batch.processor)
+        self._check_served(batch.processor)
         batch_id = new_id() if key is None else derived_id(tenant, f"batch:{batch.processor}", key)
         options = batch.options("processor", "inputs", "callback_url", "job_callback_url", "callback_profile")
         options |= {"tenant": tenant, "batch_id": batch_id, "callback_url": batch.job_callback_url}
@@ -176,6 +177,11 @@ class JobDoor:
         claims = [claim for request in requests for claim in request.claims]
         if claims and self.check_claims is not None:
             await self.check_claims(tenant, claims)
+
+    def _check_served(self, processor: str) -> None:
+        """Refuse a processor that is not installed, or that SLUICE_PROCESSORS leaves out: no worker would run the job."""
+        if processor not in (served := served_processors(self._settings)):
+            raise unknown_processor(processor, served)
 
     def _check_profile(self, name: str | None) -> None:
         """Refuse a callback profile that the file of shapes does not have, if this gateway knows the file."""

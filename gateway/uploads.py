@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from connectors.upload_store import PRESIGNED, TUS, PartialUpload
 from gateway.openapi import problems
 from gateway.ports import P, Ports
-from gateway.principal import CanRead, CanUpload
+from gateway.principal import CanReadUpload, CanUpload
 from gateway.problems import Problem
 from gateway.upload_service import About, check_length
 from schemas.errors import InvalidInput, NotFound
@@ -169,8 +169,8 @@ async def complete(ports: P, principal: CanUpload, upload_id: UploadId) -> Uploa
 
 
 @router.get("/{upload_id}", responses=problems(404))
-async def get(ports: P, principal: CanRead, upload_id: UploadId) -> UploadBody:
-    """Return an accepted upload."""
+async def get(ports: P, principal: CanReadUpload, upload_id: UploadId) -> UploadBody:
+    """Return an accepted upload. The scope `read` or `upload` suffices."""
     done = await found(ports, principal.tenant, upload_id)
     if done is None:
         partial = await partial_of(ports, principal.tenant, upload_id, TUS)

@@ -18,7 +18,7 @@ from fastavro.schema import UnknownType
 
 from schemas.contract import AVRO_DIR, AnyContract
 from schemas.errors import InvalidInput
-from schemas.ranges import Check, number_check
+from schemas.ranges import Check, OutOfRange, number_check
 
 Schema = dict[str, Any]
 #: Errors of fastavro for a value that does not fit.
@@ -51,7 +51,10 @@ def write(parsed: Any, check: Check, value: Any, start: bytes = b"") -> bytes:
         check(value)
         fastavro.schemaless_writer(out, parsed, value)
     except _MISFITS as error:
-        raise InvalidInput(f"The record does not fit its schema: {_misfit(parsed, value, error)}.") from error
+        raise InvalidInput(
+            f"The record does not fit its schema: {_misfit(parsed, value, error)}.",
+            next_step="Send each field in the type of the processor's input (`GET /v1/processors`, or its .avsc file).",
+        ) from error
     return out.getvalue()
 
 
@@ -69,7 +72,24 @@ def _misfit(parsed: Any, value: Any, error: Exception) -> str:
                 return f"{name}.{rest}" if _is_record(field["type"]) else f"{name}: {rest}"
     if isinstance(error, UnicodeEncodeError):
         return "it contains half a surrogate pair, which is not valid text"
-    return str(error)
+    if isinstance(error, OutOfRange):
+        return str(error)
+    return f"it must be {_described(parsed)}, not {type(value).__name__}"  # fastavro's text may quote the value
+
+
+def _described(type_: Any) -> str:
+    """Return a type in short, such as `string`, `null or long`, `array of float`."""
+    if isinstance(type_, list):
+        return " or ".join(map(_described, type_))
+    if not isinstance(type_, dict):
+        return str(type_).rpartition(".")[2]
+    kind = type_["type"]
+    if kind in ("array", "map"):
+        return f"{kind} of {_described(type_['items' if kind == 'array' else 'values'])}"
+    if kind == "enum":
+        return f"one of {', '.join(type_['symbols'])}"
+    name = type_.get("logicalType") or type_.get("name") or kind
+    return str(name).rpartition(".")[2] if not isinstance(name, dict | list) else _described(name)
 
 
 def _is_record(type_: Any) -> bool:

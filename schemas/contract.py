@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -96,11 +96,12 @@ def contract(name: str) -> AnyContract:
     return loaded
 
 
-def unknown_processor(name: str) -> UnknownProcessor:
-    """Return the error for an unknown name, with the nearest known one."""
-    known = known_processors()
+def unknown_processor(name: str, served: Sequence[str] = ()) -> UnknownProcessor:
+    """Return the error for an unknown name, with the nearest known one. `served`: those to suggest; default: all."""
+    known = list(served) or known_processors()
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     return UnknownProcessor(
-        f"There is no processor {name[:60]!r}.", next_step=f"{hint}Installed: {', '.join(known) or 'none'}."
+        f"There is no processor {name[:60]!r}.",
+        next_step=f"{hint}{'Served' if served else 'Installed'}: {', '.join(known) or 'none'}.",
     )

@@ -6,6 +6,7 @@ This is the hot path of the notifier, so preparation is done once per destinatio
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Sequence
@@ -93,7 +94,7 @@ class Deliverer:
         except TimeoutError:
             return _failed(began, f"The backend did not answer within {self._limit_s(callback):g} s.")
         except aiohttp.ClientConnectionError as error:
-            return _failed(began, f"The backend could not be reached: {error}.")
+            return _failed(began, f"The backend could not be reached: {_reason(error)}.")
         except ValueError as error:  # a name that no resolver accepts: a label too long, characters outside IDNA
             return _failed(began, f"The callback URL can't be used: {error}.", TryResult.REFUSED)
         except WIRE_ERRORS as error:
@@ -120,6 +121,15 @@ class Deliverer:
         scheme, authority, _ = split_url(resolved)
         trusted = f"{scheme}://{authority}" == self._backend_origin or self._rules.allows_host(host_of(authority))
         return _Route(target_of(resolved), self._trusted if trusted else self._guarded)
+
+
+def _reason(error: aiohttp.ClientConnectionError) -> str:
+    """Return host:port and the system's error; aiohttp's text speaks of ssl for plain http too."""
+    if not isinstance(error, aiohttp.ClientConnectorError) or isinstance(error, aiohttp.ClientSSLError):
+        return str(error)
+    number = error.os_error.errno
+    text = os.strerror(number) if number is not None and number > 0 else str(error.os_error.strerror or error.os_error)
+    return f"{error.host}:{error.port}: {text}"
 
 
 def _classify(response: HttpResponse, began: float) -> DeliveryTry:

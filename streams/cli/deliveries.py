@@ -107,7 +107,7 @@ def show(delivery_id: DeliveryId, /, *, json: Json = False) -> int:
     return 0
 
 
-@app.command
+@app.command(usage="Usage: sluice deliveries resend [OPTIONS] [DELIVERY_IDS...]")
 def resend(
     *delivery_ids: DeliveryId,
     job: Job = None,

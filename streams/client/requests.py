@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from schemas.codec import Codec
 from schemas.contract import contract, known_processors, unknown_processor
-from schemas.errors import UsageError
+from schemas.errors import SluiceError, Unreachable, UsageError
 from schemas.headers import Header, request_headers
 from schemas.records import Claim, JobHeader
 from schemas.states import Lane
 from streams.client.request_encoder import RequestEncoder
 from streams.settings import Settings
+
+
+def served_processors(settings: Settings) -> list[str]:
+    """Return the names of the processors that this installation serves: SLUICE_PROCESSORS, else all installed ones."""
+    return list(settings.processors) or known_processors()
 
 
 class EncodedRequest(NamedTuple):
@@ -52,6 +57,22 @@ class RequestEncoders:
         """True if `encode` will not wait for the registry."""
         return (processor, lane) in self._encoders
 
+    def make_all(self, stopped: Callable[[], bool]) -> None:
+        """Make the encoders of all processors that are served, so that no request waits for the registry.
+
+        Those that can't be made now, because the registry is away or lacks a schema, are made at their first request.
+        """
+        for name in served_processors(self._settings):
+            for lane in Lane:
+                if stopped():
+                    return
+                try:
+                    self.encoder(name, lane)
+                except Unreachable:
+                    return
+                except SluiceError:
+                    break
+
     def encoder(self, processor: str, lane: str) -> RequestEncoder:
         """Return the encoder of a processor and lane. Raises UnknownProcessor, UsageError, UnknownSchema, Unreachable."""
         made = self._encoders.get((processor, lane))
@@ -61,7 +82,7 @@ class RequestEncoders:
         if lane not in tuple(Lane):
             raise UsageError(f"There is no lane {lane!r}.", next_step=f"The lanes are {' and '.join(Lane)}.")
         if processor not in known_processors():
-            raise unknown_processor(processor)
+            raise unknown_processor(processor, served_processors(self._settings))
         topic = self._settings.topics.requests(processor, lane)
         made = contract(processor)
         made = replace(made, custody=self._settings.custody(made).value)

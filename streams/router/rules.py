@@ -205,9 +205,14 @@ def _mistake(document: dict[str, Any], error: Any) -> str:
 def _reason(error: Any) -> str:
     if error["type"] != "extra_forbidden":
         return str(error["msg"]).removeprefix("Value error, ")
-    known = {name for model in (Rules, UploadRule, JoinRule, Source, Submit) for name in model.model_fields}
-    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
-    return "there is no such field" + (f"; did you mean {near[0]!r}?" if near else "")
+    place = [part for part in error["loc"] if isinstance(part, str)]
+    known = Rules.model_fields if len(place) == 1 else _FIELDS
+    near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.7)
+    return "there is no such field" + (f" (did you mean {near[0]!r}?)" if near else "")
+
+
+#: Fields below the file's top.
+_FIELDS = sorted({name for model in (UploadRule, JoinRule, Source, Submit) for name in model.model_fields})
 
 
 def field_name(place: list[str | int]) -> str:

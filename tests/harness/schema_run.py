@@ -35,7 +35,7 @@ def _run(
         [
             *(Path(sys.executable).with_name("schemathesis"), "run", f"{url}/v1/openapi.json", "--no-color"),
             *("--exclude-checks", LEFT_OUT, "--exclude-path-regex", STREAMS, "--continue-on-failure"),
-            *("--header", f"Authorization: Bearer {token}", "--request-timeout", "30", "--generation-database", "none"),
+            *("--header", f"Authorization: Bearer {token}", "--request-timeout", "90", "--generation-database", "none"),
             *options,
         ],
         capture_output=True,

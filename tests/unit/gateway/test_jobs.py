@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,16 @@ import httpx
 import pytest
 
 from connectors.access_store import SCOPES
+from connectors.views import JobStatus
 from gateway.ports import Ports
 from gateway.principal import Principal
+from gateway.reading import JobReader
+from schemas.errors import Unreachable
 from schemas.ids import derived_id, is_job_id
+from streams.client.requests import RequestEncoders
 from tests.harness.gateway_app import memory_settings, serving
 from tests.harness.sink_kit import open_sink, step_and_settle
+from tests.harness.waiting import wait_until
 
 ECHO = {"processor": "echo", "input": {"message": "hello"}}
 Use = Callable[[httpx.AsyncClient, Ports], Awaitable[Any]]
@@ -210,3 +217,65 @@ def test_a_cancel_is_requested_and_a_wait_ends_with_the_job_or_its_time(tmp_path
         assert waited.json()["state"] == "PENDING"
 
     on_a_gateway(tmp_path, use)
+
+
+def test_a_wrong_body_is_answered_with_the_header_or_the_type_it_needs_and_never_its_value(tmp_path: Path) -> None:
+    async def use(client: httpx.AsyncClient, _: Ports) -> None:
+        undeclared = (await client.post("/v1/jobs", content=json.dumps(ECHO))).json()
+        assert "Content-Type: application/json" in undeclared["next_step"]
+        wrong = (await client.post("/v1/jobs", json={"processor": "echo", "input": {"message": ["Anna"]}})).json()
+        assert "message: it must be string, not list" in wrong["detail"]
+        assert wrong["next_step"]
+        assert "Anna" not in json.dumps(wrong)
+
+    on_a_gateway(tmp_path, use)
+
+
+def test_a_processor_that_is_left_out_is_refused_and_not_suggested(tmp_path: Path) -> None:
+    async def use(client: httpx.AsyncClient, _: Ports) -> None:
+        for path, inputs in (("/v1/jobs", {"input": {}}), ("/v1/batches", {"inputs": [{}]})):
+            answer = await client.post(path, json={"processor": "embed", **inputs})
+            assert (answer.status_code, answer.json()["code"]) == (422, "UNKNOWN_PROCESSOR")
+            assert answer.json()["next_step"] == "Served: echo."
+
+    on_a_gateway(tmp_path, use, processors=("echo",))
+
+
+def test_a_wait_for_a_named_run_ends_with_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(client: httpx.AsyncClient, ports: Ports) -> None:
+        job = (await client.post("/v1/jobs", json=ECHO)).json()
+        status = await ports.reader.status(job["job_id"], "clinic")
+
+        async def ended(*_: Any) -> list[JobStatus]:
+            return [replace(status, state="COMPLETED")]
+
+        monkeypatch.setattr(JobReader, "_statuses_of", ended)
+        for query, state in (("run=0", "PENDING"), ("run=0&wait=30", "COMPLETED")):
+            assert (await client.get(f"{job['links']['self']}?{query}")).json()["state"] == state
+
+    on_a_gateway(tmp_path, use)
+
+
+def test_encoders_are_made_at_the_start_and_a_registry_that_is_away_does_not_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use(_: httpx.AsyncClient, ports: Ports) -> None:
+        await asyncio.to_thread(
+            wait_until, lambda: ports.encoders.is_made("echo", "bulk"), lambda: "no encoder was made"
+        )
+
+    on_a_gateway(tmp_path, use, processors=("echo",))
+
+    asked = threading.Event()
+
+    def away(*_: Any) -> Any:
+        asked.set()
+        raise Unreachable("The registry does not answer.")
+
+    monkeypatch.setattr(RequestEncoders, "encoder", away)
+
+    async def served(client: httpx.AsyncClient, _: Ports) -> None:
+        await asyncio.to_thread(asked.wait, 10)
+        assert (await client.get("/v1/processors")).status_code == 200
+
+    on_a_gateway(tmp_path, served, processors=("echo",))

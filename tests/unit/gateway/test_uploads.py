@@ -130,7 +130,7 @@ def test_a_connection_that_breaks_leaves_nothing(tmp_path: Path) -> None:
 
 class Tenants:
     async def principal(self, token: str) -> Principal | None:
-        return Principal(token, frozenset({"upload", "read", "submit"}), token)
+        return Principal(token, frozenset({"upload", "submit"}), token)
 
 
 def test_an_upload_is_another_tenants_neither_to_read_nor_to_use(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_debug_shows_where_it_failed(capsys: pytest.CaptureFixture[str]) -> None
     [
         (["ecko", "--input", "{}"], "echo"),
         (["echo", "--input", '{"mesage": "hi"}'], "has no field mesage"),
-        (["echo", "--input", '{"message": 3}'], "must be string"),
+        (["echo", "--input", '{"message": 3}'], "must be string, not int"),
         (["echo", "--input", '{"message": "a"} {"message": "b"}'], "2 inputs"),
         (["echo", "--input", "[" * 100_000], "too deeply"),
         (["echo", "--input", '{"message": ' * 100_000], "too deeply"),

@@ -38,7 +38,7 @@ def test_of_many_inputs_none_is_submitted_if_one_is_refused(monkeypatch: pytest.
     (tmp_path / "jobs.jsonl").write_text("\n".join(lines))
     with Flow("echo") as flow:
         monkeypatch.setattr("streams.settings.load_settings", lambda: flow.settings)
-        with pytest.raises(InvalidInput, match=r"Input 21 of 21: .*message: must be string") as raised:
+        with pytest.raises(InvalidInput, match=r"Input 21 of 21: .*message: it must be string") as raised:
             submit("echo", input_=str(tmp_path / "jobs.jsonl"))
         flow.settle()
         assert flow.outcomes("echo") == []

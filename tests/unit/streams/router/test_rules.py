@@ -44,8 +44,10 @@ def test_the_rules_of_the_documents_are_valid_but_for_processors_that_are_not_in
     [
         (
             '[[upload]]\nname = "r"\nknd = "x"\n' + SUBMIT,
-            "upload rule 'r', knd: there is no such field; did you mean 'kind'?",
+            "upload rule 'r', knd: there is no such field (did you mean 'kind'?).",
         ),
+        ('[[rule]]\nname = "r"\n', "rule: there is no such field."),
+        ('[[uploads]]\nname = "r"\n', "uploads: there is no such field (did you mean 'upload'?)."),
         ("[[upload]]\n" + SUBMIT, "upload rule 1, name: Field required."),
         ("[[upload]", "are not TOML"),
         ("", "there is no rule"),
