@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from connectors.callbacks.resolve import split_url
 from schemas.contract import contract
 from schemas.errors import SluiceError
 from schemas.records import Claim, JobHeader, Upload
@@ -114,6 +116,8 @@ def _of_options(submit: Submit, known: Mapping[str, Any]) -> Iterator[str]:
     given = literals | {name: getattr(submit, name) for name in numbers}
     labels = {name: text for name, text in submit.labels.items() if path_of(text) is None}
     try:
+        if (url := literals.get("callback_url")) is not None:
+            split_url(url)
         check_options({name: value for name, value in given.items() if value is not None} | {"labels": labels})
     except SluiceError as error:
         yield f": {error}"
@@ -176,7 +180,9 @@ def _misfits(template: Any, target: Any, known: Mapping[str, Any]) -> Iterator[t
             for place, why in _misfits(inner, typing.get_args(target)[0], known):
                 yield f" {number}{place}", why
     elif not _is_literal(template, target):
-        yield "", f"this is {_named(type(template))}, {_named(target)} is needed."
+        is_number = isinstance(template, float) and not math.isfinite(template)
+        found = "not finite" if is_number else _named(type(template))
+        yield "", f"this is {found}, {_named(target)} is needed."
 
 
 def _misfits_of_record(template: Mapping[str, Any], target: Any, known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -216,7 +222,7 @@ def _is_literal(value: Any, target: Any) -> bool:
     if target is Any:
         return True
     if target is float:
-        return type(value) in (int, float)
+        return type(value) in (int, float) and math.isfinite(value)
     return type(value) is target if target in (str, int, bool, datetime, date, time) else False
 
 

@@ -13,13 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import UsageError
 from schemas.states import Lane
 
 #: Longest time that a join waits for its other parts: outcomes and the joins' state are kept for 30 days.
 LONGEST_WAIT = timedelta(days=30)
+#: Times further ahead are a mistake, and overflow at some point.
+LONGEST_DEADLINE = timedelta(days=366)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 #: Names of paths that every template has, so that no source of a join may have them.
@@ -45,6 +47,12 @@ def seconds(duration: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def _of_use(duration: str) -> str:
+    if not 0 < seconds(duration) <= LONGEST_DEADLINE.total_seconds():
+        raise ValueError(f"a deadline is at most {LONGEST_DEADLINE.days} days ahead, and not 0")
+    return duration
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -58,7 +66,7 @@ class Submit(_Strict):
     )
     input: dict[str, Any] = Field(default_factory=dict, description="The job's input: literals and paths.")
     lane: Lane = Field(Lane.LIVE, description="live, or bulk for work that must never delay live jobs.")
-    deadline: Duration | None = Field(
+    deadline: Annotated[Duration, AfterValidator(_of_use)] | None = Field(
         None, description="Time limit, counted from the moment of routing: 30s, 5m, 2h, 1d. Default: none."
     )
     labels: dict[str, str] = Field(default_factory=dict, description="Labels of the job; texts or paths.")
@@ -168,6 +176,8 @@ def read_rules(path: Path) -> Rules:
         raise UsageError(f"The rules {path} can't be read: {reason}.", next_step=_SETTING) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"The rules {path} are not TOML: {error}.", next_step=_GUIDE) from error
+    except RecursionError as error:
+        raise UsageError(f"The rules {path} are nested too deeply.", next_step=_GUIDE) from error
     try:
         return Rules.model_validate(document)
     except ValidationError as error:

@@ -106,7 +106,7 @@ _ARROWS = {
         "connectors streams.engine_results streams.health streams.log streams.notify streams.process streams.wiring"
     ),
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
-    "streams.router": "streams.admin streams.client streams.health streams.log streams.wiring",
+    "streams.router": "connectors.callbacks streams.admin streams.client streams.health streams.log streams.wiring",
     "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
     "streams.stack": "streams.health",
     "streams.cli": (

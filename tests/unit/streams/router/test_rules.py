@@ -50,6 +50,21 @@ def test_the_rules_of_the_documents_are_valid_but_for_processors_that_are_not_in
         ('[[uploads]]\nname = "r"\n', "uploads: there is no such field (did you mean 'upload'?)."),
         ("[[upload]]\n" + SUBMIT, "upload rule 1, name: Field required."),
         ("[[upload]", "are not TOML"),
+        ("a = " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        (
+            '[[upload]]\nname = "r"\nsubmit = [{ processor = "echo", input = { message = "x" }, deadline = "3000000d" }]',
+            "at most 366 days",
+        ),
+        (
+            '[[upload]]\nname = "r"\n'
+            'submit = [{ processor = "echo", input = { message = "x" }, callback_url = "file:///etc/passwd" }]',
+            "is not an absolute http:// or https:// URL",
+        ),
+        (
+            '[[upload]]\nname = "r"\n'
+            'submit = [{ processor = "segmentation", input = { volume = "$upload.claim", threshold = inf } }]',
+            "this is not finite, a number is needed",
+        ),
         ("", "there is no rule"),
         (f'[[upload]]\nname = "r"\n{SUBMIT}\n' * 2, "two rules are called 'r'"),
         (
