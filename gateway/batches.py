@@ -8,13 +8,14 @@ from fastapi import APIRouter, Path, Response
 
 from connectors.batch_store import BatchView
 from gateway.jobs import IdempotencyKey
+from gateway.large_json import LargeJsonRoute
 from gateway.models import EXAMPLE_ID, Batch, Cancel, SubmitBatch
 from gateway.openapi import json_of, problems
 from gateway.ports import P, Ports
 from gateway.principal import CanCancel, CanRead, CanSubmit
 from schemas.errors import NotFound
 
-router = APIRouter(prefix="/v1/batches", tags=["Batches"])
+router = APIRouter(prefix="/v1/batches", tags=["Batches"], route_class=LargeJsonRoute)
 
 BatchId = Annotated[str, Path(description="Id of a batch.", examples=[EXAMPLE_ID])]
 
