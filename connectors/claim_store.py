@@ -18,6 +18,10 @@ class StoredObject(NamedTuple):
     modified: datetime
 
 
+#: Folder of the notes of files that lab machines uploaded, among the named objects.
+UPLOADED = "lab-uploads"
+
+
 class JobFiles(Protocol):
     """Port of one job: the files that it reads and writes. Synchronous and thread-safe. Raises StoreUnavailable if the store
     does not answer.

@@ -24,6 +24,9 @@ from schemas.records import Coordinates
 
 #: Crashes of one attempt after which the job itself is considered the cause.
 EXECUTIONS = 3
+#: An attempt's executions and crashes are counted up to here. Workers report theirs, and a worker may lie: without a limit its
+#: count would leave the range of a column, and the statement that expires leases would fail for all of them.
+LARGEST_COUNT = 1_000_000
 
 
 class RunKey(NamedTuple):
@@ -35,7 +38,7 @@ class RunKey(NamedTuple):
 
 class Hold(NamedTuple):
     """A lease that a worker says it holds. `execution` and `crashes` are the worker's own counts, which rise with each of its
-    processes that died under the job; the next worker continues counting from them."""
+    processes that died under the job; the next worker continues counting from them. Stores limit both to LARGEST_COUNT."""
 
     job_id: str
     run: int

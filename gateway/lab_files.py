@@ -16,6 +16,7 @@ from connectors.object_backend import CHUNK
 from gateway.file_response import file_response
 from gateway.lab import Count, WorkerId
 from gateway.lab_request import LabRequest
+from gateway.lab_uploads import LeaseUploads
 from gateway.ports import P
 from gateway.principal import CanWork
 from gateway.problems import Problem
@@ -59,7 +60,14 @@ async def download(sha256: str, lease: Leased, ports: P, request: Request) -> Re
 
 
 @router.put("/objects/{sha256}")
-async def upload(sha256: str, lease: Leased, ports: P, request: Request) -> dict[str, Any]:
+async def upload(
+    sha256: str,
+    lease: Leased,
+    job_id: Annotated[UUID, Query()],
+    run: Annotated[Count, Query()],
+    ports: P,
+    request: Request,
+) -> dict[str, Any]:
     """Store a file of the job's result; return its claim."""
     uploads = ports.uploads
     most = ports.settings.upload_max_bytes
@@ -68,6 +76,7 @@ async def upload(sha256: str, lease: Leased, ports: P, request: Request) -> dict
         async for chunk in gathered(request.stream(), CHUNK):
             await uploads.run(partial(incoming.write, chunk))
         claim = await uploads.run(partial(_kept, incoming, sha256, request.headers.get("content-type", "")))
+        await uploads.run(partial(LeaseUploads(uploads.objects, job_id, run).note, claim))
     except BaseException:
         with suppress(JobError):
             await uploads.run(incoming.discard)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from connectors.lease_store import LeaseView
 from schemas.codec import Codec
 from schemas.envelope import header_of
-from schemas.errors import InvalidInput, UndecodableRecord
+from schemas.errors import UndecodableRecord
 from schemas.plain import from_plain
 from schemas.records import Claim, JobHeader
 
@@ -35,12 +35,9 @@ class LabRequest:
         """Return the input's claim with this hash; None if the input has none."""
         return next((claim for claim in claims_in(self._plain.get("input")) if claim.sha256 == sha256), None)
 
-    def check_claims(self, output: Any, uri_of: Callable[[str], str]) -> None:
-        """Raise InvalidInput if an output claims anything but files of the input and files stored here."""
-        inputs = {claim.uri for claim in claims_in(self._plain.get("input"))}
-        for claim in claims_in(output):
-            if claim.uri not in inputs and claim.uri != uri_of(claim.sha256):
-                raise InvalidInput("The result claims a file that was not uploaded for it.")
+    def uploads_in(self, output: Any) -> set[tuple[str, str, int]]:
+        """Return what an output claims besides files of the input: each file's uri, sha256 and size."""
+        return _files_in(output) - _files_in(self._plain.get("input"))
 
     @cached_property
     def _plain(self) -> Mapping[str, Any]:
@@ -48,6 +45,10 @@ class LabRequest:
             return self._codec.decode(self._lease.value)
         except UndecodableRecord:
             return {}
+
+
+def _files_in(plain: Any) -> set[tuple[str, str, int]]:
+    return {(claim.uri, claim.sha256, claim.size) for claim in claims_in(plain)}
 
 
 def claims_in(plain: Any) -> Iterator[Claim]:

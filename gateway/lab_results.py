@@ -6,11 +6,14 @@ can neither publish for a job that it does not hold, nor change whose job it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, NamedTuple, NoReturn
+from uuid import UUID
 
 from connectors.lease_store import Hold, LeaseStore, LeaseView
+from connectors.objects import ObjectStore
 from gateway.lab_request import LabRequest
+from gateway.lab_uploads import LeaseUploads
 from gateway.problems import Problem
 from schemas import headers
 from schemas.avsc import result_schema, self_contained
@@ -21,6 +24,7 @@ from schemas.errors import InvalidInput, PayloadTooLarge, UndecodableRecord
 from schemas.plain import from_plain
 from schemas.records import Coordinates, JobHeader, Progress, ResultInfo
 from schemas.states import Disposition
+from schemas.topics import LONGEST_WAIT
 from streams.log import kafka
 from streams.log.confirmed_producer import ConfirmedProducer
 from streams.log.port import LogProducer
@@ -38,8 +42,8 @@ MOST_RESTARTS = 1000
 
 
 class HandIn(NamedTuple):
-    """A result as a worker hands it in. `owner`: the worker, as the lease names it. `value`: the encoded result, b"" if there
-    is only a dead letter; `dead_reason`: "" if there is none."""
+    """A result as a worker hands it in. `owner`: the worker, as the lease names it. `value`: the encoded result;
+    `dead_reason`: of the dead letter that goes with it, "" if there is none."""
 
     hold: Hold
     owner: str
@@ -57,13 +61,13 @@ class Outgoing(NamedTuple):
 
 
 class LabResults:
-    """Blocking; used by several threads, each with a lease store of its own. `uri_of`: of a stored content, by its sha256."""
+    """Blocking; used by several threads, each with a lease store of its own."""
 
-    def __init__(self, settings: Settings, codec: Codec, producer: LogProducer, uri_of: Callable[[str], str]) -> None:
+    def __init__(self, settings: Settings, codec: Codec, producer: LogProducer, objects: ObjectStore) -> None:
         self._names = settings.topics
         self._codec = codec
         self._producer = producer
-        self._uri_of = uri_of
+        self._objects = objects
 
     def hand_in(self, store: LeaseStore, given: HandIn) -> bool:
         """Publish a result, confirmed, and settle its lease. Return False if the run has ended meanwhile.
@@ -79,9 +83,11 @@ class LabResults:
             _lost()
         if lease.state == "settled":  # the answer to the first time got lost
             return True
-        if not lease.execution <= hold.execution <= lease.execution + MOST_RESTARTS:
+        if not _execution_of(lease, hold.execution):
             raise InvalidInput("The execution is not one of this lease.")
-        records = self._checked(lease, given)
+        records, claimed = self._checked(lease, given)
+        uploads = LeaseUploads(self._objects, hold.job_id, hold.run)
+        uploads.check(claimed)
         if hold.key not in store.heartbeat(given.owner, [hold], HOLD_S).renewed:
             _lost()
         confirmed = ConfirmedProducer(self._producer, "result", CONFIRM_S)
@@ -94,6 +100,7 @@ class LabResults:
         if failed:
             raise kafka.translate(failed[0], "publishing a result")
         store.settle(hold.job_id, hold.run, hold.fence)
+        uploads.forget(claimed)
         return True
 
     def progress(self, store: LeaseStore, owner: str, worker_id: str, value: bytes) -> bool:
@@ -107,11 +114,13 @@ class LabResults:
             record = from_plain(Progress, self._codec.decode(value, reader))
         except (UndecodableRecord, KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(f"The progress can't be used: {type(error).__name__}.") from error
+        if not _is_uuid(record.job_id):
+            raise InvalidInput("The job id of the progress is not a UUID in canonical form.")
         lease = store.find(record.job_id, record.run)
         if lease is None or lease.worker != owner or lease.state != "held":
             return False
         named = (record.attempt, record.processor, record.worker_id)
-        if named != (lease.attempt, lease.processor, worker_id) or record.execution < lease.execution:
+        if named != (lease.attempt, lease.processor, worker_id) or not _execution_of(lease, record.execution):
             return False
         self._producer.produce(self._names.progress, value, record.job_id.encode())
         self._producer.poll(0)
@@ -119,15 +128,16 @@ class LabResults:
 
     # ── checks ──
 
-    def _checked(self, lease: LeaseView, given: HandIn) -> list[Outgoing]:
-        records = [self._result(lease, given)] if given.value else []
-        if given.dead_reason:
-            records.append(self._dead_letter(lease, given))
-        if not records:
-            raise InvalidInput("There is neither a result nor a dead letter.")
-        return records
+    def _checked(self, lease: LeaseView, given: HandIn) -> tuple[list[Outgoing], set[tuple[str, str, int]]]:
+        """Return the records to publish, and the files that the result claims besides those of the input."""
+        if not given.value:  # a dead letter alone ends no job, and its settled lease would never expire
+            raise InvalidInput(
+                "There is no result.", next_step="Hand in a failed result, with the dead letter if need be."
+            )
+        result, claimed = self._result(lease, given)
+        return [result, *([self._dead_letter(lease, given)] if given.dead_reason else [])], claimed
 
-    def _result(self, lease: LeaseView, given: HandIn) -> Outgoing:
+    def _result(self, lease: LeaseView, given: HandIn) -> tuple[Outgoing, set[tuple[str, str, int]]]:
         made, topic = contract(lease.processor), self._names.results(lease.processor)
         reader = self._codec.encoder(f"{topic}-value", result_schema(made)).parsed
         request = LabRequest(lease, self._codec)
@@ -144,12 +154,15 @@ class LabResults:
             raise InvalidInput("The result names another execution or another worker than its lease.")
         if not _same_place(info, lease.coordinates):
             raise InvalidInput("The result names another request than its lease.")
-        request.check_claims({"output": plain["output"], "refs": plain["result"]["output_refs"]}, self._uri_of)
+        if not 0 <= (info.retry_in_ms or 0) <= LONGEST_WAIT // timedelta(milliseconds=1):
+            raise InvalidInput(f"A retry waits for {LONGEST_WAIT.days} days at most.")
+        claimed = request.uploads_in({"output": plain["output"], "refs": plain["result"]["output_refs"]})
         source = f"sluice/worker/{given.worker_id}"
         own = headers.result_headers(header, info.disposition, info.execution, source=source)
         trace = dict(lease.headers).get(headers.TRACEPARENT)
         key = lease.key if len(lease.key) <= LONGEST_KEY else given.hold.job_id.encode()
-        return Outgoing(topic, given.value, key, own if trace is None else [*own, (headers.TRACEPARENT, trace)])
+        traced = own if trace is None else [*own, (headers.TRACEPARENT, trace)]
+        return Outgoing(topic, given.value, key, traced), claimed
 
     def _dead_letter(self, lease: LeaseView, given: HandIn) -> Outgoing:
         place = lease.coordinates or Coordinates(self._names.requests(lease.processor, lease.lane), 0, -1)
@@ -163,6 +176,17 @@ class LabResults:
             worker=given.worker_id,
         )
         return Outgoing(self._names.dead_letters, lease.value, lease.key, [*lease.headers, *own.items()])
+
+
+def _execution_of(lease: LeaseView, execution: int) -> bool:
+    return lease.execution <= execution <= lease.execution + MOST_RESTARTS
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _bare(header: JobHeader, lease: LeaseView, hold: Hold) -> JobHeader:

@@ -183,5 +183,5 @@ class LabService:
             if self._results is None:
                 settings = self._settings
                 producer = kafka.producer(settings)
-                self._results = LabResults(settings, self._codec, producer, wiring.object_store(settings).uri_of)
+                self._results = LabResults(settings, self._codec, producer, wiring.object_store(settings))
             return self._results

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from schemas.avsc import request_schema, result_schema, self_contained
 from schemas.contract import AnyContract
 from schemas.states import Lane
 
 DAY_MS = 24 * 60 * 60 * 1000
+#: A job that waits is read again from the log, which keeps requests for 14 days.
+LONGEST_WAIT = timedelta(days=13)
 #: Suffix of the request topics of the bulk lane.
 BULK = ".bulk"
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold, LeaseView
+from connectors.lease_store import EXECUTIONS, LARGEST_COUNT, Expired, Grant, HeartbeatAnswer, Hold, LeaseView
 from connectors.memory.database import MemoryDatabase, MemoryStore, StoredKey
 from connectors.memory.tables import StoredLease
 from schemas.records import Coordinates
@@ -52,7 +52,7 @@ class MemoryLeaseStore(MemoryStore):
             if lease is None:
                 return False
             lease.state, lease.worker, lease.expires_at = "waiting", None, None
-            lease.execution += started
+            lease.execution = min(lease.execution + started, LARGEST_COUNT)
             return True
 
     def settle(self, job_id: str, run: int, fence: int) -> bool:
@@ -127,17 +127,18 @@ class MemoryLeaseStore(MemoryStore):
         lease = self._held(_key(hold.job_id, hold.run), hold.fence)
         if lease is None or lease.worker != worker:
             return False
-        lease.expires_at, lease.execution = until, max(lease.execution, hold.execution)
-        lease.crashes = max(lease.crashes, hold.crashes)
+        lease.expires_at = until
+        lease.execution = max(lease.execution, min(hold.execution, LARGEST_COUNT))
+        lease.crashes = max(lease.crashes, min(hold.crashes, LARGEST_COUNT))
         return True
 
     def _expire(self, lease: StoredLease, now: datetime) -> Expired | None:
         given_up = lease.state == "lost" or lease.crashes + 1 >= lease.executions
         known = (lease.job_id, lease.run) in self._db.payloads
         expired = Expired(**self._request(lease), worker=lease.worker or "", given_up=given_up) if known else None
-        lease.crashes += lease.state == "held"
+        lease.crashes = min(lease.crashes + (lease.state == "held"), LARGEST_COUNT)
         lease.state = "lost" if given_up else "waiting"
-        lease.execution += not given_up
+        lease.execution = min(lease.execution + (not given_up), LARGEST_COUNT)
         lease.worker = lease.worker if given_up else None
         lease.expires_at = now + timedelta(minutes=1) if given_up else None
         return expired

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from connectors.lease_store import EXECUTIONS, Expired, Grant, HeartbeatAnswer, Hold, LeaseView, RunKey
+from connectors.lease_store import EXECUTIONS, LARGEST_COUNT, Expired, Grant, HeartbeatAnswer, Hold, LeaseView, RunKey
 from connectors.postgres.base import PostgresStore
 from schemas.records import Coordinates
 
@@ -65,6 +65,7 @@ class PostgresLeaseStore(PostgresStore):
             fences=[hold.fence for hold in holds],
             executions=[hold.execution for hold in holds],
             crashes=[hold.crashes for hold in holds],
+            most=LARGEST_COUNT,
         )
         renewed = {RunKey(row["job_id"], row["run"]): row["cancelled"] for row in rows}
         return HeartbeatAnswer(
@@ -74,13 +75,14 @@ class PostgresLeaseStore(PostgresStore):
         )
 
     def release(self, job_id: str, run: int, fence: int, *, started: bool) -> bool:
-        return bool(self._rows("release_lease", job_id=UUID(job_id), run=run, fence=fence, started=started))
+        parameters: dict[str, Any] = {"job_id": UUID(job_id), "run": run, "fence": fence, "started": started}
+        return bool(self._rows("release_lease", **parameters, most=LARGEST_COUNT))
 
     def settle(self, job_id: str, run: int, fence: int) -> bool:
         return bool(self._rows("settle_lease", job_id=UUID(job_id), run=run, fence=fence))
 
     def expire(self, limit: int) -> list[Expired]:
-        return [_expired(row) for row in self._rows("expire_leases", limit=limit)]
+        return [_expired(row) for row in self._rows("expire_leases", limit=limit, most=LARGEST_COUNT)]
 
     def find(self, job_id: str, run: int) -> LeaseView | None:
         rows = self._rows("find_lease", job_id=UUID(job_id), run=run)

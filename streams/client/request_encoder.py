@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -22,12 +22,11 @@ from schemas.ids import derived_id, new_id
 from schemas.plain import to_plain
 from schemas.ranges import OutOfRange, number_check
 from schemas.records import Claim, JobHeader
+from schemas.topics import LONGEST_WAIT
 from streams.client.job_options import check_options
 
 #: A larger input is not sent through the log: it goes to the object store, and the job carries a claim on it.
 MAX_INPUT_BYTES = 256 * 1024
-#: A job that waits is read again from the log, which keeps requests for 14 days (schemas.topics).
-LONGEST_WAIT = timedelta(days=13)
 
 
 class RequestEncoder:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from connectors.claim_store import ClaimStore, StoredObject
+from connectors.claim_store import UPLOADED, ClaimStore, StoredObject
 from connectors.retention_store import RetentionStore
 from streams.retention.log_scan import kept_records, our_topics
 from streams.settings import Settings
@@ -22,7 +22,8 @@ PIECES = "uploads"
 class Collected:
     """Numbers of files. `kept`: referred to. `young`: below the grace period. `trashed`: now in the trash, with their bytes.
     `waiting`: in the trash for less than the grace period. `deleted`: gone for good, with their bytes. `restored`: taken out
-    of the trash. `leftovers`: pieces of uploads that never ended. `dry_run`: nothing was changed."""
+    of the trash. `leftovers`: pieces of uploads that never ended,
+    and notes of lab machines' files. `dry_run`: nothing was changed."""
 
     kept: int
     young: int
@@ -57,7 +58,7 @@ def collect(settings: Settings, objects: ClaimStore, rows: RetentionStore, *, dr
         for each in deleted:
             objects.delete(each.sha256, retired_only=True)
     leftovers = objects.delete_leftovers(grace.total_seconds(), dry_run=dry_run)
-    leftovers += _pieces(objects, rows, before, dry_run)
+    leftovers += _pieces(objects, rows, before, dry_run) + _notes(objects, before, dry_run)
     return Collected(
         kept=len(old) - len(trashed),
         young=len(stored) - len(old),
@@ -90,6 +91,15 @@ def _pieces(objects: ClaimStore, rows: RetentionStore, before: datetime, dry_run
         if not dry_run:
             objects.delete_named(name)
     return len(gone)
+
+
+def _notes(objects: ClaimStore, before: datetime, dry_run: bool) -> int:
+    """Delete notes of files for which no result came in time; the files themselves go as well. Return their number."""
+    old = [name for name, modified in objects.named(UPLOADED) if modified < before]
+    for name in old:
+        if not dry_run:
+            objects.delete_named(name)
+    return len(old)
 
 
 def _bytes(files: list[StoredObject]) -> int:

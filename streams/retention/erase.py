@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connectors.claim_store import ClaimStore
+from connectors.claim_store import UPLOADED, ClaimStore
 from connectors.retention_store import CaseRows, RetentionStore
 from schemas.contract import AnyContract
 from schemas.topics import declared
@@ -120,8 +120,9 @@ def _delete_files(
     for name in case.parts:
         objects.delete_named(name)
     for job_id in case.job_ids:
-        for name, _ in list(objects.named(f"checkpoints/{job_id}")):
-            objects.delete_named(name)
+        for folder in ("checkpoints", UPLOADED):
+            for name, _ in list(objects.named(f"{folder}/{job_id}")):
+                objects.delete_named(name)
     return count
 
 

@@ -18,6 +18,7 @@ from schemas.errors import ErrorCode, InvalidInput, UndecodableRecord
 from schemas.plain import to_plain
 from schemas.records import ErrorInfo, JobHeader, ResultInfo, Timings
 from schemas.states import Disposition, State
+from schemas.topics import LONGEST_WAIT
 from streams.sink.event import UNDECODED, Event, Phase, TerminalResult
 from streams.sink.topic_table import SinkTopic, TopicRole, TopicTable
 from streams.sink.validate import check, kinds_of
@@ -31,6 +32,8 @@ _STATES = {
     Disposition.FAILED: State.FAILED,
     Disposition.CANCELLED: State.CANCELLED,
 }
+#: A foreign producer may write any number: a run that waited longer would not find its request in the log any more.
+LONGEST_WAIT_MS = LONGEST_WAIT // timedelta(milliseconds=1)
 #: A deadline nearer than this is urgent. A little longer than requests are held (request_buffer.py).
 NEAR = timedelta(seconds=1.5)
 
@@ -124,7 +127,7 @@ class EventDecoder:
                 sequence=info["sequence"],
                 request_position=self.table.position(info["request_coordinates"]),
                 owner=info["worker_id"],
-                retry_in_ms=info["retry_in_ms"] or 0 if retries else None,
+                retry_in_ms=min(max(info["retry_in_ms"] or 0, 0), LONGEST_WAIT_MS) if retries else None,
                 terminal=terminal,
             )
         except (KeyError, TypeError, AttributeError, ValueError, InvalidInput) as error:

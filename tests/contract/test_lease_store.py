@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.command_store import CancelRow, CommandRow
-from connectors.lease_store import Grant, Hold, LeaseStore
+from connectors.lease_store import LARGEST_COUNT, Grant, Hold, LeaseStore
 from connectors.memory import MemoryDatabase
 from streams.settings import Settings
 from tests.harness.databases import empty_database
@@ -110,6 +110,23 @@ def test_an_expired_lease_is_claimable_again_and_finally_given_up(stores: Stores
     assert (lost.given_up, lost.execution, lost.value) == (True, 2, b"v")
     assert leases.expire(10) == []  # again in a minute
     assert claim(leases) == []
+
+
+def test_a_worker_that_reports_counts_beyond_all_limits_stops_no_expiry(stores: Stores) -> None:
+    leases, most = lease_store(stores), 2**31 - 1
+    many, dead, honest = waiting_jobs(stores, 3)
+    held = {grant.job_id: grant.hold for grant in claim(leases, executions=5)}
+    forged = [held[str(many)]._replace(execution=most), held[str(dead)]._replace(crashes=most), held[str(honest)]]
+    assert len(leases.heartbeat("w1", forged, 0.0).renewed) == 3
+    assert {out.job_id: out.given_up for out in leases.expire(10)} == {
+        str(many): False,
+        str(dead): True,
+        str(honest): False,
+    }
+    [first] = claim(leases, 1)
+    assert leases.release(first.job_id, 0, first.fence, started=True)
+    [first] = claim(leases, 1)
+    assert first.execution <= LARGEST_COUNT
 
 
 def test_cancelled_paused_and_ended_jobs_are_not_granted(stores: Stores) -> None:

@@ -1,7 +1,8 @@
 -- Expired leases: claimable again with the next execution number, or given up (state 'lost') after too many crashes (column
--- `losses`). A lease that was given up is returned every minute until its run has ended.
+-- `losses`). A lease that was given up is returned every minute until its run has ended. Both counts stop at a limit: a row whose
+-- count left the range of its column would stop the expiry of all.
 WITH due AS MATERIALIZED (
-    SELECT l.*, l.state = 'lost' OR l.losses + 1 >= l.executions AS given_up
+    SELECT l.*, l.state = 'lost' OR l.losses >= l.executions - 1 AS given_up
     FROM leases AS l
     WHERE l.expires_at <= now()
     ORDER BY l.expires_at LIMIT %(limit)s
@@ -10,8 +11,8 @@ WITH due AS MATERIALIZED (
 moved AS (
     UPDATE leases AS l SET
         state = CASE WHEN due.given_up THEN 'lost' ELSE 'waiting' END,
-        execution = l.execution + (NOT due.given_up)::integer,
-        losses = l.losses + (l.state = 'held')::integer,
+        execution = least(l.execution, %(most)s - 1) + (NOT due.given_up)::integer,
+        losses = least(l.losses, %(most)s - 1) + (l.state = 'held')::integer,
         worker = CASE WHEN due.given_up THEN l.worker END,
         expires_at = CASE WHEN due.given_up THEN now() + interval '1 minute' END
     FROM due WHERE l.job_id = due.job_id AND l.run = due.run

@@ -1,7 +1,8 @@
 -- Released unfinished: claimable at once, and by its rank ahead of younger jobs.
 WITH freed AS (
     UPDATE leases SET
-        state = 'waiting', worker = NULL, expires_at = NULL, execution = execution + %(started)s::boolean::integer
+        state = 'waiting', worker = NULL, expires_at = NULL,
+        execution = least(execution, %(most)s - 1) + %(started)s::boolean::integer
     WHERE job_id = %(job_id)s AND run = %(run)s AND fence = %(fence)s AND state = 'held'
     RETURNING processor
 )

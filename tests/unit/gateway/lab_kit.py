@@ -17,7 +17,7 @@ from connectors.lease_store import Grant
 from schemas.avsc import result_schema
 from schemas.envelope import header_of
 from schemas.plain import to_plain
-from schemas.records import ECHO, Claim, EchoInput, EchoOutput, JobHeader, Result, ResultInfo, Timings
+from schemas.records import ECHO, Claim, EchoInput, EchoOutput, ErrorInfo, JobHeader, Result, ResultInfo, Timings
 from streams import wiring
 from streams.client.submitter import Submitter
 from streams.settings import Settings
@@ -53,6 +53,7 @@ def laboratory(home: Path, **changes: Any) -> Iterator[Laboratory]:
 
 class Machine:
     def __init__(self, lab: Laboratory, worker_id: str = "box-1") -> None:
+        self._settings = lab.settings
         self._codec = wiring.codec(lab.settings)
         self.worker_id = worker_id
         self.client = GatewayClient(GatewayAccess(lab.url))
@@ -78,6 +79,13 @@ class Machine:
         )
         made = Result(header or self.header(grant), replace(info, **changes), EchoOutput("hi", 2))
         return self._codec.encoder("results.echo-value", result_schema(ECHO)).encode(to_plain(made))
+
+    def retry(self, grant: Grant, in_ms: int) -> bytes:
+        return self.result(grant, disposition="retry", retry_in_ms=in_ms, error=ErrorInfo("CONNECTION_ERROR", "away"))
+
+    def stored_elsewhere(self) -> Claim:
+        """Return the claim of a file that the store has, but that this machine never had."""
+        return wiring.object_store(self._settings).put_bytes(b"a patient of another tenant")
 
     def hand_in(self, grant: Grant, value: bytes, **changes: Any) -> bool:
         body = {"worker_id": self.worker_id, **grant.hold._asdict(), "value": to_text(value)}

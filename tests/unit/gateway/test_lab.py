@@ -13,10 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
+from connectors.claim_store import UPLOADED
 from connectors.gateway_client.access import GatewayAccess
 from connectors.gateway_client.client import GatewayClient
+from connectors.gateway_client.files import GatewayFiles
 from connectors.gateway_client.wire import PROTOCOL, to_text
-from connectors.lease_store import Grant
+from connectors.lease_store import LARGEST_COUNT, Grant
 from gateway.app import create_app
 from gateway.lab_service import THREADS
 from gateway.ports import Ports
@@ -106,6 +108,10 @@ FORGERIES: dict[str, Callable[[Machine, Grant], bytes]] = {
     "no result": lambda m, g: g.value,
     "no Avro": lambda m, g: b"\0\0\0\0\1",
     "nothing": lambda m, g: b"",
+    "a file that another tenant uploaded": lambda m, g: m.result(g, output_refs=[m.stored_elsewhere()]),
+    "a retry in 285 million years": lambda m, g: m.retry(g, 2**63 - 1),
+    "a retry in two weeks": lambda m, g: m.retry(g, 14 * 86_400_000),
+    "a retry before now": lambda m, g: m.retry(g, -1),
 }
 
 
@@ -127,6 +133,45 @@ def test_a_result_that_is_not_of_the_leased_job_is_refused(
     assert tail.last(lab.settings, "results.echo", 50) == before
 
 
+def test_a_dead_letter_without_a_result_is_refused_and_the_machine_still_holds_the_job(
+    held: tuple[Machine, Grant],
+) -> None:
+    machine, grant = held
+    with pytest.raises(InvalidInput, match="no result"):
+        machine.hand_in(grant, b"", dead_reason="WORKER_LOST", dead_message="m")
+    assert machine.leases.heartbeat("liar", [grant.hold], 60.0).renewed == {grant.hold.key}
+
+
+def test_a_machine_that_counts_its_executions_to_the_end_of_the_range_stops_at_the_limit(
+    lab: Laboratory, machine: Machine
+) -> None:
+    lab.submit()
+    grant = machine.claim()
+    forged = grant.hold._replace(execution=2**31 - 1, crashes=2**31 - 1)
+    assert machine.leases.heartbeat("box-1", [forged], 60.0).renewed == {forged.key}
+    with closing(wiring.lease_store(lab.settings)) as leases:
+        found = leases.find(grant.job_id, grant.run)
+        leases.release(grant.job_id, grant.run, grant.fence, started=True)
+    assert found is not None
+    assert found.execution == LARGEST_COUNT
+    again = machine.claim()
+    assert (again.execution, again.crashes) == (LARGEST_COUNT, LARGEST_COUNT)
+    assert machine.hand_in(again, machine.result(again))
+
+
+def test_a_result_claims_files_that_its_machine_uploaded_and_no_size_of_its_own(
+    lab: Laboratory, machine: Machine
+) -> None:
+    job = lab.submit()
+    grant = machine.claim()
+    claim = GatewayFiles(machine.client, "box-1", grant.job_id, grant.run).put_bytes(b"a mask")
+    with pytest.raises(InvalidInput):
+        machine.hand_in(grant, machine.result(grant, output_refs=[replace(claim, size=claim.size + 1)]))
+    assert machine.hand_in(grant, machine.result(grant, output_refs=[claim]))
+    wait_until(lambda: lab.state(job) == "COMPLETED", lambda: lab.state(job))
+    assert list(wiring.object_store(lab.settings).named(UPLOADED)) == []
+
+
 def progress(lab: Laboratory, machine: Machine, **fields: Any) -> int:
     typed = wiring.codec(lab.settings).typed(Progress, "progress-value", self_contained("Progress"))
     record = to_text(typed.encode(Progress(**fields)))
@@ -144,6 +189,10 @@ def test_progress_counts_for_the_holder_alone(lab: Laboratory, machine: Machine,
     assert progress(lab, other, worker_id="box-2", **about) == 0
     assert progress(lab, machine, worker_id="box-2", **about) == 0
     assert progress(lab, machine, worker_id="box-1", **about | {"job_id": new_id()}) == 0
+    assert progress(lab, machine, worker_id="box-1", **about | {"execution": 2**31 - 1}) == 0
+    for job_id in ("x", grant.job_id.upper()):
+        with pytest.raises(InvalidInput):
+            progress(lab, machine, worker_id="box-1", **about | {"job_id": job_id})
     machine.hand_in(grant, machine.result(grant))
 
 

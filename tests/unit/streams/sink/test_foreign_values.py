@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from confluent_kafka import Message
 
+from connectors.memory import MemoryDatabase
+from schemas import headers
 from schemas.plain import to_plain
 from schemas.registry import MemoryRegistry
 from streams.settings import Settings
@@ -74,6 +77,20 @@ def test_a_record_for_which_our_own_code_raises_is_set_aside_at_once_and_the_oth
     [letter] = records(settings, settings.topics.dead_letters)
     assert letter.value() == values[3]
     assert len(outcomes(settings)) == 8
+
+
+@pytest.mark.parametrize(("in_ms", "days"), [(2**63 - 1, 13), (2**53, 13), (-(2**63), 0)])
+def test_a_retry_waits_no_longer_than_the_log_keeps_its_request(settings: Settings, in_ms: int, days: int) -> None:
+    header = job()
+    value = result_bytes(settings, header, "retry", retry_in_ms=in_ms)
+    write(settings, settings.topics.results("echo"), value, headers.result_headers(header, "retry", 1, source="test"))
+    run(settings)
+    database = MemoryDatabase.at(settings.database_url.get_secret_value())
+    assert database is not None
+    [stored] = database.runs.values()
+    assert stored.due_at is not None
+    assert stored.state == "RETRYING"
+    assert (stored.due_at - datetime.now(UTC)).total_seconds() == pytest.approx(days * 86_400, abs=60)
 
 
 def test_an_id_that_no_registry_gives_is_not_asked_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
