@@ -52,5 +52,5 @@ def collect(*, dry_run: DryRun = False, json: Json = False) -> int:
     out(f"{done.kept + done.young} files stay, {done.young} of them younger than the grace period")
     out(f"{done.trashed} files {would}put in the trash ({done.trashed_bytes} bytes); {done.waiting} wait there")
     out(f"{done.deleted} files {would}deleted ({done.deleted_bytes} bytes); {done.restored} {would}restored")
-    out(f"{done.leftovers} pieces of uploads that never ended {would}deleted")
+    out(f"{done.leftovers} pieces and notes of uploads that never ended {would}deleted")
     return 0

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from connectors.gateway_client.client import GatewayClient
 from connectors.gateway_client.files import GatewayFiles
 from connectors.gateway_client.leases import GatewayLeases
 from connectors.lease_store import Grant
+from gateway.lab_request import LabRequest
+from gateway.lab_uploads import LeaseUploads
 from schemas.errors import ClaimMismatch, InvalidInput, PayloadTooLarge, StoreUnavailable
+from schemas.ids import new_id
+from schemas.plain import to_plain
 from schemas.records import SEGMENTATION, Claim, SegmentationInput
 from streams import wiring
 from streams.client.submitter import Submitter
@@ -132,6 +137,27 @@ def test_no_other_file_and_no_other_job_can_be_reached(lab: Lab, tmp_path: Path)
         lab.files("box-2").put_bytes(b"x")
     with pytest.raises(InvalidInput):
         lab.files().get_named("checkpoints/another/0")
+
+
+def test_a_result_claims_a_file_of_the_input_only_with_its_own_hash_and_size(lab: Lab) -> None:
+    with closing(wiring.lease_store(lab.settings)) as leases:
+        lease = leases.find(lab.grant.job_id, 0)
+    assert lease is not None
+    request, other = LabRequest(lease, wiring.codec(lab.settings)), "f" * 64
+    assert request.uploads_in([to_plain(lab.claim)]) == set()
+    forged = replace(lab.claim, sha256=other)
+    assert request.uploads_in({"deep": [to_plain(forged)]}) == {(forged.uri, other, forged.size)}
+    with pytest.raises(InvalidInput):
+        LeaseUploads(lab.store, lab.grant.job_id, 0).check([(forged.uri, other, forged.size)])
+
+
+def test_a_file_that_was_uploaded_for_another_run_is_not_this_ones(lab: Lab) -> None:
+    claim = lab.files().put_bytes(b"of run 0")
+    file = (claim.uri, claim.sha256, claim.size)
+    LeaseUploads(lab.store, lab.grant.job_id, 0).check([file])
+    for job_id, run in ((lab.grant.job_id, 1), (new_id(), 0)):
+        with pytest.raises(InvalidInput):
+            LeaseUploads(lab.store, job_id, run).check([file])
 
 
 def test_an_upload_is_limited_and_its_hash_is_checked(lab: Lab) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.claim_store import UPLOADED
 from connectors.objects import ObjectStore
 from connectors.payload_store import Payload
 from connectors.upload_store import TUS, PartialUpload, UploadPart
@@ -182,3 +183,12 @@ def test_pieces_of_uploads_that_never_ended_go_and_those_of_others_stay(made: In
     assert made.files() == 3
     assert made.collect().leftovers == 2
     assert [name for name, _ in made.objects.named("uploads")] == [f"uploads/{begun.upload_id}/0-a"]
+
+
+def test_notes_of_files_for_which_no_result_came_are_deleted_after_the_grace_period(tmp_path: Path) -> None:
+    made = Installation(tmp_path)
+    made.objects.put_named(f"{UPLOADED}/{new_id()}/0/{'a' * 64}", b"1")
+    assert made.collect().leftovers == 0
+    made.age()
+    assert made.collect(dry_run=True).leftovers == made.collect().leftovers == 1
+    assert made.files() == 0
