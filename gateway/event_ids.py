@@ -38,7 +38,7 @@ class JobPlace(NamedTuple):
         """Raises InvalidInput."""
         found = _JOB.fullmatch(text[:LONGEST])
         if found is None:
-            raise _not_an_id()
+            raise not_an_id()
         run, partition, offset, sent = found.groups()
         return cls(int(run), None) if partition is None else cls(int(run), int(partition), int(offset), int(sent))
 
@@ -89,12 +89,12 @@ class LogPlace:
         topics = [_TOPIC.fullmatch(part) for part in head.split(";")]
         sent = [_SENT.fullmatch(tail) for tail in tails]
         if not all(topics) or not all(sent):
-            raise _not_an_id()
+            raise not_an_id()
         offsets = {each[1]: [int(offset) for offset in each[2].split(".")] for each in topics if each is not None}
         return cls(offsets, {(each[1], int(each[2])): int(each[3]) for each in sent if each is not None})
 
 
-def _not_an_id() -> InvalidInput:
+def not_an_id() -> InvalidInput:
     return InvalidInput(
         "Last-Event-ID is not the id of an event of this stream.",
         next_step="Send the last `id` as it came, or leave it out to begin now.",

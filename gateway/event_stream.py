@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
 from connectors.views import JobStatus
 from gateway.event_hub import EventHub
-from gateway.event_ids import JobPlace, LogPlace
+from gateway.event_ids import JobPlace, LogPlace, not_an_id
 from gateway.event_records import Event, Record, events_of
 from gateway.event_subscription import Subscription
 from gateway.models import Job
@@ -21,8 +21,10 @@ from streams.log.memory.partitioner import partition_of
 
 #: Seconds between two signs of life while nothing happens. Each carries an id, so that a client continues near the end.
 HEARTBEAT_S = 15.0
-#: Seconds after which a stream ends, and its client continues with another one: its token is checked again then.
+#: Seconds after which a stream ends, and its client continues with another one.
 LONGEST_S = 3600.0
+#: Seconds after which a stream's token is checked again, before the next events are sent.
+CHECK_S = 5.0
 #: Milliseconds that a client waits before it continues: spread, so that not all come at once after a restart.
 RETRY_MS = (500, 2_500)
 #: Bytes that are sent at once, about.
@@ -40,6 +42,9 @@ class EventSource(ABC):
         self._hub = hub
         self.subscription: Subscription | None = None
         self._until = time.monotonic() + LONGEST_S
+        self._check_at = time.monotonic() + CHECK_S
+        #: Returns whether the client's token is still valid; None if none is needed.
+        self.still_allowed: Callable[[], Awaitable[bool]] | None = None
 
     @abstractmethod
     async def open(self) -> None: ...
@@ -62,6 +67,8 @@ class EventSource(ABC):
         while True:
             await stream.wait(pause)
             records = stream.take()
+            if not await self._is_allowed():
+                return
             if records or stream.over:
                 yield records
             if stream.lagging:
@@ -71,6 +78,12 @@ class EventSource(ABC):
             if not records:
                 yield self._heartbeat()
             pause = HEARTBEAT_S
+
+    async def _is_allowed(self) -> bool:
+        if self.still_allowed is None or time.monotonic() < self._check_at:
+            return True
+        self._check_at = time.monotonic() + CHECK_S
+        return await self.still_allowed()
 
 
 class JobEvents(EventSource):
@@ -88,7 +101,7 @@ class JobEvents(EventSource):
         self._status: JobStatus | None = None
 
     async def open(self) -> None:
-        """Raises NotFound, Unreachable."""
+        """Raises NotFound, InvalidInput, Unreachable."""
         await self._ports.reader.status(self._job_id, self._tenant, self._run)  # nothing is opened for an unknown job
         await self._hub.open()
         stream, recent = self._hub.follow(self._job_id)
@@ -97,6 +110,8 @@ class JobEvents(EventSource):
         if self._fresh or number is None:
             number = partition_of(self._job_id.encode(), self._hub.progress_partitions())
         key: Key = (PROGRESS, number)
+        if key not in self._hub.positions:
+            raise not_an_id()
         first, position = self._hub.first(key), self._hub.positions[key]
         status = await self._ports.reader.status(self._job_id, self._tenant, self._run)
         self._status, run = status, status.run

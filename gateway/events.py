@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from gateway.event_ids import LONGEST, JobPlace, LogPlace
 from gateway.event_response import EventStreamResponse
@@ -36,6 +36,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     },
 )
 async def of_job(
+    request: Request,
     ports: P,
     principal: CanRead,
     job_id: JobId,
@@ -50,11 +51,12 @@ async def of_job(
     if place is not None and place.partition is None:
         await ports.reader.status(job_id, principal.tenant, place.run)
         return Response(status_code=204)  # an EventSource stops to reconnect
-    return await _opened(JobEvents(ports, principal.tenant, job_id, run, place))
+    return await _opened(JobEvents(ports, principal.tenant, job_id, run, place), request)
 
 
 @router.get("/events", response_class=Response, responses=_STREAM)
 async def of_all(
+    request: Request,
     ports: P,
     principal: CanRead,
     processor: Text = None,
@@ -66,10 +68,11 @@ async def of_all(
     """Follow all of your jobs in one stream, from now on or right after the event with the given id. It does not end."""
     seen = last_event_id or after
     shown = Filter(principal.tenant, processor or None, batch_id or None, case_id or None)
-    return await _opened(AllEvents(ports, shown, LogPlace.parse(seen) if seen else None))
+    return await _opened(AllEvents(ports, shown, LogPlace.parse(seen) if seen else None), request)
 
 
-async def _opened(source: EventSource) -> Response:
+async def _opened(source: EventSource, request: Request) -> Response:
+    source.still_allowed = getattr(request.state, "still_allowed", None)
     try:
         await source.open()
     except BaseException:

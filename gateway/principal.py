@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request, Security
@@ -11,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from connectors.access_store import SCOPES
 from gateway.problems import Problem
+from schemas.errors import SluiceError
 
 #: The tenant of everyone while SLUICE_GATEWAY_AUTH is `open`.
 OPEN_TENANT = "default"
@@ -53,7 +55,17 @@ async def authenticated(
             headers={"WWW-Authenticate": "Bearer"},
         )
     request.state.principal = principal
+    if authenticator is not None and credentials is not None:
+        request.state.still_allowed = partial(_is_valid, authenticator, credentials.credentials)
     return principal
+
+
+async def _is_valid(authenticator: Authenticator, token: str) -> bool:
+    """Return False once a token is revoked or has expired; True while nothing is known, because the database is away."""
+    try:
+        return await authenticator.principal(token) is not None
+    except SluiceError:
+        return True
 
 
 def scope(name: str, *others: str) -> Callable[..., Awaitable[Principal]]:

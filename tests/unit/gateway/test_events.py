@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from connectors.access_store import new_token, token_hash
-from gateway import event_hub, event_stream, event_subscription
+from gateway import access, event_hub, event_stream, event_subscription
 from streams import wiring
 from streams.settings import Settings
 from tests.harness.event_reader import EventReader, Seen, gateway
@@ -274,7 +274,24 @@ def test_a_tenant_sees_only_its_own_jobs(settings: Settings, writer: EventWriter
         assert httpx.get(f"http://{address}/v1/events").status_code == 401
 
 
-@pytest.mark.parametrize("bad", ["x", "1.2.3", "0.0.0.0.0", "a:b", "progress:1"])
+def test_a_stream_ends_before_its_next_event_once_its_token_is_revoked(
+    settings: Settings, writer: EventWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "CHECK_S", 0.0)
+    monkeypatch.setattr(access, "KEPT_S", 0.0)
+    token = new_token()
+    with wiring.access_store(settings) as store:
+        store.create_token(token_hash(token), "reader", "north", ("submit", "read"), None)
+        with gateway(settings.model_copy(update={"gateway_auth": "token"})) as address:
+            job = submitted(address, token)
+            with EventReader(address, f"/v1/jobs/{job}/events", token=token) as reader:
+                assert seen(reader.next()) == [("state", "PENDING")]
+                store.revoke_token("reader")
+                narrate(writer, job, tenant="north")
+                assert list(reader.events()) == []
+
+
+@pytest.mark.parametrize("bad", ["x", "1.2.3", "0.0.0.0.0", "a:b", "progress:1", "0.999999.1.0"])
 def test_an_id_that_was_never_given_out_is_refused(address: str, bad: str) -> None:
     job = submitted(address)
     answer = httpx.get(f"http://{address}/v1/jobs/{job}/events", headers={"Last-Event-ID": bad})
