@@ -131,7 +131,7 @@ class EngineSession:
             return
         decision = self._source.may_publish(job, answer)
         if decision:
-            if retry:
+            if retry and not answer.postponed:  # a postponed job has not begun: progress would end its wait
                 self._report_retry(answer)
             self._publisher.publish(answer)
         elif decision is None:

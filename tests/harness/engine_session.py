@@ -89,9 +89,11 @@ class RunningSession:
             self.turn()
         return self.child.sent
 
-    def answer(self, job: InFlightJob, disposition: Disposition = Disposition.SUCCEEDED) -> None:
-        """Answer as the child does."""
-        self.session.publish(Answer(job.slot, 1, disposition, "job", 0, 1, b"result", retry_in_ms=0))
+    def answer(
+        self, job: InFlightJob, disposition: Disposition = Disposition.SUCCEEDED, value: bytes = b"result"
+    ) -> None:
+        """Answer as the child does. Without a value a retry is a job that is postponed."""
+        self.session.publish(Answer(job.slot, 1, disposition, "job", 0, 1, value, retry_in_ms=0))
 
     def close(self) -> None:
         self.session.close()

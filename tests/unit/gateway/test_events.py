@@ -279,16 +279,15 @@ def test_a_stream_ends_before_its_next_event_once_its_token_is_revoked(
 ) -> None:
     monkeypatch.setattr(event_stream, "CHECK_S", 0.0)
     monkeypatch.setattr(access, "KEPT_S", 0.0)
-    token = new_token()
-    with wiring.access_store(settings) as store:
+    token, guarded = new_token(), settings.model_copy(update={"gateway_auth": "token"})
+    with wiring.access_store(settings) as store, gateway(guarded) as address:
         store.create_token(token_hash(token), "reader", "north", ("submit", "read"), None)
-        with gateway(settings.model_copy(update={"gateway_auth": "token"})) as address:
-            job = submitted(address, token)
-            with EventReader(address, f"/v1/jobs/{job}/events", token=token) as reader:
-                assert seen(reader.next()) == [("state", "PENDING")]
-                store.revoke_token("reader")
-                narrate(writer, job, tenant="north")
-                assert list(reader.events()) == []
+        job = submitted(address, token)
+        with EventReader(address, f"/v1/jobs/{job}/events", token=token) as reader:
+            assert seen(reader.next()) == [("state", "PENDING")]
+            store.revoke_token("reader")
+            narrate(writer, job, tenant="north")
+            assert list(reader.events()) == []
 
 
 @pytest.mark.parametrize("bad", ["x", "1.2.3", "0.0.0.0.0", "a:b", "progress:1", "0.999999.1.0"])

@@ -93,6 +93,17 @@ def test_a_paused_processor_takes_no_jobs_and_the_pause_is_acknowledged(running:
     assert running.until_sent(1)
 
 
+def test_a_retry_is_reported_and_a_job_whose_time_has_not_come_is_not(running: RunningSession) -> None:
+    """Progress makes a run PROCESSING: a postponed one would never be due again."""
+    submit(running.settings, 2)
+    retried, postponed = running.until_sent(2)
+    running.answer(postponed, Disposition.RETRY, b"")
+    running.answer(retried, Disposition.RETRY)
+    wait_until(lambda: len(running.in_flight) == 0, lambda: "the answers were not delivered")
+    (record,) = tail.last(running.settings, running.settings.topics.progress, 5)
+    assert record.key == (retried.key or b"").decode()
+
+
 def test_an_ordered_retry_waits_here_and_runs_again(settings: Settings) -> None:
     running = RunningSession(settings, order="key")
     submit(settings, 2, order_key="a")
