@@ -70,6 +70,14 @@ def _misfit(parsed: Any, value: Any, error: Exception) -> str:
             except _MISFITS as inner:
                 rest = _misfit(field["type"], value.get(name), inner)
                 return f"{name}.{rest}" if _is_record(field["type"]) else f"{name}: {rest}"
+    if isinstance(parsed, dict) and parsed["type"] == "array" and isinstance(value, list):
+        for place, item in enumerate(value):
+            try:
+                fastavro.schemaless_writer(io.BytesIO(), parsed["items"], item)
+            except UnknownType:
+                break
+            except _MISFITS as inner:
+                return f"item {place}: {_misfit(parsed['items'], item, inner)}"
     if isinstance(error, UnicodeEncodeError):
         return "it contains half a surrogate pair, which is not valid text"
     if isinstance(error, OutOfRange):

@@ -107,8 +107,8 @@ def test_nan_and_infinity_are_refused(bad: float) -> None:
 
 
 def test_text_where_a_number_belongs_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="pixels: must be real number, not str"):
-        encode(EMBED, {"pixels": ["dark"]})
+    with pytest.raises(InvalidInput, match="pixels: item 1: it must be float, not str"):
+        encode(EMBED, {"pixels": [0.5, "dark"]})
 
 
 @pytest.mark.parametrize(
