@@ -56,8 +56,9 @@ class UploadStore(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def add(self, upload: Upload, check_in_s: float = CHECK_IN_S) -> bool:
-        """Accept an upload; its partial upload of the same id ends with it. False if it was accepted before."""
+    def add(self, upload: Upload, check_in_s: float = CHECK_IN_S, *, in_pieces: bool = False) -> bool:
+        """Accept an upload. False if it was accepted before. `in_pieces`: its partial upload of the same id ends with it; False
+        also if that is gone: it was discarded, or has expired."""
         ...
 
     def get(self, tenant: str, upload_id: str) -> Upload | None:
@@ -95,8 +96,9 @@ class UploadStore(Protocol):
         """Return the parts of an upload by rising start."""
         ...
 
-    def discard(self, upload_id: str) -> None:
-        """Delete an upload in pieces and its list of parts, not the parts' objects."""
+    def discard(self, upload_id: str) -> bool:
+        """Delete an upload in pieces and its list of parts, not the parts' objects. False if there is none: of `discard` and
+        `add`, one ends it."""
         ...
 
     def close(self) -> None: ...

@@ -25,6 +25,7 @@ from gateway.access_log import AccessLog, RequestLines
 from gateway.http_limits import RequestLimits
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
+from gateway.principal import TokenFirst
 
 #: Modules of routes. Each has a `router`.
 ROUTES = (health, jobs, batches, deliveries, processors, results, events, uploads_tus, uploads, lab, lab_files)
@@ -53,6 +54,7 @@ def create_app(ports: Ports) -> FastAPI:
     app.state.ports = ports
     problems.install(app)
     settings = ports.settings
+    app.add_middleware(TokenFirst)
     app.add_middleware(RequestLimits, body_bytes=settings.gateway_body_mib << 20, requests=settings.gateway_requests)
     if settings.gateway_access_log:
         app.add_middleware(AccessLog, lines=lines)

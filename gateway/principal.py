@@ -9,9 +9,12 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors.access_store import SCOPES
-from gateway.problems import Problem
+from gateway.problems import Problem, answer
 from schemas.errors import SluiceError
 
 #: The tenant of everyone while SLUICE_GATEWAY_AUTH is `open`.
@@ -42,10 +45,18 @@ async def authenticated(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> Principal:
     """Return the request's principal. Raises Problem 401."""
+    token = None if credentials is None else credentials.credentials
     authenticator: Authenticator | None = request.app.state.ports.authenticator
+    request.state.principal = principal = await _principal(authenticator, token)
+    if authenticator is not None and token is not None:
+        request.state.still_allowed = partial(_is_valid, authenticator, token)
+    return principal
+
+
+async def _principal(authenticator: Authenticator | None, token: str | None) -> Principal:
     principal = OPEN if authenticator is None else None
-    if authenticator is not None and credentials is not None:
-        principal = await authenticator.principal(credentials.credentials)
+    if authenticator is not None and token is not None:
+        principal = await authenticator.principal(token)
     if principal is None:
         raise Problem(
             401,
@@ -54,10 +65,36 @@ async def authenticated(
             next_step="Send `Authorization: Bearer TOKEN`; `sluice tokens create` makes one.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    request.state.principal = principal
-    if authenticator is not None and credentials is not None:
-        request.state.still_allowed = partial(_is_valid, authenticator, credentials.credentials)
     return principal
+
+
+class TokenFirst:
+    """Refuses a request without a valid token before its body is read: FastAPI reads and parses it before any dependency."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/") and _has_body(headers := Headers(scope=scope)):
+            scheme, token = get_authorization_scheme_param(headers.get("authorization"))
+            try:
+                await _principal(scope["app"].state.ports.authenticator, token if scheme.lower() == "bearer" else None)
+            except SluiceError as error:
+                refusal = answer(error)
+                if not _is_small(headers):
+                    refusal.headers["Connection"] = "close"  # the rest is not waited for
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _is_small(headers: Headers) -> bool:
+    length = headers.get("content-length", "")
+    return length.isdecimal() and len(length) < 6
 
 
 async def _is_valid(authenticator: Authenticator, token: str) -> bool:

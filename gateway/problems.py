@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -44,11 +45,21 @@ _HTTP_CODES = {
     405: "METHOD_NOT_ALLOWED",
     413: "PAYLOAD_TOO_LARGE",
     422: "INVALID_INPUT",
+    503: "OVERLOADED",
 }
 #: Seconds after which a client may ask again while a dependency is away.
 RETRY_AFTER_S = 2
 _BAD_JSON = "json_invalid"
 _JSON_HEADER = "Send the header `Content-Type: application/json`."
+
+
+class ProblemResponse(JSONResponse):
+    """A problem as JSON. A name that the client sent may hold half of a surrogate pair, which UTF-8 can't."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 class Problem(SluiceError):
@@ -98,7 +109,7 @@ def response(
     **extra: Any,
 ) -> JSONResponse:
     content = body(status, code, detail, next_step, **extra)
-    return JSONResponse(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    return ProblemResponse(content, status, headers=dict(headers or {}))
 
 
 def install(app: FastAPI) -> None:
@@ -111,6 +122,11 @@ def install(app: FastAPI) -> None:
 
 async def _of_our_tree(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SluiceError)
+    return answer(error)
+
+
+def answer(error: SluiceError) -> JSONResponse:
+    """Return the problem of an error."""
     if isinstance(error, Problem):
         headers = dict(error.headers)
         if error.retry_after_s is not None:

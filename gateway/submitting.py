@@ -106,7 +106,7 @@ class JobDoor:
             self._check_url(url)
         self._check_profile(batch.callback_profile)
         self._check_served(batch.processor)
-        batch_id = new_id() if key is None else derived_id(tenant, f"batch:{batch.processor}", key)
+        batch_id = new_id() if key is None else derived_id(tenant, batch.processor, key, "batch")
         options = batch.options("processor", "inputs", "callback_url", "job_callback_url", "callback_profile")
         options |= {"tenant": tenant, "batch_id": batch_id, "callback_url": batch.job_callback_url}
         options |= {"callback_profile": batch.callback_profile}
@@ -147,7 +147,7 @@ class JobDoor:
         for n, input_ in enumerate(inputs):
             numbered = {**options, "idempotency_key": f"{options['batch_id']}/{n}"}
             try:
-                requests.append(self._encoders.encode(processor, input_, numbered))
+                requests.append(self._encoders.encode(processor, input_, numbered, "batch-job"))
             except SluiceError as error:
                 error.message = f"inputs[{n}]: {error.message}"
                 raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from datetime import datetime
 from email.utils import format_datetime
@@ -42,7 +41,7 @@ def metadata_of(text: str) -> Metadata:
         key, _, encoded = pair.partition(" ")
         try:
             values[key] = base64.b64decode(encoded.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # binascii.Error is one too
             raise bad("Upload-Metadata can't be read.") from None
     try:
         return Metadata.model_validate({key: value for key, value in values.items() if value})
@@ -58,7 +57,7 @@ def checksum_of(header: str | None) -> tuple[Any, bytes] | None:
     algorithm, _, encoded = header.partition(" ")
     try:
         expected = base64.b64decode(encoded.strip(), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise bad("Upload-Checksum can't be read.") from None
     if algorithm not in ALGORITHMS:
         raise bad(f"Upload-Checksum takes {', '.join(ALGORITHMS)}.")

@@ -18,7 +18,7 @@ from connectors.incoming_object import IncomingObject
 from connectors.object_backend import CHUNK
 from connectors.upload_store import PRESIGNED, PartialUpload, UploadPart, UploadStore
 from gateway.store_pool import StorePool
-from schemas.errors import ClaimMismatch, InvalidInput, JobError, PayloadTooLarge
+from schemas.errors import ClaimMismatch, InvalidInput, JobError, NotFound, PayloadTooLarge
 from schemas.records import Claim, Upload
 from streams import logs, wiring
 from streams.client.uploads import UploadPublisher, new_upload, publish
@@ -93,9 +93,10 @@ class UploadService:
         return await asyncio.shield(task)  # a client that hangs up meanwhile finds it accepted
 
     async def discard(self, upload_id: str) -> None:
-        """Delete an upload in pieces."""
+        """Delete an upload in pieces. Raises NotFound if it has ended meanwhile."""
         parts = await self.store.call(lambda store: store.parts(upload_id))
-        await self.store.call(lambda store: store.discard(upload_id))
+        if not await self.store.call(lambda store: store.discard(upload_id)):
+            raise unknown()
         await self.delete_parts([part.name for part in parts])
 
     async def check_owned(self, tenant: str, claims: Iterable[Claim]) -> None:
@@ -136,11 +137,13 @@ class UploadService:
         )
         try:
             upload = await self._take(about, write, partial)
-        except InvalidInput:
+        except (InvalidInput, NotFound):
             if (done := await store.call(lambda each: each.get(partial.tenant, upload_id))) is not None:
                 return done  # another gateway was faster, and has deleted the pieces
-            await store.call(lambda each: each.discard(upload_id))
+            given_up = not await store.call(lambda each: each.discard(upload_id))
             await self._delete_pieces(partial, parts)
+            if given_up:
+                raise unknown() from None
             raise
         await self._delete_pieces(partial, parts)
         return upload
@@ -176,7 +179,9 @@ class UploadService:
             case_id=about.case_id,
             source=SOURCE,
         )
-        await self.store.call(lambda store: store.add(upload))
+        added = await self.store.call(lambda store: store.add(upload, in_pieces=partial is not None))
+        if not added:
+            raise unknown()
         with suppress(asyncio.QueueFull):
             self._unpublished.put_nowait(upload)
         return upload
@@ -217,6 +222,10 @@ class UploadService:
 
 
 AGAIN = "Upload the file again."
+
+
+def unknown() -> NotFound:
+    return NotFound("There is no such upload.", next_step="It may have expired: upload the file again.")
 
 
 async def gathered(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:

@@ -12,13 +12,13 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
-from connectors.upload_store import PRESIGNED, TUS, PartialUpload
+from connectors.upload_store import PRESIGNED, TUS, PartialUpload, UploadStore
 from gateway.openapi import problems
 from gateway.ports import P, Ports
 from gateway.principal import CanReadUpload, CanUpload
 from gateway.problems import Problem
-from gateway.upload_service import About, check_length
-from schemas.errors import InvalidInput, NotFound
+from gateway.upload_service import About, check_length, unknown
+from schemas.errors import InvalidInput
 from schemas.ids import is_job_id, new_id
 from schemas.records import Upload
 
@@ -162,43 +162,35 @@ async def presigned(ports: P, principal: CanUpload, wanted: PresignedRequest) ->
 @router.post("/{upload_id}/complete", status_code=201, responses=problems(404, 413))
 async def complete(ports: P, principal: CanUpload, upload_id: UploadId) -> UploadBody:
     """Accept a presigned upload: the gateway reads it, and checks its size and hash. Repeating it is safe."""
-    if (done := await found(ports, principal.tenant, upload_id)) is not None:
-        return body_of(done)
-    partial = await partial_of(ports, principal.tenant, upload_id, PRESIGNED)
-    return body_of(await ports.uploads.finish(partial))
+    seen = await found(ports, principal.tenant, upload_id, PRESIGNED)
+    return body_of(seen if isinstance(seen, Upload) else await ports.uploads.finish(seen))
 
 
 @router.get("/{upload_id}", responses=problems(404))
 async def get(ports: P, principal: CanReadUpload, upload_id: UploadId) -> UploadBody:
     """Return an accepted upload. The scope `read` or `upload` suffices."""
-    done = await found(ports, principal.tenant, upload_id)
-    if done is None:
-        partial = await partial_of(ports, principal.tenant, upload_id, TUS)
-        if partial.received != partial.length:
-            raise _unknown()
-        done = await ports.uploads.finish(partial)
-    return body_of(done)
+    seen = await found(ports, principal.tenant, upload_id, TUS)
+    if isinstance(seen, PartialUpload):
+        if seen.received != seen.length:
+            raise unknown()
+        seen = await ports.uploads.finish(seen)
+    return body_of(seen)
 
 
-async def found(ports: Ports, tenant: str, upload_id: str) -> Upload | None:
-    """Return an accepted upload of the tenant. Raises NotFound for an id that can't be one."""
+async def found(ports: Ports, tenant: str, upload_id: str, protocol: str) -> Upload | PartialUpload:
+    """Return an upload of the tenant: accepted, or in pieces by this protocol. Raises NotFound."""
     if not is_job_id(upload_id):
-        raise _unknown()
-    return await ports.uploads.store.call(lambda store: store.get(tenant, upload_id))
+        raise unknown()
 
+    def look(store: UploadStore) -> Upload | PartialUpload | None:
+        # The second look is for one that is accepted between the first and the look for its pieces.
+        done = store.get(tenant, upload_id)
+        return done or store.partial(tenant, upload_id) or store.get(tenant, upload_id)
 
-async def partial_of(ports: Ports, tenant: str, upload_id: str, protocol: str) -> PartialUpload:
-    """Return an upload in pieces. Raises NotFound."""
-    partial = None
-    if is_job_id(upload_id):
-        partial = await ports.uploads.store.call(lambda store: store.partial(tenant, upload_id))
-    if partial is None or partial.protocol != protocol:
-        raise _unknown()
-    return partial
-
-
-def _unknown() -> NotFound:
-    return NotFound("There is no such upload.", next_step="It may have expired: upload the file again.")
+    seen = await ports.uploads.store.call(look)
+    if seen is None or (isinstance(seen, PartialUpload) and seen.protocol != protocol):
+        raise unknown()
+    return seen
 
 
 def body_of(upload: Upload) -> UploadBody:

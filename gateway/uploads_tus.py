@@ -20,9 +20,10 @@ from gateway.ports import P
 from gateway.principal import CanUpload
 from gateway.problems import Problem
 from gateway.tus_headers import ALGORITHMS, bad, checksum_of, elsewhere, http_date, metadata_of, number
-from gateway.upload_service import UploadService, check_length
-from gateway.uploads import UploadId, content_type, found, partial_of
+from gateway.upload_service import UploadService, check_length, unknown
+from gateway.uploads import UploadId, content_type, found
 from schemas.ids import new_id
+from schemas.records import Upload
 
 PATH = "/v1/uploads/tus"
 VERSION = "1.0.0"
@@ -91,10 +92,10 @@ async def create(request: Request, response: Response, ports: P, principal: CanU
 async def head(response: Response, ports: P, principal: CanUpload, upload_id: UploadId) -> None:
     """Tell how many bytes are stored. An upload whose bytes are all there is accepted now, if it was not before."""
     response.headers["Cache-Control"] = "no-store"
-    if (done := await found(ports, principal.tenant, upload_id)) is not None:
-        response.headers["Upload-Offset"] = response.headers["Upload-Length"] = str(done.claim.size)
+    partial = await found(ports, principal.tenant, upload_id, TUS)
+    if isinstance(partial, Upload):
+        response.headers["Upload-Offset"] = response.headers["Upload-Length"] = str(partial.claim.size)
         return
-    partial = await partial_of(ports, principal.tenant, upload_id, TUS)
     if partial.metadata:
         response.headers["Upload-Metadata"] = partial.metadata
     await _answer(response, ports.uploads, partial)
@@ -109,12 +110,12 @@ async def patch(request: Request, response: Response, ports: P, principal: CanUp
     offset = number(headers.get("upload-offset"), "Upload-Offset")
     if offset is None:
         raise bad("Upload-Offset is missing.")
-    if (done := await found(ports, principal.tenant, upload_id)) is not None:
-        if offset != done.claim.size:
-            raise elsewhere(done.claim.size)
+    partial = await found(ports, principal.tenant, upload_id, TUS)
+    if isinstance(partial, Upload):
+        if offset != partial.claim.size:
+            raise elsewhere(partial.claim.size)
         response.headers["Upload-Offset"] = str(offset)
         return
-    partial = await partial_of(ports, principal.tenant, upload_id, TUS)
     if offset != partial.received:
         raise elsewhere(partial.received)
     partial = await _with_length(service, partial, number(headers.get("upload-length"), "Upload-Length"))
@@ -125,8 +126,9 @@ async def patch(request: Request, response: Response, ports: P, principal: CanUp
 @router.delete("/{upload_id}", status_code=204)
 async def terminate(ports: P, principal: CanUpload, upload_id: UploadId) -> None:
     """Give up an upload that has not ended, and delete its pieces."""
-    partial = await partial_of(ports, principal.tenant, upload_id, TUS)
-    await ports.uploads.discard(partial.upload_id)
+    if isinstance(await found(ports, principal.tenant, upload_id, TUS), Upload):
+        raise unknown()
+    await ports.uploads.discard(upload_id)
 
 
 @dataclass(slots=True)

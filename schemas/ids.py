@@ -15,9 +15,14 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-def derived_id(tenant: str, processor: str, key: str) -> str:
-    """Return the uuid5 of tenant, processor and idempotency key, joined by NUL so that different triples never collide."""
-    return str(uuid.uuid5(NAMESPACE, f"{tenant}\0{processor}\0{key}"))
+def derived_id(tenant: str, processor: str, key: str, key_space: str = "") -> str:
+    """Return the uuid5 of tenant, processor and idempotency key, joined by NUL so that different triples never collide.
+
+    `key_space`: sets the keys that a program of ours makes apart from those of users, who may choose any text. No name of a
+    processor has a colon.
+    """
+    owner = f"{key_space}:{processor}" if key_space else processor
+    return str(uuid.uuid5(NAMESPACE, f"{tenant}\0{owner}\0{key}"))
 
 
 def is_job_id(text: str) -> bool:

@@ -20,7 +20,7 @@ class GatewaySettings(BaseSettings):
     gateway_burst: int | None = Field(None, ge=1)
     #: Accepted jobs of such a tenant that have not ended, at least 1. None: no limit.
     gateway_in_flight: int | None = Field(None, ge=1)
-    #: MiB of a request's body, at least 1; files that are uploaded have a limit of their own.
+    #: MiB of a batch's or a lab machine's body, at least 1. Any other has 1 at most; files have a limit of their own.
     gateway_body_mib: int = Field(32, ge=1)
     #: Requests that a gateway serves at a time, streams included, at least 1. Further ones get 503.
     gateway_requests: int = Field(10_000, ge=1)

@@ -16,10 +16,10 @@ from schemas.records import Upload
 class MemoryUploadStore(MemoryStore):
     """Implements `connectors.upload_store.UploadStore`."""
 
-    def add(self, upload: Upload, check_in_s: float = CHECK_IN_S) -> bool:
+    def add(self, upload: Upload, check_in_s: float = CHECK_IN_S, *, in_pieces: bool = False) -> bool:
         with self._db.writing() as now:
-            self._db.partial_uploads.pop(upload.upload_id, None)
-            self._db.upload_parts.pop(upload.upload_id, None)
+            if in_pieces and not self._end(upload.upload_id):
+                return False
             if upload.upload_id in self._db.uploads:
                 return False
             self._db.uploads[upload.upload_id] = StoredUpload(upload, now + timedelta(seconds=check_in_s))
@@ -79,10 +79,13 @@ class MemoryUploadStore(MemoryStore):
         with self._db.reading():
             return list(self._db.upload_parts.get(upload_id, ()))
 
-    def discard(self, upload_id: str) -> None:
+    def discard(self, upload_id: str) -> bool:
         with self._db.writing():
-            self._db.partial_uploads.pop(upload_id, None)
-            self._db.upload_parts.pop(upload_id, None)
+            return self._end(upload_id)
+
+    def _end(self, upload_id: str) -> bool:
+        self._db.upload_parts.pop(upload_id, None)
+        return self._db.partial_uploads.pop(upload_id, None) is not None
 
     def _alive(self, upload_id: str, now: datetime) -> PartialUpload | None:
         found = self._db.partial_uploads.get(upload_id)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+from psycopg import errors
 from psycopg.pq import ConnStatus
 from psycopg.rows import dict_row
 
@@ -64,6 +65,9 @@ class PostgresStore:
             try:
                 with GUARD.bounded(connection, self._bound_s):
                     yield connection
+            except errors.InvalidSqlStatementName:  # something dropped ours: the next connection has them again
+                self.close()
+                raise
             finally:
                 if connection.pgconn.status != ConnStatus.OK:
                     self.close()
@@ -84,6 +88,9 @@ class PostgresStore:
 
     def _open(self) -> Connection:
         connection, self._bound_s = open_bounded(self._dsn, application=self._application, limits=self.limits)
+        if self.prepared:
+            # psycopg would prepare frequent statements by itself, and drop all that are prepared, ours too, after a rollback.
+            connection.prepare_threshold = None
         try:
             with GUARD.bounded(connection, self._bound_s):
                 if self.session:

@@ -13,12 +13,19 @@ from psycopg.conninfo import conninfo_to_dict
 
 from connectors.postgres.call_guard import GUARD
 from connectors.sink_store import Unstorable
-from schemas.errors import SluiceError, Unreachable, UsageError
+from schemas.errors import ErrorCode, SluiceError, Unreachable, UsageError
 
 Connection = psycopg.Connection[Any]
 
 #: Values that Postgres can't hold. Two of these classes are OperationalErrors, but trying again does not help.
 UNSTORABLE = (psycopg.DataError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
+
+
+class DatabaseRefused(UsageError):
+    """The database lacks our tables, or refuses a statement of ours. The caller of a command can mend it; a client of the
+    gateway can't, so the code is not USAGE."""
+
+    code = ErrorCode.INTERNAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except errors.UndefinedTable as error:
-        raise UsageError(
+        raise DatabaseRefused(
             f"Postgres lacks some of our tables ({_first_line(error)}).", next_step="Run `sluice migrate`."
         ) from error
     except UNSTORABLE as error:
@@ -128,8 +135,10 @@ def translated(doing: str) -> Iterator[None]:
             f"Postgres did not answer while {doing}: {_first_line(error)}.",
             next_step="Check DATABASE_URL; with the local stack, `sluice up` starts it.",
         ) from error
+    except errors.InvalidSqlStatementName as error:
+        raise Unreachable(f"Postgres lost a prepared statement while {doing}.", next_step="Try again.") from error
     except psycopg.ProgrammingError as error:
-        raise UsageError(f"Postgres refused the statement while {doing}: {_first_line(error)}.") from error
+        raise DatabaseRefused(f"Postgres refused the statement while {doing}: {_first_line(error)}.") from error
     except psycopg.Error as error:
         raise SluiceError(f"Postgres failed while {doing}: {_first_line(error)}.") from error
 

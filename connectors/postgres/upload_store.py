@@ -20,7 +20,7 @@ class PostgresUploadStore(PostgresStore):
     # Plans are made for each statement: these tables go from empty to full.
     session = "SET plan_cache_mode = force_custom_plan"
 
-    def add(self, upload: Upload, check_in_s: float = CHECK_IN_S) -> bool:
+    def add(self, upload: Upload, check_in_s: float = CHECK_IN_S, *, in_pieces: bool = False) -> bool:
         claim = upload.claim
         rows = self._rows(
             "add_upload",
@@ -36,6 +36,7 @@ class PostgresUploadStore(PostgresStore):
             source=upload.source,
             created_at=upload.created_at,
             check_in=timedelta(seconds=check_in_s),
+            in_pieces=in_pieces,
         )
         return bool(rows)
 
@@ -90,8 +91,8 @@ class PostgresUploadStore(PostgresStore):
     def parts(self, upload_id: str) -> list[UploadPart]:
         return [UploadPart(**row) for row in self._rows("upload_parts", upload_id=UUID(upload_id))]
 
-    def discard(self, upload_id: str) -> None:
-        self._rows("discard_upload", upload_id=UUID(upload_id))
+    def discard(self, upload_id: str) -> bool:
+        return bool(self._rows("discard_upload", upload_id=UUID(upload_id)))
 
 
 def upload_of(row: dict[str, Any]) -> Upload:

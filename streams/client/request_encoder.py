@@ -40,8 +40,10 @@ class RequestEncoder:
         self._claims = [name for name, hint in hints.items() if "Claim" in hint]
         self._check_finite = number_check(self._encoder.type_of("input"), finite=True)
 
-    def encode(self, input_: Any, options: Mapping[str, Any]) -> tuple[JobHeader, list[Claim], bytes]:
-        """Return the job's header, the claims of its input, and the framed request.
+    def encode(
+        self, input_: Any, options: Mapping[str, Any], key_space: str = ""
+    ) -> tuple[JobHeader, list[Claim], bytes]:
+        """Return the job's header, the claims of its input, and the framed request. `key_space`: see `derived_id`.
 
         Raises InvalidInput, PayloadTooLarge, UsageError.
         """
@@ -56,7 +58,7 @@ class RequestEncoder:
             self._check_finite(plain)
         except OutOfRange as error:
             raise InvalidInput(f"The input of {self._contract.name!r} can't be sent: {error}.") from error
-        header = self._header(self._checked_hash(plain), options)
+        header = self._header(self._checked_hash(plain), options, key_space)
         value = self._encoder.encode({"header": to_plain(header), "input": plain})
         return header, [claim for name in self._claims for claim in _claims_in(getattr(typed, name))], value
 
@@ -70,7 +72,7 @@ class RequestEncoder:
             )
         return hashlib.sha256(encoded).hexdigest()
 
-    def _header(self, input_sha256: str, options: Mapping[str, Any]) -> JobHeader:
+    def _header(self, input_sha256: str, options: Mapping[str, Any], key_space: str) -> JobHeader:
         check_options(options)
         if None in options.values():
             options = {name: value for name, value in options.items() if value is not None}
@@ -84,7 +86,7 @@ class RequestEncoder:
         if (not_before := options.get("not_before")) is not None:
             options = {**options, "not_before": _checked_time(not_before, now, options)}
         return JobHeader(
-            job_id=derived_id(tenant, name, key) if key is not None else new_id(),
+            job_id=derived_id(tenant, name, key, key_space) if key is not None else new_id(),
             processor=name,
             created_at=now,
             input_sha256=input_sha256,

@@ -56,14 +56,18 @@ class _ProcessClients:
 class Submitter:
     """Submits jobs; a context manager that flushes at its end. Safe to share between threads.
 
+    `key_space`: of a program whose idempotency keys must not be those of users (`derived_id`).
     `timeout_s`: seconds the broker has to confirm one job before it counts as not accepted. A child that is forked later gets
     clients of its own; jobs that are queued at the fork are the parent's to flush.
     """
 
-    def __init__(self, settings: Settings, *, source: str = "sluice/submit", timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, settings: Settings, *, source: str = "sluice/submit", timeout_s: float = 30.0, key_space: str = ""
+    ) -> None:
         self._settings = settings
         self._source = source
         self._timeout_s = timeout_s
+        self._key_space = key_space
         self._reconnecting = threading.Lock()
         self._connected = _ProcessClients(settings, source, timeout_s)
 
@@ -118,7 +122,7 @@ class Submitter:
 
         Raises as `submit`. The id is the job's only with an idempotency key.
         """
-        header = self._own().requests.encoder(processor, Lane.LIVE).encode(input_, options)[0]
+        header = self._own().requests.encoder(processor, Lane.LIVE).encode(input_, options, self._key_space)[0]
         return header.job_id, header.input_sha256
 
     def _own(self) -> _ProcessClients:
@@ -138,6 +142,6 @@ class Submitter:
         options: JobOptions,
         on_confirmed: Callable[[Message], None] | None = None,
     ) -> str:
-        request = connection.requests.encode(processor, input_, options)
+        request = connection.requests.encode(processor, input_, options, self._key_space)
         producer.produce(request.topic, request.value, request.key, request.headers, on_confirmed=on_confirmed)
         return request.header.job_id

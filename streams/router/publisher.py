@@ -59,7 +59,8 @@ class RoutedPublisher:
         self._names = settings.topics
         self._worker_id = worker_id
         self._open = ExitStack()
-        self._jobs = self._open.enter_context(Submitter(settings, source="sluice/router", timeout_s=TIMEOUT_S))
+        submitter = Submitter(settings, source="sluice/router", timeout_s=TIMEOUT_S, key_space="router")
+        self._jobs = self._open.enter_context(submitter)
         client = kafka.producer(settings, **{"delivery.timeout.ms": int(TIMEOUT_S * 1000)})
         self._records = ConfirmedProducer(client, "record", TIMEOUT_S + 1.0)
 

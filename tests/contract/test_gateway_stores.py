@@ -14,6 +14,8 @@ from connectors.access_store import Quota
 from connectors.batch_store import BatchRow
 from connectors.job_store import JobFilter
 from connectors.payload_store import Acceptance, Payload
+from connectors.postgres.batch_store import PostgresBatchStore
+from connectors.sink_store import Unstorable
 from connectors.views import JobStatus
 from schemas.errors import Conflict
 from schemas.states import State
@@ -58,6 +60,19 @@ def test_programs_that_accept_the_same_ids_at_once_accept_each_once(stores: Stor
 
 
 # ── batches ──
+
+
+@pytest.mark.stack
+def test_a_store_whose_transaction_was_rolled_back_accepts_the_next_batch(database: str) -> None:
+    def row(total: int) -> BatchRow:
+        return BatchRow(str(new_job()), "clinic", "echo", total, "s", None, None)
+
+    with PostgresBatchStore(database) as store:
+        for _ in range(7):  # psycopg prepares what it has run five times
+            assert store.accept(row(1), [payload(new_job())])
+        with pytest.raises(Unstorable):
+            store.accept(row(1 << 40), [payload(new_job())])
+        assert store.accept(row(1), [payload(new_job())])
 
 
 def test_a_batch_counts_the_jobs_of_its_tenant_and_those_that_nothing_has_read_yet(stores: Stores) -> None:

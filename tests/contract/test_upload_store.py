@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from connectors.jsonb import jsonb
@@ -90,9 +91,36 @@ def test_a_length_is_set_once(stores: Stores) -> None:
 def test_accepting_an_upload_ends_its_pieces(stores: Stores) -> None:
     one = stores.uploads.begin(partial(), HOUR)
     stores.uploads.add_part(one.upload_id, UploadPart(0, 4, "p/1"), HOUR)
-    stores.uploads.add(upload(upload_id=one.upload_id, tenant="t"))
+    assert stores.uploads.add(upload(upload_id=one.upload_id, tenant="t"), in_pieces=True)
     assert stores.uploads.partial("t", one.upload_id) is None
     assert stores.uploads.parts(one.upload_id) == []
+
+
+def test_an_upload_in_pieces_is_accepted_or_discarded_never_both(stores: Stores) -> None:
+    given_up, accepted = stores.uploads.begin(partial(), HOUR), stores.uploads.begin(partial(), HOUR)
+    assert stores.uploads.discard(given_up.upload_id)
+    assert not stores.uploads.discard(given_up.upload_id)
+    assert not stores.uploads.add(upload(upload_id=given_up.upload_id, tenant="t"), in_pieces=True)
+    assert stores.uploads.get("t", given_up.upload_id) is None
+    assert stores.uploads.add(upload(upload_id=accepted.upload_id, tenant="t"), in_pieces=True)
+    assert not stores.uploads.discard(accepted.upload_id)
+
+
+def test_of_an_accept_and_a_discard_at_once_one_does(stores: Stores) -> None:
+    def accept(upload_id: str) -> bool:
+        with wiring.upload_store(stores.settings) as store:
+            return store.add(upload(upload_id=upload_id, tenant="t"), in_pieces=True)
+
+    def discard(upload_id: str) -> bool:
+        with wiring.upload_store(stores.settings) as store:
+            return store.discard(upload_id)
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            one = stores.uploads.begin(partial(), HOUR).upload_id
+            accepted, discarded = pool.submit(accept, one), pool.submit(discard, one)
+            assert accepted.result() is not discarded.result()
+            assert (stores.uploads.get("t", one) is not None) is accepted.result()
 
 
 def test_an_expired_upload_takes_no_more_parts_and_gives_up_those_it_has(stores: Stores) -> None:

@@ -11,7 +11,7 @@ import pytest
 from psycopg import errors
 from psycopg.pq import DiagnosticField, ExecStatus
 
-from connectors.postgres.connection import UNSTORABLE, translated
+from connectors.postgres.connection import UNSTORABLE, DatabaseRefused, translated
 from connectors.postgres.statement import checked
 from connectors.sink_store import Unstorable
 from schemas.errors import SluiceError, Unreachable, UsageError
@@ -29,9 +29,9 @@ EVERY_ERROR = sorted(set(subclasses(psycopg.Error)), key=lambda cls: cls.__name_
 def expected(cls: type[psycopg.Error]) -> type[SluiceError]:
     if issubclass(cls, UNSTORABLE):
         return Unstorable
-    if issubclass(cls, psycopg.OperationalError | psycopg.InterfaceError):
+    if issubclass(cls, psycopg.OperationalError | psycopg.InterfaceError | errors.InvalidSqlStatementName):
         return Unreachable
-    return UsageError if issubclass(cls, psycopg.ProgrammingError) else SluiceError
+    return DatabaseRefused if issubclass(cls, psycopg.ProgrammingError) else SluiceError
 
 
 def test_psycopgs_errors_are_all_found() -> None:

@@ -6,11 +6,16 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import pytest
+from psycopg import errors
 
+from connectors.postgres.connection import translated
 from gateway.app import create_app
 from gateway.ports import Ports
 from gateway.principal import CanRead, CanSubmit, Principal
+from gateway.problems import answer
 from gateway.service import Gateway
+from schemas.errors import SluiceError
 from tests.harness.gateway_app import memory_settings, serving
 
 
@@ -23,6 +28,14 @@ def test_an_unknown_path_is_a_problem_with_a_code(tmp_path: Path) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert answer.json()["code"] == "NOT_FOUND"
     assert answer.json()["type"] == "urn:sluice:problem:not-found"
+
+
+def test_a_statement_of_ours_that_the_database_refuses_is_no_fault_of_the_client() -> None:
+    with pytest.raises(SluiceError) as caught, translated("reading a job"):
+        raise errors.UndefinedTable('relation "jobs" does not exist')
+    refused = answer(caught.value)
+    assert refused.status_code == 500
+    assert b"jobs" not in refused.body
 
 
 def test_a_gateway_that_begins_to_stop_is_alive_but_not_ready(tmp_path: Path) -> None:

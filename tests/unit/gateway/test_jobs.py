@@ -155,6 +155,15 @@ def test_bad_input_is_refused_at_the_edge_with_the_reason(
     assert said in answer.text
 
 
+def test_a_name_that_utf_8_can_not_hold_is_refused_like_any_other(tmp_path: Path) -> None:
+    async def use(client: httpx.AsyncClient, _: Ports) -> httpx.Response:
+        body = r'{"processor": "echo", "input": {"message": "a", "\ud800": 1}}'
+        return await client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+
+    answer = on_a_gateway(tmp_path, use)
+    assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_INPUT")
+
+
 def test_a_validation_error_names_the_field_and_never_the_value(tmp_path: Path) -> None:
     async def use(client: httpx.AsyncClient, _: Ports) -> httpx.Response:
         return await client.post("/v1/jobs", json={**ECHO, "case_id": ["Jane Doe"], "labels": {"a": {"Jane": "Doe"}}})

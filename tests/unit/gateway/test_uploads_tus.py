@@ -249,12 +249,14 @@ def test_an_empty_upload_is_accepted_at_once(tmp_path: Path) -> None:
         ({"Upload-Length": "5", "Upload-Defer-Length": "1"}, 400),
         ({"Upload-Length": "99999999999"}, 413),
         ({"Upload-Length": "5", "Upload-Metadata": "filename ?"}, 400),
+        ({"Upload-Length": "5", "Upload-Metadata": b"filename \xc3\xa9"}, 400),
+        ({"Upload-Length": "5", "Upload-Checksum": b"sha1 \xc3\xa9", "Content-Type": uploads_tus.PIECE_TYPE}, 400),
         ({"Upload-Length": "5", **metadata(sha256="x")}, 422),
         ({"Upload-Length": "5", **metadata(filetype="no type")}, 422),
         ({"Upload-Length": "5", **metadata(case_id="\0")}, 422),
     ],
 )
-def test_a_creation_that_can_not_be_used_is_refused(headers: dict[str, str], status: int, tmp_path: Path) -> None:
+def test_a_creation_that_can_not_be_used_is_refused(headers: dict[str, Any], status: int, tmp_path: Path) -> None:
     async def use(client: httpx.AsyncClient, ports: Ports) -> Any:
         return (await client.post(PATH, headers=TUS | headers)).status_code
 

@@ -13,6 +13,7 @@ from schemas.errors import InvalidInput, SluiceError, Unreachable
 from schemas.headers import DL_OFFSET, DL_REASON, DL_TOPIC, JOB
 from streams import wiring
 from streams.admin import topics
+from streams.client.submitter import Submitter
 from streams.router.joins import CaseKey, Part, Piece
 from streams.router.publisher import Kept, ReadRecord, RoutedPublisher
 from streams.router.routing import RoutedJob, Routing
@@ -48,6 +49,18 @@ def records(settings: Settings, topic: str) -> list[Any]:
 
 def job_of(record: Any) -> object:
     return dict(record.headers())[JOB]
+
+
+def test_no_key_of_a_user_takes_the_place_of_a_routed_job(settings: Settings) -> None:
+    publisher = RoutedPublisher(settings, "router@test")
+    routed = jobs()[0]
+    assert publisher.submit([routed]) == [None]
+    publisher.close()
+    with Submitter(settings) as submitter:
+        users = submitter.submit(routed.processor, routed.input, **routed.options)
+    ids = {job_of(record) for record in records(settings, users.topic)}
+    assert len(ids) == 2
+    assert users.job_id.encode() in ids
 
 
 def test_submitting_twice_makes_the_same_jobs(settings: Settings) -> None:
