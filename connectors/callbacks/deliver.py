@@ -125,10 +125,12 @@ class Deliverer:
 
 def _reason(error: aiohttp.ClientConnectionError) -> str:
     """Return host:port and the system's error; aiohttp's text speaks of ssl for plain http too."""
-    if not isinstance(error, aiohttp.ClientConnectorError) or isinstance(error, aiohttp.ClientSSLError):
+    found = getattr(error, "os_error", None)
+    if not isinstance(found, OSError) or not isinstance(error, aiohttp.ClientConnectorError):
         return str(error)
-    number = error.os_error.errno
-    text = os.strerror(number) if number is not None and number > 0 else str(error.os_error.strerror or error.os_error)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return str(error)
+    text = os.strerror(found.errno) if found.errno is not None and found.errno > 0 else str(found.strerror or found)
     return f"{error.host}:{error.port}: {text}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from bench.receiver import Receiver
 from streams.settings import Settings
 from streams.sink import Sink
 from tests.harness.scribe import Scribe, header
-from tests.harness.waiting import in_thread
+from tests.harness.waiting import in_thread, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -35,13 +36,24 @@ def test_a_running_jobs_backend_hears_of_its_progress_and_then_of_its_end(
         job = header(callback_url=receiver.url, external_id="case-7")
         scribe.request(job)
         scribe.wait(job, "PENDING")
-        for n, percent in enumerate((10.0, 50.5), 1):
-            scribe.progress(job, sequence=n, percent=percent)
-            assert receiver.wait_for(n, 20)
+        sequence = itertools.count(1)
+
+        def write_until_heard(percent: float) -> None:
+            """The sink of a new installation reads progress from the moment on at which it has its partitions."""
+            before = len(receiver.callbacks)
+            wait_until(
+                lambda: receiver.wait_for(before + 1, 1.0),
+                lambda: f"no callback of {percent} %",
+                step=lambda: scribe.progress(job, sequence=next(sequence), percent=percent),
+            )
+
+        write_until_heard(10.0)
+        write_until_heard(50.5)
         scribe.result(job)
-        assert receiver.wait_for(3, 20)
-    bodies = [callback.event() for callback in receiver.callbacks]
-    assert bodies[:2] == [{"id": "case-7", "percent": 10}, {"id": "case-7", "percent": 50}]
-    assert bodies[2:] == [{"id": "case-7", "text": "hello"}]
-    assert receiver.callbacks[-1].path == "/callback/result"
-    assert len({callback.delivery_id for callback in receiver.callbacks}) == 3
+        wait_until(lambda: receiver.callbacks[-1].path == "/callback/result", lambda: "its end was not heard")
+    *progress, end = [callback.event() for callback in receiver.callbacks]
+    percents = [body["percent"] for body in progress]
+    assert (sorted(percents), set(percents)) == (percents, {10, 50})
+    assert {body["id"] for body in progress} == {"case-7"}
+    assert end == {"id": "case-7", "text": "hello"}
+    assert len({callback.delivery_id for callback in receiver.callbacks}) == len(receiver.callbacks)
