@@ -33,7 +33,7 @@ FEWEST_ENDED = 3
 
 @dataclass(slots=True)
 class _Processor:
-    """What is known of a processor. `busy`: spans in which jobs waited throughout, with the jobs that ended in each."""
+    """Facts about a processor. `busy`: spans in which jobs waited throughout, with the jobs that ended in each."""
 
     waiting: Counter[str] = field(default_factory=Counter)
     running: int = 0

@@ -1,4 +1,4 @@
-"""What one stream gets from the hub: a bounded queue, and the reasons to end."""
+"""A stream's subscription at the hub: a bounded queue, and the reasons to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes of lab machines use: leases, the queue of claims, results, files. Made at the first request of a machine."""
+"""Serves the routes of lab machines: leases, the queue of claims, results, files. Made at the first request of a machine."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class LabService:
     # ── results ──
 
     async def hand_in(self, given: HandIn) -> bool:
-        """As LabResults.hand_in."""
+        """Hand in a result, like `LabResults.hand_in`."""
         return await self._result_leases.call(lambda store: self._results_now().hand_in(store, given))
 
     async def progress(self, owner: str, worker_id: str, records: Iterable[bytes]) -> int:
