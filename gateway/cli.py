@@ -19,7 +19,8 @@ def gateway() -> int:
 
     def build(settings: Settings) -> Service:
         from gateway.service import Gateway
+        from streams.process import SHORT, tune_gc
 
-        return Gateway(settings)
+        return Gateway(settings, on_built=lambda: tune_gc(SHORT))
 
     return serve("gateway", build)

@@ -49,14 +49,12 @@ SOURCE = "sluice/gateway"
 class Ports:
     """`authenticator`: None lets everyone in, as tenant `default` (SLUICE_GATEWAY_AUTH=open). Close it at the end.
 
-    `started` is set once the tasks run. `stopping` is set when the gateway begins to stop: a response that streams, or waits
-    for long, ends then.
+    `stopping` is set when the gateway begins to stop: a response that streams, or waits for long, ends then.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._open = ExitStack()
         self.settings = settings
-        self.started = asyncio.Event()
         self.stopping = asyncio.Event()
         #: Tasks beside the requests, by name. One that ends by itself ends the gateway.
         self.tasks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
@@ -133,7 +131,6 @@ class Ports:
         """Run the tasks while the block runs."""
         running = [asyncio.create_task(self._watched(name, task)) for name, task in self.tasks.items()]
         running.append(asyncio.create_task(asyncio.to_thread(self.encoders.make_all, self.stopping.is_set)))
-        self.started.set()
         try:
             yield
         finally:

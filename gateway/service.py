@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -23,23 +24,29 @@ from streams import logs, wiring
 from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health, evaluate
 from streams.health.server import split
-from streams.process import SHORT, loop_factory, tune_gc
+from streams.process import loop_factory
 from streams.settings import Settings
 
 log = logs.get("gateway")
 
 #: Seconds between two looks at the service's stop event.
 TURN_S = 0.1
+#: Seconds between two looks at whether it has started.
+START_TURN_S = 0.005
 BACKLOG = 2048
 #: Seconds that a connection may be idle between two requests. Above the minute of common load balancers and clients.
 KEEP_ALIVE_S = 75
 
 
 class Gateway:
-    """`address`: where it listens, known once it is constructed. Raises StartupError."""
+    """`address`: where it listens, known once it is constructed. Raises StartupError.
 
-    def __init__(self, settings: Settings) -> None:
+    `on_built` is called once everything is built, before the first request.
+    """
+
+    def __init__(self, settings: Settings, on_built: Callable[[], None] = lambda: None) -> None:
         self._settings = settings
+        self._on_built = on_built
         logging.getLogger("uvicorn.error").addFilter(_without_exception)
         self._tls = _tls(settings)
         self._socket = _listen(settings.gateway_address)
@@ -76,19 +83,28 @@ class Gateway:
             ports.loops.run_until(stop)
             server = uvicorn.Server(self._config(ports))
             serving = asyncio.create_task(server.serve([self._socket]))
-            started = asyncio.create_task(ports.started.wait())
-            await asyncio.wait([serving, started], return_when=asyncio.FIRST_COMPLETED)
-            if ports.started.is_set():
-                tune_gc(SHORT)  # what is built by now stays
+            try:
+                await self._watch(server, serving, ports, stop)
+            finally:
+                ports.stopping.set()
+                server.should_exit = True
+                try:
+                    await serving
+                finally:  # uvloop hangs when it is closed with an open listener
+                    for listener in getattr(server, "servers", ()):
+                        listener.close()
+        ports.loops.raise_if_dead()
+
+    async def _watch(
+        self, server: uvicorn.Server, serving: asyncio.Task[None], ports: Ports, stop: threading.Event
+    ) -> None:
+        """Return once the gateway is to stop, or has ended by itself."""
+        while not stop.is_set() and not serving.done():
+            if server.started and self._ports is None:
+                self._on_built()
                 self._ports = ports
                 log.info("gateway_ready", address=self.address)
-            while not stop.is_set() and not serving.done():
-                await asyncio.wait([serving], timeout=TURN_S)
-            started.cancel()
-            ports.stopping.set()
-            server.should_exit = True
-            await serving
-        ports.loops.raise_if_dead()
+            await asyncio.wait([serving], timeout=TURN_S if self._ports else START_TURN_S)
 
     def _config(self, ports: Ports) -> uvicorn.Config:
         return uvicorn.Config(

@@ -73,19 +73,26 @@ class Service:
                 found += [int(pid) for pid in (task / "children").read_text().split()]
         return found
 
-    def stop(self, timeout: float = 30) -> int:
+    def stop(self, timeout: float = 40) -> int:
+        """End it and return its exit status. `timeout` in seconds: longer than its own limit, at which it logs where it hangs.
+
+        Raises AssertionError with the end of its log.
+        """
         if self.process.poll() is None:
             self.process.terminate()
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self._argv} did not stop within {timeout} s; log: {self.log}") from None
+            raise AssertionError(f"{self._argv} did not stop within {timeout} s. {self.last_lines()}") from None
+
+    def last_lines(self) -> str:
+        return f"Its log ends with:\n{self.log.read_text(errors='replace')[-4000:]}"
 
 
 @contextmanager
 def running(settings: Settings, *commands: Sequence[str]) -> Iterator[list[Service]]:
-    """Run services for the length of a `with` block; at its end each must stop cleanly."""
+    """Run services for the length of a `with` block; at its end each must stop by itself."""
     services = [Service(settings, command) for command in commands]
     try:
         yield services
@@ -94,3 +101,4 @@ def running(settings: Settings, *commands: Sequence[str]) -> Iterator[list[Servi
             service.process.terminate() if service.process.poll() is None else None
         for service in services:
             service.stop()
+            assert "stop_timed_out" not in service.last_lines(), service.last_lines()

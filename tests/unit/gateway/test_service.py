@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +16,11 @@ import httpx
 import pytest
 
 from connectors.views import JobStatus
-from gateway import http_protocol, service
+from gateway import cli, http_protocol, service
 from gateway.reading import JobReader
 from gateway.service import Gateway
-from schemas.errors import StartupError
+from schemas.errors import LoopDied, StartupError
+from streams import process
 from streams.process import SHORT
 from tests.harness.gateway_app import memory_settings
 from tests.harness.gateway_service import open_gateway
@@ -46,13 +48,30 @@ def test_a_certificate_that_can_not_be_used_ends_the_start_with_its_setting(tmp_
         Gateway(memory_settings(tmp_path, gateway_address="127.0.0.1:0", gateway_tls_key=CERTIFICATE))
 
 
-def test_what_a_gateway_has_built_is_left_out_of_garbage_collection(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_gateway_has_built_is_left_out_of_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     tuned: list[tuple[int, int, int]] = []
-    monkeypatch.setattr(service, "tune_gc", tuned.append)
-    with open_gateway(memory_settings(tmp_path)):
-        assert tuned == [SHORT]
+    monkeypatch.setattr(process, "tune_gc", tuned.append)
+    monkeypatch.setattr(service, "Gateway", lambda settings, on_built: on_built())
+    monkeypatch.setattr(cli, "serve", lambda name, build: build(None))
+    cli.gateway()
+    assert tuned == [SHORT]
+
+
+def test_a_gateway_that_fails_once_it_listens_ends_although_a_client_is_connected(tmp_path: Path) -> None:
+    clients: list[socket.socket] = []
+
+    def fail() -> None:
+        host, port = gateway.address.split(":")
+        clients.append(socket.create_connection((host, int(port)), 10))
+        raise RuntimeError("planted")
+
+    changes = {"gateway_address": "127.0.0.1:0", "drain_s": 1.0}
+    gateway = Gateway(memory_settings(tmp_path).model_copy(update=changes), on_built=fail)
+    with pytest.raises(LoopDied, match="http"):
+        gateway.run(threading.Event())
+    with closing(clients[0]):
+        clients[0].settimeout(10)
+        assert clients[0].recv(1) == b""
 
 
 def test_headers_that_come_slowly_or_without_end_close_the_connection(
