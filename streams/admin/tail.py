@@ -1,4 +1,4 @@
-"""Reads a topic's records, decoded, with their coordinates: for `sluice tail`, on a terminal or as JSON.
+"""Reads a topic's records, decoded, with their coordinates: for `sluice tail`, on a terminal or as JSON, and for the gateway.
 
 Joins no group and commits nothing. Records that can't be decoded are shown as bytes, with the reason.
 """
@@ -6,60 +6,48 @@ Joins no group and commits nothing. Records that can't be decoded are shown as b
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeAlias, cast
-
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message, TopicPartition
 
 from schemas.codec import Codec
-from schemas.errors import UndecodableRecord
 from streams import wiring
+from streams.admin.log_range import LogRange, Span, range_of
+from streams.admin.record_filter import RecordFilter, RecordMatcher
+from streams.admin.records import LogRecord, RecordDecoder
+from streams.admin.scan import Pass, Scan, age, follow, newest
 from streams.log import kafka
-from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
-from streams.log.watermarks import watermarks
 from streams.settings import Settings
 
-Headers: TypeAlias = list[tuple[str, bytes | str | None]]
-
-_BATCH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class LogRecord:
-    """`value`: the decoded record, or the raw bytes if it can't be decoded; then `undecodable` says why."""
-
-    topic: str
-    partition: int
-    offset: int
-    at: datetime | None
-    key: str | None
-    headers: Mapping[str, str]
-    value: Any
-    undecodable: str | None = None
+ALL = RecordFilter()
+EVERYTHING = Span()
+#: A topic without gaps has its newest N records in the last N offsets of its partitions. Each further try reads more.
+_WIDER = 8
 
 
 class TopicReader:
     """A context manager; for one thread. "Now" is the moment at which it was opened.
 
-    Opening raises NotFound, Unreachable.
+    Opening raises NotFound, UsageError (for a filter that can't be used), Unreachable. `codec`: that of the caller, else one
+    of its own.
     """
 
-    def __init__(self, settings: Settings, topic: str) -> None:
-        self._topic = topic
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        wanted: RecordFilter = ALL,
+        span: Span = EVERYTHING,
+        codec: Codec | None = None,
+    ) -> None:
         self._resources = ExitStack()
-        self._codec = Codec(self._resources.enter_context(wiring.open_registry(settings)))
-        self._consumer: LogConsumer = kafka.reader(settings, **{"enable.partition.eof": True, "fetch.wait.max.ms": 50})
-        self._resources.callback(self._consumer.close)
-        self._unread: set[int] = set()
-        try:
-            self._ends = watermarks(self._consumer, topic)
-        except BaseException:
-            self._resources.close()
-            raise
+        with ExitStack() as opened:
+            own = codec or Codec(opened.enter_context(wiring.open_registry(settings)))
+            self.matcher = RecordMatcher(wanted, RecordDecoder(own))
+            self._consumer: LogConsumer = kafka.reader(settings, **FAST)
+            opened.callback(self._consumer.close)
+            self.range: LogRange = range_of(self._consumer, topic, span)
+            self._resources = opened.pop_all()
 
     def __enter__(self) -> TopicReader:
         return self
@@ -67,80 +55,46 @@ class TopicReader:
     def __exit__(self, *_: object) -> None:
         self._resources.close()
 
-    def last(self, count: int) -> list[LogRecord]:
-        """Return the newest `count` records of all partitions together, oldest first."""
-        begins = {number: max(low, end - count) for number, (low, end) in self._ends.items()}
-        records = sorted(self._until_now(begins), key=_age)
-        return records[-count:] if count else []
+    def last(
+        self, count: int, scan: Scan | None = None, on_batch: Callable[[Scan], None] = lambda _: None
+    ) -> list[LogRecord]:
+        """Return the newest `count` records of all partitions together that the filter selects, oldest first.
+
+        With `scan` the whole range is read: for filters that select few."""
+        if scan is not None:
+            return newest(self.scan(scan, on_batch), count)
+        width = count
+        while True:
+            parts = {number: (max(low, end - width), end) for number, (low, end) in self.range.parts.items()}
+            chosen = LogRange(self.range.topic, parts if width else {}, ends=self.range.ends)
+            found = list(Pass(self._consumer, chosen, self.matcher, Scan(chosen.total)).records())
+            if len(found) >= count or parts == dict(self.range.parts):
+                return sorted(found, key=age)[-count:] if count else []
+            width *= _WIDER  # markers of transactions and compacted records leave gaps
 
     def everything(self) -> Iterator[LogRecord]:
-        """Yield all records up to now, in the order of each partition."""
-        yield from self._until_now({number: low for number, (low, _) in self._ends.items()})
+        """Yield all selected records up to now, in the order of each partition."""
+        yield from self.scan(Scan(self.range.total))
 
-    def follow(self, stop: threading.Event) -> Iterator[LogRecord]:
-        """Yield records from now on, until `stop` is set."""
-        self._assign({number: end for number, (_, end) in self._ends.items()})
-        while not stop.is_set():
-            yield from self._read(0.2)
+    def scan(self, scan: Scan, on_batch: Callable[[Scan], None] = lambda _: None) -> Iterator[LogRecord]:
+        """Yield all selected records up to now. `scan` has the progress, and at the end whether all were read."""
+        yield from Pass(self._consumer, self.range, self.matcher, scan).records(on_batch)
 
-    def _until_now(self, begins: Mapping[int, int]) -> Iterator[LogRecord]:
-        self._assign({number: offset for number, offset in begins.items() if offset < self._ends[number][1]})
-        while self._unread:
-            yield from (record for record in self._read(0.5) if record.offset < self._ends[record.partition][1])
+    def follow(self, stop: threading.Event, scan: Scan | None = None) -> Iterator[LogRecord]:
+        """Yield selected records from now on, until `stop` is set or a limit of `scan` is reached."""
+        yield from follow(self._consumer, self.range, self.matcher, stop, scan)
 
-    def _assign(self, begins: Mapping[int, int]) -> None:
-        self._unread = set(begins)
-        self._consumer.assign([TopicPartition(self._topic, number, offset) for number, offset in begins.items()])
 
-    def _read(self, timeout_s: float) -> Iterator[LogRecord]:
-        """Yield the next batch of records; note which partitions are read up to now."""
-        for message in poll_batch(self._consumer, _BATCH, timeout_s):
-            error = message.error()
-            if error is None:
-                record = decoded(message, self._codec)
-                if record.offset + 1 >= self._ends[record.partition][1]:
-                    self._unread.discard(record.partition)
-                yield record
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._unread.discard(int(message.partition() or 0))
-            else:
-                raise kafka.translate(error, f"reading {self._topic}")
+#: A reader that passes a million records in seconds: large fetches, and an error where retention overtakes it.
+FAST = {
+    "enable.partition.eof": True,
+    "fetch.wait.max.ms": 50,
+    "auto.offset.reset": "error",
+    "fetch.message.max.bytes": 4 << 20,
+}
 
 
 def last(settings: Settings, topic: str, count: int) -> list[LogRecord]:
     """Return the newest `count` records of a topic, oldest first. Raises NotFound, Unreachable."""
     with TopicReader(settings, topic) as reader:
         return reader.last(count)
-
-
-def decoded(message: Message, codec: Codec) -> LogRecord:
-    """Return a message as a record; bytes that can't be decoded stay bytes."""
-    value, reason = _value(message.value(), codec)
-    kind, millis = message.timestamp()
-    return LogRecord(
-        topic=str(message.topic()),
-        partition=int(message.partition() or 0),
-        offset=int(message.offset() or 0),
-        at=None if kind == TIMESTAMP_NOT_AVAILABLE else datetime.fromtimestamp(millis / 1000, UTC),
-        key=_text(message.key()),
-        headers={name: _text(content) or "" for name, content in cast("Headers", message.headers() or [])},
-        value=value,
-        undecodable=reason,
-    )
-
-
-def _age(record: LogRecord) -> tuple[datetime, int, int]:
-    return (record.at or datetime.min.replace(tzinfo=UTC), record.partition, record.offset)
-
-
-def _value(raw: bytes | None, codec: Codec) -> tuple[Any, str | None]:
-    if raw is None:
-        return None, None
-    try:
-        return codec.decode(raw), None
-    except UndecodableRecord as error:
-        return raw, error.message
-
-
-def _text(content: bytes | str | None) -> str | None:
-    return content.decode("utf-8", "backslashreplace") if isinstance(content, bytes) else content

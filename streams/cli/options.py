@@ -13,6 +13,9 @@ LONGEST = timedelta(days=36_500)
 
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON instead of text.")]
 
+#: Days before today, by name.
+_DAYS = {"today": 0, "yesterday": 1}
+
 #: Numbers of runs, attempts and rows are 32-bit integers in Postgres.
 COUNT = validators.Number(gte=0, lte=2**31 - 1)
 
@@ -22,19 +25,38 @@ def duration(text: str) -> Parameter:
     return Parameter(help=text, metavar="DURATION", converter=_duration)
 
 
-def moment(text: str) -> Parameter:
+def moment(text: str, *, name: str | None = None) -> Parameter:
     """Return the parameter of an option that takes a time, or a duration before now; `text` is its help."""
-    forms = "As 2026-01-31T18:00:00+00:00, or 30s, 5m, 2h, 1d ago. Default: no limit."
-    return Parameter(help=f"{text} {forms}", metavar="TIME", converter=_moment)
+    forms = "As 2026-01-31T18:00:00+00:00, `today 09:00`, or -15m, 2h, 1d ago; UTC unless it says otherwise. Default: no limit."
+    return Parameter(name=name, help=f"{text} {forms}", metavar="TIME", converter=_moment, allow_leading_hyphen=True)
 
 
-def _moment(type_: type, tokens: Sequence[Token]) -> datetime:
-    text = tokens[0].value
+def parse_moment(text: str, now: datetime) -> datetime | None:
+    """Return the time that a text names, in UTC if it names no zone; None if it is no time."""
+    if text == "now":
+        return now
+    word, _, clock = text.partition(" ")
+    if word in _DAYS:
+        day = now.astimezone(UTC).date() - timedelta(days=_DAYS[word])
+        text = f"{day.isoformat()}T{clock.strip() or '00:00'}"
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        return datetime.now(UTC) - _duration(timedelta, tokens)
+        return None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _moment(type_: type, tokens: Sequence[Token]) -> datetime:
+    now, text = datetime.now(UTC), tokens[0].value.strip()
+    at = parse_moment(text, now)
+    if at is None:
+        try:
+            return now - _duration(timedelta, [Token(keyword=tokens[0].keyword, value=text.removeprefix("-"))])
+        except ValueError as error:
+            raise ValueError(
+                f"{text!r} is no time. Write 2026-01-31T18:00:00+00:00, `today 09:00`, `yesterday`, or -15m, 2h, 1d."
+            ) from error
+    return at
 
 
 def _duration(type_: type, tokens: Sequence[Token]) -> timedelta:

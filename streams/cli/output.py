@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
@@ -13,16 +14,32 @@ from typing import Any, TextIO
 
 from schemas.plain import json_form
 
+#: Characters that steer a terminal or hide text on it: controls but tab and newline, marks that turn the direction of
+#: writing, line separators, and halves of surrogate pairs.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
 
 def out(text: str = "") -> None:
-    """Print a line on stdout."""
-    sys.stdout.write(text + "\n")
+    """Print a line on stdout. Characters that steer a terminal are escaped: jobs and records hold texts of strangers."""
+    sys.stdout.write(printable(text) + "\n")
 
 
 def err(text: str) -> None:
     """Print a line on stderr: progress and hints, never data."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """Return a text with each character that steers a terminal as \\uXXXX, which JSON reads back as the same character."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def one_line(text: str) -> str:
+    """Return a text that can't begin a line of its own, so that a record can't imitate another one."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def discard_output() -> None:
@@ -68,4 +85,4 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[str]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else str(value)
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else one_line(str(value))

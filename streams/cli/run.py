@@ -13,7 +13,7 @@ from schemas.errors import ErrorCode, ExitCode, InvalidInput, SluiceError
 from streams import logs
 from streams.cli.app import build
 from streams.cli.commands import COMMANDS
-from streams.cli.output import discard_output, json_text
+from streams.cli.output import discard_output, json_text, printable
 
 DEBUG = "--debug"
 #: True if `--debug` was given; one process runs one command.
@@ -82,5 +82,5 @@ def _report(message: str, next_step: str | None, code: ErrorCode, status: int, a
         document = {"error": {"code": str(code), "message": message, "next_step": next_step, "exit_code": status}}
         sys.stderr.write(json_text(document, indent=None, stream=sys.stderr) + "\n")
     else:
-        sys.stderr.write(f"error: {message}\n" + (f"  {next_step}\n" if next_step else ""))
+        sys.stderr.write(printable(f"error: {message}\n" + (f"  {next_step}\n" if next_step else "")))
     return status

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
-import sys
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 from cyclopts import Parameter
 
-from streams.cli.options import COUNT, Json
-from streams.cli.output import json_text, jsonable, out, out_json
+from schemas.errors import ExitCode
+from streams.cli.options import COUNT, moment
+from streams.cli.output import err
+from streams.cli.record_output import Write, csv_writer, json_writer, open_output, text_writer
+from streams.cli.scan_progress import ScanProgress
+from streams.cli.topic_names import opened, topic_of
 
 if TYPE_CHECKING:
-    from streams.admin.tail import LogRecord, TopicReader
-    from streams.settings import Settings
+    from streams.admin.log_range import Span
+    from streams.admin.record_filter import RecordFilter
+    from streams.admin.scan import Scan
+    from streams.admin.tail import TopicReader
+
+#: Records that are printed if neither a range nor a filter is given.
+NEWEST = 10
 
 What = Annotated[str, Parameter(help="Name of a processor (shows its results), or of a topic.")]
 Requests = Annotated[bool, Parameter(help="Show the processor's live requests.")]
@@ -26,9 +35,103 @@ DeadLetters = Annotated[
     bool,
     Parameter(help="Show the dead letters of all processors: records that could not be processed, with the error."),
 ]
-FromBeginning = Annotated[bool, Parameter(help="Print every record that the topic still has, oldest first.")]
-Count = Annotated[int, Parameter(name=["-n", "--last"], validator=COUNT, help="Number of newest records to print.")]
 Follow = Annotated[bool, Parameter(name=["-f", "--follow"], help="Keep printing new records until Ctrl-C.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The records that are read, and those of them that are printed."""
+
+    from_beginning: Annotated[bool, Parameter(help="Read every record that the topic still has.")] = False
+    since: Annotated[datetime | None, moment("Only records from this time on.", name="--from")] = None
+    until: Annotated[datetime | None, moment("Only records before this time.", name="--to")] = None
+    partition: Annotated[int | None, Parameter(validator=COUNT, help="Only this partition. Default: all.")] = None
+    offset: Annotated[
+        str | None,
+        Parameter(help="With --partition: one offset, or a range with both ends: 100..200, 100.. or ..200."),
+    ] = None
+    header: Annotated[
+        tuple[str, ...],
+        Parameter(help="NAME=VALUE, or NAME alone: only records with this Kafka header; repeatable."),
+    ] = ()
+    key: Annotated[str | None, Parameter(help="Only records with this key.", allow_leading_hyphen=True)] = None
+    job: Annotated[str | None, Parameter(help="Only records of this job.")] = None
+    where: Annotated[
+        str | None,
+        Parameter(
+            help="Only records for which this JMESPath expression is true, over topic, partition, offset, at, key, headers, "
+            "size and value: value.header.tenant == 'a'.",
+            allow_leading_hyphen=True,
+        ),
+    ] = None
+    last: Annotated[
+        int | None,
+        Parameter(
+            name=["-n", "--last"],
+            validator=COUNT,
+            help="Print the newest N. Default: 10, or all that a range or a filter selects.",
+        ),
+    ] = None
+    max_: Annotated[int | None, Parameter(name="--max", validator=COUNT, help="End after N printed records.")] = None
+    timeout: Annotated[float | None, Parameter(help="End after so many seconds; then exit status 124.")] = None
+
+    def span(self) -> Span:
+        """Raises UsageError."""
+        from streams.admin.log_range import Span
+
+        first, last = offsets(self.offset)
+        return Span(self.since, self.until, self.partition, first, last)
+
+    def filter(self) -> RecordFilter:
+        """Raises UsageError."""
+        from schemas.errors import UsageError
+        from schemas.ids import is_job_id
+        from streams.admin.record_filter import RecordFilter
+
+        if self.job is not None and not is_job_id(self.job):
+            raise UsageError(f"{self.job!r} is not a job id.", next_step="`sluice jobs` lists jobs with their ids.")
+        headers = [(name, value if equals else None) for name, equals, value in (h.partition("=") for h in self.header)]
+        return RecordFilter(headers, self.key, self.job, self.since, self.until, self.where)
+
+    @property
+    def scans(self) -> bool:
+        """True if everything in a range is read, so that the end says whether that is complete."""
+        ranged = self.from_beginning or self.since or self.until or self.offset is not None
+        return bool(ranged or self.filter().selects)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """The form in which records are printed."""
+
+    jsonl: Annotated[bool, Parameter(name=["--jsonl", "--json"], help="Print JSON, one record a line, complete.")] = (
+        False
+    )
+    csv: Annotated[
+        bool, Parameter(help="Print CSV. A cell that a spreadsheet would run as a formula gets a ' before it.")
+    ] = False
+    column: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="With --csv: a column, as a JMESPath expression, with a name before it if you like: "
+            "job=value.header.job_id; repeatable. Default: topic, partition, offset, at, key, value."
+        ),
+    ] = ()
+    output: Annotated[Path | None, Parameter(help="Write to this file instead of the terminal.")] = None
+
+    def writer(self, stream: TextIO) -> Write:
+        """Raises UsageError."""
+        from schemas.errors import UsageError
+
+        if self.csv and self.jsonl:
+            raise UsageError("--csv and --jsonl can't be combined.", next_step="Give one of them.")
+        if self.column and not self.csv:
+            raise UsageError("--column needs --csv.", next_step="Add `--csv`.")
+        if self.csv:
+            return csv_writer(stream, self.column)
+        return json_writer(stream) if self.jsonl else text_writer(stream)
 
 
 def tail(
@@ -40,24 +143,30 @@ def tail(
     results: Results = False,
     outcomes: Outcomes = False,
     dead_letters: DeadLetters = False,
-    from_beginning: FromBeginning = False,
-    last: Count = 10,
+    selection: Selection = Selection(),
     follow: Follow = False,
-    json: Json = False,
+    form: Form = Form(),
 ) -> int:
     """Print the decoded records of a topic.
 
     Each record is shown with partition, offset, time and key. No offset is
     committed, so this disturbs no consumer. Inputs and outputs are printed in
-    full, including any personal data in them.
+    full, including any personal data in them. With a range or a filter the end
+    says whether everything was read, and if not, why: exit status 8 if records of
+    the range have left the log, 124 after --timeout, 130 after Ctrl-C.
 
     For example:
 
         sluice tail echo                      # the last ten results
         sluice tail echo --outcomes -f        # outcomes as they arrive
-        sluice tail echo --requests -n 1      # the newest request
-        sluice tail dead-letters --from-beginning
-        sluice tail progress -f --json | jq .value.stage
+        sluice tail echo --from -15m --to now
+        sluice tail echo --partition 3 --offset 100..200
+        sluice tail echo --requests --job 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10
+        sluice tail dead-letters --from "today 09:00" \\
+            --header sluice-dl-reason=UNDECODABLE
+        sluice tail echo --where "value.result.timings.run_ms > \\`500\\`" --csv \\
+            --column job=value.header.job_id --output slow.csv
+        sluice tail progress -f --jsonl | jq .value.stage
     """
     from streams.settings import load_settings
 
@@ -70,72 +179,70 @@ def tail(
         "dead-letters": dead_letters,
     }
     topic = topic_of(settings, what, [kind for kind, wanted in chosen.items() if wanted])
-    with _opened(settings, what, topic) as reader:
-        _print(reader.everything() if from_beginning else reader.last(last), json)
-        if follow:
-            _print(reader.follow(threading.Event()), json)
-    return 0
+    with (
+        opened(settings, what, topic, selection.filter(), selection.span()) as reader,
+        open_output(form.output) as stream,
+    ):
+        return _run(reader, selection, form.writer(stream), follow)
 
 
-def _opened(settings: Settings, what: str, topic: str) -> TopicReader:
-    """Open the topic. Raises NotFound, with the nearest name of a processor or topic, and Unreachable."""
-    from schemas.contract import known_processors
-    from schemas.errors import NotFound
-    from streams.admin.tail import TopicReader
+def _run(reader: TopicReader, selection: Selection, write: Write, follow: bool) -> int:
+    from streams.admin.scan import Scan
 
+    scan = Scan(reader.range.total, selection.max_, selection.timeout)
     try:
-        return TopicReader(settings, topic)
-    except NotFound as error:
-        known = [*known_processors(), "uploads", "progress", "control", "dead-letters"]
-        if what in known or not (near := difflib.get_close_matches(what, known, n=1, cutoff=0.5)):
-            raise
-        step = f"Did you mean `sluice tail {near[0]}`? {error.next_step}"
-        raise NotFound(error.message, next_step=step) from error
+        if selection.scans:
+            _scan(reader, scan, selection.last, write)
+        else:
+            for record in reader.last(NEWEST if selection.last is None else selection.last):
+                write(record)
+        if follow and not scan.stop_at_limit():
+            for record in reader.follow(threading.Event(), scan):
+                write(record)
+            return ExitCode.WAIT_TIMED_OUT if scan.timed_out else ExitCode.OK
+    except KeyboardInterrupt:
+        if selection.scans and scan.read < scan.total:
+            scan.partial = f"Ctrl-C after {scan.read:,} of {scan.total:,} records"
+            _report(reader, scan)
+        return ExitCode.INTERRUPTED
+    return _status(scan) if selection.scans else ExitCode.OK
 
 
-def topic_of(settings: Settings, what: str, kinds: list[str]) -> str:
-    """Return the full name of the topic. Raises UsageError, UnknownProcessor."""
-    from schemas.contract import known_processors, unknown_processor
+def _scan(reader: TopicReader, scan: Scan, last: int | None, write: Write) -> None:
+    """Read the whole range, with progress, and say at the end whether it is complete."""
+    with ScanProgress(scan.total) as progress:
+        for record in reader.last(last, scan, progress.show) if last is not None else reader.scan(scan, progress.show):
+            progress.clear()
+            write(record)
+    _report(reader, scan)
+
+
+def _report(reader: TopicReader, scan: Scan) -> None:
+    """Say what the scan found and whether it is complete, on stderr."""
+    found = f"{scan.matched:,} of {scan.read:,} records in {scan.seconds:.1f} s ({scan.rate:,.0f} a second)"
+    err(f"complete: {found}" if scan.partial is None else f"partial: {scan.partial}; {found}")
+    expression = reader.matcher.expression
+    if expression is not None and expression.failed:
+        err(f"--where could not be evaluated on {expression.failed:,} records, first: {expression.failure}")
+
+
+def _status(scan: Scan) -> int:
+    if scan.timed_out:
+        return ExitCode.WAIT_TIMED_OUT
+    return ExitCode.PARTIAL if scan.partial is not None and scan.partial.startswith("retention") else ExitCode.OK
+
+
+def offsets(text: str | None) -> tuple[int | None, int | None]:
+    """Return the first and the last offset that a range names; None: no limit. Raises UsageError."""
     from schemas.errors import UsageError
 
-    names = settings.topics
-    if len(kinds) > 1:
-        raise UsageError(f"--{kinds[0]} and --{kinds[1]} can't be combined.", next_step="Give one of them.")
-    kind = kinds[0] if kinds else None
-    if kind == "dead-letters":
-        return names.dead_letters
-    if what in known_processors():
-        of_kind = {
-            "requests": names.requests(what),
-            "bulk": names.requests(what, "bulk"),
-            "results": names.results(what),
-            "outcomes": names.outcomes(what),
-        }
-        return of_kind[kind or "results"]
-    if kind is not None:
-        raise unknown_processor(what)
-    return what if what.startswith(names.prefix) else names.prefix + what
-
-
-def _print(records: Iterable[LogRecord], as_json: bool) -> None:
-    for record in records:
-        out_json(record, indent=None) if as_json else out(as_text(record))
-        sys.stdout.flush()  # so that a pipe gets each record at once
-
-
-def as_text(record: LogRecord) -> str:
-    """Format one record: a line with place and time, then the value."""
-    at = f"{record.at:%Y-%m-%d %H:%M:%S.%f}"[:-3] if record.at else "no time"
-    head = f"{record.topic}[{record.partition}]@{record.offset}  {at}  key {record.key}"
-    if record.undecodable is not None:
-        reasons = {name: text for name, text in record.headers.items() if name.startswith("sluice-dl-")}
-        why = "".join(f"\n  {name.removeprefix('sluice-dl-')}: {text}" for name, text in reasons.items())
-        return f"{head}{why}\n  {len(record.value)} bytes that can't be decoded: {record.undecodable}"
-    return f"{head}\n{json_text(_without_empty(jsonable(record.value)))}"
-
-
-def _without_empty(value: Any) -> Any:
-    """Drop empty fields; `--json` prints them all."""
-    if not isinstance(value, dict):
-        return value
-    return {name: _without_empty(inner) for name, inner in value.items() if inner is not None and inner != {}}
+    if text is None:
+        return None, None
+    first, dots, last = text.partition("..")
+    ends = (first, last) if dots else (first, first)
+    if not all(end.isdecimal() or (dots and not end) for end in ends) or text == "..":
+        raise UsageError(f"{text!r} is no range of offsets.", next_step="Write 100, 100..200, 100.. or ..200.")
+    begin, end = (int(each) if each else None for each in ends)
+    if begin is not None and end is not None and begin > end:
+        raise UsageError(f"The range {text} ends before it begins.", next_step=f"Write {end}..{begin}.")
+    return begin, end

@@ -1,0 +1,294 @@
+"""Records are found by place, time, header, key, job and expression; any record can be shown; a scan says if it is complete."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from connectors.memory import MemoryDatabase
+from schemas.codec import Codec
+from schemas.errors import NotFound, Unreachable, UsageError
+from schemas.ids import new_id
+from schemas.records import EchoInput
+from schemas.registry import MemoryRegistry
+from streams.admin import tail
+from streams.admin.log_range import Span
+from streams.admin.record_filter import Expression, RecordFilter
+from streams.admin.records import LogRecord, record_json
+from streams.admin.scan import Scan
+from streams.admin.tail import TopicReader
+from streams.client.submitter import Submitter
+from streams.log import kafka
+from streams.log.memory import MemoryLog
+from streams.log.memory.topic import Partition
+from streams.settings import Settings
+from tests.harness.gateway_app import memory_settings
+
+TOPIC = "requests.echo"
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    made = memory_settings(tmp_path)
+    yield made
+    for twin in (MemoryLog, MemoryDatabase, MemoryRegistry):
+        twin.forget(made.bootstrap.removeprefix("memory:"))
+
+
+def write(settings: Settings, *records: dict[str, Any], topic: str = TOPIC) -> None:
+    producer = kafka.producer(settings)
+    for record in records:
+        producer.produce(topic, **{"partition": 0, **record})
+    producer.flush()
+
+
+def stored(settings: Settings, partition: int = 0) -> Partition:
+    """Return a partition as the twin keeps it."""
+    log = MemoryLog.at(settings.bootstrap)
+    assert log is not None
+    return log.topic(TOPIC).partitions[partition]
+
+
+def at(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def found(settings: Settings, span: Span = tail.EVERYTHING, topic: str = TOPIC, **wanted: Any) -> list[LogRecord]:
+    with TopicReader(settings, topic, RecordFilter(**wanted), span) as reader:
+        return list(reader.everything())
+
+
+def submitted(settings: Settings, *messages: str, **options: Any) -> list[str]:
+    with Submitter(settings) as submitter:
+        return [submitter.submit("echo", EchoInput(message), **options).job_id for message in messages]
+
+
+# ── every record is shown ──
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "reason"),
+    [
+        (None, "tombstone", None),
+        (b"", "bytes", "Confluent frame"),
+        (b"not avro", "bytes", "Confluent frame"),
+        (b"\x00\x00\x00\xff\xffbody", "bytes", "65535"),
+        (b'{"from": "another program"}', "json", None),
+        (b"{no json", "bytes", "Confluent frame"),
+        (b"[" * 100_000, "bytes", "Confluent frame"),
+    ],
+)
+def test_a_record_that_is_no_avro_is_shown_with_the_reason(
+    settings: Settings, value: bytes | None, form: str, reason: str | None
+) -> None:
+    write(settings, {"value": value, "key": b"\xff"}, {"value": value, "headers": [("h", b"\xfe"), ("none", None)]})
+    first, second = found(settings)
+    assert (first.format, first.key, second.headers) == (form, "\\xff", {"h": "\\xfe", "none": ""})
+    assert (reason or "") in (first.undecodable or "")
+    if form == "bytes":
+        assert record_json(first)["value"] == (value or b"").hex()
+
+
+def test_a_registry_that_is_away_is_asked_once_and_the_records_are_shown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(settings, "a", "b", "c")
+    asked = []
+
+    def away(self: MemoryRegistry, schema_id: int) -> str:
+        asked.append(schema_id)
+        raise Unreachable("The registry does not answer.")
+
+    monkeypatch.setattr(MemoryRegistry, "schema_by_id", away)
+    records = found(settings)
+    assert [record.undecodable for record in records] == ["The registry does not answer."] * 3
+    assert len(asked) == 1
+
+
+def test_a_compacted_topic_and_one_that_ends_with_a_gap_are_read_to_the_end(settings: Settings) -> None:
+    write(settings, *({"key": b"k", "value": b"%d" % n} for n in range(30)), {"key": b"gone", "value": None})
+    stored(settings).compact()
+    assert [record.offset for record in found(settings)] == [29]
+    assert [record.offset for record in tail.last(settings, TOPIC, 1)] == [29]
+
+
+# ── where ──
+
+
+def test_offsets_of_one_partition_are_read_with_both_ends(settings: Settings) -> None:
+    write(settings, *({"value": b"%d" % n} for n in range(10)))
+    assert [r.offset for r in found(settings, Span(partition=0, first=3, last=5))] == [3, 4, 5]
+    assert [r.offset for r in found(settings, Span(partition=0, first=8))] == [8, 9]
+    assert [r.offset for r in found(settings, Span(partition=0, last=1))] == [0, 1]
+    assert found(settings, Span(partition=1)) == []
+    with pytest.raises(NotFound, match="no partition 9"):
+        found(settings, Span(partition=9))
+    with pytest.raises(UsageError, match="one partition"):
+        found(settings, Span(first=3))
+
+
+def test_a_time_is_exact_although_records_are_out_of_order(settings: Settings) -> None:
+    minutes = [0, 10, 30, 20, 29.9, 40]
+    write(settings, *({"value": b"x", "timestamp": at(DAY + timedelta(minutes=m))} for m in minutes))
+    since, until = DAY + timedelta(minutes=10), DAY + timedelta(minutes=30)
+    inside = found(settings, Span(since, until), since=since, until=until)
+    assert [record.offset for record in inside] == [1, 3, 4]
+
+
+# ── which ──
+
+
+def test_records_are_selected_by_header_and_key(settings: Settings) -> None:
+    write(
+        settings,
+        {"value": b"a", "key": b"k1", "headers": [("who", b"me"), ("who", b"you")]},
+        {"value": b"b", "key": b"k2", "headers": [("who", None)]},
+        {"value": b"c", "key": b"k1"},
+    )
+    assert [r.offset for r in found(settings, headers=[("who", "you")])] == [0]
+    assert [r.offset for r in found(settings, headers=[("who", None)])] == [0, 1]
+    assert [r.offset for r in found(settings, key="k1")] == [0, 2]
+    assert [r.offset for r in found(settings, key="k1", headers=[("who", None)])] == [0]
+
+
+def test_a_job_is_found_by_its_record_header_without_decoding_any_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = submitted(settings, *"abcdef", order_key="patient-7")
+    decoded = []
+    decode = Codec.decode
+
+    def count(self: Codec, data: bytes, reader: Any = None) -> dict[str, Any]:
+        decoded.append(data)
+        return decode(self, data, reader)
+
+    monkeypatch.setattr(Codec, "decode", count)
+    (record,) = found(settings, job_id=jobs[3].upper())
+    assert record.value["header"]["job_id"] == jobs[3]
+    assert len(decoded) == 1
+
+
+def test_a_job_is_found_in_records_without_headers_and_in_unreadable_ones(settings: Settings) -> None:
+    job, other = submitted(settings, "a", "b")
+    requests = {record.key: record for record in found(settings)}
+    raw = {key: stored(settings, each.partition).records[each.offset] for key, each in requests.items()}
+    write(
+        settings,
+        {"value": raw[job].value, "key": b"patient"},
+        {"value": raw[other].value, "key": b"patient"},
+        {"value": b"damaged " + job.encode()},
+        {"value": b'{"job_id": "%s"}' % job.encode()},
+        {"value": b'{"parent_job_id": "%s"}' % job.encode()},
+        {"value": None, "key": b"%s:0" % job.encode()},
+        {"value": None, "key": b"job:%s:1" % job.encode()},
+        topic="results.echo",
+    )
+    assert [r.offset for r in found(settings, topic="results.echo", job_id=job)] == [0, 2, 3, 5, 6]
+
+
+def test_an_expression_reads_every_part_of_a_record(settings: Settings) -> None:
+    jobs = submitted(settings, "short", "a long message", tenant="clinic")
+    assert [r.key for r in found(settings, where="length(value.input.message) > `10`")] == jobs[1:]
+    assert len(found(settings, where="headers.\"sluice-processor\" == 'echo' && value.header.tenant == 'clinic'")) == 2
+    assert len(found(settings, where="partition >= `0` && starts_with(at, '20') && key != ''")) == 2
+    assert found(settings, where="value.header.case_id") == []
+    assert len(found(settings, where="offset")) == 2  # 0 is true in JMESPath
+    assert len(found(settings, where="@ | value.header.tenant == 'clinic'")) == 2
+
+
+def test_only_an_expression_that_reads_the_value_has_it_decoded() -> None:
+    assert not Expression("headers.\"sluice-job\" == 'x' && size > `3` && contains(key, 'value')").reads_value
+    assert all(Expression(text).reads_value for text in ("value.a", "*.a", "keys(@)", "[value][0]", "{a: value.b}.a"))
+
+
+def test_an_expression_that_fits_some_records_only_is_no_error(settings: Settings) -> None:
+    write(settings, {"value": b"x"}, {"value": b"x", "key": b"abc"})
+    with TopicReader(settings, TOPIC, RecordFilter(where="contains(key, 'b')")) as reader:
+        assert [record.offset for record in reader.everything()] == [1]
+        assert reader.matcher.expression is not None
+        assert (reader.matcher.expression.failed, "contains" in str(reader.matcher.expression.failure)) == (1, True)
+
+
+@pytest.mark.parametrize("text", ["value.", "value ==", "nofunction(value)", "(" * 500, "x" * 3_000])
+def test_text_that_is_no_expression_is_refused_with_the_next_step(settings: Settings, text: str) -> None:
+    with pytest.raises(UsageError):
+        found(settings, where=text)
+
+
+# ── complete or partial ──
+
+
+def scanned(settings: Settings, span: Span = tail.EVERYTHING, **limits: Any) -> tuple[Scan, list[LogRecord]]:
+    with TopicReader(settings, TOPIC, span=span) as reader:
+        scan = Scan(reader.range.total, **limits)
+        return scan, list(reader.scan(scan))
+
+
+def test_a_scan_that_reads_everything_is_complete(settings: Settings) -> None:
+    write(settings, *({"value": b"x"} for _ in range(9)), {"value": b"x", "partition": 1})
+    scan, records = scanned(settings)
+    assert (scan.partial, scan.read, scan.total, scan.share, scan.matched) == (None, 10, 10, 1.0, 10)
+    assert len(records) == 10
+
+
+def test_a_scan_that_ends_at_a_limit_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(settings, *({"value": b"x"} for _ in range(9)))
+    scan, records = scanned(settings, max_records=4)
+    assert (len(records), scan.partial) == (4, "--max 4 was reached after 4 of 9 records")
+    scan, records = scanned(settings, max_records=9)
+    assert (len(records), scan.partial) == (9, None)
+    monkeypatch.setattr("streams.admin.scan.BATCH", 2)
+    scan, records = scanned(settings, timeout_s=-1.0)
+    assert (scan.timed_out, len(records), scan.partial) == (True, 2, "--timeout -1 s was over after 2 of 9 records")
+
+
+def test_a_scan_of_records_that_have_left_the_log_is_partial(settings: Settings) -> None:
+    write(settings, *({"value": b"x", "timestamp": at(DAY + timedelta(hours=n))} for n in range(10)))
+    stored(settings).delete_before(4)
+    scan, records = scanned(settings, Span(partition=0, first=2, last=6))
+    assert ([r.offset for r in records], scan.partial) == (
+        [4, 5, 6],
+        "retention: offsets 2 to 3 of requests.echo[0] have left the log",
+    )
+    assert "before offset 4" in str(scanned(settings, Span(since=DAY))[0].partial)
+    assert scanned(settings, Span(since=DAY + timedelta(hours=5)))[0].complete
+    assert scanned(settings)[0].complete  # everything that the log has
+
+
+def test_retention_that_overtakes_a_scan_is_noticed(settings: Settings) -> None:
+    write(settings, *({"value": b"x"} for _ in range(10)))
+    with TopicReader(settings, TOPIC) as reader:
+        stored(settings).delete_before(7)
+        scan = Scan(reader.range.total)
+        assert [record.offset for record in reader.scan(scan)] == [7, 8, 9]
+    assert scan.partial == "retention: offsets 0 to 6 of requests.echo[0] left the log meanwhile"
+
+
+def test_following_filters_and_ends_at_the_limit(settings: Settings) -> None:
+    write(settings, {"value": b"before", "key": b"k"})
+    with TopicReader(settings, TOPIC, RecordFilter(key="k")) as reader:
+        write(settings, {"value": b"1", "key": b"k"}, {"value": b"2", "key": b"other"}, {"value": b"3", "key": b"k"})
+        records = list(reader.follow(threading.Event(), Scan(0, max_records=2)))
+    assert [record.value for record in records] == [b"1", b"3"]
+
+
+def test_the_newest_records_that_a_filter_selects_are_those_of_the_whole_topic(settings: Settings) -> None:
+    write(settings, *({"value": b"%d" % n, "key": b"%d" % (n % 3), "timestamp": 1000 + n} for n in range(30)))
+    with TopicReader(settings, TOPIC, RecordFilter(key="1")) as reader:
+        assert [record.value for record in reader.last(2, Scan(reader.range.total))] == [b"25", b"28"]
+
+
+def test_reading_moves_no_offset(settings: Settings) -> None:
+    submitted(settings, "a")
+    consumer = kafka.consumer(settings, "workers.echo")
+    places = [TopicPartition(TOPIC, number) for number in range(2)]
+    before = [(p.offset, p.metadata) for p in consumer.committed(places)]
+    found(settings, job_id=new_id())
+    assert [(p.offset, p.metadata) for p in consumer.committed(places)] == before
