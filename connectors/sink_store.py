@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from connectors.dead_letter_store import DeadLetterRow
 from schemas.errors import SluiceError
 
 #: Stored in place of a NUL, which the text and jsonb types of Postgres can't hold.
@@ -197,8 +198,11 @@ class SinkStore(Protocol):
         history: Sequence[HistoryRow],
         offsets: Sequence[OffsetRow],
         leases: Sequence[LeaseRow] = (),
+        dead_letters: Sequence[DeadLetterRow] = (),
     ) -> Stored:
-        """Store everything or nothing. Runs must be sorted by job. Raises Fenced, Unstorable."""
+        """Store everything or nothing. Runs must be sorted by job. Raises Fenced, Unstorable.
+
+        A dead letter that is stored already stays as it is."""
         ...
 
     def executions(self, runs: Iterable[tuple[bytes, int]]) -> dict[tuple[bytes, int], tuple[int, int]]:

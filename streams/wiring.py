@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from connectors.batch_store import BatchStore
     from connectors.claim_store import JobFiles
     from connectors.command_store import CommandStore
+    from connectors.dead_letter_store import DeadLetterStore
     from connectors.delivery_admin import DeliveryAdmin
     from connectors.delivery_store import DeliveryStore
     from connectors.due_store import DueStore
@@ -150,6 +151,16 @@ def delivery_admin(settings: Settings) -> DeliveryAdmin:
     from connectors.postgres.delivery_admin import PostgresDeliveryAdmin
 
     return PostgresDeliveryAdmin(settings.database)
+
+
+def dead_letter_store(settings: Settings) -> DeadLetterStore:
+    if (twin := _memory(settings)) is not None:
+        from connectors.memory import MemoryDeadLetterStore
+
+        return MemoryDeadLetterStore(twin)
+    from connectors.postgres.dead_letter_store import PostgresDeadLetterStore
+
+    return PostgresDeadLetterStore(settings.database)
 
 
 def payload_store(settings: Settings) -> PayloadStore:

@@ -12,6 +12,7 @@ from connectors.memory.batch_store import MemoryBatchStore
 from connectors.memory.clock import Clock
 from connectors.memory.command_store import MemoryCommandStore
 from connectors.memory.database import MemoryDatabase
+from connectors.memory.dead_letter_store import MemoryDeadLetterStore
 from connectors.memory.delivery_admin import MemoryDeliveryAdmin
 from connectors.memory.delivery_store import MemoryDeliveryStore
 from connectors.memory.due_store import MemoryDueStore
@@ -28,6 +29,7 @@ __all__ = [
     "MemoryBatchStore",
     "MemoryCommandStore",
     "MemoryDatabase",
+    "MemoryDeadLetterStore",
     "MemoryDeliveryAdmin",
     "MemoryDeliveryStore",
     "MemoryDueStore",

@@ -15,6 +15,7 @@ from connectors.memory.clock import Clock
 from connectors.memory.tables import (
     StoredBatch,
     StoredCancel,
+    StoredDeadLetter,
     StoredDelivery,
     StoredHealth,
     StoredHistory,
@@ -68,6 +69,7 @@ class MemoryDatabase:
         self.batches: dict[str, StoredBatch] = {}
         self.tokens: dict[bytes, Token] = {}
         self.quotas: dict[str, Quota] = {}
+        self.dead_letters: dict[LogPosition, StoredDeadLetter] = {}
         self.uploads: dict[str, StoredUpload] = {}
         self.partial_uploads: dict[str, PartialUpload] = {}
         self.upload_parts: dict[str, list[UploadPart]] = {}

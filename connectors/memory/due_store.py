@@ -11,6 +11,7 @@ from connectors.command_store import CommandRow
 from connectors.due_store import DoneRow, DueRun, KeptRecords
 from connectors.memory.batch_store import end_batches
 from connectors.memory.database import MemoryStore, StoredKey
+from connectors.memory.dead_letter_store import prune_dead_letters
 from connectors.memory.payload_store import stored_payload
 from connectors.memory.tables import StoredCancel, StoredRun
 from connectors.memory.upload_store import MemoryUploadStore
@@ -158,6 +159,7 @@ class MemoryDueStore(MemoryStore):
                 if delivery is None or delivery.state != "pending":
                     del self._db.batches[batch_id]
                     self._db.deliveries.pop(UUID(batch_id).bytes, None)
+            prune_dead_letters(self._db, now, older_than)
             return len(pruned)
 
     def end_batches(self, limit: int) -> tuple[int, int]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from connectors.dead_letter_store import DeadLetterRow
 from connectors.memory.database import MemoryStore, StoredKey, earliest
+from connectors.memory.dead_letter_store import add_dead_letters
 from connectors.memory.erasures import without_erased_contents, without_erased_fields
 from connectors.memory.progress_callbacks import PROGRESS_WAIT, add_progress, end_progress, move_run
 from connectors.memory.sink_leases import store_leases
+from connectors.memory.storable import check_storable, storable_text
 from connectors.memory.tables import (
     OPEN,
     StoredDelivery,
@@ -20,7 +22,6 @@ from connectors.memory.tables import (
     StoredRun,
 )
 from connectors.sink_store import (
-    REPLACEMENT,
     ClaimedOffsets,
     Fenced,
     HistoryRow,
@@ -31,12 +32,9 @@ from connectors.sink_store import (
     ProgressRow,
     RunRow,
     Stored,
-    Unstorable,
 )
 
 _OTHER_INPUT = b'{"reason": "another input under the same job id"}'
-_INT4 = range(-(2**31), 2**31)
-_INT8 = range(-(2**63), 2**63)
 
 Known = dict[bytes, StoredJob]
 
@@ -64,11 +62,12 @@ class MemorySinkStore(MemoryStore):
         history: Sequence[HistoryRow],
         offsets: Sequence[OffsetRow],
         leases: Sequence[LeaseRow] = (),
+        dead_letters: Sequence[DeadLetterRow] = (),
     ) -> Stored:
         with self._db.writing() as now:
             self._check_fence(offsets)
-            _check_storable(runs)
-            runs = [_text(row) for row in runs]
+            check_storable(runs)
+            runs = [storable_text(row) for row in runs]
             known = self._known(runs)
             runs, history = without_erased_contents(self._db, runs, history)
             won = {(row.job_id, row.run) for row in runs if row.job_id in known and self._wins(row, now)}
@@ -79,6 +78,7 @@ class MemorySinkStore(MemoryStore):
                 found = self._db.offsets[row.group_id, row.topic_id, row.partition]
                 found.next_offset, found.published = row.next_offset, row.published
             store_leases(self._db, leases, now)
+            add_dead_letters(self._db, dead_letters)
             ends = ((row.job_id, row.run) for row in runs if row.status is not None)
             return Stored(frozenset(end for end in ends if end not in won), now, frozenset(deferred))
 
@@ -272,29 +272,3 @@ def _outcome(row: RunRow, now: datetime) -> StoredOutcome:
         position,
         now,
     )
-
-
-def _text(row: RunRow) -> RunRow:
-    """Replace NULs, which Postgres can't store, so that both stores keep the same text."""
-    return RunRow._make(
-        value.replace("\0", REPLACEMENT) if isinstance(value, str) and "\0" in value else value for value in row
-    )
-
-
-def _check_storable(runs: Iterable[RunRow]) -> None:
-    """Reject values that a table in Postgres can't hold. Raises Unstorable."""
-    for row in runs:
-        small = (row.run, row.attempt, row.execution, row.sequence, row.partition or 0, row.won_partition or 0)
-        large = (row.due_in_ms or 0, row.offset or 0, row.won_offset or 0)
-        if not all(number in _INT4 for number in small) or not all(number in _INT8 for number in large):
-            raise Unstorable("The database can't hold a row: a number is out of range.")
-        for document in (row.labels, row.output, row.refs):
-            if document is not None:
-                _check_json(document)
-
-
-def _check_json(document: bytes) -> None:
-    try:
-        json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise Unstorable(f"The database can't hold a row: {type(error).__name__}.") from error

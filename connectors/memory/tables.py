@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.dead_letter_store import DeadLetterRow
 from connectors.sink_store import LogPosition
 from schemas.records import Upload
 
@@ -103,6 +104,19 @@ class StoredHistory:
     kind: str
     at: datetime
     body: bytes | None
+
+
+@dataclass(slots=True)
+class StoredDeadLetter:
+    """Mirrors `dead_letters`. `summary` is None if it was erased."""
+
+    letter: DeadLetterRow
+    summary: str | None
+    state: str = "open"
+    changed_at: datetime | None = None
+    changed_by: str | None = None
+    note: str | None = None
+    replay_id: str | None = None
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from operator import itemgetter
 import psycopg
 from psycopg import errors
 
+from connectors.dead_letter_store import DeadLetterRow
 from connectors.postgres.arrays import integers, moment, uuids
 from connectors.postgres.base import PostgresStore
 from connectors.postgres.connection import UNSTORABLE, Connection
@@ -47,6 +48,7 @@ class PostgresSinkStore(PostgresStore):
     prepared = (
         "store_batch",
         "store_leases",
+        "store_dead_letters",
         "claim_offsets",
         "learn_topics",
         "find_winners",
@@ -76,9 +78,12 @@ class PostgresSinkStore(PostgresStore):
         history: Sequence[HistoryRow],
         offsets: Sequence[OffsetRow],
         leases: Sequence[LeaseRow] = (),
+        dead_letters: Sequence[DeadLetterRow] = (),
     ) -> Stored:
+        letters = sorted(dead_letters, key=itemgetter(0, 1, 2))
+        aside: dict[str, dict[str, Rows]] = {"store_leases": {"l": leases}, "store_dead_letters": {"d": letters}}
         with self._connected("storing a batch") as connection:
-            result = _without_deadlocks(connection, {"r": runs, "h": history, "o": offsets}, leases)
+            result = _without_deadlocks(connection, {"r": runs, "h": history, "o": offsets}, aside)
         losers = zip(uuids(result.get_value(0, 1)), integers(result.get_value(0, 2)), strict=True)
         decided_at = moment(_number(result.get_value(0, 3)))
         deferred = zip(uuids(result.get_value(0, 4)), integers(result.get_value(0, 5)), strict=True)
@@ -130,25 +135,30 @@ def _by_key(connection: Connection) -> Iterator[None]:
 
 
 def _without_deadlocks(
-    connection: Connection, batch: Mapping[str, Rows], leases: Sequence[LeaseRow]
+    connection: Connection, batch: Mapping[str, Rows], aside: Mapping[str, Mapping[str, Rows]]
 ) -> psycopg.pq.abc.PGresult:
     """Store a batch; try again after a deadlock with another sink, which is rare because rows are sorted by job."""
     for _ in range(_TRIES - 1):
         try:
-            return _store(connection, batch, leases)
+            return _store(connection, batch, aside)
         except (errors.DeadlockDetected, errors.SerializationFailure):
             continue
-    return _store(connection, batch, leases)
+    return _store(connection, batch, aside)
 
 
-def _store(connection: Connection, batch: Mapping[str, Rows], leases: Sequence[LeaseRow]) -> psycopg.pq.abc.PGresult:
-    """Run one statement, or two in a transaction if a run of the batch is claimed by lease."""
-    if not leases:
+def _store(
+    connection: Connection, batch: Mapping[str, Rows], aside: Mapping[str, Mapping[str, Rows]]
+) -> psycopg.pq.abc.PGresult:
+    """Run one statement; with leases or dead letters in the batch also the statements of `aside` that have rows, in the same
+    transaction."""
+    more = {name: tables for name, tables in aside.items() if any(tables.values())}
+    if not more:
         return statement("store_batch").run(connection, **batch)
     with connection.transaction():
         result = statement("store_batch").run(connection, **batch)
         with _by_key(connection):
-            statement("store_leases").run(connection, l=leases)
+            for name, tables in more.items():
+                statement(name).run(connection, **tables)
     return result
 
 

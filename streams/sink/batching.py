@@ -11,13 +11,18 @@ from typing import TypeVar
 
 from confluent_kafka import Message
 
+from connectors.dead_letter_store import DeadLetterRow
+from connectors.sink_store import LogPosition
+from schemas.contract import unknown_processor
 from schemas.errors import SluiceError, UndecodableRecord, Unreachable
 from streams import logs
+from streams.sink.dead_letter_rows import dead_letter_row
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder, is_near
 from streams.sink.event import Event, Phase
 from streams.sink.request_buffer import RequestBuffer
 from streams.sink.suspects import BATCH, Suspects
+from streams.sink.topic_table import TopicRole
 from streams.sink.waiting import WaitingRecords
 
 log = logs.get("sink")
@@ -44,10 +49,16 @@ class EventBatches:
         self._dead_letters = dead_letters
         self._suspects = suspects
         self._warn_at = 0.0
+        self._letters: list[DeadLetterRow] = []
 
     def take(self, messages: Sequence[Message]) -> list[Event]:
         """Return the events to store now. Undecodable records are confirmed as dead letters before this returns."""
         return list(self._with_headers(self._gather(self._decode_all(messages))))
+
+    def take_letters(self) -> list[DeadLetterRow]:
+        """Return the rows of dead letters that were read since the last call. Those of unknown jobs have no event."""
+        letters, self._letters = self._letters, []
+        return letters
 
     def take_held(self, limit: int) -> list[Event]:
         """Return the held requests of at most `limit` jobs, even if their time is not over."""
@@ -78,13 +89,29 @@ class EventBatches:
                 event = self.decode(message)
             except Unreachable:
                 self.wait(message)
+                continue
             except UndecodableRecord as error:
                 self._dead_letters.put(message, error)
+                event = None
             else:
-                if event is not None:
-                    events.append(event)
+                self._put_unknown(message)
+            if event is not None:
+                events.append(event)
+            self._note_letter(message, event)
         self._dead_letters.settle()
         return events
+
+    def _put_unknown(self, message: Message) -> None:
+        """Dead-letter a request of a processor that exists nowhere: no worker will, and its job fails, if it names one."""
+        topic = self._decoder.table.topics[message.topic() or ""]
+        if topic.role is TopicRole.UNKNOWN_REQUESTS:
+            self._dead_letters.put(message, unknown_processor(topic.processor))
+
+    def _note_letter(self, message: Message, event: Event | None) -> None:
+        topic = self._decoder.table.topics[message.topic() or ""]
+        if topic.role is TopicRole.DEAD_LETTERS:
+            position = LogPosition(topic.topic_id, message.partition() or 0, message.offset() or 0)
+            self._letters.append(dead_letter_row(message, position, event, self._decoder.table))
 
     def _gather(self, events: Sequence[Event]) -> list[Event]:
         moving = {event.job_id for event in events if event.phase is not Phase.REQUESTED}

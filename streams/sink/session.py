@@ -190,7 +190,8 @@ class Session:
         if stored:
             self._publish_again(stored)
         events = self._batches.take(fresh)
-        if events or (self._mirror.due and self._offset_rows()):
+        self._writer.letters += self._batches.take_letters()
+        if events or self._writer.letters or (self._mirror.due and self._offset_rows()):
             self._write(events)
         self._mirror.commit()
         self._suspects.passed()

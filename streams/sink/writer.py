@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from connectors.dead_letter_store import DeadLetterRow
 from connectors.sink_store import OffsetRow, SinkStore, Stored, Unstorable
 from schemas.errors import SluiceError
 from streams import logs
@@ -46,6 +47,8 @@ class BatchWriter:
         self._stop = stop
         self._patience = patience
         self.table = TopicTable({})
+        #: Rows to store with the next part of a batch: before any offset that passes their records.
+        self.letters: list[DeadLetterRow] = []
 
     def fold(self, events: Sequence[Event]) -> tuple[list[JobFold], list[Event]]:
         """Do as `fold`, but dead-letter an event that can't be folded, whatever Python calls its fault."""
@@ -129,7 +132,10 @@ class BatchWriter:
             leases = lease_rows(folds, self.table) if self.table.may_lease else ()
         except Exception as error:  # pure functions of the events: one of these is at fault
             raise _as_unstorable(error) from error
-        return self._until_reachable(lambda: self._store.store(runs, history, offsets, leases))
+        letters = tuple(self.letters)
+        stored = self._until_reachable(lambda: self._store.store(runs, history, offsets, leases, letters))
+        self.letters.clear()
+        return stored
 
     def _until_reachable(self, call: Callable[[], T]) -> T:
         return until_reachable(call, self._stop, log, "store_unavailable", pauses=PAUSES, limit_s=self._patience.left_s)

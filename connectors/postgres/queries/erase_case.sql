@@ -22,6 +22,9 @@ history_erased AS (
 cancels_erased AS (
     UPDATE cancels AS c SET reason = '' FROM e WHERE c.job_id = e.job_id
 ),
+dead_letters_erased AS (
+    UPDATE dead_letters AS d SET summary = NULL, note = NULL FROM e WHERE d.job_id = e.job_id
+),
 payloads_gone AS (
     DELETE FROM payloads AS p USING e WHERE p.job_id = e.job_id
 ),

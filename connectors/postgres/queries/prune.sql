@@ -39,6 +39,9 @@ tries_gone AS (
     USING (SELECT delivery_id FROM deliveries_gone UNION ALL SELECT delivery_id FROM batch_deliveries_gone) AS d
     WHERE t.delivery_id = d.delivery_id
 ),
+dead_letters_gone AS (
+    DELETE FROM dead_letters WHERE at < now() - %(age)s
+),
 jobs_gone AS (
     DELETE FROM jobs AS j USING (SELECT DISTINCT job_id FROM old) AS known
     WHERE j.job_id = known.job_id

@@ -35,7 +35,7 @@ class Store:
         self.rows: list[RunRow] = []
         self.offsets: list[OffsetRow] = []
 
-    def store(self, runs: Sequence[RunRow], history: Any, offsets: Sequence[OffsetRow], leases: Any) -> Stored:
+    def store(self, runs: Sequence[RunRow], history: Any, offsets: Sequence[OffsetRow], *_: Any) -> Stored:
         for row in runs:
             if row.external_id == "poison" or row.error_message == "poison":
                 raise Unstorable("no room")
@@ -118,7 +118,7 @@ def test_what_makes_no_row_at_all_does_not_end_the_sink(created_at: Any) -> None
 
 def test_an_error_that_is_no_records_fault_ends_the_writer() -> None:
     class Broken(Store):
-        def store(self, runs: Any, history: Any, offsets: Any, leases: Any) -> Stored:
+        def store(self, runs: Any, history: Any, offsets: Any, *_: Any) -> Stored:
             raise TypeError("whatever is given")
 
     writer = BatchWriter(cast(SinkStore, Broken()), cast(DeadLetters, Letters()), threading.Event(), PATIENCE)
