@@ -167,7 +167,7 @@ class JobDoor:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_resolve, answer, found)
 
-        self._acceptor.accept(request, done)
+        self._acceptor.accept(request, done, new=request.header.idempotency_key is None)
         found = await answer
         if isinstance(found, SluiceError):
             raise found

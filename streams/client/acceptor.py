@@ -1,7 +1,8 @@
-"""Accepts requests by a committed row, then publishes them: for programs whose *accepted* must not wait for Kafka.
+"""Accepts requests by a committed row, and publishes them: for programs whose *accepted* must not wait for Kafka.
 
 Requests that wait at the same moment are committed in one statement, by one thread: while a commit takes a millisecond, the
 next group collects. A request that can't be published now is published by the timekeeper (streams/timekeeper/unsent.py).
+docs/adr/0023 says when a request is published beside its commit, and when after it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class _Waiting(NamedTuple):
     request: EncodedRequest
     payload: Payload
     done: Done
+    published: bool
 
 
 class Acceptor:
@@ -47,14 +49,22 @@ class Acceptor:
         self._open_store = open_store
         self._producer = producer
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        #: True while the last group was committed.
+        self._store_answers = False
         #: Set once no further requests are accepted.
         self.closed = threading.Event()
 
-    def accept(self, request: EncodedRequest, done: Done) -> None:
-        """Accept one request; `done` is called once. Raises Unreachable if too many wait, or after `close`."""
+    def accept(self, request: EncodedRequest, done: Done, *, new: bool = False) -> None:
+        """Accept one request; `done` is called once. Raises Unreachable if too many wait, or after `close`.
+
+        `new`: no other request can have its id. It is published beside its commit while the store answers, else after it.
+        """
         if self.closed.is_set() or self._waiting.qsize() >= MOST_WAITING:
             raise Unreachable("Too many requests wait for the database.", next_step="Send it again in a moment.")
-        self._waiting.put(_Waiting(request, payload_of(request), done))
+        at_once = new and self._store_answers
+        if at_once:
+            self.publish([request])
+        self._waiting.put(_Waiting(request, payload_of(request), done, at_once))
 
     def publish(self, requests: Iterable[EncodedRequest]) -> None:
         """Publish accepted requests without waiting for their reports."""
@@ -75,11 +85,10 @@ class Acceptor:
             while (first := self._waiting.get()) is not None:
                 group = self._group(first)
                 answers = _accepted(store, group)
-                self.publish(
-                    one.request for one, answer in answers if isinstance(answer, Acceptance) and answer.accepted
-                )
+                self._store_answers = not any(isinstance(answer, Unreachable) for _, answer in answers)
+                self.publish(one.request for one, answer in answers if _is_new(answer) and not one.published)
                 for one, answer in answers:
-                    one.done(answer)
+                    one.done(_after_publishing(one, answer) if one.published else answer)
         self._producer.flush(FLUSH_S)
 
     def close(self) -> None:
@@ -130,6 +139,18 @@ def _accepted(store: PayloadStore, group: Sequence[_Waiting]) -> list[tuple[_Wai
         if len(group) == 1:
             return [(group[0], error)]
     return [pair for one in group for pair in _accepted(store, [one])]
+
+
+def _is_new(answer: Acceptance | SluiceError) -> bool:
+    return isinstance(answer, Acceptance) and answer.accepted
+
+
+def _after_publishing(one: _Waiting, answer: Acceptance | SluiceError) -> Acceptance | SluiceError:
+    """Return the answer to a request that was published already. The sink may have stored the job before the store looked."""
+    if isinstance(answer, Acceptance):
+        return Acceptance(True, one.payload.input_sha256)
+    log.warning("job_published_not_accepted", job=one.request.header.job_id, code=str(answer.code))
+    return answer
 
 
 def _reported(error: KafkaError | None, _: Message | None) -> None:

@@ -16,6 +16,7 @@ from streams.client.requests import EncodedRequest, RequestEncoders
 from streams.log import kafka
 from streams.settings import Settings
 from tests.harness.sink_kit import records, twin_settings
+from tests.harness.waiting import wait_until
 
 
 class SlowStore:
@@ -112,3 +113,66 @@ def test_while_the_store_is_away_each_request_is_refused_and_nothing_is_publishe
                 acceptor.accept(request, answers.append)
         assert [type(answer) for answer in answers] == [Unreachable] * 2
         assert records(settings, requests[0].topic) == []
+
+
+def test_a_new_request_is_published_beside_its_commit_once_the_store_has_answered(tmp_path: Path) -> None:
+    store, answers = SlowStore(), list[Any]()
+    with twin_settings(tmp_path) as settings:
+        first, new, repeated = encoded(settings, *"abc")
+        with running(settings, store) as acceptor:
+            acceptor.accept(first, answers.append, new=True)
+            assert store.entered.wait(10)
+            assert records(settings, first.topic) == []
+            store.go.set()
+            wait_until(lambda: answers, lambda: "no answer")
+            store.go.clear()
+            store.entered.clear()
+            acceptor.accept(new, answers.append, new=True)
+            acceptor.accept(repeated, answers.append)
+            assert store.entered.wait(10)
+            assert [record.value() for record in records(settings, new.topic)] == [first.value, new.value]
+        assert [answer.accepted for answer in answers] == [True] * 3
+        assert [record.value() for record in records(settings, new.topic)] == [
+            each.value for each in (first, new, repeated)
+        ]
+
+
+def answered(answers: list[Any], n: int) -> bool:
+    return len(answers) > n
+
+
+def test_after_an_outage_of_the_store_a_new_request_waits_for_its_commit_again(tmp_path: Path) -> None:
+    away = [False]
+
+    def refuse(_: Sequence[Payload]) -> None:
+        if away[0]:
+            raise Unreachable("Postgres is away.")
+
+    store, answers = SlowStore(refuse), list[Any]()
+    store.go.set()
+    with twin_settings(tmp_path) as settings:
+        requests = encoded(settings, *"abcd")
+        with running(settings, store) as acceptor:
+            for n, request in enumerate(requests):
+                away[0] = n in (1, 2)
+                acceptor.accept(request, answers.append, new=True)
+                wait_until(partial(answered, answers, n), lambda: "no answer")
+        assert [isinstance(answer, Unreachable) for answer in answers] == [False, True, True, False]
+        published = {record.value() for record in records(settings, requests[0].topic)}
+        # The first that meets the outage is published: its answer is an error, and it may run all the same.
+        assert published == {requests[0].value, requests[1].value, requests[3].value}
+
+
+def test_a_job_that_the_sink_stored_before_its_commit_counts_as_accepted(tmp_path: Path) -> None:
+    class SinkWasFirst(SlowStore):
+        def accept_many(self, payloads: Sequence[Payload], check_in_s: float = CHECK_IN_S) -> list[Acceptance]:
+            found = super().accept_many(payloads, check_in_s)
+            return [Acceptance(len(self.groups) == 1, each.input_sha256) for each in found]
+
+    store, answers = SinkWasFirst(), list[Any]()
+    store.go.set()
+    with twin_settings(tmp_path) as settings, running(settings, store) as acceptor:
+        for n, request in enumerate(encoded(settings, *"ab")):
+            acceptor.accept(request, answers.append, new=True)
+            wait_until(partial(answered, answers, n), lambda: "no answer")
+    assert [answer.accepted for answer in answers] == [True, True]
