@@ -112,7 +112,11 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class LeaseView:
-    """A lease as it is now, and its request. `state`: waiting, held, settled or lost. `worker`: its last holder."""
+    """A lease as it is now, and its request. `state`: waiting, held, settled or lost. `worker`: its last holder.
+
+    `crashes` of at most `executions` have been counted. `renewed_at`: when it was granted or renewed, on the store's clock;
+    None if it never was. `expires_at`: None unless it is held, or given up.
+    """
 
     attempt: int
     execution: int
@@ -125,6 +129,10 @@ class LeaseView:
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
     coordinates: Coordinates | None
+    crashes: int = 0
+    executions: int = EXECUTIONS
+    renewed_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 class WorkerLeases(Protocol):

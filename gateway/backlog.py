@@ -19,16 +19,13 @@ from gateway.store_pool import StorePool
 from schemas.errors import SluiceError
 from schemas.states import Lane, State
 from streams import logs
+from streams.explain.pace import WINDOW_S, Pace, rate_of
 
 log = logs.get("gateway")
 
 #: Seconds between two counts; more if a count takes long, so that counting costs a twentieth of a connection at most.
 EVERY_S = 1.0
 SHARE = 20.0
-#: Seconds of the past that the rate is taken from.
-WINDOW_S = 60.0
-#: A rate needs so many jobs that ended while others waited.
-FEWEST_ENDED = 3
 
 
 @dataclass(slots=True)
@@ -57,24 +54,16 @@ class _Processor:
         count = sum(timed for _, timed, _ in self.timed)
         return sum(total for _, _, total in self.timed) / count if count else None
 
-    @property
-    def rate(self) -> float | None:
-        """Return the jobs per second that all workers do together; None if it is not known."""
-        ended = sum(jobs for _, _, jobs in self.busy)
-        if ended >= FEWEST_ENDED:
-            return ended / sum(span for _, span, _ in self.busy)
-        return self.running / self.run_s if self.running and self.run_s else None
-
     def queue(self, ahead: int) -> Queue:
-        start: float | None = None
-        if self.workers != 0 and not self.paused:
-            if not ahead and not self.running and self.workers:
-                start = 0.0
-            elif self.rate:
-                start = (ahead + bool(self.running)) / self.rate
         run_s = self.run_s
-        end = None if start is None or run_s is None else round(start + run_s, 3)
-        return Queue(position=ahead, estimated_start_s=None if start is None else round(start, 3), estimated_end_s=end)
+        ended, span_s = sum(jobs for _, _, jobs in self.busy), sum(span for _, span, _ in self.busy)
+        pace = Pace(self.running, self.workers, self.paused, rate_of(ended, span_s, self.running, run_s), run_s)
+        start, end = pace.start_s(ahead), pace.end_s(ahead)
+        return Queue(
+            position=ahead,
+            estimated_start_s=None if start is None else round(start, 3),
+            estimated_end_s=None if end is None else round(end, 3),
+        )
 
 
 class QueueView:

@@ -39,7 +39,7 @@ class MemoryLeaseStore(MemoryStore):
 
     def heartbeat(self, worker_id: str, holds: Sequence[Hold], lease_s: float) -> HeartbeatAnswer:
         with self._db.reading() as now:
-            renewed = [hold for hold in holds if self._renew(worker_id, hold, now + timedelta(seconds=lease_s))]
+            renewed = [hold for hold in holds if self._renew(worker_id, hold, now, timedelta(seconds=lease_s))]
             return HeartbeatAnswer(
                 renewed=frozenset(hold.key for hold in renewed),
                 lost=frozenset(hold.key for hold in holds) - {hold.key for hold in renewed},
@@ -82,7 +82,8 @@ class MemoryLeaseStore(MemoryStore):
                 return None
             fields = self._request(lease)
             del fields["job_id"], fields["run"]
-            return LeaseView(**fields, fence=lease.fence, state=lease.state, worker=lease.worker or "", lane=lease.lane)
+            same = ("fence", "state", "lane", "crashes", "executions", "renewed_at", "expires_at")
+            return LeaseView(**fields, worker=lease.worker or "", **{name: getattr(lease, name) for name in same})
 
     def wait(self, timeout_s: float) -> frozenset[str]:
         with self._db.changed:
@@ -101,7 +102,7 @@ class MemoryLeaseStore(MemoryStore):
             waiting = _without_mates_of_suspects(waiting[:count])
             for lease in waiting:
                 lease.state, lease.worker, lease.executions = "held", worker, executions
-                lease.fence, lease.expires_at = next(self._db.fences), now + duration
+                lease.fence, lease.renewed_at, lease.expires_at = next(self._db.fences), now, now + duration
             return [Grant(**self._request(lease), **_granted(self._db, lease)) for lease in waiting]
 
     def _may_be_claimed(self, lease: StoredLease, processor: str, now: datetime) -> bool:
@@ -123,11 +124,11 @@ class MemoryLeaseStore(MemoryStore):
         lease = self._db.leases.get(key)
         return lease if lease is not None and (lease.state, lease.fence) == ("held", fence) else None
 
-    def _renew(self, worker: str, hold: Hold, until: datetime) -> bool:
+    def _renew(self, worker: str, hold: Hold, now: datetime, duration: timedelta) -> bool:
         lease = self._held(_key(hold.job_id, hold.run), hold.fence)
         if lease is None or lease.worker != worker:
             return False
-        lease.expires_at = until
+        lease.renewed_at, lease.expires_at = now, now + duration
         lease.execution = max(lease.execution, min(hold.execution, LARGEST_COUNT))
         lease.crashes = max(lease.crashes, min(hold.crashes, LARGEST_COUNT))
         return True

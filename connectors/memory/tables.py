@@ -228,6 +228,7 @@ class StoredLease:
     executions: int = 3
     worker: str | None = None
     fence: int | None = None
+    renewed_at: datetime | None = None
     expires_at: datetime | None = None
 
 

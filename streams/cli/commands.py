@@ -34,6 +34,11 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "upload", "streams.cli.upload:upload", "Store a file and print its claim check, to use as a job's input."
         ),
         Command("job", "streams.cli.job:job", "Show one job: its state, outcome, callbacks and history."),
+        Command(
+            "explain",
+            "streams.cli.explain:explain",
+            "Say why a job is not done yet, or how it ended, and what happens next.",
+        ),
         Command("jobs", "streams.cli.jobs:jobs", "List jobs, newest first."),
         Command(
             "cancel", "streams.cli.cancel:cancel", "Cancel jobs: waiting jobs end at once, running jobs are stopped."

@@ -101,6 +101,10 @@ _ARROWS = {
         "streams.health streams.worker.in_flight streams.worker.job streams.worker.pipe streams.worker.protocol "
         "streams.worker.text_frame"
     ),
+    "streams.explain": (
+        "connectors connectors.callbacks processors.rollout streams.client streams.health streams.log "
+        "streams.timekeeper.requests streams.wiring streams.worker.kafka_source.offset_metadata"
+    ),
     "streams.notify": "connectors connectors.callbacks streams.health streams.process streams.wiring",
     "streams.sink": (
         "connectors streams.engine_results streams.health streams.log streams.notify streams.process streams.wiring"
@@ -110,7 +114,7 @@ _ARROWS = {
     "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
     "streams.stack": "streams.health",
     "streams.cli": (
-        "connectors connectors.callbacks processors streams.admin streams.client streams.health streams.log "
+        "connectors connectors.callbacks processors streams.admin streams.client streams.explain streams.health streams.log "
         "streams.notify streams.retention streams.router streams.sink streams.stack streams.timekeeper streams.wiring "
         "streams.worker streams.worker.child"
     ),

@@ -14,7 +14,7 @@ mine AS MATERIALIZED (
 ),
 renewed AS (
     UPDATE leases AS l SET
-        expires_at = now() + %(lease)s, execution = greatest(l.execution, least(mine.execution, %(most)s)),
+        renewed_at = now(), expires_at = now() + %(lease)s, execution = greatest(l.execution, least(mine.execution, %(most)s)),
         losses = greatest(l.losses, least(mine.crashes, %(most)s))
     FROM mine WHERE l.job_id = mine.job_id AND l.run = mine.run
 )

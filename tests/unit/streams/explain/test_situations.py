@@ -1,0 +1,156 @@
+"""Situations of a job, staged with the real services on twins; the snapshot is collected as `sluice explain` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from streams.explain.collect import collect
+from streams.explain.explain import Explanation, explain
+from streams.testing import Flow
+
+ECHO = {"message": "hello"}
+
+
+@pytest.fixture
+def flow() -> Iterator[Flow]:
+    with Flow("echo") as made:
+        yield made
+
+
+def explained(flow: Flow, job: str, *, operator: bool = True) -> Explanation:
+    return explain(collect(flow.settings, job), operator=operator)
+
+
+def codes(found: Explanation) -> list[str]:
+    return [each.code for each in found.reasons]
+
+
+def commands(found: Explanation) -> list[str]:
+    return [each.command for each in found.steps if each.command]
+
+
+def test_a_job_of_a_paused_processor_names_the_pause_and_how_to_end_it(flow: Flow) -> None:
+    flow.pause("echo")
+    job = flow.submit("echo", ECHO)
+    flow.settle()
+    found = explained(flow, job)
+    assert (found.situation, found.state) == ("paused", "PENDING")
+    assert "echo is paused since" in found.headline
+    assert commands(found)[0] == "sluice resume echo"
+
+
+def test_a_job_behind_others_says_how_many_and_in_which_partition(flow: Flow) -> None:
+    before = [flow.submit("echo", ECHO, order_key="same") for _ in range(7)]
+    job = flow.submit("echo", ECHO, order_key="same")
+    flow.settle(worker=False)
+    found = explained(flow, job)
+    assert found.situation == "ahead_in_queue"
+    assert found.headline.startswith(f"{len(before)} jobs are ahead of it in requests.echo[")
+    assert explained(flow, before[0]).situation == "next"
+
+
+def test_a_job_between_two_attempts_says_when_the_next_one_starts_and_why_the_last_failed(flow: Flow) -> None:
+    job = flow.submit("echo", {**ECHO, "fail": "CONNECTION_ERROR"}, max_attempts=2)
+    flow.settle()
+    found = explained(flow, job)
+    assert found.situation == "retry_waiting"
+    assert "Attempt 1 of 2 failed with CONNECTION_ERROR; attempt 2 starts at" in found.headline
+    assert [event.kind for event in found.events] == ["request", "retry"]
+    assert all(event.where is not None and event.where.topic for event in found.events)
+
+
+def test_a_deadline_that_is_near_is_in_the_headline(flow: Flow) -> None:
+    job = flow.submit("echo", ECHO, deadline=flow.now + timedelta(seconds=30))
+    flow.settle(worker=False)
+    found = explained(flow, job)
+    assert "deadline_near" in codes(found)
+    assert "Its deadline is near" in found.headline
+    later = flow.submit("echo", ECHO, deadline=flow.now + timedelta(hours=3))
+    flow.settle(worker=False)
+    assert "deadline_near" not in codes(explained(flow, later))
+
+
+def test_a_parked_callback_is_the_headline_of_a_completed_job(flow: Flow) -> None:
+    flow.answer_callbacks(503)
+    job = flow.submit("echo", ECHO, callback_url="http://backend.example/done")
+    for _ in range(12):
+        flow.settle()
+        flow.advance(40_000)
+    found = explained(flow, job)
+    [delivery] = found.deliveries
+    assert (found.state, found.situation, delivery.state) == ("COMPLETED", "callback_parked", "parked")
+    assert f"parked after {len(delivery.tries)} tries" in found.headline
+    assert "503" in found.headline
+    assert f"sluice deliveries resend {delivery.delivery_id}" in commands(found)
+
+
+def test_a_callback_that_waits_for_an_open_circuit_says_until_when(flow: Flow) -> None:
+    flow.answer_callbacks(503)
+    jobs = [flow.submit("echo", ECHO, callback_url="http://backend.example/done") for _ in range(6)]
+    flow.settle()
+    found = explained(flow, jobs[0])
+    assert found.situation in ("callback_circuit_open", "callback_waiting")
+
+
+def test_a_dead_letter_says_where_it_is_and_why(flow: Flow) -> None:
+    job = flow.submit("echo", ECHO)
+    [request] = flow.records("requests.echo")
+    producer = flow.log.producer()
+    broken = "0198c0de-0000-7000-8000-000000000001"
+    fields: dict[str, Any] = dict(request.headers() or ())
+    headers = list((fields | {"sluice-job": broken.encode()}).items())
+    producer.produce("requests.echo", b"no avro", broken.encode(), headers=headers)
+    producer.flush()
+    flow.settle()
+    found = explained(flow, broken)
+    assert (found.state, found.situation) == ("FAILED", "dead_lettered")
+    assert "UNDECODABLE" in found.headline
+    assert "dead-letters[" in found.headline
+    assert explained(flow, job).situation == "completed"
+
+
+def test_a_cancelled_job_says_who_asked_and_why(flow: Flow) -> None:
+    job = flow.submit("echo", ECHO)
+    flow.settle(worker=False)
+    flow.cancel(job, "wrong series")
+    flow.settle()
+    found = explained(flow, job)
+    assert (found.state, found.situation) == ("CANCELLED", "cancelled")
+    assert "by test (wrong series)" in found.headline
+
+
+def test_a_second_result_is_said_to_be_superseded_with_its_place(flow: Flow) -> None:
+    job = flow.submit("echo", ECHO)
+    flow.kill_worker("published")
+    flow.settle()
+    found = explained(flow, job)
+    assert (found.state, found.situation) == ("COMPLETED", "completed")
+    [note] = [each for each in found.reasons if each.code == "superseded_duplicate"]
+    assert note.text.startswith("A second result of this run came (results.echo[")
+
+
+def test_a_result_that_only_the_log_has_shows_that_postgres_is_behind(flow: Flow) -> None:
+    job = flow.submit("echo", ECHO)
+    flow.settle(worker=False)
+    flow._work(flow._workers["echo"])  # the sink does not
+    found = explained(flow, job)
+    assert (found.state, found.situation) == ("PENDING", "sink_behind")
+    assert "(succeeded, results.echo[" in found.headline
+    assert "the sink is" in found.headline
+    assert [(event.kind, event.stored) for event in found.events] == [("request", True), ("result", False)]
+
+
+def test_a_job_that_postgres_does_not_have_at_all_is_found_in_the_log(flow: Flow) -> None:
+    job = flow.submit("echo", ECHO)
+    found = explained(flow, job)
+    assert found.situation == "request_not_stored"
+    flow._work(flow._workers["echo"])
+    assert explained(flow, job).situation == "sink_behind"
+
+
+def test_a_job_that_does_not_exist_is_said_not_to(flow: Flow) -> None:
+    assert explained(flow, "0198c0de-0000-7000-8000-000000000001").situation == "no_such_job"
