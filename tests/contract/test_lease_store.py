@@ -270,6 +270,14 @@ def test_a_lease_is_found_with_its_request_until_its_run_ends(stores: Stores) ->
     assert (before.state, before.fence, before.worker) == ("waiting", None, "")
     assert (held.state, held.fence, held.worker.rpartition("/")[2]) == ("held", grant.fence, "w1")
     assert (held.value, held.headers, held.coordinates) == (grant.value, grant.headers, grant.coordinates)
+    assert (before.renewed_at, before.expires_at, held.expires_at) == (None, None, grant.expires_at)
+    assert leases.heartbeat("w1", [grant.hold], 90.0).renewed
+    renewed = leases.find(str(job), 0)
+    assert renewed is not None
+    assert held.renewed_at is not None
+    assert renewed.renewed_at is not None
+    assert held.renewed_at <= renewed.renewed_at
+    assert renewed.expires_at == renewed.renewed_at + timedelta(seconds=90)
     store_event(stores, job, "ended", ended(job, 9))
     assert leases.find(str(job), 0) is None
     assert leases.find(str(new_job()), 0) is None
