@@ -17,6 +17,7 @@ from pathlib import Path
 
 from schemas.errors import ConnectionFailed, SluiceError, Unreachable, UsageError
 from streams.cli.check import Check, Severity
+from streams.cli.doctor_declarations import callback_shapes, processors, routing_rules
 from streams.cli.doctor_services import services
 from streams.settings import Settings
 
@@ -144,43 +145,6 @@ def topics(settings: Settings) -> list[Check]:
     return known or [Check("topics", Severity.OK, "topics, schemas and group offsets match the declarations")]
 
 
-def callback_shapes(settings: Settings) -> list[Check]:
-    """Read the file of callback profiles as the sink and notify do."""
-    from connectors.callbacks.profile_file import callback_profiles
-    from schemas.contract import known_processors
-
-    if settings.callback_shapes is None:
-        return [Check("callback shapes", Severity.OK, "none: every callback is the standard event")]
-    try:
-        shapes = callback_profiles(settings.callback_shapes)
-    except UsageError as error:
-        return [Check("callback shapes", Severity.PROBLEM, error.message, error.next_step)]
-    known = set(known_processors())
-    missing = sorted(set(shapes.processors) - known)
-    detail = f"{len(shapes.profiles)} profiles in {settings.callback_shapes}"
-    if not missing:
-        return [Check("callback shapes", Severity.OK, detail)]
-    step = f"Correct the names under [processors]. Installed: {', '.join(sorted(known))}."
-    return [Check("callback shapes", Severity.WARNING, f"{detail}; not installed here: {', '.join(missing)}", step)]
-
-
-def routing_rules(settings: Settings) -> list[Check]:
-    """Check the router's rules, if there are any, against the contracts of the processors installed here."""
-    from streams.router.checks import router_rules
-
-    try:
-        rules = router_rules(settings)
-    except SluiceError as error:
-        return [Check("router rules", Severity.PROBLEM, error.message, error.next_step)]
-    if rules is None:
-        return []
-    detail = f"{settings.router_rules}: {len(rules.upload)} upload rules, {len(rules.join)} joins"
-    if find_spec("aiokafka") is None:
-        step = "Install sluice[router] where `sluice router` runs."
-        return [Check("router rules", Severity.WARNING, f"{detail}; the router can't run here", step)]
-    return [Check("router rules", Severity.OK, detail)]
-
-
 def postgres(settings: Settings) -> list[Check]:
     from streams import wiring
 
@@ -251,6 +215,7 @@ def disk(settings: Settings) -> list[Check]:
 
 CHECKS: dict[str, CheckFunction] = {
     "python": extras,
+    "processors": processors,
     "java": java,
     "kafka": kafka,
     "schema registry": registry,

@@ -59,6 +59,7 @@ class SubmitOptions:
     """Options of a job; None and () leave the default of `JobOptions`."""
 
     callback_url: Annotated[str | None, _option("callback_url")] = None
+    callback_profile: Annotated[str | None, _option("callback_profile")] = None
     idempotency_key: Annotated[str | None, _option("idempotency_key")] = None
     tenant: Annotated[str | None, _option("tenant")] = None
     lane: Annotated[Literal["live", "bulk"] | None, _option("lane")] = None

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.errors import UsageError
 from streams.cli.check import Severity
-from streams.cli.doctor_checks import routing_rules
+from streams.cli.doctor_declarations import processors, routing_rules
 from streams.cli.router import router
 from streams.settings import Settings
 
@@ -41,3 +41,22 @@ def test_doctor_checks_the_rules_that_are_set(tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(GOOD)
     (check,) = routing_rules(settings)
     assert check.severity is Severity.OK
+
+
+def test_doctor_names_a_callback_profile_of_a_rule_that_the_file_of_shapes_lacks(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(GOOD.replace("{ processor", '{ callback_profile = "old-backend", processor'))
+    (tmp_path / "shapes.toml").write_text('[profiles.old_backend.success.body]\njob = "$.data.job_id"\n')
+    rules = Settings(home=tmp_path, router_rules=tmp_path / "rules.toml")
+    assert [check.severity for check in routing_rules(rules)] == [Severity.OK]
+    (check,) = routing_rules(rules.model_copy(update={"callback_shapes": tmp_path / "shapes.toml"}))
+    assert check.severity is Severity.PROBLEM
+    assert "'old-backend'" in check.detail
+    assert "'old_backend'" in str(check.next_step)
+
+
+def test_doctor_names_processors_of_the_settings_that_are_not_installed(tmp_path: Path) -> None:
+    (check,) = processors(Settings(home=tmp_path, leased=("segmentation",)))
+    assert check.severity is Severity.OK
+    (check,) = processors(Settings(home=tmp_path, leased=("segmentatoin",)))
+    assert (check.severity, check.detail) == (Severity.PROBLEM, "SLUICE_LEASED names segmentatoin: not installed here")
+    assert "Did you mean segmentation?" in str(check.next_step)

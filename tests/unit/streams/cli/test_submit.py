@@ -83,3 +83,7 @@ def test_a_job_that_did_not_finish_in_time_is_printed_as_json(
         assert (printed["processor"], printed["state"]) == ("echo", None)
         flow.settle()
         assert flow.job(printed["job_id"]).state == "COMPLETED"
+
+
+def test_a_callback_profile_is_sent_with_the_job() -> None:
+    assert SubmitOptions(callback_profile="old-backend").for_submitter() == {"callback_profile": "old-backend"}
