@@ -45,6 +45,10 @@ class JobFiles(Protocol):
         """
         ...
 
+    def has(self, claim: Claim) -> bool:
+        """True if the claim's file is stored, with its size. Takes it out of the trash, since a result will refer to it."""
+        ...
+
     def put_named(self, name: str, data: bytes) -> None:
         """Store bytes under a name, replacing existing ones; the last writer wins. `name`: letters, digits, `-` and `/`.
         Raises PayloadTooLarge."""

@@ -108,6 +108,13 @@ class ObjectStore:
         if last:
             yield last
 
+    def has(self, claim: Claim) -> bool:
+        try:
+            self._found(claim, locate(claim.uri, self._roots))
+        except (InvalidInput, ClaimMismatch):
+            return False
+        return True
+
     def put_named(self, name: str, data: bytes) -> None:
         self._check_size(len(data))
         with translated("store"):

@@ -17,7 +17,8 @@ def case_sha256(tenant: str, case_id: str) -> str:
 @dataclass(frozen=True, slots=True)
 class CaseRows:
     """Rows of one case. `open_runs`: (job id, run) that have not ended. `contents`: sha256 of files that its uploads,
-    results and requests refer to. `parts`: names of the objects of its unfinished uploads."""
+    results and requests refer to. `parts`: names of the objects of its unfinished uploads. `inputs`: hashes of the inputs of
+    its jobs; none of one that was erased."""
 
     job_ids: list[str] = field(default_factory=list)
     open_runs: list[tuple[str, int]] = field(default_factory=list)
@@ -25,6 +26,7 @@ class CaseRows:
     deliveries: int = 0
     contents: set[str] = field(default_factory=set)
     parts: list[str] = field(default_factory=list)
+    inputs: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ class RetentionStore(Protocol):
 
     def unfinished(self, upload_ids: Iterable[str]) -> set[str]:
         """Return those of these uploads that are in pieces and have not ended."""
+        ...
+
+    def known_inputs(self, inputs: Iterable[str]) -> set[tuple[str, str]]:
+        """Return tenant and input hash of every job that has one of these inputs."""
         ...
 
     def case(self, tenant: str, case_id: str) -> CaseRows:

@@ -68,6 +68,10 @@ class RunRow(NamedTuple):
     device: str | None
     device_note: str | None
     model_version: str | None
+    model_sha256: str | None
+    code_version: str | None
+    run_input_sha256: str | None  # of a replay, whose input may have been edited
+    reused_from: str | None
     started_at: datetime | None
     finished_at: datetime | None
     run_ms: float | None

@@ -134,8 +134,22 @@ class ProcessorView:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """Receipt of an outcome: which input, model and code, and on which device. None: the result does not say, as for a run that
+    no worker ran. `reused_from`: key (job:run) of the outcome whose output was reused; None if the job ran."""
+
+    input_sha256: str | None
+    model_version: str | None
+    model_sha256: str | None
+    code_version: str | None
+    device: str | None
+    reused_from: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
-    """A job with one run (by default the current one). `due_at`, `due_kind`: when and why the timekeeper acts on the run."""
+    """A job with one run (by default the current one). `due_at`, `due_kind`: when and why the timekeeper acts on the run.
+    `receipt`: None before the run has ended."""
 
     job_id: str
     run: int
@@ -177,6 +191,7 @@ class JobView:
     deliveries: list[DeliveryView]
     history: list[HistoryLine]
     cancel: CancelView | None = None
+    receipt: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,18 @@ class ResultFile(BaseModel):
     href: str
 
 
+class Receipt(BaseModel):
+    """Input, model and code that made an outcome. Null: not known, as for a run that no worker ran. `reused_from`:
+    `job_id:run` whose output this result repeats, because input, model and code are the same; null if the job ran."""
+
+    input_sha256: str | None
+    model_version: str | None
+    model_sha256: str | None
+    code_version: str | None = Field(examples=["sluice-0.1.0+9f86d081884c7d65"])
+    device: str | None
+    reused_from: str | None = Field(examples=[None])
+
+
 class JobResult(BaseModel):
     """`status`: COMPLETED, FAILED, CANCELLED or EXPIRED. `output` is null unless it is COMPLETED."""
 
@@ -44,6 +56,7 @@ class JobResult(BaseModel):
     error: JobError | None
     model_version: str | None
     device: str | None
+    receipt: Receipt
     files: list[ResultFile]
 
 
@@ -58,6 +71,7 @@ def result_of_view(view: JobView) -> JobResult:
         error=None if view.error is None else JobError(code=view.error.code, message=view.error.message),
         model_version=view.model_version,
         device=view.device,
+        receipt=_receipt(view),
         files=files_of(view.job_id, view.run, view.refs, view.output),
     )
 
@@ -76,9 +90,22 @@ def result_of_record(plain: Mapping[str, Any]) -> tuple[JobHeader, JobResult]:
         error=None if error is None else JobError(code=error.code, message=error.message),
         model_version=info.model_version or None,
         device=info.device or None,
+        receipt=Receipt(
+            input_sha256=header.input_sha256 or None,
+            model_version=info.model_version or None,
+            model_sha256=info.model_sha256,
+            code_version=info.code_version or None,
+            device=info.device or None,
+            reused_from=info.reused_from,
+        ),
         files=files_of(header.job_id, header.run, info.output_refs, output),
     )
     return header, body
+
+
+def _receipt(view: JobView) -> Receipt:
+    kept = view.receipt
+    return Receipt(**{name: getattr(kept, name, None) for name in Receipt.model_fields})
 
 
 def files_of(job_id: str, run: int, claims: Iterable[Claim], output: Any) -> list[ResultFile]:

@@ -38,6 +38,9 @@ from processors.policy import Policy
 from schemas.errors import JobError
 from schemas.records import Claim, JobHeader
 
+#: The group of entry points that lead to processors.
+GROUP = "sluice.processors"
+
 I_ = TypeVar("I_")
 T = TypeVar("T")
 R = TypeVar("R")

@@ -97,7 +97,8 @@ class Timings:
 @dataclass(frozen=True, slots=True)
 class ResultInfo:
     """A worker's result of one attempt, a candidate until the sink decides. `device_note`: why the device is not the first
-    choice of `auto`; None if it is."""
+    choice of `auto`; None if it is. `reused_from`: key (job:run) of the outcome whose output this result repeats; then `device`
+    and `device_note` are those of that run. None: the job ran."""
 
     disposition: str
     worker_id: str
@@ -114,6 +115,7 @@ class ResultInfo:
     input_sha256: str = ""
     output_refs: list[Claim] = field(default_factory=list)
     device_note: str | None = None
+    reused_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

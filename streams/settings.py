@@ -68,6 +68,8 @@ class Settings(GatewaySettings):
     objects_options: SecretStr = Field(SecretStr(""))
     #: Age below which `sluice objects collect` deletes nothing, in hours: longer than from storing a file to referring to it.
     objects_grace_h: float = Field(24.0, gt=0)
+    #: Days for which a worker reuses the stored output of a processor with `memoize`. 0: it runs every job.
+    memo_days: float = Field(30.0, ge=0)
 
     # ── uploads ──
     #: Upper limit of an uploaded file, in bytes, at least 1.

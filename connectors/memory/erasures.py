@@ -33,7 +33,9 @@ def without_erased_contents(
         return job is not None and job.erased_at is not None
 
     kept = [
-        row._replace(output=None, refs=None, error_message=None, delivery_id=None) if erased(row.job_id) else row
+        row._replace(output=None, refs=None, error_message=None, run_input_sha256=None, delivery_id=None)
+        if erased(row.job_id)
+        else row
         for row in runs
     ]
     return kept, [row._replace(body=None) if erased(row.job_id) else row for row in history]

@@ -25,6 +25,7 @@ from connectors.views import (
     JobStatus,
     JobView,
     OpenJobs,
+    Receipt,
     TryView,
 )
 from schemas.ids import is_job_id
@@ -199,6 +200,7 @@ class MemoryJobStore(MemoryStore):
             deliveries=[_delivery(one) for one in deliveries],
             history=[self._history_line(entry) for entry in history],
             cancel=_cancel(self._db.cancels.get(key)),
+            receipt=None if outcome is None else _receipt(outcome, job.input_sha256),
             **self._ending(outcome),
         )
 
@@ -226,6 +228,17 @@ class MemoryJobStore(MemoryStore):
             return None
         printed = base64.urlsafe_b64encode(position.topic_id).decode().rstrip("=")
         return Coordinates(self._db.topics.get(position.topic_id, ""), position.partition, position.offset, printed)
+
+
+def _receipt(outcome: StoredOutcome, input_sha256: str) -> Receipt:
+    return Receipt(
+        outcome.input_sha256 or input_sha256 or None,
+        outcome.model_version or None,
+        outcome.model_sha256,
+        outcome.code_version,
+        outcome.device or None,
+        outcome.reused_from,
+    )
 
 
 def _waits_as(run: StoredRun) -> str:

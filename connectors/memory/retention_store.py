@@ -25,6 +25,14 @@ class MemoryRetentionStore(MemoryStore):
         with self._db.reading():
             return set(upload_ids) & self._db.partial_uploads.keys()
 
+    def known_inputs(self, inputs: Iterable[str]) -> set[tuple[str, str]]:
+        with self._db.reading():
+            wanted, db = set(inputs), self._db
+            pairs = {(job.tenant, job.input_sha256) for job in db.jobs.values()}
+            edited = [each for each in db.outcomes.values() if each.input_sha256 and each.job_id in db.jobs]
+            pairs |= {(db.jobs[each.job_id].tenant, each.input_sha256 or "") for each in edited}
+            return {pair for pair in pairs if pair[1] in wanted}
+
     def case(self, tenant: str, case_id: str) -> CaseRows:
         with self._db.reading():
             jobs = {job.job_id for job in self._jobs(tenant, case_id)}
@@ -39,6 +47,7 @@ class MemoryRetentionStore(MemoryStore):
                 sum(row.job_id in jobs and row.destination != "" for row in self._db.deliveries.values()),
                 {self._db.uploads[one].upload.claim.sha256 for one in uploads} | self._contents(jobs),
                 sorted(part.name for one in partial for part in self._db.upload_parts.get(one, ())),
+                self._inputs(jobs),
             )
 
     def others(self, tenant: str, case_id: str, contents: Iterable[str]) -> set[str]:
@@ -82,7 +91,7 @@ class MemoryRetentionStore(MemoryStore):
         for run in (run for run in db.runs.values() if run.job_id in jobs):
             run.stage = run.message = None
         for outcome in (each for each in db.outcomes.values() if each.job_id in jobs):
-            outcome.output = outcome.refs = outcome.error_message = None
+            outcome.output = outcome.refs = outcome.error_message = outcome.input_sha256 = None
         for event in (each for each in db.history.values() if each.job_id in jobs):
             event.body = None
         for cancel in (each for each in db.cancels.values() if each.job_id in jobs):
@@ -114,6 +123,11 @@ class MemoryRetentionStore(MemoryStore):
     def _partial(self, tenant: str, case_id: str) -> list[str]:
         rows = self._db.partial_uploads.items()
         return [one for one, row in rows if (row.tenant, row.case_id) == (tenant, case_id)]
+
+    def _inputs(self, jobs: set[bytes]) -> set[str]:
+        hashes = {self._db.jobs[job_id].input_sha256 for job_id in jobs}
+        hashes |= {each.input_sha256 or "" for key, each in self._db.outcomes.items() if key[0] in jobs}
+        return hashes - {""}
 
     def _contents(self, jobs: set[bytes]) -> set[str]:
         """Return the contents that outcomes and kept requests of these jobs refer to."""

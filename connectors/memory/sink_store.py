@@ -136,7 +136,7 @@ class MemorySinkStore(MemoryStore):
         key = (row.job_id, row.run)
         if row.status is None or key in self._db.outcomes:
             return False
-        self._db.outcomes[key] = _outcome(row, now)
+        self._db.outcomes[key] = StoredOutcome.of(row, now)
         return True
 
     def _moves(self, row: RunRow, won: set[StoredKey], now: datetime) -> bool:
@@ -248,27 +248,3 @@ def _due(row: RunRow, now: datetime) -> tuple[datetime | None, str | None]:
     if row.not_before is not None and (row.deadline is None or row.not_before < row.deadline):
         return row.not_before, "not_before"
     return row.deadline, None if row.deadline is None else "deadline"
-
-
-def _outcome(row: RunRow, now: datetime) -> StoredOutcome:
-    position = LogPosition(row.won_topic_id or b"", row.won_partition or 0, row.won_offset or 0)
-    return StoredOutcome(
-        row.job_id,
-        row.run,
-        str(row.status),
-        row.attempt,
-        row.error_code,
-        row.error_message,
-        row.fingerprint,
-        row.output,
-        row.refs,
-        row.owner,
-        row.device,
-        row.device_note,
-        row.model_version,
-        row.started_at,
-        row.finished_at,
-        row.run_ms,
-        position,
-        now,
-    )

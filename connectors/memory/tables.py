@@ -5,12 +5,12 @@ Ids are 16 bytes, JSON is encoded, `position` stands for the columns topic_id, p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 from connectors.dead_letter_store import DeadLetterRow
-from connectors.sink_store import LogPosition
+from connectors.sink_store import LogPosition, RunRow
 from schemas.records import Upload
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -86,11 +86,27 @@ class StoredOutcome:
     device: str | None
     device_note: str | None
     model_version: str | None
+    model_sha256: str | None
+    code_version: str | None
+    input_sha256: str | None
+    reused_from: str | None
     started_at: datetime | None
     finished_at: datetime | None
     run_ms: float | None
     position: LogPosition
     decided_at: datetime
+
+    @classmethod
+    def of(cls, row: RunRow, now: datetime) -> StoredOutcome:
+        """Return the outcome of a row that has won."""
+        given = {
+            **row._asdict(),
+            "worker_id": row.owner,
+            "input_sha256": row.run_input_sha256,
+            "position": LogPosition(row.won_topic_id or b"", row.won_partition or 0, row.won_offset or 0),
+            "decided_at": now,
+        }
+        return cls(**{each.name: given[each.name] for each in fields(cls)})
 
 
 @dataclass(slots=True)

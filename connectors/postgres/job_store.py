@@ -22,6 +22,7 @@ from connectors.views import (
     JobStatus,
     JobView,
     OpenJobs,
+    Receipt,
     TryView,
 )
 from schemas.ids import is_job_id
@@ -127,8 +128,19 @@ def _job_view(row: dict[str, Any], deliveries: list[DeliveryView], history: list
     row["refs"] = [Claim(**claim) for claim in row["refs"] or ()]
     row["labels"] = row["labels"] or {}
     row["request"], row["result"] = _coordinates(row, "request_"), _coordinates(row, "result_")
-    cancel = _cancel(row)
-    return JobView(**row, deliveries=deliveries, history=history, cancel=cancel)
+    cancel, receipt = _cancel(row), _receipt(row)
+    return JobView(**row, deliveries=deliveries, history=history, cancel=cancel, receipt=receipt)
+
+
+def _receipt(row: dict[str, Any]) -> Receipt | None:
+    """Remove the columns of the receipt alone from a row and return it; None before the run has ended."""
+    model, code, reused, input_ = (
+        row.pop(name) for name in ("model_sha256", "code_version", "reused_from", "run_input_sha256")
+    )
+    if row["decided_at"] is None:
+        return None
+    version, device = row["model_version"] or None, row["device"] or None
+    return Receipt(input_ or row["input_sha256"] or None, version, model, code, device, reused)
 
 
 def _cancel(row: dict[str, Any]) -> CancelView | None:

@@ -23,6 +23,11 @@ class PostgresRetentionStore(PostgresStore):
         ids = [UUID(one) for one in upload_ids]
         return {row["upload_id"] for row in self._rows("unfinished_uploads", upload_ids=ids)} if ids else set()
 
+    def known_inputs(self, inputs: Iterable[str]) -> set[tuple[str, str]]:
+        wanted = sorted(set(inputs))
+        rows = self._rows("known_inputs", inputs=wanted) if wanted else []
+        return {(row["tenant"], row["input_sha256"]) for row in rows}
+
     def case(self, tenant: str, case_id: str) -> CaseRows:
         (row,) = self._rows("case_rows", tenant=tenant, case_id=case_id, case_sha256=case_sha256(tenant, case_id))
         return CaseRows(
@@ -32,6 +37,7 @@ class PostgresRetentionStore(PostgresStore):
             row["deliveries"],
             set(row["contents"]),
             row["parts"],
+            set(row["inputs"]),
         )
 
     def others(self, tenant: str, case_id: str, contents: Iterable[str]) -> set[str]:

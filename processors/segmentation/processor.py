@@ -48,7 +48,9 @@ class Segmentation:
     request = SegmentationInput
     result = SegmentationOutput
     # One volume fills a device, and no two have the same shape: nothing is won by waiting for a second.
-    policy = Policy(batch=Batch(max_size=1), limits=Limits(soft_ms=60_000, hard_ms=180_000), in_flight=16, threads=1)
+    policy = Policy(
+        batch=Batch(max_size=1), limits=Limits(soft_ms=60_000, hard_ms=180_000), in_flight=16, threads=1, memoize=True
+    )
     model_sha256 = ""
 
     def load(self, ctx: LoadContext) -> None:

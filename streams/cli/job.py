@@ -13,7 +13,7 @@ from streams.cli.output import json_text, out, out_json, table
 
 if TYPE_CHECKING:
     from connectors.job_store import JobStore
-    from connectors.views import DeliveryView, JobView
+    from connectors.views import DeliveryView, JobView, Receipt
     from schemas.records import Coordinates
 
 #: How long to wait for a job's row, in seconds: a job submitted a moment ago may not be stored yet.
@@ -109,10 +109,24 @@ def _facts(view: JobView) -> dict[str, str]:
         "upload": view.upload_id,
         "batch": view.batch_id,
         "labels": ", ".join(f"{key}={value}" for key, value in sorted(view.labels.items())),
+        "receipt": _receipt(view.receipt),
         "request": _record(view.request),
         "result": _record(view.result),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _receipt(receipt: Receipt | None) -> str | None:
+    """Describe what made the outcome: hashes in short, as `--json` has them in full."""
+    if receipt is None:
+        return None
+    parts = {
+        "input": receipt.input_sha256 and receipt.input_sha256[:12],
+        "model": receipt.model_sha256 and receipt.model_sha256[:12],
+        "code": receipt.code_version,
+        "reused from": receipt.reused_from,
+    }
+    return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 
 def _cancel(view: JobView) -> str | None:

@@ -30,7 +30,8 @@ def collect(*, dry_run: DryRun = False, json: Json = False) -> int:
 
     A file must be older than SLUICE_OBJECTS_GRACE_H. It goes to the trash first,
     where a reader still finds it; a later run deletes it, after as long again.
-    Pieces of uploads that never ended go at once. Reads all retained records of
+    Pieces of uploads that never ended go at once, and so do outputs that were kept
+    to be reused, once SLUICE_MEMO_DAYS are over or no job has their input. Reads all retained records of
     the log, so run it once a day, not once a minute.
 
     For example:
@@ -53,4 +54,5 @@ def collect(*, dry_run: DryRun = False, json: Json = False) -> int:
     out(f"{done.trashed} files {would}put in the trash ({done.trashed_bytes} bytes); {done.waiting} wait there")
     out(f"{done.deleted} files {would}deleted ({done.deleted_bytes} bytes); {done.restored} {would}restored")
     out(f"{done.leftovers} pieces and notes of uploads that never ended {would}deleted")
+    out(f"{done.memos} outputs that are not to be reused any more {would}deleted")
     return 0

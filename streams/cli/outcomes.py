@@ -26,6 +26,9 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "device": info.device,
         "device_note": info.device_note,
         "model_version": info.model_version,
+        "model_sha256": info.model_sha256,
+        "code_version": info.code_version,
+        "reused_from": info.reused_from,
         "timings": jsonable(info.timings),
         "coordinates": jsonable(outcome.coordinates),
     }

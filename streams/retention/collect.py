@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from connectors.claim_store import UPLOADED, ClaimStore, StoredObject
+from connectors.memos import MEMOS, tenant_part
 from connectors.retention_store import RetentionStore
 from streams.retention.log_scan import kept_records, our_topics
 from streams.settings import Settings
@@ -23,7 +24,7 @@ class Collected:
     """Numbers of files. `kept`: referred to. `young`: below the grace period. `trashed`: now in the trash, with their bytes.
     `waiting`: in the trash for less than the grace period. `deleted`: gone for good, with their bytes. `restored`: taken out
     of the trash. `leftovers`: pieces of uploads that never ended,
-    and notes of lab machines' files. `dry_run`: nothing was changed."""
+    and notes of lab machines' files. `memos`: outputs that are not to be reused any more. `dry_run`: nothing was changed."""
 
     kept: int
     young: int
@@ -34,6 +35,7 @@ class Collected:
     deleted_bytes: int
     restored: int
     leftovers: int
+    memos: int
     dry_run: bool
 
 
@@ -69,6 +71,7 @@ def collect(settings: Settings, objects: ClaimStore, rows: RetentionStore, *, dr
         deleted_bytes=_bytes(deleted),
         restored=len(restored),
         leftovers=leftovers,
+        memos=_memos(settings, objects, rows, before, dry_run),
         dry_run=dry_run,
     )
 
@@ -100,6 +103,22 @@ def _notes(objects: ClaimStore, before: datetime, dry_run: bool) -> int:
         if not dry_run:
             objects.delete_named(name)
     return len(old)
+
+
+def _memos(settings: Settings, objects: ClaimStore, rows: RetentionStore, before: datetime, dry_run: bool) -> int:
+    """Delete memos that are too old to be used, and those whose input no job of their tenant has any more; return their number.
+
+    A young one may belong to a job that is not stored yet.
+    """
+    oldest = datetime.now(UTC) - timedelta(days=settings.memo_days)
+    aged = [(name, name.split("/"), at) for name, at in objects.named(MEMOS) if at < before]
+    wanted = {input_ for _, (_, _, input_, _), _ in aged}
+    known = {(tenant_part(tenant), input_) for tenant, input_ in rows.known_inputs(wanted)}
+    gone = [name for name, (_, tenant, input_, _), at in aged if at < oldest or (tenant, input_) not in known]
+    for name in gone:
+        if not dry_run:
+            objects.delete_named(name)
+    return len(gone)
 
 
 def _bytes(files: list[StoredObject]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connectors.claim_store import UPLOADED, ClaimStore
+from connectors.memos import memo_folder
 from connectors.retention_store import CaseRows, RetentionStore
 from schemas.contract import AnyContract
 from schemas.topics import declared
@@ -111,7 +112,7 @@ def _note(found: _InLog, record: KeptRecord) -> None:
 def _delete_files(
     objects: ClaimStore, rows: RetentionStore, tenant: str, case_id: str, contents: Iterable[str], case: CaseRows
 ) -> int:
-    """Delete the case's files, pieces of uploads and checkpoints; return the number of files that there were."""
+    """Delete the case's files, memos, pieces of uploads and checkpoints; return the number of files that there were."""
     count = 0
     for sha256 in sorted(contents):
         # Asked again for each: another case may have uploaded the same file since.
@@ -119,10 +120,11 @@ def _delete_files(
             count += objects.delete(sha256)
     for name in case.parts:
         objects.delete_named(name)
-    for job_id in case.job_ids:
-        for folder in ("checkpoints", UPLOADED):
-            for name, _ in list(objects.named(f"{folder}/{job_id}")):
-                objects.delete_named(name)
+    folders = [f"{folder}/{job_id}" for job_id in case.job_ids for folder in ("checkpoints", UPLOADED)]
+    folders += [memo_folder(tenant, input_) for input_ in sorted(case.inputs)]
+    for folder in folders:
+        for name, _ in list(objects.named(folder)):
+            objects.delete_named(name)
     return count
 
 

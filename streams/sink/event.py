@@ -33,6 +33,9 @@ class TerminalResult(NamedTuple):
     device: str | None = None
     device_note: str | None = None
     model_version: str | None = None
+    model_sha256: str | None = None
+    code_version: str | None = None
+    reused_from: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     run_ms: float | None = None

@@ -187,7 +187,7 @@ def bare(event: Event) -> Event:
 def _candidate(event: Event) -> tuple[Any, ...]:
     terminal = event.terminal
     if terminal is None:
-        return (None,) * 15
+        return (None,) * 19
     error = terminal.error or {}
     return (
         terminal.state,
@@ -199,6 +199,10 @@ def _candidate(event: Event) -> tuple[Any, ...]:
         terminal.device,
         terminal.device_note,
         terminal.model_version,
+        terminal.model_sha256,
+        terminal.code_version,
+        event.header["input_sha256"] if event.header["replay_id"] is not None else None,
+        terminal.reused_from,
         terminal.started_at,
         terminal.finished_at,
         terminal.run_ms,

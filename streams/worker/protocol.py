@@ -33,21 +33,9 @@ DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Di
 
 #: The settings that a child gets through its pipe. Credentials of the database and of callbacks stay in the parent.
 CHILD_SETTINGS = {
-    "home",
-    "objects_url",
-    "topic_prefix",
-    "weights_dir",
-    "max_batch",
-    "rollout",
-    "load_timeout_s",
-    "hard_limit_s",
-    "child_memory_mib",
-    "worker_gateway",
-    "worker_ca",
-    "worker_certificate",
-    "worker_key",
-    "log_level",
-    "log_format",
+    *("home", "objects_url", "topic_prefix", "weights_dir", "max_batch", "rollout", "load_timeout_s", "memo_days"),
+    *("hard_limit_s", "child_memory_mib", "worker_gateway", "worker_ca", "worker_certificate", "worker_key"),
+    *("log_level", "log_format"),
 }
 
 

@@ -96,6 +96,19 @@ def test_the_rows_of_a_case_are_found_and_those_of_others_are_not(stores: Stores
     assert stores.retention.others("t", SECRET, []) == set()
 
 
+def test_the_inputs_of_jobs_are_known_by_tenant_until_they_are_erased(stores: Stores) -> None:
+    job, edited, other = new_job(), new_job(), new_job()
+    stores.store(requested(job, 0, header=CASE, input_sha256="i1"))
+    stores.store(requested(edited, 1, header=CASE, input_sha256=""))  # could not be decoded
+    stores.store(ended(edited, 2, run=1, header=CASE | {"replay_id": "r"}, input_sha256="i2"))
+    stores.store(requested(other, 3, header={"tenant": "u"}, input_sha256="i1"))
+    assert stores.retention.known_inputs(["i1", "i2", "i3"]) == {("t", "i1"), ("t", "i2"), ("u", "i1")}
+    assert stores.retention.case("t", SECRET).inputs == {"i1", "i2"}
+    stores.retention.erase("t", SECRET, "a@host", 0)
+    assert stores.retention.case("t", SECRET).inputs == set()
+    assert stores.retention.known_inputs(["i1", "i2"]) == {("u", "i1")}
+
+
 def test_an_erased_case_has_states_and_times_but_no_contents(stores: Stores) -> None:
     job, other, me = new_job(), new_job(), uuid.uuid4().bytes
     stores.store(requested(job, 0, header=CASE), result(job, 1, refs="b", header=CASE), notifier=me)

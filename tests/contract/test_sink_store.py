@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.sink_store import Fenced, LogPosition, ProgressRow, Unstorable
+from connectors.views import Receipt
 from schemas.states import State
 from streams.sink.event import TerminalResult
 from tests.harness.events import JOB, REQUESTS, RESULTS
@@ -72,6 +73,9 @@ def test_an_outcome_can_be_read_again_in_full(stores: Stores) -> None:
         "cpu",
         "torch finds no CUDA device",
         "7",
+        "ab" * 32,
+        "sluice-0.1.0+00ff",
+        "0192:0",
         at,
         at + timedelta(seconds=1),
         2.5,
@@ -83,6 +87,7 @@ def test_an_outcome_can_be_read_again_in_full(stores: Stores) -> None:
     assert view.output == {"a": [1, 2.5, None]}
     assert [(ref.uri, ref.size) for ref in view.refs] == [("file:///x", 3)]
     assert (view.device, view.device_note) == ("cpu", "torch finds no CUDA device")
+    assert view.receipt == Receipt("a", "7", "ab" * 32, "sluice-0.1.0+00ff", "cpu", "0192:0")
     assert (view.model_version, view.run_ms, view.labels) == ("7", 2.5, {"who": "me"})
     assert (view.started_at, view.finished_at) == (at, at + timedelta(seconds=1))
     assert view.decided_at == stored.decided_at
@@ -91,6 +96,16 @@ def test_an_outcome_can_be_read_again_in_full(stores: Stores) -> None:
     assert (view.request.topic, view.request.offset) == ("requests.echo", 0)
     assert (view.result.topic, view.result.offset) == ("results.echo", 1)
     assert len(view.result.topic_id) == 22
+
+
+def test_a_receipt_names_the_input_of_its_own_run(stores: Stores) -> None:
+    job = new_job()
+    stores.store(requested(job, input_sha256=""))
+    assert stores.view(job).receipt is None, "before its end nothing made an outcome"
+    stores.store(ended(job, 1, run=1, input_sha256="b", header={"replay_id": "r"}))
+    view = stores.view(job)
+    assert view.receipt is not None
+    assert (view.run, view.receipt.input_sha256, view.receipt.code_version) == (1, "b", None)
 
 
 # ── forward only ──

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,6 +16,7 @@ from processors.protocol import AnyProcessor, Job, JobContext, LoadContext
 from processors.rollout import Rollout
 from schemas.avsc import request_schema, result_schema
 from schemas.codec import Codec
+from schemas.envelope import input_hash
 from schemas.errors import Unreachable
 from schemas.headers import JOB
 from schemas.ids import new_id
@@ -27,6 +28,7 @@ from streams.worker import protocol
 from streams.worker.child.decode import RequestDecoder
 from streams.worker.child.job_runner import JobRunner
 from streams.worker.child.main import choose_executor
+from streams.worker.child.memo import Memo
 from streams.worker.child.results import ResultWriter
 from streams.worker.child.retry import RetryDecider
 from streams.worker.child.versions import Model, ModelVersions
@@ -143,6 +145,7 @@ class Kit:
     scratch: Path
     others: Sequence[Upper] = ()
     rollout: Rollout | None = None
+    files: ObjectStore = field(default_factory=lambda: ObjectStore("memory://"))
 
     def __post_init__(self) -> None:
         self.registry = Switchable()
@@ -155,13 +158,14 @@ class Kit:
         def model(processor: AnyProcessor) -> Model:
             retries, sha256 = RetryDecider(processor.policy, jitter=lambda: 0.5), processor.model_sha256 or None
             facts = ("w1", "cpu", None, processor.version, sha256, "0.0", topics)
-            return Model(processor, processor.policy, ResultWriter(results, splice, retries, *facts))
+            writer = ResultWriter(results, splice, retries, *facts)
+            memo = Memo(self.codec, writer, "echo", 30) if processor.policy.memoize else None
+            return Model(processor, processor.policy, writer, memo)
 
         models = ModelVersions([model(one) for one in (self.processor, *self.others)], self.rollout)
         self.channel = RecordingChannel()
         self.decoder = RequestDecoder(self.codec, ECHO, self.requests, splice, models.default.writer)
-        files = ObjectStore("memory://")
-        runner = JobRunner(models, self.decoder, lambda *_: files, self.scratch, self.channel)
+        runner = JobRunner(models, self.decoder, lambda *_: self.files, self.scratch, self.channel)
         self.executor = choose_executor(runner, self.channel)
         self.inbox: SimpleQueue[Any] = SimpleQueue()
         self._sent = 0
@@ -182,8 +186,10 @@ class Kit:
 
     def request(self, message: str, **changed: Any) -> bytes:
         """A request's bytes."""
-        fields = {"job_id": new_id(), "processor": "echo", "created_at": datetime.now(UTC), "input_sha256": "00"}
-        return self.requests.encode(to_plain(Request(JobHeader(**{**fields, **changed}), EchoInput(message))))
+        input_ = EchoInput(message)
+        made = {"created_at": datetime.now(UTC), "input_sha256": input_hash(self.requests, input_)}
+        fields = {"job_id": new_id(), "processor": "echo", **made, **changed}
+        return self.requests.encode(to_plain(Request(JobHeader(**fields), input_)))
 
     def work(self) -> None:
         """Run until everything sent is answered, on a thread like the child's own."""

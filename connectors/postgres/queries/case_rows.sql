@@ -23,6 +23,11 @@ SELECT
         SELECT m[1] FROM texts, regexp_matches(texts.text, 'sha256/[0-9a-f]{2}/([0-9a-f]{64})', 'g') AS m
     ) AS contents,
     ARRAY(
+        SELECT input_sha256 FROM jobs JOIN j USING (job_id) WHERE input_sha256 <> ''
+        UNION
+        SELECT o.input_sha256 FROM outcomes AS o JOIN j USING (job_id) WHERE o.input_sha256 IS NOT NULL
+    ) AS inputs,
+    ARRAY(
         SELECT p.name FROM upload_parts AS p JOIN partial_uploads AS w USING (upload_id)
         WHERE w.tenant = %(tenant)s AND w.case_id = %(case_id)s ORDER BY 1
     ) AS parts

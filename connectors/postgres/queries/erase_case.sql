@@ -14,7 +14,7 @@ runs_erased AS (
     UPDATE runs AS r SET message = NULL, stage = NULL FROM e WHERE r.job_id = e.job_id
 ),
 outcomes_erased AS (
-    UPDATE outcomes AS o SET output = NULL, refs = NULL, error_message = NULL FROM e WHERE o.job_id = e.job_id
+    UPDATE outcomes AS o SET output = NULL, refs = NULL, error_message = NULL, input_sha256 = NULL FROM e WHERE o.job_id = e.job_id
 ),
 history_erased AS (
     UPDATE history AS h SET body = NULL FROM e WHERE h.job_id = e.job_id AND h.body IS NOT NULL

@@ -4,7 +4,8 @@ SELECT
     r.message,
     r.due_at, r.due_kind, r.deadline, j.external_id, j.case_id, j.upload_id, j.batch_id, j.callback_url, j.labels,
     j.input_sha256, r.requested_at, r.updated_at, o.started_at, o.finished_at, o.decided_at, o.run_ms, o.device,
-    o.device_note, o.model_version, o.output, o.error_code, o.error_message, o.fingerprint, o.refs,
+    o.device_note, o.model_version, o.model_sha256, o.code_version, o.reused_from,
+    o.input_sha256 AS run_input_sha256, o.output, o.error_code, o.error_message, o.fingerprint, o.refs,
     r.topic_id AS request_topic_id, rt.name AS request_topic, r.partition AS request_partition, r."offset" AS request_offset,
     o.topic_id AS result_topic_id, ot.name AS result_topic, o.partition AS result_partition, o."offset" AS result_offset,
     c.requested_at AS cancel_requested_at, c.requested_by AS cancel_requested_by, c.reason AS cancel_reason

@@ -10,7 +10,8 @@ WITH r AS MATERIALIZED (
         callback_url text, callback_profile text, callback_progress boolean, labels jsonb, mode text, lane text, state text, attempt integer, execution integer,
         sequence integer, owner text, due_in_ms bigint, deadline timestamptz, not_before timestamptz, topic_id uuid,
         partition integer, "offset" bigint, status text, error_code text, error_message text, fingerprint text, output jsonb, refs jsonb,
-        device text, device_note text, model_version text, started_at timestamptz, finished_at timestamptz, run_ms real,
+        device text, device_note text, model_version text, model_sha256 text, code_version text, run_input_sha256 text, reused_from text,
+        started_at timestamptz, finished_at timestamptz, run_ms real,
         won_topic_id uuid, won_partition integer, won_offset bigint, delivery_id uuid, notifier uuid
     )
 ),
@@ -44,12 +45,15 @@ known AS (
 won AS (
     INSERT INTO outcomes (
         job_id, run, status, attempt, error_code, error_message, fingerprint, output, refs, worker_id, device,
-        device_note, model_version, started_at, finished_at, run_ms, topic_id, partition, "offset"
+        device_note, model_version, model_sha256, code_version, input_sha256, reused_from, started_at, finished_at, run_ms, topic_id,
+        partition, "offset"
     )
     SELECT
         r.job_id, r.run, r.status, r.attempt, r.error_code, CASE WHEN known.erased_at IS NULL THEN r.error_message END,
         r.fingerprint, CASE WHEN known.erased_at IS NULL THEN r.output END, CASE WHEN known.erased_at IS NULL THEN r.refs END, r.owner,
-        r.device, r.device_note, r.model_version, r.started_at, r.finished_at, r.run_ms, r.won_topic_id, r.won_partition, r.won_offset
+        r.device, r.device_note, r.model_version, r.model_sha256, r.code_version,
+        CASE WHEN known.erased_at IS NULL THEN r.run_input_sha256 END, r.reused_from,
+        r.started_at, r.finished_at, r.run_ms, r.won_topic_id, r.won_partition, r.won_offset
     FROM r JOIN known USING (job_id)
     WHERE r.status IS NOT NULL
     ON CONFLICT (job_id, run) DO NOTHING

@@ -185,7 +185,7 @@ class BatchExecutor(ABC):
         return opened
 
     def _prepare_task(self, task: Task) -> bool:
-        """Prepare a task. If that fails, answer it and return False."""
+        """Prepare a task. If that fails, or an earlier output is reused, answer it and return False."""
         try:
             answer = self._runner.prepare(task)
         except DeviceLost as lost:

@@ -87,8 +87,9 @@ class JobRunner:
             model = self.models.select(job.header)
         except ModelNotFound as error:
             return self.models.default.writer.failed(frame, job.header, error)
+        files = self._open_files(job.header.job_id, job.header.run)
         context = WorkerJobContext(
-            self._open_files(job.header.job_id, job.header.run),
+            files,
             self._scratch,
             self._reports,
             soft_deadline(job.header, model.policy.limits.soft_ms),
@@ -96,7 +97,7 @@ class JobRunner:
             cancelled=self.cancelled,
             header=job.header,
         )
-        return Task(frame, job, header_bytes, context, model)
+        return Task(frame, job, header_bytes, context, model, files)
 
     def warm_up(self, frame: JobFrame) -> Answer | None:
         """Do the first part of a self-test, each version's `warm_up`. Returns its answer if it ends with this part."""
@@ -114,11 +115,13 @@ class JobRunner:
         return None
 
     def prepare(self, task: Task) -> Answer | None:
-        """Do the CPU work before the device; returns an answer if it failed."""
+        """Do the CPU work before the device; returns an answer if it failed, or if a stored output is reused."""
         began = time.perf_counter()
         task.started_us = now_us()
         try:
             self._raise_if_cancelled(task)
+            if task.model.memo is not None and (found := task.model.memo.find(task)) is not None:
+                return self._reuse(task, found, began)
             task.item = task.model.processor.prepare(task.job, task.context)
             if self.models.prepares_first:
                 task.batch_key, task.cost = task.model.batch_key(task.item)
@@ -126,6 +129,13 @@ class JobRunner:
             return self._failed(task, error)
         task.prepare_ms = _ms_since(began)
         return None
+
+    def _reuse(self, task: Task, found: dict[str, Any], began: float) -> Answer:
+        """Answer with the output of an earlier run: nothing of the processor is called."""
+        task.prepare_ms = _ms_since(began)
+        answer = task.model.writer.reused(task, found)
+        task.context.close()
+        return answer
 
     def expired(self, tasks: Sequence[Task]) -> dict[int, Answer]:
         """Return, by slot, the answers of prepared tasks whose deadline passed: the device does not begin them."""
@@ -179,6 +189,8 @@ class JobRunner:
         answer = task.model.writer.succeeded(task, output)
         if answer.disposition is Disposition.SUCCEEDED:
             task.context.delete_checkpoint()
+            if task.model.memo is not None:
+                task.model.memo.keep(task, output)
         task.context.close()
         return answer
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from processors import weights
-from processors.protocol import AnyProcessor, LoadContext, Processor
+from processors.protocol import GROUP, AnyProcessor, LoadContext, Processor
 from schemas.contract import unknown_processor
 from schemas.errors import SluiceError, StartupError
 from streams import logs
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from processors.rollout import Rollout
 
 log = logs.get("worker")
-
-GROUP = "sluice.processors"
 
 
 class WorkerLoadContext:

@@ -15,12 +15,12 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from processors.policy import Order
+from processors.code_version import code_version
+from processors.policy import Order, Policy
 from schemas.avsc import request_schema, result_schema
 from schemas.contract import contract
 from schemas.errors import ExitCode, SluiceError
@@ -44,6 +44,10 @@ from streams.worker.child.text import clean_progress, clean_text
 from streams.worker.child.versions import Model, ModelVersions, capped
 from streams.worker.protocol import Answer, ChildConfig, MessageKind
 from streams.worker.text_frame import pack_text
+
+if TYPE_CHECKING:
+    from schemas.codec import Codec
+    from streams.worker.child.memo import Memo
 
 _PR_SET_PDEATHSIG = 1
 
@@ -161,15 +165,24 @@ def build_job_runner(
             device_note=picked.fallback,
             model_version=processor.version,
             model_sha256=processor.model_sha256 or None,
-            code_version=version("sluice"),
+            code_version=code_version(type(processor)),
             topics=tuple((name, topic_id) for name, topic_id in config.topics),
         )
-        return Model(processor, capped(processor.policy, settings.max_batch), writer)
+        policy = capped(processor.policy, settings.max_batch)
+        return Model(processor, policy, writer, _memo(settings, policy, codec, writer, made.name))
 
     models = ModelVersions([model(version_) for version_ in loaded], settings.rollouts.get(config.processor))
     ordered = models.default.policy.order is not Order.NONE
     decoder = RequestDecoder(codec, made, request, splice, models.default.writer, ordered=ordered, now=now)
     return JobRunner(models, decoder, wiring.job_files(settings, config.worker_id), Path(config.scratch), reports)
+
+
+def _memo(settings: Settings, policy: Policy, codec: Codec, writer: ResultWriter, processor: str) -> Memo | None:
+    if not policy.memoize or not settings.memo_days or settings.worker_gateway:
+        return None
+    from streams.worker.child.memo import Memo
+
+    return Memo(codec, writer, processor, settings.memo_days)
 
 
 def choose_executor(runner: JobRunner, channel: ParentChannel) -> BatchExecutor:

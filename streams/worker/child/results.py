@@ -111,6 +111,35 @@ class ResultWriter:
             return self.failed(frame, header, _too_large(len(value)), task)
         return answer(frame, header, Disposition.SUCCEEDED, value)
 
+    def reused(self, task: Task, found: Plain) -> Answer:
+        """Answer a job with the output of another run's Result, `found`: same input, same model, same code."""
+        frame, header, header_bytes = task.frame, task.job.header, task.header_bytes
+        tail = self._tail(frame, header, task, Disposition.SUCCEEDED, output=found["output"])
+        made, by = found["result"], f"{found['header']['job_id']}:{found['header']['run']}"
+        tail["result"] |= {name: made[name] for name in ("device", "device_note", "output_refs")}
+        if (
+            by != f"{header.job_id}:{header.run}"
+        ):  # else an execution of this run made it, and crashed before its answer
+            tail["result"]["reused_from"] = by
+        assert header_bytes is not None
+        return answer(frame, header, Disposition.SUCCEEDED, self.splice.join(header_bytes, tail))
+
+    def memo(self, task: Task, output: Any) -> bytes:
+        """Encode the Result of a job that has succeeded, to be reused. Its header says only whose output it is."""
+        header = task.job.header
+        kept = JobHeader(
+            header.job_id,
+            header.processor,
+            header.created_at,
+            header.input_sha256,
+            run=header.run,
+            tenant=header.tenant,
+        )
+        refs = task.context.saved
+        return self._encode(
+            kept, self._tail(task.frame, kept, task, Disposition.SUCCEEDED, output=to_plain(output), refs=refs)
+        )
+
     def failed(
         self,
         frame: JobFrame,

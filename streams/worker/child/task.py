@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from connectors.claim_store import JobFiles
     from processors.protocol import Job
     from streams.worker.child.context import WorkerJobContext
     from streams.worker.child.versions import Model
@@ -23,6 +24,7 @@ class Task:
     header_bytes: bytes | None
     context: WorkerJobContext
     model: Model
+    files: JobFiles
     #: The output of `prepare`, until it has run.
     item: Any = None
     #: Decides with which other tasks it runs.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from processors.policy import Batch, Policy
 from processors.protocol import AnyProcessor
@@ -13,6 +13,9 @@ from processors.rollout import Rollout
 from schemas.errors import ModelNotFound, ProcessorBug
 from schemas.records import JobHeader
 from streams.worker.child.results import ResultWriter
+
+if TYPE_CHECKING:
+    from streams.worker.child.memo import Memo
 
 
 @dataclass(slots=True)
@@ -23,6 +26,8 @@ class Model:
     processor: AnyProcessor
     policy: Policy
     writer: ResultWriter
+    #: Outputs to reuse; None if the processor does not memoize.
+    memo: Memo | None = None
     #: The processor's optional methods.
     cost: Callable[[Any], float] | None = field(init=False)
     bucket: Callable[[Any], Hashable] | None = field(init=False)

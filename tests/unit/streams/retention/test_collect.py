@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.claim_store import UPLOADED
+from connectors.memos import MEMOS, memo_name
 from connectors.objects import ObjectStore
 from connectors.payload_store import Payload
 from connectors.upload_store import TUS, PartialUpload, UploadPart
@@ -21,6 +22,7 @@ from streams.log import kafka
 from streams.retention.collect import Collected, collect
 from streams.settings import Settings
 from tests.harness.gateway_app import memory_settings
+from tests.harness.stores import Stores, new_job, requested
 
 DAY_S = 86_400.0
 
@@ -137,7 +139,7 @@ def test_what_nothing_refers_to_goes_to_the_trash_and_then_for_good(made: Instal
     last = made.collect()
     assert (last.deleted, last.deleted_bytes) == (1, 7)
     assert not made.held(claim)
-    assert made.collect() == Collected(0, 0, 0, 0, 0, 0, 0, 0, 0, dry_run=False)
+    assert made.collect() == Collected(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, dry_run=False)
 
 
 def test_a_file_that_is_referred_to_while_it_is_in_the_trash_comes_back(made: Installation, tmp_path: Path) -> None:
@@ -192,3 +194,20 @@ def test_notes_of_files_for_which_no_result_came_are_deleted_after_the_grace_per
     made.age()
     assert made.collect(dry_run=True).leftovers == made.collect().leftovers == 1
     assert made.files() == 0
+
+
+def test_a_memo_stays_while_a_job_of_its_tenant_has_its_input_and_it_is_not_too_old(tmp_path: Path) -> None:
+    made = Installation(tmp_path)
+    kept, foreign, unknown = (memo_name(*parts, "ee") for parts in (("t", "a"), ("another", "a"), ("t", "b")))
+    for name in (kept, foreign, unknown):
+        made.objects.put_named(name, b"x")
+    stores = Stores(made.settings)
+    stores.store(requested(new_job(), header={"tenant": "t"}))
+    stores.close()
+    assert made.collect().memos == 0, "a young one may belong to a job that is not stored yet"
+    made.age()
+    assert made.collect(dry_run=True).memos == 2
+    assert made.collect().memos == 2
+    assert [name for name, _ in made.objects.named(MEMOS)] == [kept]
+    made.age(days=30)
+    assert made.collect().memos == 1

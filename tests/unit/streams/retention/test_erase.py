@@ -8,8 +8,11 @@ from typing import Any, cast
 import pytest
 
 from connectors.claim_uris import content_key
+from connectors.memos import MEMOS
 from connectors.objects import ObjectStore
 from connectors.retention_store import RetentionStore
+from processors.echo import Echo
+from processors.policy import Policy
 from schemas.errors import Unreachable
 from schemas.records import Claim
 from streams import wiring
@@ -108,6 +111,22 @@ def test_erasing_twice_is_safe_and_both_are_on_record() -> None:
         assert first.log == second.log
         with wiring.retention_store(flow.settings) as rows:
             assert [each.erased_by for each in rows.erasures("default", SECRET)] == ["operator@host"] * 2
+
+
+class Memoizing(Echo):
+    policy = Policy(memoize=True)
+
+
+def test_outputs_that_are_kept_to_be_reused_go_with_their_case() -> None:
+    with Flow(Memoizing) as flow:
+        objects = wiring.object_store(flow.settings)
+        flow.submit("echo", {"message": SECRET}, case_id=SECRET)
+        flow.submit("echo", {"message": "hello"}, case_id="another")
+        flow.settle()
+        assert len(list(objects.named(MEMOS))) == 2
+        erased(flow)
+        [(name, _)] = objects.named(MEMOS)
+        assert b"hello" in (objects.get_named(name) or b"")
 
 
 def test_an_erasure_that_was_interrupted_is_completed_by_the_next_one() -> None:

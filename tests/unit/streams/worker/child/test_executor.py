@@ -16,6 +16,7 @@ from processors.policy import Batch, Limits, Policy
 from processors.protocol import Job, JobContext
 from schemas.avsc import request_schema
 from schemas.codec import Codec
+from schemas.envelope import input_hash
 from schemas.headers import ATTEMPT, JOB, RUN
 from schemas.ids import new_id
 from schemas.records import ECHO, EchoInput, EchoOutput, JobHeader
@@ -270,7 +271,8 @@ def test_a_result_names_what_ran_where_and_for_how_long(kit: Kit) -> None:
         "7",
         "0.0",
     )
-    assert (result["input_sha256"], result["execution"], result["timings"]["batch_size"]) == ("00", 1, 1)
+    of_input = input_hash(kit.requests, EchoInput("a"))
+    assert (result["input_sha256"], result["execution"], result["timings"]["batch_size"]) == (of_input, 1, 1)
     assert result["timings"]["run_ms"] > 0
 
 
