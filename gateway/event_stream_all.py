@@ -12,6 +12,7 @@ from gateway.event_ids import LogPlace
 from gateway.event_records import Record, events_of
 from gateway.event_stream import CHUNK, EventSource, encoded, retry, sign_of_life
 from gateway.ports import Ports
+from schemas.states import Mode
 from streams.client.event_record import PROGRESS, Key
 
 
@@ -94,7 +95,7 @@ class AllEvents(EventSource):
 
     def _may_show(self, record: Record) -> bool:
         made = record.progress
-        return made is not None and self._filter.processor in (None, made.processor)
+        return made is not None and not record.is_shadow and self._filter.processor in (None, made.processor)
 
     def _events(self, record: Record, status: JobStatus | None) -> Iterable[bytes]:
         key, offset = record.key, record.offset
@@ -109,11 +110,11 @@ class AllEvents(EventSource):
 
     def _shows(self, record: Record, status: JobStatus | None) -> bool:
         if not record.is_outcome:
-            return status is not None and self._filter.shows(status)
+            return not record.is_shadow and status is not None and self._filter.shows(status)
         if self._filter.processor not in (None, record.key[0]) or record.outcome is None:
             return False
         header = record.outcome[0]
-        return self._filter == (
+        return header.mode != Mode.SHADOW and self._filter == (
             header.tenant,
             self._filter.processor and header.processor,
             self._filter.batch_id and header.batch_id,

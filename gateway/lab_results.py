@@ -122,7 +122,8 @@ class LabResults:
         named = (record.attempt, record.processor, record.worker_id)
         if named != (lease.attempt, lease.processor, worker_id) or not _execution_of(lease, record.execution):
             return False
-        self._producer.produce(self._names.progress, value, record.job_id.encode())
+        marks = [(name, text) for name, text in lease.headers if name == headers.MODE]
+        self._producer.produce(self._names.progress, value, record.job_id.encode(), headers=marks)
         self._producer.poll(0)
         return True
 
@@ -159,10 +160,9 @@ class LabResults:
         claimed = request.uploads_in({"output": plain["output"], "refs": plain["result"]["output_refs"]})
         source = f"sluice/worker/{given.worker_id}"
         own = headers.result_headers(header, info.disposition, info.execution, source=source)
-        trace = dict(lease.headers).get(headers.TRACEPARENT)
+        copied = [(name, text) for name, text in lease.headers if name in (headers.TRACEPARENT, headers.MODE)]
         key = lease.key if len(lease.key) <= LONGEST_KEY else given.hold.job_id.encode()
-        traced = own if trace is None else [*own, (headers.TRACEPARENT, trace)]
-        return Outgoing(topic, given.value, key, traced), claimed
+        return Outgoing(topic, given.value, key, [*own, *copied]), claimed
 
     def _dead_letter(self, lease: LeaseView, given: HandIn) -> Outgoing:
         place = lease.coordinates or Coordinates(self._names.requests(lease.processor, lease.lane), 0, -1)
@@ -191,7 +191,10 @@ def _is_uuid(text: str) -> bool:
 
 def _bare(header: JobHeader, lease: LeaseView, hold: Hold) -> JobHeader:
     """Return the header of a result for a request that can't be decoded: nothing but what its Kafka headers say."""
-    return JobHeader(hold.job_id, lease.processor, header.created_at, "", run=hold.run, attempt=lease.attempt)
+    mode = headers.mode_of(dict(lease.headers).get(headers.MODE))
+    return JobHeader(
+        hold.job_id, lease.processor, header.created_at, "", run=hold.run, attempt=lease.attempt, mode=mode
+    )
 
 
 def _same_place(info: ResultInfo, wanted: Coordinates | None) -> bool:

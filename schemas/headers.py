@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from schemas.records import JobHeader
+from schemas.states import Mode
 
 JOB = "sluice-job"
 RUN = "sluice-run"
@@ -16,6 +17,8 @@ ATTEMPT = "sluice-attempt"
 PROCESSOR = "sluice-processor"
 DEADLINE = "sluice-deadline"
 CUSTODY = "sluice-custody"
+#: Of requests that are not live, and of their results and progress.
+MODE = "sluice-mode"
 CLAIMS = "sluice-claims"
 DISPOSITION = "sluice-disposition"
 EXECUTION = "sluice-execution"
@@ -47,6 +50,8 @@ def request_headers(header: JobHeader, *, source: str, claims: Iterable[str] = (
         ("ce_type", b"sluice.request.v1"),
         ("ce_source", source.encode()),
     ]
+    if header.mode != Mode.LIVE:
+        made.append((MODE, header.mode.encode()))
     if header.deadline is not None:
         made.append((DEADLINE, header.deadline.isoformat().encode()))
     if uris := " ".join(claims):
@@ -68,6 +73,12 @@ def result_headers(header: JobHeader, disposition: str, execution: int, *, sourc
         ("ce_type", b"sluice.result.v1"),
         ("ce_source", source.encode()),
     ]
+
+
+def mode_of(text: bytes | None) -> str:
+    """Return the mode that a header names; live without one, and for one that is not known."""
+    known = {mode.encode(): mode.value for mode in Mode}
+    return known.get(text or b"", Mode.LIVE.value)
 
 
 def dead_letter_headers(

@@ -8,6 +8,7 @@ from connectors.delivery_store import ProgressTry
 from connectors.memory.database import MemoryDatabase
 from connectors.memory.tables import OPEN, StoredDelivery, StoredRun, StoredTry
 from connectors.sink_store import ProgressEnd, ProgressRow
+from schemas.states import Mode
 
 #: How long the outcome of a job with progress callbacks waits until these are ended (store_batch.sql).
 PROGRESS_WAIT = timedelta(minutes=1)
@@ -32,11 +33,14 @@ def move_run(run: StoredRun, row: ProgressRow, now: datetime) -> bool:
 
 
 def add_progress(db: MemoryDatabase, row: ProgressRow, now: datetime) -> None:
-    """Make the delivery of this progress pending, if its job has progress callbacks; an erased job keeps no message."""
+    """Make the delivery of this progress pending, if its job has progress callbacks and this is no shadow run; an erased job
+    keeps no message."""
     job = db.jobs.get(row.job_id)
     if job is not None and job.erased_at is not None:
         db.runs[row.job_id, row.run].message = None
     if job is None or not job.callback_progress or not job.callback_url or row.delivery_id is None:
+        return
+    if db.runs[row.job_id, row.run].mode == Mode.SHADOW:
         return
     found = db.deliveries.get(row.delivery_id)
     if found is None:

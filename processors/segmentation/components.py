@@ -14,8 +14,13 @@ _FORWARD = [step for step in product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]
 def count_components(mask: NDArray[np.uint8]) -> int:
     """Count groups of voxels that touch at least at a corner (26-connectivity)."""
     voxels = np.argwhere(mask)
+    return len(np.unique(component_labels(voxels)))
+
+
+def component_labels(voxels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a number per row of `voxels` (indices of three axes), the same for all voxels of a group that touch."""
     if len(voxels) == 0:
-        return 0
+        return np.zeros(0, dtype=np.int64)
     one, other = _touching(voxels)
     labels = np.arange(len(voxels))
     while True:
@@ -26,7 +31,7 @@ def count_components(mask: NDArray[np.uint8]) -> int:
             np.minimum.at(labels, before[side], lowest)
         labels = labels[labels]
         if np.array_equal(labels, before):
-            return len(np.unique(labels))
+            return labels
 
 
 def _touching(voxels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

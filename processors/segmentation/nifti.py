@@ -51,6 +51,13 @@ def looks_like_nifti(start: bytes) -> bool:
 
 def read_nifti(path: Path) -> Volume:
     """The volume in a file. The header is checked before any data is unpacked. Raises InvalidInput."""
+    volume = read_mask(path)
+    check_data(volume.data)
+    return volume
+
+
+def read_mask(path: Path) -> Volume:
+    """Read a file as `read_nifti` does, but take a constant volume as well: an empty mask is one. Raises InvalidInput."""
     try:
         with _opened(path) as stream:
             return _read(stream)
@@ -92,7 +99,7 @@ def _read(stream: BinaryIO) -> Volume:
     data = _read_voxels(stream, header, shape)
     if len(stream.read(_MAX_BESIDE_BYTES + 1)) > _MAX_BESIDE_BYTES:
         raise InvalidInput("The NIfTI file goes on after its voxels: its header says a wrong size of the volume.")
-    return Volume(check_data(data), affine, header)
+    return Volume(data, affine, header)
 
 
 def _check_header(header: Any) -> tuple[int, int, int]:

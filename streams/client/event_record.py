@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from confluent_kafka import Message
 
+from schemas.headers import MODE
+from schemas.states import Mode
+
 #: A topic, by a short name, and a partition.
 Key = tuple[str, int]
 #: The short name of the progress topic; that of an outcomes topic is its processor.
@@ -18,6 +21,8 @@ class EventRecord:
         self.offset = int(message.offset() or 0)
         self.value = message.value() or b""
         self.at_ms = int(message.timestamp()[1])
+        #: True for progress of a shadow run. The outcome of one says so in its value.
+        self.is_shadow = (MODE, Mode.SHADOW.encode()) in (message.headers() or ())
         self.job_id = (message.key() or b"").decode("utf-8", "replace").partition(":")[0]
 
     @property

@@ -20,7 +20,7 @@ from schemas.envelope import result_of
 from schemas.errors import ErrorCode, ExitCode
 from schemas.headers import JOB
 from schemas.records import Coordinates, Result
-from schemas.states import Disposition, State
+from schemas.states import Disposition, Mode, State
 from streams import wiring
 from streams.client.forks import ForkGuard
 from streams.log import kafka
@@ -98,6 +98,8 @@ class OutcomeWaiter:
         if value is None or _job_of(message) not in wanted:
             return None
         result = result_of(self._contract, self._codec.decode(value))
+        if result.header.mode == Mode.SHADOW:
+            return None
         return Outcome(result, Coordinates(self._topic, int(message.partition() or 0), int(message.offset() or 0)))
 
 

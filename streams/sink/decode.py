@@ -184,6 +184,7 @@ def _header_from_kafka(message: Message, processor: str) -> Plain | None:
         "attempt": _number(kafka_headers.get(headers.ATTEMPT), 1),
         "processor": _text(kafka_headers.get(headers.PROCESSOR)) or processor,
         "created_at": _at(message),
+        "mode": headers.mode_of(_bytes(kafka_headers.get(headers.MODE))),
     }
 
 
@@ -265,6 +266,10 @@ def _at(message: Message) -> datetime:
 
 def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+
+
+def _bytes(value: Any) -> bytes | None:
+    return value if isinstance(value, bytes) else None
 
 
 def _number(value: Any, default: int) -> int:

@@ -23,6 +23,7 @@ def header_from_kafka(frame: JobFrame, processor: str) -> JobHeader | None:
         input_sha256="",
         run=_number(fields.get(headers.RUN), 0),
         attempt=_number(fields.get(headers.ATTEMPT), 1),
+        mode=headers.mode_of(fields.get(headers.MODE)),
     )
 
 

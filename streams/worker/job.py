@@ -29,7 +29,7 @@ from collections.abc import Hashable, Sequence
 from enum import IntEnum
 
 from schemas.errors import ErrorCode
-from schemas.headers import JOB, RUN, TRACEPARENT, Header
+from schemas.headers import JOB, MODE, RUN, TRACEPARENT, Header
 from streams.worker.protocol import Flag, JobFrame
 
 
@@ -78,6 +78,7 @@ class InFlightJob:
 
     __slots__ = (
         "attempt",
+        "copied",
         "crashes",
         "device_faults",
         "error_code",
@@ -95,7 +96,6 @@ class InFlightJob:
         "slot",
         "state",
         "timestamp_ms",
-        "trace",
         "unconfirmed",
         "value",
     )
@@ -129,7 +129,7 @@ class InFlightJob:
         self.execution = 1  # starts of this attempt, as results show it
         self.crashes = 0  # executions that ended with a crash we did not cause
         self.device_faults = 0  # executions under which the device failed
-        self.trace: bytes | None = None  # the caller's traceparent, copied to the result
+        self.copied: list[Header] = []  # for the result: the trace, and the mode unless it is live
         self.unconfirmed = 0  # records that have no delivery report yet
         self.order_key: Hashable | None = None  # jobs with the same one run one after another; None: with any other
         self.next_attempt: tuple[float, int] | None = (
@@ -149,7 +149,7 @@ class InFlightJob:
     def frame(self) -> JobFrame:
         """Return the job as the child gets it."""
         fields = dict(self.headers)
-        self.trace = fields.get(TRACEPARENT)
+        self.copied = [(name, fields[name]) for name in (TRACEPARENT, MODE) if name in fields]
         return JobFrame(
             self.slot,
             self.execution,

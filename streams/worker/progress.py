@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from schemas.avsc import self_contained
 from schemas.envelope import header_of
 from schemas.errors import SluiceError
+from schemas.headers import MODE
 from schemas.records import JobHeader, Progress
+from schemas.states import Mode
 from streams import logs, wiring
 from streams.settings import Settings
 from streams.worker.header_from_kafka import header_from_kafka
@@ -59,7 +61,9 @@ class ProgressPublisher:
                 self._warned = True
                 log.warning("progress_not_published", job_id=record.job_id, reason=type(error).__name__)
             return
-        self._publisher.write(self._topic, record.job_id.encode(), value)
+        # Those who watch all jobs must not take it for progress of the run that counts.
+        marks = () if header.mode == Mode.LIVE else ((MODE, header.mode.encode()),)
+        self._publisher.write(self._topic, record.job_id.encode(), value, marks)
 
     def deadline(self, job: InFlightJob) -> datetime | None:
         """Return the job's deadline by its Kafka headers; a request without our headers costs one decode."""

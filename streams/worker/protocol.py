@@ -13,23 +13,22 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from schemas.headers import ATTEMPT, JOB, PROCESSOR, RUN
+from schemas.headers import ATTEMPT, JOB, MODE, PROCESSOR, RUN
 from schemas.states import Disposition
 from streams.settings import Settings
 
 #: The Kafka headers that are passed on to the child.
-HEADERS = (JOB, RUN, ATTEMPT, PROCESSOR)
+HEADERS = (JOB, RUN, ATTEMPT, PROCESSOR, MODE)
 #: Bytes of one Kafka header that are passed on. A header that was cut contradicts its record, so the job is rejected.
 LONGEST_HEADER = 1000
 #: The sequence number of a result, after every progress report of its execution.
 LAST_SEQUENCE = 2**31 - 1
 
 FRAME = struct.Struct("<IB")
-_JOB = struct.Struct("<IHBBHqqqHhhhhIi")
+_JOB = struct.Struct("<IHBBHqqqHhhhhhIi")
 _ANSWER = struct.Struct("<IBHiiHHHHHIi")
 
 DISPOSITIONS = (Disposition.SUCCEEDED, Disposition.RETRY, Disposition.FAILED, Disposition.CANCELLED)
-
 
 #: The settings that a child gets through its pipe. Credentials of the database and of callbacks stay in the parent.
 CHILD_SETTINGS = {
@@ -185,7 +184,7 @@ def json_frame(kind: MessageKind, fields: dict[str, Any]) -> bytes:
 
 def pack_job(job: JobFrame) -> bytes:
     slot, execution, flags, lane, partition, offset, received_us, timestamp_ms, error_code, headers, value, retry = job
-    job_id, run, attempt, processor = [(text := headers.get(name)) and text[:LONGEST_HEADER] for name in HEADERS]
+    job_id, run, attempt, processor, mode = [(text := headers.get(name)) and text[:LONGEST_HEADER] for name in HEADERS]
     head = _JOB.pack(
         slot,
         execution,
@@ -200,23 +199,24 @@ def pack_job(job: JobFrame) -> bytes:
         -1 if run is None else len(run),
         -1 if attempt is None else len(attempt),
         -1 if processor is None else len(processor),
+        -1 if mode is None else len(mode),
         len(value),
         retry,
     )
-    return b"".join((head, error_code, job_id or b"", run or b"", attempt or b"", processor or b"", value))
+    return b"".join((head, error_code, job_id or b"", run or b"", attempt or b"", processor or b"", mode or b"", value))
 
 
 def unpack_jobs(body: bytes) -> Iterator[JobFrame]:
     at = 0
     size = _JOB.size
     while at < len(body):
-        (slot, execution, flags, lane, partition, offset, received, stamp, nv, nj, nr, na, np, n, retry) = (
+        (slot, execution, flags, lane, partition, offset, received, stamp, nv, nj, nr, na, np, nm, n, retry) = (
             _JOB.unpack_from(body, at)
         )
         at += size
         error_code, at = body[at : at + nv], at + nv
         headers = {}
-        for name, length in zip(HEADERS, (nj, nr, na, np), strict=True):
+        for name, length in zip(HEADERS, (nj, nr, na, np, nm), strict=True):
             if length >= 0:
                 headers[name], at = body[at : at + length], at + length
         value, at = body[at : at + n], at + n

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -98,9 +98,9 @@ class Publisher:
             self.dead_lettered += 1
             self._write(job, self._dead_letter(job, answer))
 
-    def write(self, topic: str, key: bytes, value: bytes) -> None:
+    def write(self, topic: str, key: bytes, value: bytes, kafka_headers: Sequence[headers.Header] = ()) -> None:
         """Write a record that no job waits for; it may get lost, which the log says."""
-        self._produce(OutgoingRecord(topic, key, value, []), partial(_warn_if_lost, topic))
+        self._produce(OutgoingRecord(topic, key, value, [*kafka_headers]), partial(_warn_if_lost, topic))
 
     def stop(self, timeout: float) -> None:
         """End the thread, and give progress updates in the queue a moment."""
@@ -116,8 +116,7 @@ class Publisher:
         # An answer has the fields that result_headers reads; making a whole header of it costs 7 µs a job.
         header = cast(JobHeader, answer)
         made = headers.result_headers(header, answer.disposition.value, answer.execution, source=self._source)
-        if job.trace is not None and len(job.trace) <= LONGEST_COPY:
-            made.append((headers.TRACEPARENT, job.trace))
+        made += [(name, text) for name, text in job.copied if len(text) <= LONGEST_COPY]
         if key is None or len(key) > LONGEST_COPY:
             key = answer.job_id.encode()
         return OutgoingRecord(self._results, key, answer.value, made)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from schemas.contract import AnyContract
+from schemas.headers import Header
 from streams.worker.command_state import CommandState
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin
@@ -54,7 +55,7 @@ class ResultPublisher(Protocol):
         """Hand in a job's result, its dead letter, or both. The answer of a disowned job is its new owner's."""
         ...
 
-    def write(self, topic: str, key: bytes, value: bytes) -> None:
+    def write(self, topic: str, key: bytes, value: bytes, kafka_headers: Sequence[Header] = ()) -> None:
         """Write a record that no job waits for; it may get lost, which the worker's log says. Thread-safe."""
         ...
 

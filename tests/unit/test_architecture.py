@@ -112,6 +112,7 @@ _ARROWS = {
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
     "streams.router": "connectors.callbacks streams.admin streams.client streams.health streams.log streams.wiring",
     "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
+    "streams.shadow": "connectors processors",
     "streams.stack": "streams.health",
     "streams.cli": (
         "connectors connectors.callbacks processors streams.admin streams.client streams.explain streams.health streams.log "

@@ -65,6 +65,7 @@ def subscribe(
     group: str,
     *,
     from_start: bool = True,
+    shadow_runs: bool = False,
     bootstrap_servers: str | None = None,
     registry_url: str | None = None,
     topic_prefix: str | None = None,
@@ -73,7 +74,8 @@ def subscribe(
     """Join a consumer group that shares the outcomes of a processor among its members, and return the subscription.
 
     `from_start`: whether a new group begins with the outcomes that are kept (30 days), or with those from now on. Addresses
-    default to KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL and SLUICE_TOPIC_PREFIX. `config`: further settings of librdkafka;
+    default to KAFKA_BOOTSTRAP_SERVERS, SCHEMA_REGISTRY_URL and SLUICE_TOPIC_PREFIX. `shadow_runs`: whether to hand out outcomes
+    of shadow runs, too, which test another version and never count. `config`: further settings of librdkafka;
     `group.protocol: classic` for a broker before 4.0.
     """
     settings = Settings.from_environment()
@@ -95,6 +97,7 @@ def subscribe(
         f"{prefix}outcomes.{processor}",
         lambda schema_id: _schema(registry, schema_id),
         from_start=from_start,
+        shadow_runs=shadow_runs,
         incremental=options["group.protocol"] == "consumer",
     )
 
@@ -114,12 +117,14 @@ class OutcomeSubscription:
         schema_of: Callable[[int], str],
         *,
         from_start: bool = True,
+        shadow_runs: bool = False,
         incremental: bool = True,
     ) -> None:
         self._consumer = consumer
         self._topic = topic
         self._schema_of = schema_of
         self._from_start = from_start
+        self._shadow_runs = shadow_runs
         self._incremental = incremental
         self._schemas: dict[int, Any] = {}
         self._seen: OrderedDict[bytes, None] = OrderedDict()
@@ -157,8 +162,10 @@ class OutcomeSubscription:
             message = self._consumer.poll(min(left, _POLL_S))
             if message is not None and self._is_new(message):
                 outcome = self._outcome(message)
-                self._in_hand = message
-                return outcome
+                if self._shadow_runs or outcome.record["header"].get("mode") != "shadow":
+                    self._in_hand = message
+                    return outcome
+                self._done(message)
         return None
 
     def close(self) -> None:

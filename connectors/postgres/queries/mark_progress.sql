@@ -1,9 +1,9 @@
 -- Stores progress. It never changes an ended run, changes a run that waits for a retry only if its attempt is newer, and
 -- changes a running one only if it is newer progress.
 -- Returns the known runs, so that the caller can keep progress of the others until their request is stored.
--- A job with progress callbacks has one delivery of them per run. It becomes pending again with newer progress; what is sent
--- is the run's newest progress at the time of the claim. As this statement holds the run's row until its commit, none becomes
--- pending after the run's end.
+-- A job with progress callbacks has one delivery of them per run, but none of a shadow run. It becomes pending again with newer
+-- progress; what is sent is the run's newest progress at the time of the claim. As this statement holds the run's row until its
+-- commit, none becomes pending after the run's end.
 WITH p AS MATERIALIZED (
     SELECT * FROM @p(
         n integer, job_id uuid, run integer, attempt integer, execution integer, sequence integer, owner text, stage text,
@@ -24,7 +24,7 @@ moved AS (
               WHEN 'RETRYING' THEN p.attempt > runs.attempt
               ELSE false
           END
-    RETURNING runs.job_id, runs.run, p.delivery_id
+    RETURNING runs.job_id, runs.run, runs.mode, p.delivery_id
 ),
 callbacks AS (
     INSERT INTO deliveries AS d (
@@ -34,7 +34,7 @@ callbacks AS (
         moved.delivery_id, moved.job_id, moved.run, 'progress', 0, j.callback_url, j.callback_profile, 'pending', 0, now(),
         left(j.tenant, 128)
     FROM moved JOIN jobs AS j ON j.job_id = moved.job_id
-    WHERE j.callback_progress AND j.callback_url <> '' AND moved.delivery_id IS NOT NULL
+    WHERE j.callback_progress AND j.callback_url <> '' AND moved.delivery_id IS NOT NULL AND moved.mode <> 'shadow'
     ON CONFLICT (delivery_id) DO UPDATE SET
         sequence = d.sequence + 1, state = 'pending', due_at = CASE d.state WHEN 'pending' THEN d.due_at ELSE now() END, ended_at = NULL
     WHERE d.state IN ('pending', 'delivered')

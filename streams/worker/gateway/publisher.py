@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from connectors.gateway_client.client import GatewayClient
 from connectors.gateway_client.wire import to_text
 from connectors.lease_store import Hold
 from schemas.errors import Conflict, ErrorCode, PayloadTooLarge, SluiceError, Unreachable
+from schemas.headers import Header
 from streams import logs
 from streams.health.loop_threads import LoopThreads
 from streams.worker.in_flight import InFlightJobs
@@ -73,8 +74,8 @@ class GatewayPublisher:
             self._results.append((job, answer))
             self._changed.notify_all()
 
-    def write(self, topic: str, key: bytes, value: bytes) -> None:
-        """Send a record of progress; the gateway knows topic and key."""
+    def write(self, topic: str, key: bytes, value: bytes, kafka_headers: Sequence[Header] = ()) -> None:
+        """Send a record of progress; the gateway knows topic, key and Kafka headers."""
         with self._changed:
             self._progress.append(value)
             self._changed.notify_all()

@@ -14,6 +14,7 @@ from sluice_client.kafka import Outcome, OutcomeSubscription
 from streams import wiring
 from streams.log import kafka as log_clients
 from streams.testing import Flow
+from tests.harness.shadow_runs import publish_shadow_run
 
 
 class Outcomes:
@@ -65,6 +66,19 @@ def test_an_outcome_is_typed(outcomes: Outcomes) -> None:
     assert found.output == {"message": "grüße", "length": 5}
     assert (found.case_id, found.labels, found.error, found.files) == ("c1", {"a": "b"}, None, ())
     assert found.record["header"]["job_id"] == job
+
+
+def test_outcomes_of_shadow_runs_are_handed_out_only_if_asked_for(outcomes: Outcomes) -> None:
+    [job] = outcomes.run_jobs("a")
+    publish_shadow_run(outcomes.flow, job)
+    with outcomes.open() as subscription:
+        assert [(found.job_id, found.run) for found in drain(subscription)] == [(job, 0)]
+    with outcomes.open() as subscription:
+        assert drain(subscription) == []  # its offset is committed all the same
+    outcomes.publish_again()
+    publish_shadow_run(outcomes.flow, job, run=2)
+    with outcomes.open(shadow_runs=True) as subscription:
+        assert [(found.job_id, found.run) for found in drain(subscription)] == [(job, 2)]
 
 
 def test_a_cancelled_and_an_expired_job_have_their_final_word_too(outcomes: Outcomes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -70,6 +71,15 @@ def test_equal_headers_do_not_contradict() -> None:
     assert headers.contradictions(present, header) == []
     assert headers.contradictions({}, header) == []
     assert headers.contradictions(present | {headers.JOB: b"other"}, header) == [headers.JOB]
+
+
+def test_a_request_that_is_not_live_says_so_in_its_headers() -> None:
+    header = JobHeader(new_id(), "echo", datetime.now(UTC), "", mode="shadow")
+    present = dict(headers.request_headers(header, source="test"))
+    assert headers.mode_of(present[headers.MODE]) == "shadow"
+    live = dict(headers.request_headers(replace(header, mode="live"), source="test"))
+    assert headers.MODE not in live
+    assert headers.mode_of(None) == headers.mode_of(b"unheard of") == "live"
 
 
 def test_a_dead_letters_headers_keep_their_names_and_values() -> None:

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.avsc import self_contained
-from schemas.headers import JOB
+from schemas.headers import JOB, MODE
 from schemas.ids import new_id
 from streams import wiring
 from streams.admin import tail
@@ -35,6 +35,7 @@ def test_an_update_that_can_not_be_encoded_is_left_out_and_the_next_is_published
     in_flight = InFlightJobs()
     origin = JobOrigin("requests.echo", 0, 0)
     (job,) = in_flight.admit([new_job(origin, 7, headers=[(JOB, new_id().encode())])])
+    (shadow,) = in_flight.admit([new_job(origin, 8, headers=[(JOB, new_id().encode()), (MODE, b"shadow")])])
     producer = kafka.producer(settings)
     publisher = Publisher(
         producer, in_flight, settings.topics, "echo", "w1", lambda job: None, LoopThreads("worker", None)
@@ -44,12 +45,16 @@ def test_an_update_that_can_not_be_encoded_is_left_out_and_the_next_is_published
     writer.write(ProgressUpdate(job.slot, 2, "stage", None, "\udcff"))
     writer.write(ProgressUpdate(job.slot, 3, "stage", 50.0, "fine"))
     writer.write(ProgressUpdate(job.slot, 1, "text", None, "", "The scan "))
+    writer.write(ProgressUpdate(shadow.slot, 1, "stage", 50.0, "of a shadow run"))
     producer.flush(5)
     records = [record.value for record in tail.last(settings, topic, 10)]
     assert [(each["sequence"], each["message"], each["text"]) for each in records] == [
         (3, "fine", None),
         (1, "", "The scan "),
+        (1, "of a shadow run", None),
     ]
+    marked = [dict(record.headers or ()).get(MODE) for record in tail.last(settings, topic, 10)]
+    assert marked == [None, None, "shadow"]
 
 
 def test_a_foreign_record_whose_header_can_not_be_read_has_no_deadline(

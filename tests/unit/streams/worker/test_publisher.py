@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from schemas.headers import JOB, TRACEPARENT
+from schemas.headers import JOB, MODE, TRACEPARENT
 from schemas.states import Disposition
 from schemas.topics import TopicNames
 from streams.health.loop_threads import LoopThreads
@@ -168,6 +168,14 @@ def test_a_result_copies_no_huge_key_and_no_huge_trace_from_its_request() -> Non
     (result,) = publishing.log.written
     assert result.key() == b"job"
     assert TRACEPARENT not in dict(result.headers() or [])
+
+
+def test_a_result_copies_the_mode_of_its_request() -> None:
+    """If it becomes a dead letter that can't be decoded, the sink still knows that it is of a shadow run."""
+    publishing = Publishing(Log())
+    publishing.answer(publishing.job(headers=[(JOB, b"a"), (MODE, b"shadow")]))
+    publishing.answer(publishing.job(headers=[(JOB, b"b")]))
+    assert [dict(record.headers() or ()).get(MODE) for record in publishing.log.written] == [b"shadow", None]
 
 
 def test_a_dead_letter_that_is_delivered_does_not_count_for_the_result_that_is_made_again() -> None:
