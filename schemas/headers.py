@@ -22,6 +22,7 @@ MODE = "sluice-mode"
 CLAIMS = "sluice-claims"
 DISPOSITION = "sluice-disposition"
 EXECUTION = "sluice-execution"
+REPLAY = "sluice-replay"
 TRACEPARENT = "traceparent"
 
 # A dead letter's origin and reason.

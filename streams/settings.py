@@ -121,6 +121,9 @@ class Settings(GatewaySettings):
     #: Days that ended jobs are kept in Postgres, with their history and deliveries. None: forever.
     keep_days: float | None = Field(None, gt=0)
 
+    #: Replays of one job, at least 1. Further ones are parked, unless they are forced.
+    replay_limit: int = Field(5, ge=1)
+
     # ── callbacks ──
     #: URL that replaces http://localhost in callbacks, e.g. http://host.docker.internal:8000. "": no replacement.
     backend_url: str = Field("", repr=False)

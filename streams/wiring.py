@@ -29,13 +29,11 @@ if TYPE_CHECKING:
     from connectors.memory import MemoryDatabase
     from connectors.objects import ObjectStore
     from connectors.payload_store import PayloadStore
+    from connectors.replay_store import ReplayStore
     from connectors.retention_store import RetentionStore
     from connectors.sink_store import SinkStore
     from connectors.upload_store import UploadStore
     from streams.health.cached_probe import CachedProbe
-
-#: Seconds that Kafka may take to answer a probe.
-PROBE_S = 2.0
 
 
 def registry(settings: Settings) -> SchemaRegistry:
@@ -213,6 +211,16 @@ def job_store(settings: Settings) -> JobStore:
     return PostgresJobStore(settings.database)
 
 
+def replay_store(settings: Settings) -> ReplayStore:
+    if (twin := _memory(settings)) is not None:
+        from connectors.memory import MemoryReplayStore
+
+        return MemoryReplayStore(twin)
+    from connectors.postgres.replay_store import PostgresReplayStore
+
+    return PostgresReplayStore(settings.database)
+
+
 def upload_store(settings: Settings) -> UploadStore:
     if (twin := _memory(settings)) is not None:
         from connectors.memory import MemoryUploadStore
@@ -256,28 +264,11 @@ def database_probe(settings: Settings) -> CachedProbe:
 
 
 def kafka_probe(settings: Settings) -> CachedProbe:
-    """Ask whether Kafka answers, through a client of its own: a consumer that polls can't tell silence from a dead broker.
-
-    The first question opens the client.
-    """
-    from confluent_kafka import KafkaException
-
+    """Ask whether Kafka answers, through a client of its own: a consumer that polls can't tell silence from a dead broker."""
     from streams.health.cached_probe import CachedProbe
     from streams.log import kafka
-    from streams.log.port import LogAdmin
 
-    clients: list[LogAdmin] = []
-
-    def question() -> str | None:
-        if not clients:
-            clients.append(kafka.admin(settings))
-        try:
-            clients[0].list_topics(settings.topics.progress, timeout=PROBE_S)
-        except KafkaException as error:
-            return kafka.translate(error, "its health was asked for").message
-        return None
-
-    return CachedProbe(question)
+    return CachedProbe(kafka.question(settings))
 
 
 def contracts(settings: Settings) -> list[AnyContract]:

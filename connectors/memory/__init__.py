@@ -19,6 +19,7 @@ from connectors.memory.due_store import MemoryDueStore
 from connectors.memory.job_store import MemoryJobStore
 from connectors.memory.lease_store import MemoryLeaseStore
 from connectors.memory.payload_store import MemoryPayloadStore
+from connectors.memory.replay_store import MemoryReplayStore
 from connectors.memory.retention_store import MemoryRetentionStore
 from connectors.memory.sink_store import MemorySinkStore
 from connectors.memory.upload_store import MemoryUploadStore
@@ -36,6 +37,7 @@ __all__ = [
     "MemoryJobStore",
     "MemoryLeaseStore",
     "MemoryPayloadStore",
+    "MemoryReplayStore",
     "MemoryRetentionStore",
     "MemorySinkStore",
     "MemoryUploadStore",

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 from connectors.access_store import Quota, Token
 from connectors.command_store import AcknowledgementRow, CommandRow
 from connectors.memory.clock import Clock
+from connectors.memory.replay_tables import StoredReplay
 from connectors.memory.tables import (
     StoredBatch,
     StoredCancel,
@@ -74,6 +75,7 @@ class MemoryDatabase:
         self.partial_uploads: dict[str, PartialUpload] = {}
         self.upload_parts: dict[str, list[UploadPart]] = {}
         self.erasures: list[Erasure] = []
+        self.replays: dict[str, StoredReplay] = {}
         self.fences = itertools.count(1)
         #: The leading timekeeper, and the time of its last call.
         self.leader: tuple[object, datetime] | None = None

@@ -44,6 +44,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "cancel", "streams.cli.cancel:cancel", "Cancel jobs: waiting jobs end at once, running jobs are stopped."
         ),
         Command(
+            "replay", "streams.cli.replay:app", "Run jobs again: select them, count them, replay them, watch them."
+        ),
+        Command(
             "deliveries",
             "streams.cli.deliveries:app",
             "List callbacks, send them again, and see how their destinations do.",

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 log = logs.get("kafka")
 
+#: Seconds that Kafka may take to answer a probe.
+PROBE_S = 2.0
+
 #: Codes of conditions that pass without a change: of the client (_…) and of the broker.
 _UNREACHABLE = frozenset(
     {
@@ -152,6 +155,22 @@ def translate(error: KafkaError | KafkaException, doing: str) -> SluiceError:
             next_step="Run `sluice doctor`; with the local stack, `sluice up` starts it.",
         )
     return SluiceError(f"Kafka failed while {doing}: {inner}.")
+
+
+def question(settings: Settings) -> Callable[[], str | None]:
+    """Return a function that says why Kafka does not answer, or None if it does. The first call opens a client."""
+    clients: list[LogAdmin] = []
+
+    def ask() -> str | None:
+        if not clients:
+            clients.append(admin(settings))
+        try:
+            clients[0].list_topics(settings.topics.progress, timeout=PROBE_S)
+        except KafkaException as error:
+            return translate(error, "its health was asked for").message
+        return None
+
+    return ask
 
 
 def refused(error: KafkaError) -> bool:

@@ -26,7 +26,8 @@ class Services:
         self._commands_consumer = self._commands.subscribe()
         self._due = wiring.due_store(settings)
         self._reader = RequestReader(settings, self._due.keep_leading)
-        self._duties = Timekeeper(settings).duties(self._due, wiring.lease_store(settings), self._reader)
+        stores = self._due, wiring.lease_store(settings), wiring.replay_store(settings)
+        self._duties = Timekeeper(settings).duties(*stores, self._reader)
 
     def settle(self, mark: Callable[[], object]) -> None:
         """Step until none of them has anything left to do. `mark` returns something that changes when something happened."""

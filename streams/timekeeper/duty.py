@@ -11,6 +11,7 @@ from confluent_kafka import Message
 
 from connectors.due_store import DueRun, DueStore
 from connectors.lease_store import LeaseStore
+from connectors.replay_store import ReplayStore
 from schemas.errors import SluiceError, Unreachable
 from schemas.records import Coordinates
 from streams import logs
@@ -39,6 +40,7 @@ class DutyContext:
     settings: Settings
     store: DueStore
     leases: LeaseStore
+    replays: ReplayStore
     reader: RequestReader
     publisher: RecordPublisher
     writer: RecordWriter

@@ -58,7 +58,7 @@ class RecordWriter:
         """
         attempt = due.attempt + (due.kind == "retry")
         header = request["header"] | {"run": due.run, "attempt": attempt, "source_coordinates": to_plain(coordinates)}
-        value = self._encoder(due.processor).encode(request | {"header": header})
+        value = self.encoder(due.processor).encode(request | {"header": header})
         headers = dict(message.headers() or []) | {
             ATTEMPT: b"%d" % attempt,
             RUN: b"%d" % due.run,
@@ -92,7 +92,8 @@ class RecordWriter:
         }
         self._publisher.put(name, self._names.results(due.processor), due.job_id.encode(), value, headers)
 
-    def _encoder(self, processor: str) -> Encoder:
+    def encoder(self, processor: str) -> Encoder:
+        """Return the encoder of a processor's requests. Raises UnknownProcessor, UnknownSchema, Unreachable."""
         encoder = self._encoders.get(processor)
         if encoder is None:
             subject = f"{self._names.requests(processor)}-value"

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from connectors.due_store import DueStore
 from connectors.lease_store import LeaseStore
+from connectors.replay_store import ReplayStore
 from schemas.errors import SluiceError, Unreachable
 from streams import logs, wiring
 from streams.health.cached_probe import faults
@@ -31,6 +32,7 @@ from streams.timekeeper.pauses import Pauses
 from streams.timekeeper.prune import Prune
 from streams.timekeeper.publisher import RecordPublisher
 from streams.timekeeper.record_writer import RecordWriter
+from streams.timekeeper.replays import Replays
 from streams.timekeeper.requests import RequestReader
 from streams.timekeeper.requests_gone import RequestsGone
 from streams.timekeeper.silent import SilentRuns
@@ -48,7 +50,7 @@ STOP_S = 5.0
 
 DUTIES: Sequence[MakeDuty] = (
     *(DueRuns, Cancels, ExpiredLeases, Unsent, RequestsGone, SilentRuns, Pauses),
-    *(UnsentUploads, ExpiredUploads, EndedBatches),
+    *(UnsentUploads, ExpiredUploads, EndedBatches, Replays),
 )
 
 
@@ -78,23 +80,30 @@ class Timekeeper:
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set, then give up leadership."""
         store = tracked(wiring.due_store(self._settings), self._loop_health, "Postgres")
-        leases = wiring.lease_store(self._settings)
+        leases, replays = wiring.lease_store(self._settings), wiring.replay_store(self._settings)
         wait = _StoppableWait(store.keep_leading, stop)
         reader = RequestReader(self._settings, wait)
         try:
-            self._loop(store, self.duties(store, leases, reader, wait), stop)
+            self._loop(store, self.duties(store, leases, replays, reader, wait), stop)
         finally:
             store.close()
             leases.close()
+            replays.close()
             reader.close()
 
     def duties(
-        self, store: DueStore, leases: LeaseStore, reader: RequestReader, wait: Callable[[], None] | None = None
+        self,
+        store: DueStore,
+        leases: LeaseStore,
+        replays: ReplayStore,
+        reader: RequestReader,
+        wait: Callable[[], None] | None = None,
     ) -> list[Duty]:
         """Return a leader's duties in the order in which `run` repeats them. `wait` is called while they wait for Kafka."""
         settings, publisher = self._settings, RecordPublisher(self._settings, wait or store.keep_leading)
         writer = RecordWriter(wiring.codec(settings), settings.topics, publisher, f"timekeeper@{socket.gethostname()}")
-        context = DutyContext(settings, store, leases, reader, publisher, writer, RunEnder(writer, publisher))
+        ender = RunEnder(writer, publisher)
+        context = DutyContext(settings, store, leases, replays, reader, publisher, writer, ender)
         duties = [make(context) for make in DUTIES]
         return duties if self._keep is None else [*duties, Prune(context, self._keep)]
 

@@ -37,6 +37,7 @@ class Stores:
         self.access = self._opened(wiring.access_store(settings))
         self.uploads = self._opened(wiring.upload_store(settings))
         self.retention = self._opened(wiring.retention_store(settings))
+        self.replays = self._opened(wiring.replay_store(settings))
         self.deliveries = self._opened(wiring.delivery_store(settings))
         self.due = self.another_due()
         self.sink.learn_topics(TOPICS)

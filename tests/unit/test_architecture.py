@@ -110,14 +110,15 @@ _ARROWS = {
         "connectors streams.engine_results streams.health streams.log streams.notify streams.process streams.wiring"
     ),
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
+    "streams.replay": "connectors connectors.callbacks",
     "streams.router": "connectors.callbacks streams.admin streams.client streams.health streams.log streams.wiring",
     "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
     "streams.shadow": "connectors processors",
     "streams.stack": "streams.health",
     "streams.cli": (
         "connectors connectors.callbacks processors streams.admin streams.client streams.explain streams.health streams.log "
-        "streams.notify streams.retention streams.router streams.sink streams.stack streams.timekeeper streams.wiring "
-        "streams.worker streams.worker.child"
+        "streams.notify streams.replay streams.retention streams.router streams.sink streams.stack streams.timekeeper "
+        "streams.wiring streams.worker streams.worker.child"
     ),
     "streams.testing": (
         "connectors connectors.callbacks connectors.memory processors streams.client streams.health streams.log "

@@ -1,0 +1,48 @@
+"""The tables of replays in memory, as in `tables.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from connectors.replay_store import NewReplay
+from connectors.sink_store import LogPosition
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class StoredReplay:
+    """Mirrors `replays`; the numbers of its rows are counted."""
+
+    replay_id: str
+    state: str
+    new: NewReplay
+    next_at: datetime
+    created_at: datetime
+    ended_at: datetime | None = None
+    rows: list[StoredReplayJob] = field(default_factory=list)
+
+    def count(self, state: str) -> int:
+        return sum(row.state == state for row in self.rows)
+
+
+@dataclass(slots=True)
+class StoredReplayJob:
+    """Mirrors `replay_jobs`."""
+
+    n: int
+    source: str
+    job_id: bytes | None
+    from_run: int | None
+    run: int | None
+    position: LogPosition | None
+    state: str
+    reason: str | None
+    tries: int = 0
+    due_at: datetime = _LONG_AGO
+    published_at: datetime | None = None
+
+    def stands(self, replay: StoredReplay) -> bool:
+        """True if the row was or is to be published."""
+        return self.state == "published" or (self.state == "waiting" and replay.state != "cancelled")

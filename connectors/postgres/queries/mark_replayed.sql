@@ -1,0 +1,32 @@
+-- Records what became of rows, and counts them in their replays. A row that does not wait any more stays as it is.
+WITH p AS MATERIALIZED (
+    SELECT * FROM unnest(%(replay_ids)s::uuid[], %(numbers)s::integer[], %(states)s::text[], %(reasons)s::text[])
+        AS p(replay_id, n, state, reason)
+),
+marked AS (
+    UPDATE replay_jobs AS r SET
+        state = p.state, reason = p.reason, tries = r.tries + (p.state = 'waiting')::integer,
+        due_at = CASE p.state WHEN 'waiting' THEN now() + interval '1 minute' END,
+        published_at = CASE p.state WHEN 'published' THEN now() END
+    FROM p
+    WHERE r.replay_id = p.replay_id AND r.n = p.n AND r.state = 'waiting'
+    RETURNING r.replay_id, r.state
+),
+counted AS (
+    SELECT
+        replay_id, count(*) FILTER (WHERE state = 'published') AS published, count(*) FILTER (WHERE state = 'failed') AS failed
+    FROM marked GROUP BY replay_id
+),
+ended AS (
+    SELECT c.*, s.published + c.published + s.failed + c.failed + s.parked >= s.total AND s.state IN ('running', 'paused') AS ends
+    FROM counted AS c JOIN replays AS s ON s.replay_id = c.replay_id
+)
+UPDATE replays AS s SET
+    published = s.published + e.published, failed = s.failed + e.failed,
+    next_at = CASE
+        WHEN s.rate IS NULL THEN s.next_at
+        ELSE greatest(s.next_at, now() - interval '1 second') + e.published / s.rate * interval '1 second'
+    END,
+    state = CASE WHEN e.ends THEN 'done' ELSE s.state END,
+    ended_at = CASE WHEN e.ends THEN now() ELSE s.ended_at END
+FROM ended AS e WHERE s.replay_id = e.replay_id

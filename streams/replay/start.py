@@ -1,0 +1,56 @@
+"""Checks the options of a replay, and freezes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.callbacks.resolve import split_url
+from connectors.replay_store import NONE, USUAL, NewReplay
+from schemas.errors import UsageError
+from schemas.ids import new_id
+from streams.replay.selection import ReplaySelection
+from streams.settings import Settings
+
+#: Longest text of a reason.
+LONGEST_REASON = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """How jobs are replayed. `rate`: jobs a second, None: no limit. `at_most`: jobs, None: all of the selection. `force`:
+    also those that were replayed too often. `callbacks`: usual, none or a URL. `deadline_s`: of each new run, from its
+    publication."""
+
+    requested_by: str
+    reason: str = ""
+    tenant: str | None = None
+    rate: float | None = None
+    at_most: int | None = None
+    force: bool = False
+    callbacks: str = USUAL
+    edit: list[dict[str, Any]] | None = None
+    deadline_s: float | None = None
+
+
+def new_replay(settings: Settings, selection: ReplaySelection, options: ReplayOptions) -> NewReplay:
+    """Return the replay to start. Raises UsageError, InvalidInput."""
+    if options.callbacks not in (USUAL, NONE):
+        split_url(options.callbacks)
+    if options.rate is not None and not 0 < options.rate < float("inf"):
+        raise UsageError("The rate is not above 0.", next_step="Give jobs a second, as 20 or 0.5, or leave it out.")
+    if len(options.reason) > LONGEST_REASON:
+        raise UsageError(f"The reason has more than {LONGEST_REASON} characters.", next_step="Shorten it.")
+    return NewReplay(
+        new_id(),
+        options.requested_by,
+        options.reason,
+        selection.described(),
+        tenant=options.tenant,
+        callbacks=options.callbacks,
+        edit=options.edit,
+        deadline_s=options.deadline_s,
+        rate=options.rate,
+        limit=None if options.force else settings.replay_limit,
+        at_most=options.at_most,
+    )

@@ -1,0 +1,75 @@
+"""Makes the request of a replay from the request of an earlier run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.replay_store import NONE, USUAL, Replay
+from schemas import headers
+from schemas.codec import Encoder
+from schemas.contract import AnyContract
+from schemas.envelope import header_of, input_hash, typed_input
+from schemas.errors import InvalidInput
+from schemas.plain import to_plain
+from schemas.ranges import OutOfRange, number_check
+from schemas.records import Coordinates
+from schemas.states import Lane, Mode
+
+Plain = dict[str, Any]
+
+
+def replayed_header(
+    header: Mapping[str, Any], replay: Replay, run: int, at: datetime, source: Coordinates | None
+) -> Plain:
+    """Return the header of the new run. Its own deadline, start time and idempotency key are over; `created_at` stays, because
+    it is the job's."""
+    deadline = None if replay.deadline_s is None else at + timedelta(seconds=replay.deadline_s)
+    changed = {
+        "run": run,
+        "attempt": 1,
+        "mode": replay.mode,
+        "lane": Lane.BULK.value,
+        "deadline": deadline,
+        "not_before": None,
+        "idempotency_key": None,
+        "replay_id": replay.replay_id,
+        "source_coordinates": None if source is None else to_plain(source),
+    }
+    if replay.mode == Mode.SHADOW or replay.callbacks == NONE:
+        changed |= {"callback_url": None, "callback_profile": None}
+    elif replay.callbacks != USUAL:
+        changed["callback_url"] = replay.callbacks
+    if replay.to_version is not None:
+        changed["model_version"] = replay.to_version
+    return {**header, **changed}
+
+
+def edited_input(input_: Any, edit: list[dict[str, Any]], contract: AnyContract, encoder: Encoder) -> tuple[Plain, str]:
+    """Apply a JSON patch (RFC 6902) to an input; return the new input and its hash. Raises InvalidInput."""
+    import jsonpatch
+
+    try:
+        edited = jsonpatch.apply_patch(input_, edit)
+        plain = to_plain(typed_input(contract, edited))
+        number_check(encoder.type_of("input"), finite=True)(plain)
+        return plain, input_hash(encoder, typed_input(contract, plain))
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        raise InvalidInput(f"The edit does not fit its input: {type(error).__name__}.") from error
+    except OutOfRange as error:
+        raise InvalidInput(f"The edited input can't be sent: {error}.") from error
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise InvalidInput(f"The edited input does not fit its schema: {type(error).__name__}.") from error
+
+
+def replayed_headers(old: Mapping[str, Any], header: Plain, *, edited: bool) -> dict[str, Any]:
+    """Return the Kafka headers: those of the earlier request that are not the engine's, and the new run's own."""
+    left_out = {headers.DEADLINE, *({headers.CLAIMS} if edited else ())}
+    kept = {name: value for name, value in old.items() if name not in left_out and not name.startswith(_DEAD_LETTER)}
+    own = dict(headers.request_headers(header_of({"header": header}), source="sluice/replay"))
+    return {**kept, **own, headers.REPLAY: header["replay_id"].encode()}
+
+
+#: What a dead letter has besides its record's own headers.
+_DEAD_LETTER = "sluice-dl-"

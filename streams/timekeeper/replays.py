@@ -1,0 +1,172 @@
+"""Publishes the rows of running replays, at their rates, to the bulk lane: each job's request again, as its next run.
+
+Read the records from the log ─▶ publish ─▶ wait for the delivery reports ─▶ mark the rows. If the leader dies between
+publishing and marking, the next one publishes the same rows again, and as each row has its run's number, that makes one run
+all the same.
+A row of another source than a request is published by another method of `_SOURCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
+from confluent_kafka import KafkaError, Message
+
+from connectors.replay_store import FAILED, PUBLISHED, REQUEST, WAITING, MarkedRow, Replay, ReplayJob, ReplayWork
+from schemas.contract import contract
+from schemas.errors import SluiceError, Unreachable
+from schemas.records import Coordinates
+from schemas.states import Lane
+from streams import logs
+from streams.health.loop_threads import frames_of
+from streams.log import kafka
+from streams.timekeeper.duty import DutyContext
+from streams.timekeeper.publisher import Discarded
+from streams.timekeeper.replayed import edited_input, replayed_header, replayed_headers
+from streams.timekeeper.requests import ReadRequests
+
+log = logs.get("timekeeper")
+
+BATCH = 500
+#: Times that a record is read again before its row fails.
+TRIES = 5
+GONE = "Its request is no longer in the log."
+UNDECODABLE = "Its request can't be decoded, or another record is at its place now."
+UNREADABLE = "Its request could not be read from the log, several times."
+TOO_LARGE = "Kafka refuses its request ({code})."
+
+
+class Record(NamedTuple):
+    """A record as it was read: from the log, or from `payloads`."""
+
+    key: bytes | None
+    value: bytes
+    headers: dict[str, bytes | str | None]
+    coordinates: Coordinates | None
+
+
+class RowFailed(Exception):
+    """The row can never be published. The text becomes its reason, so it quotes no input."""
+
+
+class Replays:
+    def __init__(self, context: DutyContext) -> None:
+        self._context = context
+        self._store = context.replays
+
+    def run_once(self) -> bool:
+        works = self._store.due(BATCH)
+        if not works:
+            return False
+        requests = self._context.reader.read(
+            {place for work in works for row in work.rows if (place := _coordinates(row))}
+        )
+        marks: dict[tuple[str, int], MarkedRow] = {}
+        away: Unreachable | None = None
+        for work in works:
+            for row in work.rows:
+                try:
+                    marked = self._marked(work, row, requests)
+                except Discarded:
+                    raise
+                except Unreachable as error:
+                    away = error
+                    break  # the others of this replay need the same, and keep their order
+                if marked is not None:
+                    marks[work.replay.replay_id, row.n] = marked
+        away = self._confirm(marks) or away
+        self._store.mark(list(marks.values()))
+        published = sum(mark.state == PUBLISHED for mark in marks.values())
+        log.info("replayed", count=published, failed=sum(mark.state == FAILED for mark in marks.values()))
+        if away is not None:
+            raise away
+        return bool(marks)
+
+    def _marked(self, work: ReplayWork, row: ReplayJob, requests: ReadRequests) -> MarkedRow | None:
+        """Queue a row's record; return what becomes of the row if Kafka takes it. None: it was left for the next turn.
+
+        Raises Unreachable.
+        """
+        replay_id = UUID(work.replay.replay_id).bytes
+        place = _coordinates(row)
+        if requests.is_left(place):
+            return None
+        if place in requests.unread:
+            waits = row.tries + 1 < TRIES
+            return MarkedRow(replay_id, row.n, WAITING if waits else FAILED, UNREADABLE)
+        try:
+            record = self._record(row, requests.get(place), place)
+            _SOURCES[row.source](self, work, row, record)
+        except Unreachable:
+            raise
+        except (RowFailed, SluiceError) as error:
+            return MarkedRow(replay_id, row.n, FAILED, str(error))
+        except Exception as error:  # noqa: BLE001 - a record from outside; the other rows go on
+            reason = {"reason": type(error).__name__, "frames": frames_of(error)}
+            log.error("replay_row_failed", replay_id=work.replay.replay_id, job_id=row.job_id, **reason)
+            return MarkedRow(
+                replay_id, row.n, FAILED, f"{type(error).__name__}; search the timekeeper's log for its job"
+            )
+        return MarkedRow(replay_id, row.n, PUBLISHED)
+
+    def _record(self, row: ReplayJob, message: Message | None, place: Coordinates | None) -> Record:
+        """Return the row's record. Raises RowFailed if it is gone."""
+        if message is not None:
+            return Record(message.key(), message.value() or b"", dict(message.headers() or ()), place)
+        payload = None
+        if place is None and row.job_id is not None and row.from_run is not None:
+            payload = self._store.payload(row.job_id, row.from_run)
+        if payload is None:
+            raise RowFailed(GONE)
+        return Record(payload.key, payload.value, dict(payload.headers), None)
+
+    def _confirm(self, marks: dict[tuple[str, int], MarkedRow]) -> Unreachable | None:
+        """Wait for the delivery reports; take back the marks of rows that Kafka did not take. Return why it did not answer."""
+        errors: dict[tuple[str, int], KafkaError] = self._context.publisher.flush()
+        away = None
+        for key, error in errors.items():
+            if kafka.refused(error):
+                marks[key] = marks[key]._replace(state=FAILED, reason=TOO_LARGE.format(code=error.name()))
+                continue
+            translated = kafka.translate(error, "publishing a replay")
+            if isinstance(translated, Unreachable):
+                away = translated
+                del marks[key]
+            else:
+                log.error("replay_row_not_published", replay_id=key[0], n=key[1], code=error.name())
+                marks[key] = marks[key]._replace(state=WAITING)
+        return away
+
+    # ── sources ──
+
+    def _request(self, work: ReplayWork, row: ReplayJob, record: Record) -> None:
+        """Queue a job's request as the run of this row. Raises RowFailed, SluiceError."""
+        plain = self._context.writer.decode_value(record.value, row.job_id or "")
+        if plain is None or row.run is None:
+            raise RowFailed(UNDECODABLE)
+        replay, processor = work.replay, row.processor or str(plain["header"]["processor"])
+        encoder = self._context.writer.encoder(processor)
+        header = replayed_header(plain["header"], replay, row.run, work.at, record.coordinates)
+        if replay.edit is not None:
+            edited, header["input_sha256"] = edited_input(plain["input"], replay.edit, contract(processor), encoder)
+            plain = {**plain, "input": edited}
+        value = encoder.encode({**plain, "header": header})
+        headers = replayed_headers(record.headers, header, edited=replay.edit is not None)
+        key = record.key or header["job_id"].encode()
+        self._publish(replay, row, self._context.settings.topics.requests(processor, Lane.BULK), key, value, headers)
+
+    def _publish(
+        self, replay: Replay, row: ReplayJob, topic: str, key: bytes | None, value: bytes, headers: dict[str, bytes]
+    ) -> None:
+        self._context.publisher.put((replay.replay_id, row.n), topic, key, value, headers)
+
+
+_SOURCES: dict[str, Callable[[Replays, ReplayWork, ReplayJob, Record], None]] = {REQUEST: Replays._request}
+
+
+def _coordinates(row: ReplayJob) -> Coordinates | None:
+    if row.topic is None or row.partition is None or row.offset is None:
+        return None
+    return Coordinates(row.topic, row.partition, row.offset)

@@ -1,0 +1,119 @@
+"""Replays, on the twins: a new run from the old request, once, whatever dies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connectors.replay_store import FAILED, WAITING, Chosen, NewReplay, Replay, ReplayFilter, ReplayJob
+from connectors.sink_store import LogPosition
+from schemas.envelope import header_of
+from schemas.ids import new_id
+from schemas.records import JobHeader
+from schemas.states import Lane
+from streams import wiring
+from streams.testing import Flow
+
+FAILS = {"message": "x", "fail": "INVALID_INPUT"}
+BACKEND = "http://backend.example/done"
+
+
+def start(flow: Flow, chosen: Chosen | None = None, **more: Any) -> Replay:
+    with wiring.replay_store(flow.settings) as store:
+        return store.start(NewReplay(new_id(), "me", "why not", **more), chosen or ReplayFilter(states=["FAILED"]))
+
+
+def view(flow: Flow, replay: Replay) -> Replay:
+    with wiring.replay_store(flow.settings) as store:
+        found = store.replay(replay.replay_id)
+    assert found is not None
+    return found
+
+
+def rows(flow: Flow, replay: Replay) -> list[ReplayJob]:
+    with wiring.replay_store(flow.settings) as store:
+        return store.rows(replay.replay_id, None, 1000)
+
+
+def replayed(flow: Flow) -> list[Any]:
+    return flow.records(flow.settings.topics.requests("echo", Lane.BULK))
+
+
+def headers(flow: Flow) -> list[JobHeader]:
+    codec = wiring.codec(flow.settings)
+    return [header_of(codec.decode(message.value() or b"")) for message in replayed(flow)]
+
+
+def test_a_failed_job_gets_a_new_run_with_its_provenance(sluice_flow: Any) -> None:
+    flow: Flow = sluice_flow("echo")
+    job = flow.submit("echo", FAILS, callback_url=BACKEND, idempotency_key="k", labels={"a": "b"})
+    flow.settle()
+    before = flow.job(job)
+    replay = start(flow)
+    flow.settle()
+    after, first = flow.job(job), flow.job(job, 0)
+    assert (after.run, after.mode, after.lane, after.state, after.attempt) == (1, "replay", "bulk", "FAILED", 1)
+    assert (first.state, first.decided_at) == ("FAILED", before.decided_at)
+    [header] = headers(flow)
+    assert before.request is not None
+    source = header.source_coordinates
+    assert source is not None
+    assert (source.topic, source.partition, source.offset) == (
+        before.request.topic,
+        before.request.partition,
+        before.request.offset,
+    )
+    assert (header.replay_id, header.idempotency_key, header.labels) == (replay.replay_id, None, {"a": "b"})
+    kafka_headers: dict[str, Any] = dict(replayed(flow)[0].headers() or ())
+    assert (kafka_headers["sluice-replay"], kafka_headers["sluice-run"]) == (replay.replay_id.encode(), b"1")
+    assert view(flow, replay).state == "done"
+    assert [callback.state for callback in flow.callbacks] == ["FAILED", "FAILED"]
+
+
+def test_a_timekeeper_that_dies_before_it_marks_a_row_makes_one_run_all_the_same(
+    sluice_flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow: Flow = sluice_flow("echo")
+    job = flow.submit("echo", FAILS, callback_url=BACKEND)
+    flow.settle()
+    replay = start(flow)
+    flow.settle()
+    [row] = flow.database.replays[replay.replay_id].rows
+    row.state = WAITING  # the mark was never stored
+    flow.database.replays[replay.replay_id].state = "running"
+    flow.settle()
+    assert len(replayed(flow)) == 2
+    assert (flow.job(job).run, len(flow.outcomes("echo")), len(flow.callbacks)) == (1, 2, 2)
+
+
+def test_what_was_said_of_time_and_callbacks_holds_for_the_new_run(sluice_flow: Any) -> None:
+    flow: Flow = sluice_flow("echo")
+    jobs = [flow.submit("echo", FAILS, callback_url=BACKEND) for _ in range(2)]
+    flow.settle()
+    start(flow, ReplayFilter(job_ids=[jobs[0]]), callbacks="none")
+    start(flow, ReplayFilter(job_ids=[jobs[1]]), callbacks="http://other.example/x", deadline_s=60.0)
+    flow.settle(worker=False)
+    first, second = sorted(headers(flow), key=lambda header: header.job_id)
+    assert (first.callback_url, first.deadline) == (None, None)
+    assert second.callback_url == "http://other.example/x"
+    flow.advance(61)
+    flow.settle(worker=False)
+    assert (flow.job(jobs[0]).state, flow.job(jobs[1]).state) == ("PENDING", "EXPIRED")
+    flow.settle()
+    assert [callback.url for callback in flow.callbacks] == [BACKEND, BACKEND, "http://other.example/x"]
+
+
+def test_a_request_that_left_the_log_fails_its_row_with_the_reason_and_the_rest_goes_on(sluice_flow: Any) -> None:
+    flow: Flow = sluice_flow("echo")
+    jobs = [flow.submit("echo", FAILS) for _ in range(3)]
+    flow.settle()
+    run = flow.database.runs[bytes.fromhex(jobs[1].replace("-", "")), 0]
+    assert run.position is not None
+    run.position = LogPosition(run.position.topic_id, run.position.partition, 1000)
+    replay = start(flow)
+    flow.settle()
+    assert [flow.job(job).run for job in jobs] == [1, 0, 1]
+    after = view(flow, replay)
+    assert (after.state, after.published, after.failed) == ("done", 2, 1)
+    assert [row.reason for row in rows(flow, replay) if row.state == FAILED] == ["Its request is no longer in the log."]
