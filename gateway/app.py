@@ -11,6 +11,7 @@ from gateway import (
     batches,
     deliveries,
     events,
+    explain,
     health,
     jobs,
     lab,
@@ -28,7 +29,7 @@ from gateway.ports import Ports
 from gateway.principal import TokenFirst
 
 #: Modules of routes. Each has a `router`.
-ROUTES = (health, jobs, batches, deliveries, processors, results, events, uploads_tus, uploads, lab, lab_files)
+ROUTES = (health, jobs, batches, deliveries, processors, results, events, explain, uploads_tus, uploads, lab, lab_files)
 
 
 def create_app(ports: Ports) -> FastAPI:

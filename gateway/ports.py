@@ -40,6 +40,8 @@ log = logs.get("gateway")
 
 #: Threads that read jobs, each with a connection of its own.
 READERS = 4
+#: Explanations that are collected at a time: each asks Kafka and the services of this machine on a thread.
+EXPLANATIONS = 4
 #: Seconds that the last accepted requests may take to be committed and published while the ports are closed.
 CLOSE_S = 10.0
 #: CloudEvents source of requests that come over HTTP.
@@ -75,6 +77,7 @@ class Ports:
         self.objects: ClaimStore = wiring.object_store(settings)
         self.admission = self._admitting()
         self.reader = JobReader(self.jobs, self.payloads, self.codec, self.stopping)
+        self.explaining = asyncio.Semaphore(EXPLANATIONS)
         self.tasks["job watch"] = self.reader.watch
         self.door = JobDoor(settings, self.encoders, self.acceptor, self.reader, self.batches, self.admission)
         self.events = EventHub(settings, self.jobs, self.payloads, self.codec, self.stopping, self.loops)

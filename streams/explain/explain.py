@@ -16,6 +16,8 @@ from streams.explain import behind, ended, no_workers, notes, queue, waiting
 from streams.explain.finding import Advice, Finding, Rule, Voice, clock
 from streams.explain.snapshot import Dependency, JobSnapshot
 
+#: A longer wait than this is no estimate.
+LONGEST_S = 10 * 365 * 86_400.0
 #: What is not known while a source is away.
 _CONSEQUENCES = {
     Dependency.POSTGRES: "its stored state, attempts, leases and callbacks are not known; the rest is from the log",
@@ -238,9 +240,12 @@ def _unknown(snapshot: JobSnapshot, operator: bool) -> list[str]:
 
 def describe_estimate(estimate: Estimate, at: datetime) -> str | None:
     """Return the estimate as a sentence; None if nothing supports a number."""
-    if estimate.start_s is None:
+    start, end = (_after(at, seconds) for seconds in (estimate.start_s, estimate.end_s))
+    if start is None:
         return None
-    start = clock(at + timedelta(seconds=estimate.start_s), at)
-    end = "" if estimate.end_s is None else f", and end at {clock(at + timedelta(seconds=estimate.end_s), at)}"
-    rate = "" if estimate.rate is None else f" by {estimate.rate:.3g} jobs/s of the last minute"
-    return f"It should start at {start}{end}{rate}."
+    rate = "" if estimate.rate is None else f", by {estimate.rate:.3g} jobs/s of the last minute"
+    return f"It should start at {start}{'' if end is None else f' and end at {end}'}{rate}."
+
+
+def _after(at: datetime, seconds: float | None) -> str | None:
+    return None if seconds is None or not seconds < LONGEST_S else clock(at + timedelta(seconds=seconds), at)

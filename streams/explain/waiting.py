@@ -200,12 +200,12 @@ def taken(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
         return None
     owner = next((each.worker_id for each in snapshot.workers if each.owner), None)
     in_order = snapshot.header is not None and snapshot.header.order_key is not None
+    others = counted(max(0, place.in_flight - 1), "other job")
     order = "; jobs with the same order key run one after the other" if in_order else ""
     crashed = f" {counted(place.crashes, 'execution')} of it ended with the worker." if place.crashes else ""
     return Finding(
         "in_flight",
-        f"{capital(voice.worker(owner))} has taken it, with {counted(place.in_flight - 1, 'other job')} of its partition in "
-        f"flight{order}.{crashed}",
+        f"{capital(voice.worker(owner))} has taken it, with {others} of its partition in flight{order}.{crashed}",
         "It runs when the worker gets to it.",
         (Advice("Run more workers, if this takes too long", f"sluice worker {snapshot.processor}"),),
     )
