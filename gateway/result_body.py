@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -17,10 +16,9 @@ from schemas.envelope import header_of
 from schemas.plain import from_plain
 from schemas.records import Claim, JobHeader, Result, ResultInfo
 from streams.client.outcomes import final_state
+from streams.receipts.file_names import name_of
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-#: Endings that `mimetypes` does not know.
-_ENDINGS = {"application/dicom": ".dcm", "application/gzip": ".gz"}
 
 
 class ResultFile(BaseModel):
@@ -110,35 +108,14 @@ def _receipt(view: JobView) -> Receipt:
 
 def files_of(job_id: str, run: int, claims: Iterable[Claim], output: Any) -> list[ResultFile]:
     """Return the files of an outcome, each once."""
-    named = _names(output)
     files: dict[str, ResultFile] = {}
     for claim in claims:
         if SHA256.fullmatch(claim.sha256) and claim.sha256 not in files:
-            stem = named.get(claim.sha256) or f"file-{claim.sha256[:12]}"
             files[claim.sha256] = ResultFile(
-                name=stem + ending_of(claim.content_type),
+                name=name_of(claim, output),
                 sha256=claim.sha256,
                 size=claim.size,
                 content_type=claim.content_type,
                 href=f"/v1/jobs/{job_id}/files/{claim.sha256}?run={run}",
             )
     return list(files.values())
-
-
-def ending_of(content_type: str) -> str:
-    kind = content_type.partition(";")[0].strip().lower()
-    return _ENDINGS.get(kind) or mimetypes.guess_extension(kind) or ""
-
-
-def _names(output: Any, path: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return the name of each file that a field of the output refers to: the field's own, with its place in lists."""
-    if isinstance(output, Mapping):
-        sha256 = output.get("sha256")
-        if isinstance(sha256, str) and "uri" in output:
-            return {sha256: "-".join(path)}
-        parts: Iterable[tuple[str, Any]] = output.items()
-    elif isinstance(output, Sequence) and not isinstance(output, str | bytes):
-        parts = ((str(n), item) for n, item in enumerate(output, 1))
-    else:
-        return {}
-    return {sha256: name for key, value in parts for sha256, name in _names(value, (*path, str(key))).items()}

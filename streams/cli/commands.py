@@ -39,6 +39,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "streams.cli.explain:explain",
             "Say why a job is not done yet, or how it ended, and what happens next.",
         ),
+        Command(
+            "result", "streams.cli.result:result", "Write a job's result: its output as output.json, and its files."
+        ),
         Command("jobs", "streams.cli.jobs:jobs", "List jobs, newest first."),
         Command(
             "cancel", "streams.cli.cancel:cancel", "Cancel jobs: waiting jobs end at once, running jobs are stopped."

@@ -41,29 +41,31 @@ def job(job_id: JobId, /, *, run: Run = None, json: Json = False) -> int:
         sluice job 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10
         sluice job 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --json | jq .output
     """
-    from schemas.errors import NotFound, UsageError
-    from schemas.ids import is_job_id
     from streams import wiring
     from streams.settings import load_settings
 
+    with wiring.job_store(load_settings()) as store:
+        view = find_job(store, job_id, run)
+    out_json(view) if json else out(as_text(view))
+    return 0
+
+
+def find_job(store: JobStore, job_id: str, run: int | None) -> JobView:
+    """Return a job, which may have been submitted a moment ago. Raises NotFound, UsageError for what is no id."""
+    from schemas.errors import NotFound, UsageError
+    from schemas.ids import is_job_id
+
     if not is_job_id(job_id):
         raise UsageError(f"{job_id!r} is not a job id.", next_step="`sluice jobs` lists jobs with their ids.")
-    with wiring.job_store(load_settings()) as store:
-        view = _find(store, job_id, run)
+    give_up = time.monotonic() + PATIENCE_S
+    while (view := store.job(job_id, run)) is None and time.monotonic() < give_up:
+        time.sleep(_PAUSE_S)
     if view is None:
         which = f"run {run} of job {job_id}" if run is not None else f"job {job_id}"
         raise NotFound(
             f"There is no {which}.",
             next_step="`sluice jobs` lists all jobs. A new job appears once the sink has stored it; see `sluice status`.",
         )
-    out_json(view) if json else out(as_text(view))
-    return 0
-
-
-def _find(store: JobStore, job_id: str, run: int | None) -> JobView | None:
-    give_up = time.monotonic() + PATIENCE_S
-    while (view := store.job(job_id, run)) is None and time.monotonic() < give_up:
-        time.sleep(_PAUSE_S)
     return view
 
 

@@ -112,12 +112,14 @@ _ARROWS = {
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
     "streams.replay": "connectors connectors.callbacks",
     "streams.router": "connectors.callbacks streams.admin streams.client streams.health streams.log streams.wiring",
+    "streams.receipts": "connectors",
     "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
     "streams.shadow": "connectors processors",
     "streams.stack": "streams.health",
     "streams.cli": (
         "connectors connectors.callbacks processors streams.admin streams.client streams.explain streams.health streams.log "
-        "streams.notify streams.replay streams.retention streams.router streams.sink streams.stack streams.timekeeper "
+        "streams.notify streams.receipts streams.replay streams.retention streams.router streams.sink streams.stack "
+        "streams.timekeeper "
         "streams.wiring streams.worker streams.worker.child"
     ),
     "streams.testing": (
