@@ -16,6 +16,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from connectors.access_store import AccessStore
+    from connectors.audit_store import AuditStore
     from connectors.batch_store import BatchStore
     from connectors.claim_store import JobFiles
     from connectors.command_store import CommandStore
@@ -57,9 +58,7 @@ def open_registry(settings: Settings) -> Iterator[SchemaRegistry]:
     try:
         yield opened
     finally:
-        close = getattr(opened, "close", None)
-        if close is not None:
-            close()
+        getattr(opened, "close", lambda: None)()
 
 
 def codec(settings: Settings, schema_ids: Mapping[str, int] | None = None) -> Codec:
@@ -239,6 +238,13 @@ def retention_store(settings: Settings) -> RetentionStore:
     from connectors.postgres.retention_store import PostgresRetentionStore
 
     return PostgresRetentionStore(settings.database)
+
+
+def audit_store(settings: Settings) -> AuditStore:
+    from connectors.memory import MemoryAuditStore
+    from connectors.postgres.audit_store import PostgresAuditStore
+
+    return MemoryAuditStore(twin) if (twin := _memory(settings)) else PostgresAuditStore(settings.database)
 
 
 def migrate(settings: Settings) -> list[str]:

@@ -8,6 +8,7 @@ Start reading at `database.py` (the tables, the lock, the clock), then `sink_sto
 from __future__ import annotations
 
 from connectors.memory.access_store import MemoryAccessStore
+from connectors.memory.audit_store import MemoryAuditStore
 from connectors.memory.batch_store import MemoryBatchStore
 from connectors.memory.clock import Clock
 from connectors.memory.command_store import MemoryCommandStore
@@ -27,6 +28,7 @@ from connectors.memory.upload_store import MemoryUploadStore
 __all__ = [
     "Clock",
     "MemoryAccessStore",
+    "MemoryAuditStore",
     "MemoryBatchStore",
     "MemoryCommandStore",
     "MemoryDatabase",

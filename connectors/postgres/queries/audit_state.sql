@@ -1,0 +1,2 @@
+-- The database's clock and name.
+SELECT now() AS at, current_database() AS database
