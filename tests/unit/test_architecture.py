@@ -113,6 +113,9 @@ _ARROWS = {
     "streams.replay": "connectors connectors.callbacks",
     "streams.router": "connectors.callbacks streams.admin streams.client streams.health streams.log streams.wiring",
     "streams.receipts": "connectors",
+    "streams.audit": (
+        "connectors streams.client streams.health streams.log streams.wiring streams.worker.kafka_source.offset_metadata"
+    ),
     "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
     "streams.shadow": "connectors processors",
     "streams.stack": "streams.health",
