@@ -6,10 +6,12 @@ TOOLS := .tools
 # uv: from PATH, else installed into a folder of the project (a system Python may refuse pip).
 UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/uv/bin/uv)
 RUN := $(UV) run --no-sync
-# Two test processes, because most tests wait for Kafka, not for a core. Each has its own stack; the tests of a file run together.
-WORKERS ?= 2
+# Three test processes share one stack: tests that need it wait half of their time. The tests of a file run together.
+WORKERS ?= 3
 # Use the system's certificate authorities: a proxy that re-signs traffic is known only to the system.
 export UV_SYSTEM_CERTS ?= true
+# Let Python keep its byte code, whatever the environment says: tests and services start many processes with the same modules.
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -38,7 +40,7 @@ types: sync ## check types (mypy, strict)
 	@$(RUN) mypy
 
 test: lint types ## lint, types, and unit, contract, integration and short fault tests
-	$(RUN) pytest -m "not accept and not gpu" -n $(WORKERS) --dist loadfile
+	$(RUN) pytest -m "not accept and not gpu" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 SEED ?= 7
 SECONDS ?= 100

@@ -1,12 +1,15 @@
 """The stack that tests run against: addresses from the environment, else containers, else a local stack of this session's own.
 
 `tests/harness/stack_choice.py` chooses. A missing broker fails the run; nothing is skipped. Every test that takes `settings`
-gets topics under a prefix of its own and a database of its own, so tests share only the processes.
+gets topics under a prefix of its own and a database of its own, so tests share only the processes, also between workers of
+xdist: starting a stack costs ten seconds of a core, and a broker is faster once it has run for a while.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,18 +27,53 @@ from tests.harness.stack_choice import ADDRESSES, StackChoice, choose
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+TESTS = Path(__file__).parent
 CHOICE = pytest.StashKey[StackChoice]()
+#: The folder of the local stack, which the first test that needs it starts.
+HOME = pytest.StashKey[Path]()
+FAILED = pytest.StashKey[bool]()
+
+#: The first of these are the longest, so no test process is left with a long file while the others have nothing to do.
+FOLDERS = ("faults", "integration", "injection", "contract", "unit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the stack once: a worker of xdist gets the choice of the process that started it."""
-    given = getattr(config, "workerinput", {}).get("stack")
-    config.stash[CHOICE] = StackChoice(**given) if given else choose(os.environ)
+    given: dict[str, Any] = getattr(config, "workerinput", {})
+    config.stash[CHOICE] = StackChoice(**given["stack"]) if given else choose(os.environ)
+    config.stash[HOME] = Path(given["stack_home"] if given else tempfile.mkdtemp(prefix="sluice-test-stack-"))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["stack"] = node.config.stash[CHOICE].as_dict()
+    node.workerinput["stack_home"] = str(node.config.stash[HOME])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files for the workers of xdist, which take them in this order (`--no-loadscope-reorder`)."""
+    items.sort(
+        key=lambda item: FOLDERS.index(folder) if (folder := item.path.parts[len(TESTS.parts)]) in FOLDERS else -1
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[FAILED] = exitstatus != 0
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the local stack, in the process that started the others. Its logs are kept if a test has failed."""
+    if hasattr(config, "workerinput"):
+        return
+    home = config.stash[HOME]
+    if any(home.iterdir()):
+        from streams.stack import LocalStack
+
+        LocalStack(home).down()
+    if not config.stash.get(FAILED, True) or not any(home.iterdir()):
+        shutil.rmtree(home)
+    else:
+        print(f"The logs of the test stack are in {home / 'logs'}")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -54,19 +92,19 @@ def logging_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def stack(pytestconfig: pytest.Config) -> Iterator[dict[str, str]]:
     """Yield the addresses of a running Kafka, registry and Postgres, by the names of the environment variables."""
-    with STACKS[pytestconfig.stash[CHOICE].stack](tmp_path_factory) as addresses:
+    with STACKS[pytestconfig.stash[CHOICE].stack](pytestconfig.stash[HOME]) as addresses:
         yield addresses
 
 
 @contextmanager
-def given(_: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def given(_: Path) -> Iterator[dict[str, str]]:
     yield {name: os.environ[name] for name in ADDRESSES}
 
 
 @contextmanager
-def containers(_: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def containers(_: Path) -> Iterator[dict[str, str]]:
     from tests.harness.containers import container_stack
 
     with container_stack() as addresses:
@@ -74,14 +112,14 @@ def containers(_: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def local(home: Path) -> Iterator[dict[str, str]]:
+    """Start the stack, or take the one that another worker has started."""
     from streams.stack import LocalStack
+    from tests.harness.databases import without_fsync
 
-    stack = LocalStack(tmp_path_factory.mktemp("stack"))
-    try:
-        yield stack.up().env()
-    finally:
-        stack.down()
+    addresses = LocalStack(home).up().env()
+    without_fsync(addresses["DATABASE_URL"])
+    yield addresses
 
 
 STACKS = {"given": given, "docker": containers, "local": local}

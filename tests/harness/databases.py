@@ -23,6 +23,8 @@ def at(dsn: str, name: str) -> str:
 def create_database(server: str, name: str) -> str:
     """Create a migrated database called `name`; return its address."""
     with psycopg.connect(server, autocommit=True) as connection:
+        # The lock is released with the connection.
+        connection.execute("SELECT pg_advisory_lock(hashtext(%s))", (TEMPLATE,))
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (TEMPLATE,)).fetchone():
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
             migrate(at(server, TEMPLATE))
@@ -30,6 +32,13 @@ def create_database(server: str, name: str) -> str:
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
         )
     return at(server, name)
+
+
+def without_fsync(server: str) -> None:
+    """Let commits not wait for the disk: the server of the tests need not survive a loss of power."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def drop_database(server: str, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,14 +79,16 @@ def test_the_choice_is_printed_with_its_reason() -> None:
     assert str(choose({"SLUICE_TEST_STACK": "local"})) == "test stack: local (SLUICE_TEST_STACK=local)"
 
 
-def test_a_worker_of_xdist_takes_the_choice_of_the_process_that_started_it() -> None:
+def test_a_worker_of_xdist_takes_the_choice_of_the_process_that_started_it(tmp_path: Path) -> None:
     parent = SimpleNamespace(stash=pytest.Stash())
     parent.stash[conftest.CHOICE] = choose(MAY_HAVE_DOCKER, an_engine)
+    parent.stash[conftest.HOME] = tmp_path
     node = SimpleNamespace(config=parent, workerinput={})
     conftest.pytest_configure_node(node)
     worker: Any = SimpleNamespace(stash=pytest.Stash(), workerinput=node.workerinput)
     conftest.pytest_configure(worker)
     assert conftest.pytest_report_header(worker) == "test stack: docker (Docker engine 28.5.2 answers)"
+    assert worker.stash[conftest.HOME] == tmp_path
 
 
 def test_the_version_is_the_engines(engine: Engine) -> None:

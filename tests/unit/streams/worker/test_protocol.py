@@ -47,6 +47,7 @@ answers = st.builds(
     dead_reason=text,
     dead_message=text,
     retry_in_ms=st.integers(-1, 2**31 - 1),
+    failure=text,
 )
 
 
