@@ -73,10 +73,14 @@ class DeadLetterFilter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter as operators see it. `topic`: name of the topic that holds it. `summary`: its message without values; None
-    if its case was erased. `job_known`: the store has a job with this id; then `tenant` is its tenant."""
+    """A dead letter as operators see it. `topic`, `topic_id`: of the topic that holds it. `summary`: its message without
+    values; None if its case was erased. `job_known`: the store has a job with this id; then `tenant` is its tenant.
+
+    It is redriven if a replay holds its record, or its job in a later run, and that is or will be published. `changed_at`,
+    `changed_by` and `note`: of that, or of the drop."""
 
     topic: str
+    topic_id: str
     partition: int
     offset: int
     at: datetime

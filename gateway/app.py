@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from gateway import (
     batches,
+    dead_letters,
     deliveries,
     events,
     explain,
@@ -29,7 +30,10 @@ from gateway.ports import Ports
 from gateway.principal import TokenFirst
 
 #: Modules of routes. Each has a `router`.
-ROUTES = (health, jobs, batches, deliveries, processors, results, events, explain, uploads_tus, uploads, lab, lab_files)
+ROUTES = (
+    *(health, jobs, batches, deliveries, dead_letters, processors, results, events, explain),
+    *(uploads_tus, uploads, lab, lab_files),
+)
 
 
 def create_app(ports: Ports) -> FastAPI:

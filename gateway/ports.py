@@ -14,10 +14,12 @@ from fastapi import Depends, Request
 from connectors.access_store import AccessStore
 from connectors.batch_store import BatchStore
 from connectors.claim_store import ClaimStore
+from connectors.dead_letter_store import DeadLetterStore
 from connectors.delivery_admin import DeliveryAdmin
 from connectors.due_store import DueStore
 from connectors.job_store import JobStore
 from connectors.payload_store import PayloadStore
+from connectors.replay_store import ReplayStore
 from gateway.access import TokenAuthenticator
 from gateway.admission import Admission
 from gateway.event_hub import EventHub
@@ -71,6 +73,10 @@ class Ports:
             None if settings.gateway_auth == "open" else TokenAuthenticator(self.access)
         )
         self.deliveries: StorePool[DeliveryAdmin] = self._pool(lambda: wiring.delivery_admin(settings), 1, "deliveries")
+        self.dead_letters: StorePool[DeadLetterStore] = self._pool(
+            lambda: wiring.dead_letter_store(settings), 1, "dead-letters"
+        )
+        self.replays: StorePool[ReplayStore] = self._pool(lambda: wiring.replay_store(settings), 1, "replays")
         self._commanding = threading.Lock()
         self._command_client: CommandClient | None = None
         self.acceptor = self._accepting()

@@ -26,6 +26,7 @@ REPLAY = "sluice-replay"
 TRACEPARENT = "traceparent"
 
 # A dead letter's origin and reason.
+DL_PREFIX = "sluice-dl-"
 DL_REASON = "sluice-dl-reason"
 DL_MESSAGE = "sluice-dl-message"
 DL_TOPIC = "sluice-dl-topic"

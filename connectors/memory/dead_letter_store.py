@@ -9,6 +9,7 @@ from uuid import UUID
 from connectors.dead_letter_store import (
     DROPPED,
     OPEN,
+    REDRIVEN,
     DeadLetter,
     DeadLetterFilter,
     DeadLetterGroup,
@@ -16,7 +17,9 @@ from connectors.dead_letter_store import (
     LetterPlace,
 )
 from connectors.memory.database import MemoryDatabase, MemoryStore
+from connectors.memory.replay_tables import StoredReplay
 from connectors.memory.tables import StoredDeadLetter
+from connectors.replay_store import DEAD_LETTER
 from connectors.sink_store import LogPosition
 
 
@@ -27,7 +30,7 @@ class MemoryDeadLetterStore(MemoryStore):
         self, wanted: DeadLetterFilter, limit: int, after: tuple[datetime, LetterPlace] | None = None
     ) -> list[DeadLetter]:
         with self._db.reading():
-            found = [view for _, view in matching_letters(self._db, wanted)]
+            found = [view for _, view in _matching(self._db, wanted)]
         found.sort(key=_age, reverse=True)
         return [one for one in found if after is None or _age(one) < after][:limit]
 
@@ -42,7 +45,7 @@ class MemoryDeadLetterStore(MemoryStore):
 
     def drop(self, wanted: DeadLetterFilter, by: str, note: str) -> int:
         with self._db.writing() as now:
-            chosen = [row for row, _ in matching_letters(self._db, wanted) if row.state == OPEN]
+            chosen = [row for row, one in _matching(self._db, wanted) if one.state == OPEN]
             for row in chosen:
                 row.state, row.changed_at, row.changed_by, row.note = DROPPED, now, by, note
             return len(chosen)
@@ -63,9 +66,7 @@ def prune_dead_letters(database: MemoryDatabase, now: datetime, older_than: time
         del database.dead_letters[position]
 
 
-def matching_letters(
-    database: MemoryDatabase, wanted: DeadLetterFilter
-) -> Iterator[tuple[StoredDeadLetter, DeadLetter]]:
+def _matching(database: MemoryDatabase, wanted: DeadLetterFilter) -> Iterator[tuple[StoredDeadLetter, DeadLetter]]:
     """Yield the rows that match, each with its view."""
     for row in database.dead_letters.values():
         one = _view(database, row)
@@ -90,8 +91,10 @@ def _age(one: DeadLetter) -> tuple[datetime, LetterPlace]:
 def _view(database: MemoryDatabase, row: StoredDeadLetter) -> DeadLetter:
     letter = row.letter
     job = None if letter.job_id is None else database.jobs.get(letter.job_id)
+    again = _replay_of(database, letter) if row.state == OPEN else None
     return DeadLetter(
         topic=database.topics.get(letter.topic_id, ""),
+        topic_id=str(UUID(bytes=letter.topic_id)),
         partition=letter.partition,
         offset=letter.offset,
         at=letter.at,
@@ -109,12 +112,26 @@ def _view(database: MemoryDatabase, row: StoredDeadLetter) -> DeadLetter:
         bytes=letter.bytes,
         attempts=letter.attempts,
         worker=letter.worker,
-        state=row.state,
-        changed_at=row.changed_at,
-        changed_by=row.changed_by,
-        note=row.note,
-        replay_id=row.replay_id,
+        state=row.state if again is None else REDRIVEN,
+        changed_at=row.changed_at if again is None else again.created_at,
+        changed_by=row.changed_by if again is None else again.new.requested_by,
+        note=row.note if again is None else again.new.reason,
+        replay_id=None if again is None else again.replay_id,
     )
+
+
+def _replay_of(database: MemoryDatabase, letter: DeadLetterRow) -> StoredReplay | None:
+    """Return the newest replay that holds the record, or its job in a later run, and publishes it."""
+    position = LogPosition(letter.topic_id, letter.partition, letter.offset)
+    found = [
+        replay
+        for replay in database.replays.values()
+        for row in replay.rows
+        if replay.new.mode == "replay" and row.stands(replay)
+        if (row.source == DEAD_LETTER and row.position == position)
+        or (row.job_id is not None and row.job_id == letter.job_id and (row.run or 0) > (letter.run or 0))
+    ]
+    return max(found, key=lambda replay: replay.created_at, default=None)
 
 
 def _group(letters: list[DeadLetter]) -> DeadLetterGroup:

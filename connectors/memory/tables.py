@@ -132,7 +132,6 @@ class StoredDeadLetter:
     changed_at: datetime | None = None
     changed_by: str | None = None
     note: str | None = None
-    replay_id: str | None = None
 
 
 @dataclass(slots=True)

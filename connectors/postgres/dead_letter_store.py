@@ -8,6 +8,7 @@ from uuid import UUID
 
 from connectors.dead_letter_store import DeadLetter, DeadLetterFilter, DeadLetterGroup, LetterPlace
 from connectors.postgres.base import PostgresStore
+from connectors.postgres.statement import query
 from schemas.ids import is_job_id
 
 
@@ -19,7 +20,7 @@ class PostgresDeadLetterStore(PostgresStore):
     def find(
         self, wanted: DeadLetterFilter, limit: int, after: tuple[datetime, LetterPlace] | None = None
     ) -> list[DeadLetter]:
-        conditions, values = dead_letter_conditions(wanted)
+        conditions, values = _conditions(wanted)
         at, place = after or (None, LetterPlace(0, 0))
         keyset = '(d.at, d.partition, d."offset") < (%(after)s, %(after_partition)s, %(after_offset)s)'
         conditions["after"] = "true" if at is None else keyset
@@ -27,25 +28,24 @@ class PostgresDeadLetterStore(PostgresStore):
         return [DeadLetter(**row) for row in self._rows("find_dead_letters", conditions, **values)]
 
     def groups(self, wanted: DeadLetterFilter) -> list[DeadLetterGroup]:
-        conditions, values = dead_letter_conditions(wanted)
+        conditions, values = _conditions(wanted)
         return [DeadLetterGroup(**row) for row in self._rows("dead_letter_groups", conditions, **values)]
 
     def drop(self, wanted: DeadLetterFilter, by: str, note: str) -> int:
-        conditions, values = dead_letter_conditions(wanted)
+        conditions, values = _conditions(wanted)
         [row] = self._rows("drop_dead_letters", conditions, **values, by=by, note=note)
         dropped: int = row["dropped"]
         return dropped
 
 
-def dead_letter_conditions(wanted: DeadLetterFilter) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the condition of each placeholder, and the values."""
+def _conditions(wanted: DeadLetterFilter) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what stands for each placeholder, and the values."""
     in_places = '(d.partition, d."offset") IN (SELECT * FROM unnest(%(partitions)s::integer[], %(offsets)s::bigint[]))'
-    conditions = {
+    filters = {
         "places": "true" if wanted.places is None else in_places,
         "fingerprint": "true" if wanted.fingerprint is None else "d.fingerprint = %(fingerprint)s",
         "reason": "true" if wanted.reason is None else "d.reason = %(reason)s",
         "processor": "true" if wanted.processor is None else "d.processor = %(processor)s",
-        "states": "true" if wanted.states is None else _states(list(wanted.states)),
         "since": "true" if wanted.since is None else "d.at >= %(since)s",
         "until": "true" if wanted.until is None else "d.at < %(until)s",
         "job": "true" if wanted.job_id is None else "d.job_id = %(job_id)s",
@@ -64,9 +64,8 @@ def dead_letter_conditions(wanted: DeadLetterFilter) -> tuple[dict[str, str], di
         "job_id": UUID(wanted.job_id) if wanted.job_id is not None and is_job_id(wanted.job_id) else None,
         "tenant": wanted.tenant,
     }
-    return conditions, values
-
-
-def _states(states: list[str]) -> str:
-    """Return a condition that the index of the open ones may match."""
-    return "d.state = 'open'" if states == ["open"] else "d.state = ANY (%(states)s::text[])"
+    letters = query("dead_letters").decode()
+    for placeholder, condition in filters.items():
+        letters = letters.replace(f"{{{placeholder}}}", condition)
+    states = "true" if wanted.states is None else "d.state = ANY (%(states)s::text[])"
+    return {"letters": letters, "states": states}, values

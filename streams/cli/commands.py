@@ -54,6 +54,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "streams.cli.deliveries:app",
             "List callbacks, send them again, and see how their destinations do.",
         ),
+        Command("dlq", "streams.cli.dlq:app", "Find dead letters, see why they failed, redrive or drop them."),
         Command("tail", "streams.cli.tail:tail", "Print the decoded records of a topic."),
     ),
     "Processors": (

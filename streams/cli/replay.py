@@ -125,7 +125,7 @@ class How:
             at_most=self.max,
             force=self.force,
             callbacks=self.callbacks,
-            edit=None if self.edit is None else _patch(self.edit),
+            edit=None if self.edit is None else read_patch(self.edit),
             deadline_s=None if self.deadline is None else self.deadline.total_seconds(),
         )
 
@@ -181,7 +181,8 @@ def _ids(file: str) -> list[str]:
         ) from error
 
 
-def _patch(file: Path) -> list[dict[str, object]]:
+def read_patch(file: Path) -> list[dict[str, object]]:
+    """Read a JSON patch. Raises UsageError."""
     import json
 
     try:

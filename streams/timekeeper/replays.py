@@ -14,7 +14,17 @@ from uuid import UUID
 
 from confluent_kafka import KafkaError, Message
 
-from connectors.replay_store import FAILED, PUBLISHED, REQUEST, WAITING, MarkedRow, Replay, ReplayJob, ReplayWork
+from connectors.replay_store import (
+    DEAD_LETTER,
+    FAILED,
+    PUBLISHED,
+    REQUEST,
+    WAITING,
+    MarkedRow,
+    Replay,
+    ReplayJob,
+    ReplayWork,
+)
 from schemas.contract import contract
 from schemas.errors import SluiceError, Unreachable
 from schemas.records import Coordinates
@@ -24,6 +34,7 @@ from streams.health.loop_threads import frames_of
 from streams.log import kafka
 from streams.timekeeper.duty import DutyContext
 from streams.timekeeper.publisher import Discarded
+from streams.timekeeper.redrive import Redriver, letter_of_record
 from streams.timekeeper.replayed import edited_input, replayed_header, replayed_headers
 from streams.timekeeper.requests import ReadRequests
 
@@ -157,13 +168,31 @@ class Replays:
         key = record.key or header["job_id"].encode()
         self._publish(replay, row, self._context.settings.topics.requests(processor, Lane.BULK), key, value, headers)
 
+    def _dead_letter(self, work: ReplayWork, row: ReplayJob, record: Record) -> None:
+        """Queue a dead letter: its job's next run, or the record as it was if its job is unknown. Raises SluiceError."""
+        context = self._context
+        if record.coordinates is None:
+            raise RowFailed(GONE)
+        letter = letter_of_record(record.coordinates, work.at, record.key, record.value or None, record.headers)
+        origin = letter.origin
+        if letter.value is None and origin is not None:
+            original = context.reader.read([origin]).get(origin)
+            letter = letter if original is None else letter._replace(value=original.value())
+        sent = Redriver(context.writer.codec, context.settings.topics, context.writer.encoder).outgoing(
+            letter, work.replay, row.job_id, row.run, work.at
+        )
+        self._publish(work.replay, row, sent.topic, sent.key, sent.value, sent.headers)
+
     def _publish(
         self, replay: Replay, row: ReplayJob, topic: str, key: bytes | None, value: bytes, headers: dict[str, bytes]
     ) -> None:
         self._context.publisher.put((replay.replay_id, row.n), topic, key, value, headers)
 
 
-_SOURCES: dict[str, Callable[[Replays, ReplayWork, ReplayJob, Record], None]] = {REQUEST: Replays._request}
+_SOURCES: dict[str, Callable[[Replays, ReplayWork, ReplayJob, Record], None]] = {
+    REQUEST: Replays._request,
+    DEAD_LETTER: Replays._dead_letter,
+}
 
 
 def _coordinates(row: ReplayJob) -> Coordinates | None:

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from connectors.dead_letter_store import (
+    DeadLetter,
     DeadLetterFilter,
     DeadLetterRow,
     DeadLetterStore,
@@ -18,7 +19,10 @@ from connectors.dead_letter_store import (
     fingerprint_of,
     summary_of,
 )
+from connectors.replay_store import MarkedRow, NewReplay, ReplayFilter
+from schemas.ids import new_id
 from streams import wiring
+from streams.dead_letters.redrive import sources
 from tests.harness.stores import Stores, ended, new_job, requested
 
 LETTERS = b"d" * 16
@@ -158,3 +162,40 @@ def test_a_summary_has_no_numbers_ids_addresses_or_quoted_values() -> None:
         summary_of(f"{message} (it's deadbeef01).") == "Case '…' of job # can't be read: '…' at # after #.# s (it's #)."
     )
     assert fingerprint_of("A", "t", "m") == fingerprint_of("A", "t", "m") != fingerprint_of("A", "u", "m")
+
+
+def redrive(stores: Stores, one: DeadLetter) -> str:
+    """Start a replay of a dead letter; return its id."""
+    new = NewReplay(new_id(), "ann", "mended")
+    stores.replays.start(new, sources([one]))
+    return new.replay_id
+
+
+def test_a_dead_letter_is_redriven_as_long_as_its_replay_may_publish_it(
+    stores: Stores, letters: DeadLetterStore
+) -> None:
+    store(stores, row(1), row(2))
+    _, one = letters.find(DeadLetterFilter(), 9)
+    replay_id = redrive(stores, one)
+    [found] = letters.find(DeadLetterFilter(states=["redriven"]), 9)
+    assert (found.offset, found.changed_by, found.note, found.replay_id) == (1, "ann", "mended", replay_id)
+    assert found.changed_at is not None
+    assert offsets(letters, states=["open"]) == [2]
+    assert letters.drop(DeadLetterFilter(), "bob", "the rest") == 1
+    stores.replays.mark([MarkedRow(UUID(replay_id).bytes, 1, "failed", "no Avro")])
+    assert offsets(letters, states=["open"]) == [1]
+    redriven = redrive(stores, one)
+    stores.replays.act(redriven, "cancel")
+    assert offsets(letters, states=["open"]) == [1]
+    assert offsets(letters, states=["dropped"]) == [2]
+
+
+def test_a_dead_letter_of_a_known_job_is_redriven_by_any_replay_of_the_job(
+    stores: Stores, letters: DeadLetterStore
+) -> None:
+    job = new_job()
+    stores.store(requested(job, 0), ended(job, 1))
+    store(stores, row(1, job=job), row(2, job=job, run=1))
+    stores.replays.start(NewReplay(new_id(), "ann", "again"), ReplayFilter(job_ids=[str(job)]))
+    assert offsets(letters, states=["redriven"]) == [1]
+    assert [group.open for group in letters.groups(DeadLetterFilter())] == [1]

@@ -119,8 +119,10 @@ _ARROWS = {
     "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
     "streams.shadow": "connectors processors",
     "streams.stack": "streams.health",
+    "streams.dead_letters": "connectors streams.replay streams.timekeeper streams.wiring",
     "streams.cli": (
-        "connectors connectors.callbacks processors streams.admin streams.client streams.explain streams.health streams.log "
+        "connectors connectors.callbacks processors streams.admin streams.client streams.dead_letters "
+        "streams.explain streams.health streams.log "
         "streams.notify streams.receipts streams.replay streams.retention streams.router streams.sink streams.stack "
         "streams.timekeeper "
         "streams.wiring streams.worker streams.worker.child streams.audit"

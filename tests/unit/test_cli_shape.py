@@ -22,7 +22,7 @@ from streams.cli.overview import overview
 
 ROOT = Path(__file__).parents[2]
 PRINTS_NO_DATA = {"worker", "sink", "notify", "timekeeper", "gateway", "router"}
-GROUPS_OF_COMMANDS = {"objects", "topics", "bench", "new", "tokens", "tenants", "deliveries"}
+GROUPS_OF_COMMANDS = {"objects", "topics", "bench", "new", "tokens", "tenants", "deliveries", "dlq"}
 
 
 def commands() -> Iterator[tuple[str, App]]:

@@ -167,10 +167,10 @@ class RequestDecoder:
         """Answer a job that the parent has rejected."""
         code = frame.error_code.decode()
         error = REJECTIONS[code]
-        lost = code == ErrorCode.WORKER_LOST
+        dead = code in (ErrorCode.WORKER_LOST, ErrorCode.PAYLOAD_TOO_LARGE)
         # It was alone in a new process, so another attempt would end alike.
-        final = lost or code == ErrorCode.OUT_OF_MEMORY
-        return self._writer.failed(frame, header, error, final=final, dead=(code, error.message) if lost else ("", ""))
+        final = code in (ErrorCode.WORKER_LOST, ErrorCode.OUT_OF_MEMORY)
+        return self._writer.failed(frame, header, error, final=final, dead=(code, error.message) if dead else ("", ""))
 
     def _undecodable(self, frame: JobFrame, error: SluiceError) -> Answer:
         """Answer with a dead letter, and a failed result if anything names the job: its value read by its own schema, else

@@ -108,7 +108,8 @@ class ResultWriter:
             bug = ProcessorBug(f"The output does not fit the result's schema: {to_text(error)}")
             return self.failed(frame, header, bug, task)
         if len(value) > LARGEST_RESULT:
-            return self.failed(frame, header, _too_large(len(value)), task)
+            large = _too_large(len(value))
+            return self.failed(frame, header, large, task, dead=(str(large.code), large.message))
         return answer(frame, header, Disposition.SUCCEEDED, value)
 
     def reused(self, task: Task, found: Plain) -> Answer:
