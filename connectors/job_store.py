@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
 
-from connectors.views import Backlog, JobRow, JobStatus, JobView
+from connectors.views import Backlog, JobGroup, JobRow, JobStatus, JobView
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Conditions on jobs, all of which must hold; None: any. `tenant` None: jobs of all tenants."""
+    """Conditions on jobs, all of which must hold; None: any. `tenant` None: jobs of all tenants.
+
+    `since` (inclusive) and `until` (exclusive): of the request of the current run."""
 
     tenant: str | None = None
     state: str | None = None
@@ -21,6 +23,17 @@ class JobFilter:
     batch_id: str | None = None
     external_id: str | None = None
     upload_id: str | None = None
+    error_code: str | None = None
+    fingerprint: str | None = None
+    model_version: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+#: A filter that every job passes.
+ANY_JOB = JobFilter()
+#: What `groups` counts by, and the fields of a group that each has.
+GROUPINGS = {"error": ("processor", "error_code", "fingerprint"), "state": ("state",), "processor": ("processor",)}
 
 
 class JobStore(Protocol):
@@ -38,14 +51,13 @@ class JobStore(Protocol):
         ...
 
     def find(
-        self,
-        *,
-        state: str | None = None,
-        processor: str | None = None,
-        limit: int = 50,
-        after: tuple[datetime, str] | None = None,
+        self, wanted: JobFilter = ANY_JOB, *, limit: int = 50, after: tuple[datetime, str] | None = None
     ) -> list[JobRow]:
         """Return jobs, newest first. `after`: `(requested_at, job_id)` of the last row of the previous page."""
+        ...
+
+    def groups(self, wanted: JobFilter, by: str, *, limit: int = 100) -> list[JobGroup]:
+        """Count jobs by one of GROUPINGS, the largest group first. By error, jobs without one are left out."""
         ...
 
     def status(self, job_id: str, run: int | None = None, tenant: str | None = None) -> JobStatus | None:

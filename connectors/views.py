@@ -11,7 +11,7 @@ from schemas.records import Claim, Coordinates, ErrorInfo
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A row of a job list: a job and its current run."""
+    """A row of a job list: a job and its current run. `finished_at`: when its outcome was stored."""
 
     job_id: str
     run: int
@@ -22,6 +22,29 @@ class JobRow:
     updated_at: datetime
     external_id: str | None
     error_code: str | None
+    tenant: str = ""
+    case_id: str | None = None
+    batch_id: str | None = None
+    model_version: str | None = None
+    fingerprint: str | None = None
+    error_message: str | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobGroup:
+    """Jobs that are alike in the fields that are set. `example`: the id of one of them; `error_message`: that of one of them.
+    `oldest` and `newest`: times of their requests."""
+
+    jobs: int
+    example: str
+    oldest: datetime
+    newest: datetime
+    processor: str | None = None
+    state: str | None = None
+    error_code: str | None = None
+    fingerprint: str | None = None
+    error_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

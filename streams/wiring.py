@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from connectors.job_store import JobStore
     from connectors.lease_store import LeaseStore
     from connectors.memory import MemoryDatabase
+    from connectors.monitor_store import MonitorStore
     from connectors.objects import ObjectStore
     from connectors.payload_store import PayloadStore
     from connectors.replay_store import ReplayStore
@@ -218,6 +219,16 @@ def replay_store(settings: Settings) -> ReplayStore:
     from connectors.postgres.replay_store import PostgresReplayStore
 
     return PostgresReplayStore(settings.database)
+
+
+def monitor_store(settings: Settings) -> MonitorStore:
+    if (twin := _memory(settings)) is not None:
+        from connectors.memory import MemoryMonitorStore
+
+        return MemoryMonitorStore(twin)
+    from connectors.postgres.monitor_store import PostgresMonitorStore
+
+    return PostgresMonitorStore(settings.database)
 
 
 def upload_store(settings: Settings) -> UploadStore:

@@ -19,6 +19,7 @@ from connectors.memory.delivery_store import MemoryDeliveryStore
 from connectors.memory.due_store import MemoryDueStore
 from connectors.memory.job_store import MemoryJobStore
 from connectors.memory.lease_store import MemoryLeaseStore
+from connectors.memory.monitor_store import MemoryMonitorStore
 from connectors.memory.payload_store import MemoryPayloadStore
 from connectors.memory.replay_store import MemoryReplayStore
 from connectors.memory.retention_store import MemoryRetentionStore
@@ -38,6 +39,7 @@ __all__ = [
     "MemoryDueStore",
     "MemoryJobStore",
     "MemoryLeaseStore",
+    "MemoryMonitorStore",
     "MemoryPayloadStore",
     "MemoryReplayStore",
     "MemoryRetentionStore",

@@ -6,13 +6,13 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from connectors.job_store import JobFilter
+from connectors.job_store import ANY_JOB, JobFilter
 from connectors.memory.database import MemoryStore, StoredKey
+from connectors.memory.job_lists import grouped, is_wanted, row_of
 from connectors.memory.tables import OPEN, StoredCancel, StoredDelivery, StoredHistory, StoredOutcome, StoredRun
 from connectors.sink_store import LogPosition
 from connectors.views import (
@@ -21,6 +21,7 @@ from connectors.views import (
     DeliveryView,
     EndedJobs,
     HistoryLine,
+    JobGroup,
     JobRow,
     JobStatus,
     JobView,
@@ -46,22 +47,18 @@ class MemoryJobStore(MemoryStore):
             return self._view(key) if key in self._db.runs else None
 
     def find(
-        self,
-        *,
-        state: str | None = None,
-        processor: str | None = None,
-        limit: int = 50,
-        after: tuple[datetime, str] | None = None,
+        self, wanted: JobFilter = ANY_JOB, *, limit: int = 50, after: tuple[datetime, str] | None = None
     ) -> list[JobRow]:
-        with self._db.reading():
-            rows = [
-                self._row(run)
-                for run in self._current()
-                if (state is None or run.state == state)
-                and (processor is None or self._db.jobs[run.job_id].processor == processor)
-            ]
+        rows = self._rows(wanted)
         rows.sort(key=lambda row: (row.requested_at, row.job_id), reverse=True)
         return [row for row in rows if after is None or (row.requested_at, row.job_id) < after][:limit]
+
+    def groups(self, wanted: JobFilter, by: str, *, limit: int = 100) -> list[JobGroup]:
+        return grouped(self._rows(wanted), by, limit)
+
+    def _rows(self, wanted: JobFilter) -> list[JobRow]:
+        with self._db.reading():
+            return [row_of(self._db, run) for run in self._current() if is_wanted(self._db, run, wanted)]
 
     def status(self, job_id: str, run: int | None = None, tenant: str | None = None) -> JobStatus | None:
         if not is_job_id(job_id):
@@ -76,10 +73,8 @@ class MemoryJobStore(MemoryStore):
     def statuses(
         self, wanted: JobFilter, *, limit: int = 50, after: tuple[datetime, str] | None = None
     ) -> list[JobStatus]:
-        conditions = [(name, value) for name, value in asdict(wanted).items() if value is not None]
         with self._db.reading():
-            rows = [self._status(run) for run in self._current()]
-        rows = [row for row in rows if all(getattr(row, name) == value for name, value in conditions)]
+            rows = [self._status(run) for run in self._current() if is_wanted(self._db, run, wanted)]
         rows.sort(key=lambda row: (row.created_at, row.job_id), reverse=True)
         return [row for row in rows if after is None or (row.created_at, row.job_id) < after][:limit]
 
@@ -119,20 +114,6 @@ class MemoryJobStore(MemoryStore):
     def _current(self) -> list[StoredRun]:
         runs = ((job.job_id, job.current_run) for job in self._db.jobs.values())
         return [self._db.runs[key] for key in runs if key in self._db.runs]
-
-    def _row(self, run: StoredRun) -> JobRow:
-        job, outcome = self._db.jobs[run.job_id], self._db.outcomes.get((run.job_id, run.run))
-        return JobRow(
-            str(UUID(bytes=run.job_id)),
-            run.run,
-            job.processor,
-            run.state,
-            run.attempt,
-            run.requested_at,
-            run.updated_at,
-            job.external_id,
-            None if outcome is None else outcome.error_code,
-        )
 
     def _status(self, run: StoredRun) -> JobStatus:
         job, outcome = self._db.jobs[run.job_id], self._db.outcomes.get((run.job_id, run.run))

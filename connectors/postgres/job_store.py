@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from connectors.job_store import JobFilter
+from connectors.job_store import ANY_JOB, GROUPINGS, JobFilter
 from connectors.postgres.base import PostgresStore
 from connectors.views import (
     Backlog,
@@ -18,6 +18,7 @@ from connectors.views import (
     DeliveryView,
     EndedJobs,
     HistoryLine,
+    JobGroup,
     JobRow,
     JobStatus,
     JobView,
@@ -28,9 +29,22 @@ from connectors.views import (
 from schemas.ids import is_job_id
 from schemas.records import Claim, Coordinates, ErrorInfo
 
-#: Conditions of `statuses` that do not just compare a column of `jobs`. The state is compared twice so that a search for a rare
+#: Conditions of a filter that do not just compare a column of `jobs`. The state is compared twice so that a search for a rare
 #: state may use the partial index of rare states.
-_CONDITIONS = {"state": "r.state = %(state)s AND (%(state)s = 'COMPLETED' OR r.state <> 'COMPLETED')"}
+_CONDITIONS = {
+    "state": "r.state = %(state)s AND (%(state)s = 'COMPLETED' OR r.state <> 'COMPLETED')",
+    "error_code": "o.error_code = %(error_code)s AND r.state <> 'COMPLETED'",
+    "fingerprint": "o.fingerprint = %(fingerprint)s AND r.state <> 'COMPLETED'",
+    "model_version": "o.model_version = %(model_version)s",
+    "since": "r.requested_at >= %(since)s",
+    "until": "r.requested_at < %(until)s",
+}
+_COLUMNS = {
+    "processor": "j.processor",
+    "state": "r.state",
+    "error_code": "o.error_code",
+    "fingerprint": "o.fingerprint",
+}
 
 
 class PostgresJobStore(PostgresStore):
@@ -51,21 +65,25 @@ class PostgresJobStore(PostgresStore):
         return _job_view(found[0], deliveries, history)
 
     def find(
-        self,
-        *,
-        state: str | None = None,
-        processor: str | None = None,
-        limit: int = 50,
-        after: tuple[datetime, str] | None = None,
+        self, wanted: JobFilter = ANY_JOB, *, limit: int = 50, after: tuple[datetime, str] | None = None
     ) -> list[JobRow]:
-        conditions = {
-            "state": "r.state = %(state)s AND (%(state)s = 'COMPLETED' OR r.state <> 'COMPLETED')" if state else "true",
-            "processor": "j.processor = %(processor)s" if processor else "true",
-            "after": "(r.requested_at, r.job_id) < (%(at)s, %(job_id)s)" if after else "true",
+        conditions, values = _conditions(wanted)
+        if after is not None:
+            conditions.append("(r.requested_at, r.job_id) < (%(at)s, %(job_id)s)")
+            values["at"], values["job_id"] = after
+        places = {"wanted": " AND ".join(conditions) or "true"}
+        return [JobRow(**row) for row in self._rows("find_jobs", places, limit=limit, **values)]
+
+    def groups(self, wanted: JobFilter, by: str, *, limit: int = 100) -> list[JobGroup]:
+        conditions, values = _conditions(wanted)
+        if by == "error":
+            conditions.append("o.error_code IS NOT NULL AND r.state <> 'COMPLETED'")
+        places = {
+            "wanted": " AND ".join(conditions) or "true",
+            "keys": ", ".join(_COLUMNS[name] for name in GROUPINGS[by]),
         }
-        at, job_id = after or (None, None)
-        rows = self._rows("find_jobs", conditions, state=state, processor=processor, limit=limit, at=at, job_id=job_id)
-        return [JobRow(**row) for row in rows]
+        rows = self._rows("job_groups", places, limit=limit, **values)
+        return [JobGroup(**row) for row in rows]
 
     def status(self, job_id: str, run: int | None = None, tenant: str | None = None) -> JobStatus | None:
         if not is_job_id(job_id):
@@ -80,8 +98,7 @@ class PostgresJobStore(PostgresStore):
     def statuses(
         self, wanted: JobFilter, *, limit: int = 50, after: tuple[datetime, str] | None = None
     ) -> list[JobStatus]:
-        values = {name: value for name, value in asdict(wanted).items() if value is not None}
-        conditions = [_CONDITIONS.get(name, f"j.{name} = %({name})s") for name in values]
+        conditions, values = _conditions(wanted)
         if after is not None:
             conditions.append("(j.created_at, j.job_id) < (%(at)s, %(job_id)s)")
             values["at"], values["job_id"] = after
@@ -112,6 +129,12 @@ class PostgresJobStore(PostgresStore):
         with self._connected("reading a job") as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield
+
+
+def _conditions(wanted: JobFilter) -> tuple[list[str], dict[str, Any]]:
+    """Return a filter's conditions, and their values."""
+    values = {name: value for name, value in asdict(wanted).items() if value is not None}
+    return [_CONDITIONS.get(name, f"j.{name} = %({name})s") for name in values], values
 
 
 def _of_tenant(tenant: str | None) -> str:

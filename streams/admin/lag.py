@@ -1,69 +1,195 @@
-"""The lag of each consumer group: the end of the log minus the committed offset."""
+"""The lag of each consumer group: its unfinished records, and the age of the oldest.
+
+A group without a commit has no lag of 0: it has not begun. Work that a worker has finished out of order is no lag, although it
+is beyond the committed offset: the commit's metadata names it. The sink's offsets are those in the store; their mirror in Kafka
+is for other tools, and taken only while the store does not answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import base64
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.contract import AnyContract
 from schemas.errors import SluiceError
+from streams import wiring
+from streams.admin.first_records import ONE_RECORD, Place, first_records
 from streams.admin.group_offsets import router_group, worker_groups
 from streams.log import kafka
 from streams.log.port import LogConsumer
+from streams.log.topic_ids import topic_ids
 from streams.router.checks import router_rules
 from streams.settings import Settings
+from streams.worker.kafka_source.offset_metadata import decode, topic_of
 
 TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """`committed`, `records`: None without a commit. `first`: the first unfinished offset; `oldest_at`: that record's time."""
+
+    partition: int
+    committed: int | None
+    begin: int
+    end: int
+    records: int | None
+    first: int
+    oldest_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lag:
-    """`records`: how many of a topic the group has not committed; None if it has committed no offset yet."""
+    """The lag of a group on a topic.
+
+    `records`: how many are unfinished; None if the group has committed no offset. `no_commit`: partitions with records on which
+    it has committed none, although it may have on others. `seconds`: age of the oldest unfinished record; None if there is
+    none, or its time is not known. `source`: kafka; postgres; mirror: the sink's copy in Kafka, because Postgres is away.
+    """
 
     group: str
     topic: str
     records: int | None
+    seconds: float | None = None
+    no_commit: int = 0
+    source: str = "kafka"
+    partitions: Sequence[PartitionLag] = ()
+
+    @classmethod
+    def of(cls, group: str, topic: str, found: Sequence[PartitionLag], now: datetime, source: str = "kafka") -> Lag:
+        known = [each.records for each in found if each.records is not None]
+        times = [each.oldest_at for each in found if each.records and each.oldest_at is not None]
+        return cls(
+            group,
+            topic,
+            sum(known) if known else None,
+            max(0.0, (now - min(times)).total_seconds()) if times else None,
+            sum(each.records is None and each.end > each.begin for each in found),
+            source,
+            tuple(found),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """`stored`: the offsets of the sink, from its store; None: they are in Kafka."""
+
+    name: str
+    topics: Sequence[str]
+    stored: Mapping[Place, int] | None = None
+    source: str = "kafka"
 
 
 def lags(settings: Settings, contracts: Iterable[AnyContract]) -> list[Lag]:
-    """Return the lag of each processor's workers, of the router, and of the sink by the offsets that it mirrors to Kafka once
-    a second.
+    """Return the lag of each processor's workers, of the sink and of the router. Raises Unreachable.
 
-    Done jobs after the first unfinished one count as lag. Raises Unreachable.
+    Costs a few requests to Kafka for each group, and one record for each partition that has a lag.
     """
     chosen, names = list(contracts), settings.topics
-    groups = {group.name: list(group.topics) for group in worker_groups(settings, chosen)}
-    read = [topic for topics in groups.values() for topic in topics] + [names.results(c.name) for c in chosen]
-    groups[f"{settings.topic_prefix}sink"] = [*read, names.dead_letters]
+    groups = [_Group(group.name, group.topics) for group in worker_groups(settings, chosen)]
+    read = [topic for group in groups for topic in group.topics] + [names.results(c.name) for c in chosen]
     with suppress(SluiceError):  # a mistake in the rules: `sluice doctor` names it
         if (rules := router_rules(settings)) is not None:
             router = router_group(settings, rules)
-            groups[router.name] = list(router.topics)
+            groups.append(_Group(router.name, router.topics))
+    ids = _ids_of_existing(settings, [*read, names.dead_letters, *(t for group in groups for t in group.topics)])
+    groups.append(_sink(settings, [*read, names.dead_letters], ids))
     with ThreadPoolExecutor(len(groups)) as pool:
-        found = pool.map(lambda group: _lags_of(settings, *group), groups.items())
-        return [lag for lags in found for lag in lags]
+        return [lag for found in pool.map(lambda group: _lags_of(settings, group, ids), groups) for lag in found]
 
 
-def _lags_of(settings: Settings, group: str, topics: Sequence[str]) -> list[Lag]:
+def _ids_of_existing(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
+    try:
+        there = kafka.admin(settings).list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as error:
+        raise kafka.translate(error, "listing the topics") from error
+    return topic_ids(settings, sorted({topic for topic in topics if topic in there}))
+
+
+def _sink(settings: Settings, topics: Sequence[str], ids: Mapping[str, str]) -> _Group:
+    name = f"{settings.topic_prefix}sink"
+    by_id = {base64.urlsafe_b64decode(f"{topic_id}=="): topic for topic, topic_id in ids.items()}
+    try:
+        with wiring.monitor_store(settings) as store:
+            found = store.sink_positions(name)
+    except (SluiceError, ImportError):  # an installation without the store's libraries has Kafka alone
+        return _Group(name, topics, source="mirror")
+    stored = {(by_id[each.topic_id], each.partition): each.next_offset for each in found if each.topic_id in by_id}
+    return _Group(name, topics, stored, "postgres")
+
+
+def _lags_of(settings: Settings, group: _Group, ids: Mapping[str, str]) -> list[Lag]:
     # A client that never joins the group; group_offsets.py says why this is not an admin call.
-    with closing(kafka.consumer(settings, group, **{"group.protocol": "classic"})) as consumer:
+    with closing(kafka.consumer(settings, group.name, **ONE_RECORD)) as consumer:
         try:
             there = consumer.list_topics(timeout=TIMEOUT_S).topics
-            wanted = [TopicPartition(t, number) for t in topics if t in there for number in there[t].partitions]
-            found = consumer.committed(wanted, timeout=TIMEOUT_S)
-            known = [partition for partition in found if partition.offset >= 0]
-            behind = [(partition.topic, _behind(consumer, partition)) for partition in known]
+            places = [(t, number) for t in group.topics if t in ids for number in there[t].partitions]
+            found = {
+                place: _partition_lag(consumer, place, committed, ids[place[0]])
+                for place, committed in _committed(consumer, group, places).items()
+            }
         except KafkaException as error:
-            raise kafka.translate(error, f"reading the lag of {group}") from error
-    sums: dict[str, int] = {}
-    for topic, records in behind:
-        sums[topic] = sums.get(topic, 0) + records
-    return [Lag(group, topic, sums.get(topic)) for topic in topics]
+            raise kafka.translate(error, f"reading the lag of {group.name}") from error
+        found = _with_times(consumer, found)
+    now = datetime.now(UTC)
+    of_topic: dict[str, list[PartitionLag]] = {topic: [] for topic in group.topics}
+    for (topic, _), lag in sorted(found.items()):
+        of_topic[topic].append(lag)
+    return [Lag.of(group.name, topic, of, now, group.source) for topic, of in of_topic.items()]
 
 
-def _behind(consumer: LogConsumer, committed: TopicPartition) -> int:
-    return max(0, consumer.get_watermark_offsets(committed, timeout=TIMEOUT_S)[1] - committed.offset)
+def _committed(consumer: LogConsumer, group: _Group, places: Sequence[Place]) -> dict[Place, tuple[int, str | None]]:
+    """Return the offset and the metadata of each partition; a negative offset without a commit."""
+    if group.stored is not None:
+        return {place: (group.stored.get(place, -1), None) for place in places}
+    found = consumer.committed([TopicPartition(*place) for place in places], timeout=TIMEOUT_S)
+    return {(each.topic, each.partition): (each.offset, each.metadata) for each in found}
+
+
+def _partition_lag(
+    consumer: LogConsumer, place: Place, committed: tuple[int, str | None], topic_id: str
+) -> PartitionLag:
+    begin, end = consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
+    return partition_lag(place[1], committed, topic_id, begin, end)
+
+
+def partition_lag(
+    partition: int, committed: tuple[int, str | None], topic_id: str, begin: int, end: int
+) -> PartitionLag:
+    """Return the lag of a partition by its commit (offset, metadata) and where the log begins and ends. Pure.
+
+    Records that have left the log are no lag: no worker will ever run them.
+    """
+    offset, metadata = committed
+    if offset < 0 or topic_of(metadata) not in ("", topic_id):  # the topic was made again: the commit is of the old one
+        return PartitionLag(partition, None, begin, end, None, begin)
+    claims = decode(offset, metadata, topic_id)
+    spans = [] if claims is None else [(span.start, span.stop) for span in claims.snapshot.spans]
+    spans.append((offset if claims is None else max(offset, claims.snapshot.end), end))
+    unfinished = [(max(start, begin), min(stop, end)) for start, stop in spans]
+    unfinished = [(start, stop) for start, stop in unfinished if start < stop]
+    records = sum(stop - start for start, stop in unfinished)
+    return PartitionLag(partition, offset, begin, end, records, unfinished[0][0] if unfinished else end)
+
+
+def _with_times(consumer: LogConsumer, found: Mapping[Place, PartitionLag]) -> dict[Place, PartitionLag]:
+    """Add the time of the oldest unfinished record. A partition without any from there on (its end is a marker of a
+    transaction) has no lag."""
+    behind = {place: lag.first for place, lag in found.items() if lag.records != 0 and lag.first < lag.end}
+    oldest = first_records(consumer, behind, TIMEOUT_S) if behind else {}
+    timed = dict(found)
+    for place, record in oldest.items():
+        lag = found[place]
+        if record.offset is not None:
+            timed[place] = replace(lag, oldest_at=record.at)
+        elif lag.records is not None:
+            timed[place] = replace(lag, records=0)
+        else:
+            timed[place] = replace(lag, begin=lag.end)
+    return timed

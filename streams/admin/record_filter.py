@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import jmespath
 from confluent_kafka import Message
-from jmespath.exceptions import JMESPathError, UnknownFunctionError
-from jmespath.functions import Functions
 
 from schemas import headers as names
 from schemas.errors import UsageError
@@ -54,6 +51,13 @@ class Expression:
         if len(text) > LONGEST:
             raise UsageError(f"The expression has {len(text)} characters; {LONGEST} are allowed.")
         try:
+            import jmespath
+            from jmespath.exceptions import JMESPathError
+        except ImportError as error:
+            raise UsageError(
+                "Expressions need the package jmespath.", next_step="Install sluice with its extra `store`."
+            ) from error
+        try:
             self._compiled = jmespath.compile(text)
             _check_functions(self._compiled.parsed)
         except (JMESPathError, RecursionError) as error:
@@ -72,7 +76,13 @@ class Expression:
         """Return the result; None where it can't be evaluated, for example a function of text on a missing field."""
         try:
             return self._compiled.search(document)
-        except (JMESPathError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            AttributeError,
+            RecursionError,
+        ) as error:  # JMESPath's are ValueErrors
             self.failed += 1
             self.failure = self.failure or (str(error).splitlines() or [type(error).__name__])[0]
             return None
@@ -159,6 +169,9 @@ def _without_value(message: Message) -> dict[str, Any]:
 
 def _check_functions(node: Mapping[str, Any]) -> None:
     """Raise UnknownFunctionError now, not at the first record."""
+    from jmespath.exceptions import UnknownFunctionError
+    from jmespath.functions import Functions
+
     for each in _nodes(node):
         if each["type"] == "function_expression" and each["value"] not in Functions.FUNCTION_TABLE:
             raise UnknownFunctionError(f"there is no function {each['value']}()")

@@ -56,6 +56,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         ),
         Command("dlq", "streams.cli.dlq:app", "Find dead letters, see why they failed, redrive or drop them."),
         Command("tail", "streams.cli.tail:tail", "Print the decoded records of a topic."),
+        Command("lag", "streams.cli.lag:lag", "Show how far each consumer group is behind, in records and in seconds."),
     ),
     "Processors": (
         Command(

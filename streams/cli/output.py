@@ -86,3 +86,16 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else one_line(str(value))
+
+
+def duration(seconds: float) -> str:
+    """Format as `12 s`, `3 min`, `5 h` or `2 d`."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def age(seconds: float | None) -> str:
+    """Return an age as text, with a tenth below ten seconds: 0.4 s, 95 s, 12 min; - if it is not known."""
+    return "-" if seconds is None else f"{seconds:.1f} s" if seconds < 10 else duration(seconds)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import ExitCode
 from streams.cli.options import Json
-from streams.cli.output import out, out_json, table
+from streams.cli.output import age, duration, out, out_json, table
 
 if TYPE_CHECKING:
     from streams.admin.lag import Lag
@@ -24,8 +24,9 @@ def status(*, json: Json = False) -> int:
 
     Lists the components of the local stack, every service of this SLUICE_HOME
     (also those started by hand), each worker's processors with their device, and
-    the lag (records not read yet) of each consumer group. Exit status 0 if
-    everything runs, 6 if something has stopped or hangs, or Kafka does not answer.
+    the lag (unfinished records, and the age of the oldest) of each consumer group;
+    `sluice lag` has it by topic and partition. Exit status 0 if everything runs, 6
+    if something has stopped or hangs, or Kafka does not answer.
     On a lab machine (docs/lab_workers.md) the gateway is asked instead of Kafka.
 
     With --json: `components`, `services`, `lag`, `lag_error` if the lag could not
@@ -61,7 +62,7 @@ def paragraphs(overview: Overview) -> Iterator[str]:
     if engines := [row for service in overview.services for row in _engine_rows(service)]:
         yield table(engines, ("PROCESSOR", "VERSION", "DEVICE", "IN FLIGHT", "DONE", "CHILD MEMORY", "STATE", "WORKER"))
     if lag := _lag_rows(overview.lag):
-        yield table(lag, ("CONSUMER GROUP", "LAG", "BY TOPIC"))
+        yield table(lag, ("CONSUMER GROUP", "LAG", "OLDEST", "BY TOPIC"))
     if problems := list(_problems(overview)):
         yield "\n".join(problems)
 
@@ -116,19 +117,18 @@ def _engine_rows(service: ServiceState) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _lag_rows(lags: Sequence[Lag]) -> list[tuple[str, str, str]]:
-    groups: dict[str, list[Lag]] = {}
-    for lag in lags:
-        groups.setdefault(lag.group, []).append(lag)
+def _lag_rows(lags: Sequence[Lag]) -> list[tuple[str, ...]]:
+    from streams.cli.lag import of_groups, records_of
+
     return [
-        (group, _sum(of), ", ".join(f"{lag.topic} {lag.records}" for lag in of if lag.records) or "-")
-        for group, of in groups.items()
+        (
+            each.group,
+            records_of(each),
+            age(each.seconds),
+            ", ".join(f"{lag.topic} {lag.records}" for lag in lags if lag.group == each.group and lag.records) or "-",
+        )
+        for each in of_groups(lags)
     ]
-
-
-def _sum(lags: list[Lag]) -> str:
-    known = [lag.records for lag in lags if lag.records is not None]
-    return str(sum(known)) if known else "-"
 
 
 def _problems(overview: Overview) -> Iterator[str]:
@@ -185,11 +185,3 @@ def _since(at: datetime | None, now: datetime) -> str:
 
 def _memory(rss: int | None) -> str:
     return f"{rss / 1e6:.0f} MB" if rss else "-"
-
-
-def duration(seconds: float) -> str:
-    """Format as `12 s`, `3 min`, `5 h` or `2 d`."""
-    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d"

@@ -152,7 +152,7 @@ def test_a_tenants_jobs_are_listed_newest_first_page_by_page(stores: Stores, cli
     ],
 )
 def test_every_filter_stays_within_the_tenant(
-    stores: Stores, clinic: list[UUID], wanted: dict[str, str], expected: list[int]
+    stores: Stores, clinic: list[UUID], wanted: dict[str, Any], expected: list[int]
 ) -> None:
     assert names(stores.jobs.statuses(JobFilter("clinic", **wanted))) == [str(clinic[n]) for n in expected]
 

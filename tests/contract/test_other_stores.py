@@ -7,14 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from connectors.command_store import AcknowledgementRow, CancelRow, CommandRow
 from connectors.delivery_store import TryRow
 from connectors.due_store import DoneRow
 from connectors.payload_store import Payload
 from connectors.sink_store import ProgressRow
-from schemas.states import State
 from tests.harness.events import AT
 from tests.harness.stores import CALLBACK, Stores, ended, new_job, requested, retrying
 from tests.harness.waiting import wait_until
@@ -247,35 +244,3 @@ def test_an_accepted_request_that_never_reached_the_log_is_returned_for_sending(
 
 
 # ── what the command line shows ──
-
-
-@pytest.fixture
-def listed(stores: Stores) -> list[UUID]:
-    """Three jobs, the oldest first: completed, failed, waiting."""
-    jobs = [new_job() for _ in range(3)]
-    times = [AT + timedelta(minutes=n) for n in range(3)]
-    heads: list[dict[str, Any]] = [{"created_at": at, "batch_id": "b" if n else None} for n, at in enumerate(times)]
-    stores.store(requested(jobs[0], 1, header=heads[0]), ended(jobs[0], 2, header=heads[0]))
-    end = ended(jobs[1], 4, header=heads[1], state=State.FAILED)
-    assert end.terminal is not None
-    failed = end._replace(terminal=end.terminal._replace(error={"code": "INVALID_INPUT", "message": "no"}))
-    stores.store(requested(jobs[1], 3, header=heads[1]), failed)
-    stores.store(requested(jobs[2], 5, header=heads[2]))
-    return jobs
-
-
-def test_jobs_are_listed_newest_first_page_by_page_and_by_state(stores: Stores, listed: list[UUID]) -> None:
-    names = [str(job) for job in reversed(listed)]
-    first = stores.jobs.find(limit=2)
-    assert [row.job_id for row in first] == names[:2]
-    assert (first[1].state, first[1].error_code) == ("FAILED", "INVALID_INPUT")
-    rest = stores.jobs.find(after=(first[-1].requested_at, first[-1].job_id))
-    assert [row.job_id for row in rest] == names[2:]
-    assert [row.job_id for row in stores.jobs.find(state="FAILED")] == [names[1]]
-    assert [row.state for row in stores.jobs.find(state="COMPLETED", processor="echo")] == ["COMPLETED"]
-    assert stores.jobs.find(processor="embed") == []
-
-
-def test_jobs_are_counted_by_state_and_by_batch(stores: Stores, listed: list[UUID]) -> None:
-    assert stores.jobs.counts() == {"COMPLETED": 1, "FAILED": 1, "PENDING": 1}
-    assert stores.jobs.counts(batch_id="b") == {"FAILED": 1, "PENDING": 1}

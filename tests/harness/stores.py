@@ -31,6 +31,7 @@ class Stores:
         self._open: list[Any] = []
         self.sink = self.another_sink()
         self.jobs = self._opened(wiring.job_store(settings))
+        self.monitor = self._opened(wiring.monitor_store(settings))
         self.commands = self._opened(wiring.command_store(settings))
         self.payloads = self._opened(wiring.payload_store(settings))
         self.batches = self._opened(wiring.batch_store(settings))

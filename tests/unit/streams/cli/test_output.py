@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from schemas.states import State
-from streams.cli.output import jsonable, out_json, table
-from streams.cli.status import as_table, duration, without_passwords
+from streams.cli.output import duration, jsonable, one_line, out_json, table
+from streams.cli.status import as_table, without_passwords
 from streams.client.submitter import Submitted
 from streams.stack import ComponentState, StackState
 
@@ -46,6 +46,16 @@ def test_a_table_aligns_its_columns_and_cuts_nothing() -> None:
     long = "x" * 300
     lines = table([("a", long), ("bbbb", None)], ("NAME", "VALUE")).splitlines()
     assert lines == ["NAME  VALUE", f"a     {long}", "bbbb  -"]
+
+
+def test_texts_of_strangers_steer_no_terminal_and_read_back_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    steering = "\x1b[2J\r\x07\x9b\u202e"
+    out_json({"name": steering})
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {"name": steering}
+    assert not set(steering) & {"\x1b", "\r", "\x07", "\x9b", "\u202e"} & set(printed)
+    assert table([(f"a\n{steering}",)], ("NAME",)).splitlines()[1] == "a\\n\\u001b[2J\\u000d\\u0007\\u009b\\u202e"
+    assert one_line("ok äöü 日本 👩‍🔬") == "ok äöü 日本 👩‍🔬"
 
 
 def test_times_in_a_table_are_utc() -> None:

@@ -100,10 +100,10 @@ def test_a_processor_is_shown_with_device_versions_and_pause() -> None:
 
 
 def test_the_lag_is_shown_by_group_and_topic() -> None:
-    lag = (Lag("workers.embed", "requests.embed", 12), Lag("workers.embed", "requests.embed.bulk", 0))
+    lag = (Lag("workers.embed", "requests.embed", 12, 3.14), Lag("workers.embed", "requests.embed.bulk", 0))
     text = printed(lag=(*lag, Lag("workers.echo", "requests.echo", None)))
-    assert "workers.embed   12   requests.embed 12" in text
-    assert "workers.echo    -    -" in text
+    assert "workers.embed   12         3.1 s   requests.embed 12" in text
+    assert "workers.echo    no commit  -       -" in text
 
 
 def test_the_tables_fit_a_hundred_columns() -> None:
