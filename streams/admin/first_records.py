@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, TopicPartition
 
+from streams.admin.log_ends import Place
 from streams.admin.records import time_of
 from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
-
-#: A topic and a partition.
-Place: TypeAlias = tuple[str, int]
 
 #: Settings of a consumer for `first_records`: it needs one record of a partition, so a fetch brings little.
 ONE_RECORD: Mapping[str, Any] = {

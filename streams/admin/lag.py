@@ -13,14 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.contract import AnyContract
 from schemas.errors import SluiceError
 from streams import wiring
-from streams.admin.first_records import ONE_RECORD, Place, first_records
+from streams.admin.first_records import ONE_RECORD, first_records
 from streams.admin.group_offsets import router_group, worker_groups
+from streams.admin.log_ends import Ends, Place, ends_of
 from streams.log import kafka
 from streams.log.port import LogConsumer
 from streams.log.topic_ids import topic_ids
@@ -98,18 +100,28 @@ def lags(settings: Settings, contracts: Iterable[AnyContract]) -> list[Lag]:
         if (rules := router_rules(settings)) is not None:
             router = router_group(settings, rules)
             groups.append(_Group(router.name, router.topics))
-    ids = _ids_of_existing(settings, [*read, names.dead_letters, *(t for group in groups for t in group.topics)])
-    groups.append(_sink(settings, [*read, names.dead_letters], ids))
+    log = _look_at(settings, [*read, names.dead_letters, *(t for group in groups for t in group.topics)])
+    groups.append(_sink(settings, [*read, names.dead_letters], log.ids))
     with ThreadPoolExecutor(len(groups)) as pool:
-        return [lag for found in pool.map(lambda group: _lags_of(settings, group, ids), groups) for lag in found]
+        return [lag for found in pool.map(lambda group: _lags_of(settings, group, log), groups) for lag in found]
 
 
-def _ids_of_existing(settings: Settings, topics: Iterable[str]) -> dict[str, str]:
+class _Log(NamedTuple):
+    """The topics that are there: their ids, and the ends of each partition."""
+
+    ids: Mapping[str, str]
+    ends: Mapping[Place, Ends]
+
+
+def _look_at(settings: Settings, topics: Iterable[str]) -> _Log:
+    admin = kafka.admin(settings)
     try:
-        there = kafka.admin(settings).list_topics(timeout=TIMEOUT_S).topics
+        there = admin.list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:
         raise kafka.translate(error, "listing the topics") from error
-    return topic_ids(settings, sorted({topic for topic in topics if topic in there}))
+    known = sorted({topic for topic in topics if topic in there})
+    places = [(topic, number) for topic in known for number in there[topic].partitions]
+    return _Log(topic_ids(settings, known) if known else {}, ends_of(admin, places))
 
 
 def _sink(settings: Settings, topics: Sequence[str], ids: Mapping[str, str]) -> _Group:
@@ -124,14 +136,13 @@ def _sink(settings: Settings, topics: Sequence[str], ids: Mapping[str, str]) -> 
     return _Group(name, topics, stored, "postgres")
 
 
-def _lags_of(settings: Settings, group: _Group, ids: Mapping[str, str]) -> list[Lag]:
+def _lags_of(settings: Settings, group: _Group, log: _Log) -> list[Lag]:
     # A client that never joins the group; group_offsets.py says why this is not an admin call.
     with closing(kafka.consumer(settings, group.name, **ONE_RECORD)) as consumer:
         try:
-            there = consumer.list_topics(timeout=TIMEOUT_S).topics
-            places = [(t, number) for t in group.topics if t in ids for number in there[t].partitions]
+            places = [place for place in log.ends if place[0] in group.topics]
             found = {
-                place: _partition_lag(consumer, place, committed, ids[place[0]])
+                place: partition_lag(place[1], committed, log.ids[place[0]], *log.ends[place])
                 for place, committed in _committed(consumer, group, places).items()
             }
         except KafkaException as error:
@@ -150,13 +161,6 @@ def _committed(consumer: LogConsumer, group: _Group, places: Sequence[Place]) ->
         return {place: (group.stored.get(place, -1), None) for place in places}
     found = consumer.committed([TopicPartition(*place) for place in places], timeout=TIMEOUT_S)
     return {(each.topic, each.partition): (each.offset, each.metadata) for each in found}
-
-
-def _partition_lag(
-    consumer: LogConsumer, place: Place, committed: tuple[int, str | None], topic_id: str
-) -> PartitionLag:
-    begin, end = consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
-    return partition_lag(place[1], committed, topic_id, begin, end)
 
 
 def partition_lag(

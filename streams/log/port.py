@@ -157,6 +157,17 @@ class LogAdmin(Protocol):
 
     def describe_topics(self, topics: Any, **more: Any) -> dict[str, Future[Any]]: ...
 
+    def list_offsets(
+        self, topic_partition_offsets: dict[TopicPartition, Any], **more: Any
+    ) -> dict[TopicPartition, Future[Any]]:
+        """Return offset and timestamp by an OffsetSpec: earliest, latest, the newest time, or the first from a time on. -1
+        where there is no such record."""
+        ...
+
+    def list_consumer_groups(self, **more: Any) -> Future[Any]:
+        """Return all groups: `.valid` is a list with a `group_id` each."""
+        ...
+
     def describe_consumer_groups(self, group_ids: list[str], **more: Any) -> dict[str, Future[Any]]:
         """Describe members and their partitions; an unknown group has no members."""
         ...

@@ -8,7 +8,14 @@ from typing import Any
 
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException, Node, TopicPartition, Uuid
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry
-from confluent_kafka.admin._group import ConsumerGroupDescription, MemberAssignment, MemberDescription
+from confluent_kafka.admin._group import (
+    ConsumerGroupDescription,
+    ConsumerGroupListing,
+    ListConsumerGroupsResult,
+    MemberAssignment,
+    MemberDescription,
+)
+from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo
 from confluent_kafka.admin._metadata import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
 from confluent_kafka.admin._records import DeletedRecords
 from confluent_kafka.admin._resource import ResourceType
@@ -74,6 +81,29 @@ class MemoryAdmin:
 
     def describe_consumer_groups(self, group_ids: list[str], **more: Any) -> dict[str, Future[Any]]:
         return {group_id: _done(self._group, group_id) for group_id in group_ids}
+
+    def list_offsets(
+        self, topic_partition_offsets: dict[TopicPartition, Any], **more: Any
+    ) -> dict[TopicPartition, Future[Any]]:
+        return {place: _done(self._offset, place, spec) for place, spec in topic_partition_offsets.items()}
+
+    def list_consumer_groups(self, **more: Any) -> Future[Any]:
+        with self._log.changed:
+            groups = [ConsumerGroupListing(group_id, False) for group_id in sorted(self._log.groups)]
+        return _done(ListConsumerGroupsResult, groups)
+
+    def _offset(self, place: TopicPartition, spec: Any) -> ListOffsetsResultInfo:
+        with self._log.changed:
+            partition = self._log.partition(place.topic, place.partition)
+            kind = type(spec).__name__
+            if kind in ("EarliestSpec", "LatestSpec"):
+                return ListOffsetsResultInfo(partition.begin if kind == "EarliestSpec" else partition.end, -1, 0)
+            if kind == "MaxTimestampSpec":
+                found = max(partition.records, key=lambda record: record.timestamp_ms, default=None)
+            else:
+                found = next((record for record in partition.records if record.timestamp_ms >= spec.timestamp), None)
+            offset, at_ms = (-1, -1) if found is None else (found.offset, found.timestamp_ms)
+            return ListOffsetsResultInfo(offset, at_ms, 0)
 
     def _group(self, group_id: str) -> ConsumerGroupDescription:
         with self._log.changed:
