@@ -1,4 +1,4 @@
-"""Reads one record at each of many places, for its time."""
+"""Reads one record, or a few, at each of many places."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, Message, TopicPartition
 
 from streams.admin.log_ends import Place
 from streams.admin.records import time_of
@@ -15,7 +15,7 @@ from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
 
-#: Settings of a consumer for `first_records`: it needs one record of a partition, so a fetch brings little.
+#: Settings of a consumer for `first_records`: it needs few records of a partition, so a fetch brings little.
 ONE_RECORD: Mapping[str, Any] = {
     **kafka.OUTSIDE,
     "auto.offset.reset": "earliest",
@@ -36,22 +36,40 @@ def first_records(
     consumer: LogConsumer, places: Mapping[Place, int], patience_s: float = 5.0
 ) -> dict[Place, FoundRecord]:
     """Return the first record at or after each offset. Places that were not read in time are missing. Raises Unreachable."""
-    found: dict[Place, FoundRecord] = {}
+    found = records_from(consumer, places, 1, patience_s)
+    return {
+        place: FoundRecord(int(messages[0].offset() or 0), time_of(messages[0]))
+        if messages
+        else FoundRecord(None, None)
+        for place, messages in found.items()
+    }
+
+
+def records_from(
+    consumer: LogConsumer, places: Mapping[Place, int], count: int, patience_s: float = 5.0
+) -> dict[Place, list[Message]]:
+    """Return up to `count` records from each offset on; fewer where the partition ends, or time is over. A place is missing if
+    neither a record nor the end was read in time. Raises Unreachable."""
+    found: dict[Place, list[Message]] = {}
+    unread = set(places)
     consumer.assign([TopicPartition(*place, offset) for place, offset in places.items()])
     give_up = time.monotonic() + patience_s
-    while len(found) < len(places) and time.monotonic() < give_up:
-        new: dict[Place, FoundRecord] = {}
+    while unread and time.monotonic() < give_up:
+        done = set()
         for message in poll_batch(consumer, 500, 0.2):
             place = (str(message.topic()), int(message.partition() or 0))
-            if place in found or place in new:
+            if place not in unread or place in done:
                 continue
             error = message.error()
             if error is None:
-                new[place] = FoundRecord(int(message.offset() or 0), time_of(message))
+                found.setdefault(place, []).append(message)
+                if len(found[place]) >= count:
+                    done.add(place)
             elif error.code() == KafkaError._PARTITION_EOF:
-                new[place] = FoundRecord(None, None)
-        found |= new
-        if len(found) < len(places):
-            consumer.pause([TopicPartition(*place) for place in new])
+                found.setdefault(place, [])
+                done.add(place)
+        unread -= done
+        if unread and done:
+            consumer.pause([TopicPartition(*place) for place in done])
     consumer.unassign()
     return found

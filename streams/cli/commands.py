@@ -99,7 +99,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command(
             "audit", "streams.cli.audit:audit", "Account for every accepted job: its state, its outcome, its callback."
         ),
-        Command("topics", "streams.cli.topics:app", "Create and update topics, schemas and consumer group offsets."),
+        Command(
+            "topics", "streams.cli.topics:app", "Create, update and list topics, schemas and consumer group offsets."
+        ),
         Command("tokens", "streams.cli.tokens:app", "Create, list and revoke tokens of the HTTP gateway."),
         Command("tenants", "streams.cli.tenants:app", "Set and list the quotas of tenants at the HTTP gateway."),
         Command("objects", "streams.cli.objects:app", "Delete stored files that nothing refers to."),

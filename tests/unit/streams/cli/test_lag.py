@@ -1,4 +1,4 @@
-"""`sluice lag`: a line for each group, topic or partition."""
+"""`sluice lag` and `sluice topics`: what is there, and how far each group is."""
 
 from __future__ import annotations
 
@@ -37,6 +37,19 @@ def test_a_line_is_for_a_topic_a_group_or_a_partition(flow: Flow, capsys: pytest
     printed = capsys.readouterr().out
     assert "requests.echo[0]" in printed
     assert run(["lag", "--group", "nothing"]) == ExitCode.NOT_FOUND
+
+
+def test_topics_are_listed_and_shown(flow: Flow, capsys: pytest.CaptureFixture[str]) -> None:
+    flow.submit("echo", {"message": "x"})
+    flow.settle()
+    assert run(["topics", "show", "echo", "--requests"]) == ExitCode.OK
+    printed = capsys.readouterr().out
+    assert "kept        14 d" in printed
+    assert "the newest records have" in printed
+    run(["topics", "list", "--json"])
+    listed = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert (listed["requests.echo"]["records"], listed["outcomes.echo"]["compacted"]) == (1, True)
+    assert run(["topics", "show", "nowhere"]) == ExitCode.NOT_FOUND
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, "-"), (0.44, "0.4 s"), (30.0, "30 s"), (600.0, "10 min")])
