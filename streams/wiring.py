@@ -222,13 +222,10 @@ def replay_store(settings: Settings) -> ReplayStore:
 
 
 def monitor_store(settings: Settings) -> MonitorStore:
-    if (twin := _memory(settings)) is not None:
-        from connectors.memory import MemoryMonitorStore
-
-        return MemoryMonitorStore(twin)
+    from connectors.memory import MemoryMonitorStore
     from connectors.postgres.monitor_store import PostgresMonitorStore
 
-    return PostgresMonitorStore(settings.database)
+    return MemoryMonitorStore(twin) if (twin := _memory(settings)) else PostgresMonitorStore(settings.database)
 
 
 def upload_store(settings: Settings) -> UploadStore:
