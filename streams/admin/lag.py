@@ -106,14 +106,14 @@ def lags(settings: Settings, contracts: Iterable[AnyContract]) -> list[Lag]:
         return [lag for found in pool.map(lambda group: _lags_of(settings, group, log), groups) for lag in found]
 
 
-class _Log(NamedTuple):
+class _LogState(NamedTuple):
     """The topics that are there: their ids, and the ends of each partition."""
 
     ids: Mapping[str, str]
     ends: Mapping[Place, Ends]
 
 
-def _look_at(settings: Settings, topics: Iterable[str]) -> _Log:
+def _look_at(settings: Settings, topics: Iterable[str]) -> _LogState:
     admin = kafka.admin(settings)
     try:
         there = admin.list_topics(timeout=TIMEOUT_S).topics
@@ -121,7 +121,7 @@ def _look_at(settings: Settings, topics: Iterable[str]) -> _Log:
         raise kafka.translate(error, "listing the topics") from error
     known = sorted({topic for topic in topics if topic in there})
     places = [(topic, number) for topic in known for number in there[topic].partitions]
-    return _Log(topic_ids(settings, known) if known else {}, ends_of(admin, places))
+    return _LogState(topic_ids(settings, known) if known else {}, ends_of(admin, places))
 
 
 def _sink(settings: Settings, topics: Sequence[str], ids: Mapping[str, str]) -> _Group:
@@ -136,7 +136,7 @@ def _sink(settings: Settings, topics: Sequence[str], ids: Mapping[str, str]) -> 
     return _Group(name, topics, stored, "postgres")
 
 
-def _lags_of(settings: Settings, group: _Group, log: _Log) -> list[Lag]:
+def _lags_of(settings: Settings, group: _Group, log: _LogState) -> list[Lag]:
     # A client that never joins the group; group_offsets.py says why this is not an admin call.
     with closing(kafka.consumer(settings, group.name, **ONE_RECORD)) as consumer:
         try:
