@@ -46,6 +46,7 @@ class RunRow(NamedTuple):
     callback_profile: str | None
     callback_progress: bool  # its backend is called while it runs, too
     labels: bytes | None
+    replay_id: bytes | None  # that the header names; the store knows whether it is true
     mode: str
     lane: str
     state: str
@@ -115,6 +116,7 @@ class LeaseRow(NamedTuple):
     topic_id: bytes | None = None
     partition: int | None = None
     offset: int | None = None
+    replay_id: bytes | None = None
 
 
 class OffsetRow(NamedTuple):

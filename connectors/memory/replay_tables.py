@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 from connectors.replay_store import NewReplay
 from connectors.sink_store import LogPosition
@@ -46,3 +48,9 @@ class StoredReplayJob:
     def stands(self, replay: StoredReplay) -> bool:
         """True if the row was or is to be published."""
         return self.state == "published" or (self.state == "waiting" and replay.state != "cancelled")
+
+
+def is_replayed(replays: Mapping[str, StoredReplay], job_id: bytes, run: int, replay_id: bytes | None) -> bool:
+    """True if this replay has made the run."""
+    found = None if replay_id is None else replays.get(str(UUID(bytes=replay_id)))
+    return found is not None and any((row.job_id, row.run) == (job_id, run) for row in found.rows)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from connectors.memory.database import MemoryDatabase
+from connectors.memory.replay_tables import is_replayed
 from connectors.memory.tables import OPEN, StoredLease, StoredPayload, StoredRun
 from connectors.sink_store import LeaseRow, LogPosition
 from schemas.states import Lane
@@ -21,7 +22,8 @@ def store_leases(database: MemoryDatabase, rows: Iterable[LeaseRow], now: dateti
         job, run = database.jobs.get(row.job_id), database.runs.get((row.job_id, row.run))
         if job is None or run is None:
             continue
-        if job.input_sha256 in (row.input_sha256, "") or row.input_sha256 == "":
+        edited = is_replayed(database.replays, row.job_id, row.run, row.replay_id)
+        if job.input_sha256 in (row.input_sha256, "") or row.input_sha256 == "" or edited:
             _store(database, row, run, now)
 
 

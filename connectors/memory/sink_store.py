@@ -10,6 +10,7 @@ from connectors.memory.database import MemoryStore, StoredKey, earliest
 from connectors.memory.dead_letter_store import add_dead_letters
 from connectors.memory.erasures import without_erased_contents, without_erased_fields
 from connectors.memory.progress_callbacks import PROGRESS_WAIT, add_progress, end_progress, move_run
+from connectors.memory.replay_tables import is_replayed
 from connectors.memory.sink_leases import store_leases
 from connectors.memory.storable import check_storable, storable_text
 from connectors.memory.tables import (
@@ -116,7 +117,7 @@ class MemorySinkStore(MemoryStore):
             if found is None or (found.epoch, found.next_offset) != (row.epoch, row.expected):
                 raise Fenced("Another sink owns a partition of this batch; nothing was stored.")
 
-    def _known(self, runs: Iterable[RunRow]) -> Known:
+    def _known(self, runs: Sequence[RunRow]) -> Known:
         """Return the jobs whose rows have the input of the job's first request."""
         known: Known = {}
         for row in runs:
@@ -125,12 +126,17 @@ class MemorySinkStore(MemoryStore):
             job = self._db.jobs.get(row.job_id)
             if job is None:
                 job = self._db.jobs[row.job_id] = without_erased_fields(self._db, _job(row))
-            elif job.input_sha256 in (row.input_sha256, "") or row.input_sha256 == "":
+            elif job.input_sha256 in (row.input_sha256, "") or row.input_sha256 == "" or self._edited(row.job_id, runs):
                 job.current_run = max(job.current_run, row.current_run)
             else:
                 continue
             known[row.job_id] = job
         return known
+
+    def _edited(self, job_id: bytes, runs: Iterable[RunRow]) -> bool:
+        """True if replays have made all of the job's runs in this batch: they may have edited its input."""
+        own = [row for row in runs if row.job_id == job_id]
+        return all(is_replayed(self._db.replays, job_id, row.run, row.replay_id) for row in own)
 
     def _wins(self, row: RunRow, now: datetime) -> bool:
         key = (row.job_id, row.run)

@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from connectors.jsonb import jsonb
 from connectors.sink_store import HistoryRow, LeaseRow, ProgressEnd, RunRow
+from schemas.ids import is_job_id
 from schemas.plain import to_plain
 from schemas.records import JobHeader
 from schemas.states import Mode, State
@@ -74,7 +76,7 @@ def _lease_row(job: JobFold, best: Event, table: TopicTable) -> LeaseRow:
     """Include the request if it moved the run. Its processor is the topic's; the header's processor is not trusted."""
     run_part = (best.job_id, best.run, _LEASE_PHASE[best.phase], best.attempt, job.first.header["input_sha256"])
     if not best.leased:
-        return LeaseRow(*run_part, best.header["processor"])
+        return LeaseRow(*run_part, best.header["processor"], replay_id=_uuid(best.header["replay_id"]))
     message = best.message
     headers: Any = message.headers() or ()
     return LeaseRow(
@@ -85,6 +87,7 @@ def _lease_row(job: JobFold, best: Event, table: TopicTable) -> LeaseRow:
         message.value() or b"",
         jsonb([[name, _text(value)] for name, value in headers]),
         *best.position,
+        _uuid(best.header["replay_id"]),
     )
 
 
@@ -148,6 +151,7 @@ def _run_row(
         profile,
         progress_rule is not None and progress_rule(profile, first["processor"], callback_url),
         _labels(first["labels"]),
+        _uuid(best.header["replay_id"]),
         best.header["mode"],
         best.header["lane"],
         best.terminal.state if best.terminal is not None else _STATE_OF[best.phase],
@@ -171,6 +175,10 @@ def _run_row(
 def _key(value: str | None, longest: int = LONGEST_KEY) -> str | None:
     """Return the value for an indexed column; None if it is too long, which our clients refuse: cut off, it is another id."""
     return value if value is None or len(value) <= longest else None
+
+
+def _uuid(text: str | None) -> bytes | None:
+    return UUID(text).bytes if text is not None and is_job_id(text) else None
 
 
 def bare(event: Event) -> Event:

@@ -261,3 +261,23 @@ def test_replays_are_listed_newest_first_and_to_their_tenant_only(stores: Stores
     assert [one.replay_id for one in (newest, *rest)] == started[::-1]
     assert [one.replay_id for one in store.replays(10, None, "one")] == [started[2], started[0]]
     assert store.replay(started[0], "two") is store.replay("no id") is None
+
+
+def test_only_a_run_that_a_replay_made_may_have_another_input(stores: Stores) -> None:
+    """The sink's rule for edited inputs: the replay must know the run."""
+    job = failed(stores)
+    replay = start(stores)
+    mark(stores, replay, 1)
+    named = {"replay_id": replay.replay_id}
+
+    def store(run: int, offset: int, **header: Any) -> bool:
+        end = ended(job, offset, run=run, input_sha256="edited", header=header)
+        return not stores.store(requested(job, offset - 1, run=run, input_sha256="edited", header=header), end).losers
+
+    assert not store(1, 11)
+    assert not store(1, 13, replay_id=new_id())
+    assert not store(1, 15, replay_id="no id")
+    assert not store(2, 17, **named)
+    assert store(1, 19, **named)
+    assert (stores.view(job).run, stores.view(job).state, stores.view(job).input_sha256) == (1, "COMPLETED", "a")
+    assert not store(0, 21, **named)

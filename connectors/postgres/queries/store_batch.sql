@@ -7,7 +7,7 @@ WITH r AS MATERIALIZED (
     SELECT * FROM @r(
         job_id uuid, run integer, carries_job boolean, current_run integer, created_at timestamptz, tenant text, processor text,
         input_sha256 text, external_id text, case_id text, upload_id text, batch_id text, parent_job_id text,
-        callback_url text, callback_profile text, callback_progress boolean, labels jsonb, mode text, lane text, state text, attempt integer, execution integer,
+        callback_url text, callback_profile text, callback_progress boolean, labels jsonb, replay_id uuid, mode text, lane text, state text, attempt integer, execution integer,
         sequence integer, owner text, due_in_ms bigint, deadline timestamptz, not_before timestamptz, topic_id uuid,
         partition integer, "offset" bigint, status text, error_code text, error_message text, fingerprint text, output jsonb, refs jsonb,
         device text, device_note text, model_version text, model_sha256 text, code_version text, run_input_sha256 text, reused_from text,
@@ -16,7 +16,8 @@ WITH r AS MATERIALIZED (
     )
 ),
 -- A job id that came with another input keeps its first request: such a row is not returned and nothing else is stored for it.
--- An empty hash (of a request that could not be decoded) matches any input.
+-- An empty hash (of a request that could not be decoded) matches any input. So does that of a run that a replay of ours has
+-- made, which may have edited the input; the run's own hash is in its outcome.
 -- Of a case that was erased after the job was created (docs/adr/0030) only what the run needs is stored, here and below.
 known AS (
     INSERT INTO jobs AS j (
@@ -38,7 +39,11 @@ known AS (
     ) AS e ON true
     WHERE r.carries_job
     ON CONFLICT (job_id) DO UPDATE SET current_run = greatest(j.current_run, excluded.current_run)
-    WHERE j.input_sha256 = excluded.input_sha256 OR j.input_sha256 = '' OR excluded.input_sha256 = ''
+    WHERE j.input_sha256 = excluded.input_sha256 OR j.input_sha256 = '' OR excluded.input_sha256 = '' OR (
+        SELECT bool_and(p.replay_id = batch.replay_id) FROM r AS batch
+        LEFT JOIN replay_jobs AS p ON p.job_id = batch.job_id AND p.run = batch.run
+        WHERE batch.job_id = excluded.job_id
+    )
     RETURNING j.job_id, j.callback_url, j.callback_profile, j.callback_progress, j.erased_at
 ),
 -- The first final result of a run wins: the candidates that are returned are now outcomes.

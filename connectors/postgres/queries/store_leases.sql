@@ -3,13 +3,14 @@
 WITH l AS MATERIALIZED (
     SELECT * FROM @l(
         job_id uuid, run integer, phase text, attempt integer, input_sha256 text, processor text, lane text, key bytea,
-        value bytea, headers jsonb, topic_id uuid, partition integer, "offset" bigint
+        value bytea, headers jsonb, topic_id uuid, partition integer, "offset" bigint, replay_id uuid
     )
 ),
 current AS MATERIALIZED (
     SELECT l.*, r.state, r.attempt AS current_attempt
     FROM l JOIN runs AS r ON r.job_id = l.job_id AND r.run = l.run JOIN jobs AS j ON j.job_id = l.job_id
-    WHERE j.input_sha256 = l.input_sha256 OR j.input_sha256 = '' OR l.input_sha256 = ''
+    LEFT JOIN replay_jobs AS p ON p.job_id = l.job_id AND p.run = l.run
+    WHERE j.input_sha256 = l.input_sha256 OR j.input_sha256 = '' OR l.input_sha256 = '' OR p.replay_id = l.replay_id
 ),
 requested AS MATERIALIZED (
     SELECT * FROM current WHERE phase = 'requested' AND state = 'PENDING' AND current_attempt = attempt

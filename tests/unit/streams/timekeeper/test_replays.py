@@ -117,3 +117,26 @@ def test_a_request_that_left_the_log_fails_its_row_with_the_reason_and_the_rest_
     after = view(flow, replay)
     assert (after.state, after.published, after.failed) == ("done", 2, 1)
     assert [row.reason for row in rows(flow, replay) if row.state == FAILED] == ["Its request is no longer in the log."]
+
+
+def test_an_edited_input_runs_and_a_patch_that_does_not_fit_fails_its_row(sluice_flow: Any) -> None:
+    flow: Flow = sluice_flow("echo")
+    job = flow.submit("echo", FAILS)
+    flow.settle()
+    wrong = start(flow, edit=[{"op": "remove", "path": "/nothing"}])
+    flow.settle()
+    [row] = rows(flow, wrong)
+    assert (row.state, row.reason) == (FAILED, "The edit does not fit its input: JsonPatchPathNotFound.")
+    start(
+        flow,
+        edit=[{"op": "replace", "path": "/fail", "value": None}, {"op": "replace", "path": "/message", "value": "y"}],
+    )
+    flow.settle()
+    assert (flow.job(job).run, flow.job(job).state, flow.job(job).output) == (
+        2,
+        "COMPLETED",
+        {"message": "y", "length": 1},
+    )
+    start(flow, ReplayFilter(job_ids=[job]), edit=[{"op": "replace", "path": "/message", "value": 7}])
+    flow.settle()
+    assert flow.job(job).run == 2
