@@ -182,27 +182,10 @@ def _row(n: int, one: Candidate) -> StoredReplayJob:
 
 
 def _view(stored: StoredReplay) -> Replay:
-    new = stored.new
-    return Replay(
-        stored.replay_id,
-        stored.state,
-        new.mode,
-        new.to_version,
-        new.tenant,
-        dict(new.selection),
-        new.requested_by,
-        new.reason,
-        new.callbacks,
-        new.edit,
-        new.deadline_s,
-        new.rate,
-        len(stored.rows),
-        stored.count(PUBLISHED),
-        stored.count(PARKED),
-        stored.count(FAILED),
-        stored.created_at,
-        stored.ended_at,
-    )
+    said = {name: getattr(stored.new, name) for name in Replay.__slots__ if hasattr(stored.new, name)}
+    counts = {state: stored.count(state) for state in (PUBLISHED, PARKED, FAILED)}
+    times = {"created_at": stored.created_at, "ended_at": stored.ended_at}
+    return Replay(**said, **counts, **times, state=stored.state, total=len(stored.rows))
 
 
 def _average(times: Sequence[float | None]) -> float | None:

@@ -16,8 +16,7 @@ from streams.cli.output import err, out, out_json
 from streams.cli.replays import as_json, as_text, cancel, follow, list_, pause, resume, show
 
 if TYPE_CHECKING:
-    from connectors.replay_store import Replay
-    from streams.replay.selection import ReplaySelection
+    from connectors.replay_store import Replay, ReplayFilter
     from streams.replay.start import ReplayOptions
 
 app = sub_app(
@@ -71,24 +70,16 @@ class Which:
     ] = None
     tenant: Annotated[str | None, Parameter(help="Only jobs of this tenant. Default: all.")] = None
 
-    def selection(self, job_ids: tuple[str, ...]) -> ReplaySelection:
-        from streams.replay.selection import ReplaySelection
+    def wanted(self, job_ids: tuple[str, ...]) -> ReplayFilter:
+        from connectors.replay_store import ReplayFilter
+        from streams.replay.selection import checked_filter
 
         ids = [*job_ids, *([] if self.ids_from is None else _ids(self.ids_from))]
         if self.ids_from is not None and not ids:
             raise UsageError("The file has no job ids.", next_step="Write one a line.")
-        return ReplaySelection(
-            processor=self.processor,
-            statuses=self.status or None,
-            error_code=self.error,
-            fingerprint=self.fingerprint,
-            model_version=self.model_version,
-            case_id=self.case,
-            batch_id=self.batch,
-            since=self.since,
-            until=self.until,
-            job_ids=ids or None,
-        ).checked()
+        errors = self.error, self.fingerprint, self.model_version
+        places = self.case, self.batch, self.since, self.until
+        return checked_filter(ReplayFilter(self.processor, self.status or None, *errors, *places, ids or None))
 
 
 @Parameter(name="*")
@@ -146,15 +137,16 @@ def replay(
         sluice replay --status FAILED --since 2h
     """
     from streams import wiring
+    from streams.replay.selection import described
     from streams.replay.start import new_replay
     from streams.settings import load_settings
 
     settings = load_settings()
     which, how = which or Which(), how or How()
-    selection = which.selection(job_ids)
-    new = new_replay(settings, selection, how.options(which.tenant))
+    wanted = which.wanted(job_ids)
+    new = new_replay(settings, described(wanted), how.options(which.tenant))
     with wiring.replay_store(settings) as store:
-        started = store.start(new, selection.wanted())
+        started = store.start(new, wanted)
         if not json:
             _say(started)
         ended, outcomes = (started, None) if detach else follow(store, started, wait=wait)

@@ -9,7 +9,6 @@ from connectors.callbacks.resolve import split_url
 from connectors.replay_store import NONE, USUAL, NewReplay
 from schemas.errors import UsageError
 from schemas.ids import new_id
-from streams.replay.selection import ReplaySelection
 from streams.settings import Settings
 
 #: Longest text of a reason.
@@ -33,8 +32,8 @@ class ReplayOptions:
     deadline_s: float | None = None
 
 
-def new_replay(settings: Settings, selection: ReplaySelection, options: ReplayOptions) -> NewReplay:
-    """Return the replay to start. Raises UsageError, InvalidInput."""
+def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOptions) -> NewReplay:
+    """Return the replay to start. `selection`: as its row says it. Raises UsageError, InvalidInput."""
     if options.callbacks not in (USUAL, NONE):
         split_url(options.callbacks)
     if options.rate is not None and not 0 < options.rate < float("inf"):
@@ -45,7 +44,7 @@ def new_replay(settings: Settings, selection: ReplaySelection, options: ReplayOp
         new_id(),
         options.requested_by,
         options.reason,
-        selection.described(),
+        selection,
         tenant=options.tenant,
         callbacks=options.callbacks,
         edit=options.edit,
