@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from connectors.memory.database import MemoryStore
@@ -182,10 +183,10 @@ def _row(n: int, one: Candidate) -> StoredReplayJob:
 
 
 def _view(stored: StoredReplay) -> Replay:
-    said = {name: getattr(stored.new, name) for name in Replay.__slots__ if hasattr(stored.new, name)}
+    said: dict[str, Any] = {name: getattr(stored.new, name) for name in Replay.__slots__ if hasattr(stored.new, name)}
     counts = {state: stored.count(state) for state in (PUBLISHED, PARKED, FAILED)}
-    times = {"created_at": stored.created_at, "ended_at": stored.ended_at}
-    return Replay(**said, **counts, **times, state=stored.state, total=len(stored.rows))
+    said |= {"created_at": stored.created_at, "ended_at": stored.ended_at}
+    return Replay(**said, **counts, state=stored.state, total=len(stored.rows))
 
 
 def _average(times: Sequence[float | None]) -> float | None:

@@ -78,8 +78,8 @@ class Which:
         if self.ids_from is not None and not ids:
             raise UsageError("The file has no job ids.", next_step="Write one a line.")
         errors = self.error, self.fingerprint, self.model_version
-        places = self.case, self.batch, self.since, self.until
-        return checked_filter(ReplayFilter(self.processor, self.status or None, *errors, *places, ids or None))
+        places, times = (self.case, self.batch), (self.since, self.until)
+        return checked_filter(ReplayFilter(self.processor, self.status or None, *errors, *places, *times, ids or None))
 
 
 @Parameter(name="*")
