@@ -184,9 +184,9 @@ def _row(n: int, one: Candidate) -> StoredReplayJob:
 
 def _view(stored: StoredReplay) -> Replay:
     said: dict[str, Any] = {name: getattr(stored.new, name) for name in Replay.__slots__ if hasattr(stored.new, name)}
-    counts = {state: stored.count(state) for state in (PUBLISHED, PARKED, FAILED)}
+    said |= {state: stored.count(state) for state in (PUBLISHED, PARKED, FAILED)}
     said |= {"created_at": stored.created_at, "ended_at": stored.ended_at}
-    return Replay(**said, **counts, state=stored.state, total=len(stored.rows))
+    return Replay(**said, state=stored.state, total=len(stored.rows))
 
 
 def _average(times: Sequence[float | None]) -> float | None:
