@@ -20,7 +20,6 @@ from streams import wiring
 from streams.dead_letters.details import GONE, LetterDetails, details_of
 from streams.dead_letters.letter_reader import LetterReader
 from streams.dead_letters.places import print_place
-from streams.replay.selection import ReplaySelection
 from streams.replay.start import ReplayOptions, new_replay
 from streams.settings import Settings
 from streams.timekeeper.redrive import Letter, Outgoing, Redriver
@@ -100,7 +99,7 @@ def check_places(store: DeadLetterStore, wanted: DeadLetterFilter) -> None:
 
 def redrive_of(settings: Settings, selection: dict[str, Any], options: ReplayOptions) -> NewReplay:
     """Return the replay that redrives a selection of dead letters. Raises UsageError, InvalidInput."""
-    return replace(new_replay(settings, ReplaySelection(), options), selection={"dead_letters": selection})
+    return new_replay(settings, {"dead_letters": selection}, options)
 
 
 def sources(letters: Sequence[DeadLetter]) -> list[ReplaySource]:
