@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from schemas.records import Coordinates
 from streams.explain.snapshot import LogPlace, RecordReading, WorkerSeen
 from streams.log import kafka
+from streams.log.member_ids import worker_of
 from streams.log.port import LogAdmin, LogConsumer
 from streams.worker.kafka_source.offset_metadata import decode, topic_of
 
@@ -69,7 +70,8 @@ def members(admin: LogAdmin, group: str, request: Coordinates | None) -> list[Wo
     seen: dict[str, bool] = {}  # a worker has a member for each lane
     for member in described.members:
         owned = {(each.topic, each.partition) for each in member.assignment.topic_partitions}
-        seen[member.client_id] = seen.get(member.client_id, False) or mine in owned
+        worker_id = worker_of(member.client_id)
+        seen[worker_id] = seen.get(worker_id, False) or mine in owned
     return [WorkerSeen(worker_id, member=True, owner=owner) for worker_id, owner in seen.items()]
 
 

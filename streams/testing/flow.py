@@ -40,8 +40,7 @@ from streams.settings import Settings
 from streams.sink.topic_table import print_topic_id
 from streams.testing.backend import Backend, Callback, deliver_due
 from streams.testing.services import Services
-from streams.testing.worker import Died, InProcessWorker
-from streams.worker.child.loader import Loaded, load, load_versions
+from streams.testing.worker import Died, InProcessWorker, load_by_name
 
 #: Rounds after which `settle` raises, because the flow never comes to rest.
 ROUNDS = 1000
@@ -57,8 +56,9 @@ class Stage(NamedTuple):
 
 
 class Flow:
-    """`processors`: names of installed processors, or classes or instances. The contract of a class that is not installed is
-    given by `contract`, those of several by `contracts`. A context manager, for one thread."""
+    """`processors`: names of installed processors, or classes or instances; several of one name are its versions, the first is
+    the default. The contract of a class that is not installed is given by `contract`, those of several by `contracts`. A
+    context manager, for one thread."""
 
     def __init__(
         self,
@@ -229,13 +229,13 @@ class Flow:
         )
         self._backend = Backend()
         self._stages, self._texts = defaultdict[str, list[Stage]](list), defaultdict[str, str](str)
-        loaded = [self._loaded(processor) for processor in self._processors]
-        contracts = [contract(versions[0].processor.name) for versions in loaded]
+        loaded = load_by_name(self._processors, self.settings, self._device)
+        contracts = [contract(name) for name in loaded]
         topic_ids = self._make_topics(contracts)
         self._codec = wiring.codec(self.settings)
         self._submitter = stack.enter_context(Submitter(self.settings, source="test"))
         self._workers: dict[str, InProcessWorker] = {}
-        for made, versions in zip(contracts, loaded, strict=True):
+        for made, versions in zip(contracts, loaded.values(), strict=True):
             if self.settings.custody(made) is Custody.LEASE:
                 raise UsageError(f"Jobs of {made.name!r} are claimed by lease; a flow has no worker for that.")
             worker = InProcessWorker(
@@ -252,12 +252,6 @@ class Flow:
             stack.callback(worker.close)
         self._services = Services(self.settings, threading.Event())
         stack.callback(self._services.close)
-
-    def _loaded(self, processor: Any) -> list[Loaded]:
-        weights_dir = self.settings.weights_dir
-        if isinstance(processor, str):
-            return load_versions(processor, self.settings.rollouts.get(processor), self._device, weights_dir)
-        return [load(processor() if isinstance(processor, type) else processor, self._device, weights_dir)]
 
     def _make_topics(self, contracts: list[AnyContract]) -> dict[str, str]:
         """Make the topics, like `sluice topics apply`. Returns their ids by name."""

@@ -21,9 +21,10 @@ from schemas.records import JobHeader
 from schemas.states import Lane
 from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
+from streams.log.member_ids import member_id
 from streams.settings import Settings
 from streams.worker.child.channel import Inbox
-from streams.worker.child.loader import Loaded
+from streams.worker.child.loader import Loaded, load, load_versions
 from streams.worker.child.main import build_job_runner, choose_executor
 from streams.worker.header_from_kafka import header_from_kafka
 from streams.worker.in_flight import InFlightJobs
@@ -118,6 +119,7 @@ class InProcessWorker:
         topics = [[topic, topic_ids[topic]] for topic in self._topics]
         config = ChildConfig(processor, WORKER_ID, "", str(settings.home), {}, topics, {})
         runner = build_job_runner(config, settings, loaded, self, now)
+        self._client_id = member_id(WORKER_ID, (model.version for model in runner.models))
         self._executor = choose_executor(runner, self._channel)
         self._one_by_one = runner.models.default.policy.order is not Order.NONE
         self._thread = threading.Thread(target=self._work, name=f"flow-{processor}", daemon=True)
@@ -221,7 +223,7 @@ class InProcessWorker:
         self._consumer = kafka.consumer(
             self._settings,
             f"{self._settings.topic_prefix}workers.{self.name}",
-            **{"auto.offset.reset": "earliest"},
+            **{"auto.offset.reset": "earliest", "client.id": self._client_id},
         )
         self._consumer.subscribe(self._topics, on_assign=self._assigned)
 
@@ -230,6 +232,18 @@ class InProcessWorker:
             lane = self._topics.index(partition.topic)
             key = partition.topic, partition.partition
             self._assignments[key] = Assignment(*key, lane)
+
+
+def load_by_name(processors: Iterable[Any], settings: Settings, device: str) -> dict[str, list[Loaded]]:
+    """Load processors, given by name, as classes or as instances. Several of one name are its versions."""
+    found: dict[str, list[Loaded]] = {}
+    for each in processors:
+        if isinstance(each, str):
+            versions = load_versions(each, settings.rollouts.get(each), device, settings.weights_dir)
+        else:
+            versions = [load(each() if isinstance(each, type) else each, device, settings.weights_dir)]
+        found.setdefault(versions[0].processor.name, []).extend(versions)
+    return found
 
 
 def _never_too_large(job: InFlightJob) -> None:

@@ -117,7 +117,7 @@ _ARROWS = {
         "connectors streams.client streams.health streams.log streams.wiring streams.worker.kafka_source.offset_metadata"
     ),
     "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
-    "streams.shadow": "connectors processors",
+    "streams.shadow": "connectors processors streams.admin streams.log",
     "streams.stack": "streams.health",
     "streams.dead_letters": "connectors streams.replay streams.timekeeper streams.wiring",
     "streams.cli": (

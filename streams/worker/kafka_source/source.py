@@ -14,6 +14,7 @@ from processors.policy import LaneWeights, Order
 from streams import logs
 from streams.health.report import without_share
 from streams.log import kafka
+from streams.log.member_ids import member_id
 from streams.settings import Settings
 from streams.worker.in_flight import SET_ASIDE, Capacity, InFlightJobs
 from streams.worker.job import InFlightJob, JobOrigin
@@ -90,6 +91,7 @@ class KafkaSource:
         self._supervisor = supervisor
         self._on_revoked = on_revoked
         self._limit = int(ready["in_flight"])
+        self._client_id = member_id(config.worker_id, ready.get("versions") or ())
         self._ordered = ready["order"] != Order.NONE
         self._quarantine = Quarantine(in_flight, supervisor.send, int(ready["executions"]))
         self._shares = FetchShares(LaneWeights(*ready["lanes"]))
@@ -211,7 +213,7 @@ class KafkaSource:
             self._settings,
             f"{self._settings.topic_prefix}workers.{self._config.processor}",
             **{
-                "client.id": self._config.worker_id,  # shown among the group's members
+                "client.id": self._client_id,  # shown among the group's members
                 # Each lane's partitions are shared out evenly among the workers that read it.
                 "group.remote.assignor": "range",
                 "max.poll.interval.ms": interval_ms,
