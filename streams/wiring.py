@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from connectors.payload_store import PayloadStore
     from connectors.replay_store import ReplayStore
     from connectors.retention_store import RetentionStore
+    from connectors.shadow_store import ShadowStore
     from connectors.sink_store import SinkStore
     from connectors.upload_store import UploadStore
     from streams.health.cached_probe import CachedProbe
@@ -142,13 +143,10 @@ def delivery_store(settings: Settings) -> DeliveryStore:
 
 
 def delivery_admin(settings: Settings) -> DeliveryAdmin:
-    if (twin := _memory(settings)) is not None:
-        from connectors.memory import MemoryDeliveryAdmin
-
-        return MemoryDeliveryAdmin(twin)
+    from connectors.memory import MemoryDeliveryAdmin
     from connectors.postgres.delivery_admin import PostgresDeliveryAdmin
 
-    return PostgresDeliveryAdmin(settings.database)
+    return MemoryDeliveryAdmin(twin) if (twin := _memory(settings)) else PostgresDeliveryAdmin(settings.database)
 
 
 def dead_letter_store(settings: Settings) -> DeadLetterStore:
@@ -228,6 +226,13 @@ def monitor_store(settings: Settings) -> MonitorStore:
     return MemoryMonitorStore(twin) if (twin := _memory(settings)) else PostgresMonitorStore(settings.database)
 
 
+def shadow_store(settings: Settings) -> ShadowStore:
+    from connectors.memory import MemoryShadowStore
+    from connectors.postgres.shadow_store import PostgresShadowStore
+
+    return MemoryShadowStore(twin) if (twin := _memory(settings)) else PostgresShadowStore(settings.database)
+
+
 def upload_store(settings: Settings) -> UploadStore:
     if (twin := _memory(settings)) is not None:
         from connectors.memory import MemoryUploadStore
@@ -239,13 +244,10 @@ def upload_store(settings: Settings) -> UploadStore:
 
 
 def retention_store(settings: Settings) -> RetentionStore:
-    if (twin := _memory(settings)) is not None:
-        from connectors.memory import MemoryRetentionStore
-
-        return MemoryRetentionStore(twin)
+    from connectors.memory import MemoryRetentionStore
     from connectors.postgres.retention_store import PostgresRetentionStore
 
-    return PostgresRetentionStore(settings.database)
+    return MemoryRetentionStore(twin) if (twin := _memory(settings)) else PostgresRetentionStore(settings.database)
 
 
 def audit_store(settings: Settings) -> AuditStore:

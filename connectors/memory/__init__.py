@@ -23,6 +23,7 @@ from connectors.memory.monitor_store import MemoryMonitorStore
 from connectors.memory.payload_store import MemoryPayloadStore
 from connectors.memory.replay_store import MemoryReplayStore
 from connectors.memory.retention_store import MemoryRetentionStore
+from connectors.memory.shadow_store import MemoryShadowStore
 from connectors.memory.sink_store import MemorySinkStore
 from connectors.memory.upload_store import MemoryUploadStore
 
@@ -43,6 +44,7 @@ __all__ = [
     "MemoryPayloadStore",
     "MemoryReplayStore",
     "MemoryRetentionStore",
+    "MemoryShadowStore",
     "MemorySinkStore",
     "MemoryUploadStore",
 ]

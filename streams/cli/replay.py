@@ -13,11 +13,13 @@ from schemas.errors import ExitCode, UsageError
 from streams.cli.app import sub_app
 from streams.cli.options import COUNT, Json, duration, moment
 from streams.cli.output import err, out, out_json
+from streams.cli.replay_report import report
 from streams.cli.replays import as_json, as_text, cancel, follow, list_, pause, resume, show
 
 if TYPE_CHECKING:
     from connectors.replay_store import Replay, ReplayFilter
     from streams.replay.start import ReplayOptions
+    from streams.settings import Settings
 
 app = sub_app(
     "replay",
@@ -32,13 +34,14 @@ For example:
     sluice replay --processor echo --error TIMEOUT_ERROR --since 24h --dry-run
     sluice replay --processor echo --error TIMEOUT_ERROR --since 24h --rate 20
     sluice replay 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --edit patch.json --wait
+    sluice replay --processor segmentation --since 7d --max 50 --to-version 2.0
     sluice replay list
     sluice replay show 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10
     sluice replay cancel 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10
 """,
 )
 app.command(list_, name="list")
-for _one in (show, pause, resume, cancel):
+for _one in (show, report, pause, resume, cancel):
     app.command(_one)
 
 StatusName = Literal["COMPLETED", "FAILED", "CANCELLED", "EXPIRED"]
@@ -70,7 +73,7 @@ class Which:
     ] = None
     tenant: Annotated[str | None, Parameter(help="Only jobs of this tenant. Default: all.")] = None
 
-    def wanted(self, job_ids: tuple[str, ...]) -> ReplayFilter:
+    def wanted(self, job_ids: tuple[str, ...], *, shadow: bool = False) -> ReplayFilter:
         from connectors.replay_store import ReplayFilter
         from streams.replay.selection import checked_filter
 
@@ -79,7 +82,8 @@ class Which:
             raise UsageError("The file has no job ids.", next_step="Write one a line.")
         errors = self.error, self.fingerprint, self.model_version
         places, times = (self.case, self.batch), (self.since, self.until)
-        return checked_filter(ReplayFilter(self.processor, self.status or None, *errors, *places, *times, ids or None))
+        wanted = ReplayFilter(self.processor, self.status or None, *errors, *places, *times, ids or None)
+        return checked_filter(wanted, shadow=shadow)
 
 
 @Parameter(name="*")
@@ -103,6 +107,13 @@ class How:
     deadline: Annotated[
         timedelta | None, duration("Time limit of each new run: 30s, 5m, 2h. Default: none of its own.")
     ] = None
+    to_version: Annotated[
+        str | None,
+        Parameter(
+            help="Shadow run: let this version do completed jobs of --processor again and compare; nothing else changes. "
+            "`sluice replay report` shows the differences. Default: no shadow run."
+        ),
+    ] = None
 
     def options(self, tenant: str | None) -> ReplayOptions:
         from streams.client.commands import default_requester
@@ -118,6 +129,7 @@ class How:
             callbacks=self.callbacks,
             edit=None if self.edit is None else read_patch(self.edit),
             deadline_s=None if self.deadline is None else self.deadline.total_seconds(),
+            to_version=self.to_version,
         )
 
 
@@ -143,7 +155,9 @@ def replay(
 
     settings = load_settings()
     which, how = which or Which(), how or How()
-    wanted = which.wanted(job_ids)
+    wanted = which.wanted(job_ids, shadow=how.to_version is not None)
+    if how.to_version is not None:
+        _check_served(settings, wanted, how.to_version)
     new = new_replay(settings, described(wanted), how.options(which.tenant))
     with wiring.replay_store(settings) as store:
         started = store.start(new, wanted)
@@ -154,8 +168,18 @@ def replay(
     return ExitCode.OK if not wait or ended.total == (outcomes or {}).get("COMPLETED", 0) else ExitCode.PARTIAL
 
 
+def _check_served(settings: Settings, wanted: ReplayFilter, version: str) -> None:
+    """Raises UsageError if no worker serves this version of the processor."""
+    from streams.shadow.served import check_served
+
+    assert wanted.processor is not None
+    check_served(settings, wanted.processor, version)
+
+
 def _say(started: Replay) -> None:
     err(f"replay {started.replay_id}: {started.total} jobs, {started.parked} of them parked")
+    if started.to_version is not None:
+        err(f"shadow run by version {started.to_version}; compare: sluice replay report {started.replay_id}")
 
 
 def _ids(file: str) -> list[str]:

@@ -75,7 +75,7 @@ def show(
         sluice replay show 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --follow
     """
     with _store() as store:
-        found = _found(store, replay_id)
+        found = found_replay(store, replay_id)
         if follow_:
             found, _ = follow(store, found, wait=True)
         outcomes = store.outcomes(replay_id)
@@ -128,7 +128,7 @@ def _act(replay_id: str, action: str, json: bool) -> int:
     from connectors.replay_store import checked_action
 
     with _store() as store:
-        after = checked_action(store, _found(store, replay_id), action)
+        after = checked_action(store, found_replay(store, replay_id), action)
         outcomes = store.outcomes(replay_id)
     out_json(as_json(after, outcomes)) if json else out(as_text(after, outcomes))
     return 0
@@ -173,6 +173,7 @@ def as_text(replay: Replay, outcomes: dict[str, int] | None) -> str:
         f"  started      {replay.created_at:%Y-%m-%d %H:%M:%S} UTC by {replay.requested_by}"
         + (f": {replay.reason}" if replay.reason else ""),
         f"  selection    {said}",
+        *([] if replay.to_version is None else [f"  shadow run   by version {replay.to_version}; never counts"]),
         f"  callbacks    {replay.callbacks}; rate: {rate}" + ("; inputs edited" if replay.edit is not None else ""),
         f"  jobs         {replay.total}: {replay.published} published, {replay.waiting} waiting, {replay.parked} parked, "
         f"{replay.failed} failed to be published",
@@ -189,7 +190,7 @@ def _store() -> ReplayStore:
     return wiring.replay_store(load_settings())
 
 
-def _found(store: ReplayStore, replay_id: str) -> Replay:
+def found_replay(store: ReplayStore, replay_id: str) -> Replay:
     from schemas.errors import NotFound
 
     found = store.replay(replay_id)

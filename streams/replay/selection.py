@@ -14,19 +14,25 @@ from schemas.ids import is_job_id
 
 #: Without a state: what failed, unless the selection names its jobs.
 DEFAULT_STATES = ("FAILED",)
+#: Of a shadow run.
+SHADOW_STATES = ("COMPLETED",)
 
 
-def checked_filter(wanted: ReplayFilter) -> ReplayFilter:
-    """Return the conditions with their default state. Raises UsageError if there is none, or for an id that is none."""
+def checked_filter(wanted: ReplayFilter, *, shadow: bool = False) -> ReplayFilter:
+    """Return the conditions with their default state. Raises UsageError if there is none, or for an id that is none, or for a
+    shadow run without a processor: a version is one of a processor's."""
+    if shadow and wanted.processor is None:
+        raise UsageError("Of which processor is the version?", next_step="Name it with --processor.")
     if all(getattr(wanted, field.name) is None for field in fields(wanted)):
         raise UsageError(
             "Which jobs are to be replayed?",
             next_step="Give ids, or --processor, --status, --error, --since or another condition; --dry-run counts first.",
         )
+    states = SHADOW_STATES if shadow else DEFAULT_STATES
     wrong = [one for one in wanted.job_ids or () if not is_job_id(one)]
     if wrong:
         raise UsageError(f"{wrong[0][:60]!r} is no job id.", next_step="A job id is a UUID in lower case.")
-    return wanted if wanted.states or wanted.job_ids is not None else replace(wanted, states=DEFAULT_STATES)
+    return wanted if wanted.states or wanted.job_ids is not None else replace(wanted, states=states)
 
 
 def described(wanted: ReplayFilter) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from connectors.callbacks.resolve import split_url
 from connectors.replay_store import NONE, USUAL, NewReplay
 from schemas.errors import UsageError
 from schemas.ids import new_id
+from schemas.states import Mode
 from streams.settings import Settings
 
 #: Longest text of a reason.
@@ -19,7 +20,7 @@ LONGEST_REASON = 2000
 class ReplayOptions:
     """How jobs are replayed. `rate`: jobs a second, None: no limit. `at_most`: jobs, None: all of the selection. `force`:
     also those that were replayed too often. `callbacks`: usual, none or a URL. `deadline_s`: of each new run, from its
-    publication."""
+    publication. `to_version`: makes it a shadow run by that version."""
 
     requested_by: str
     reason: str = ""
@@ -30,6 +31,7 @@ class ReplayOptions:
     callbacks: str = USUAL
     edit: list[dict[str, Any]] | None = None
     deadline_s: float | None = None
+    to_version: str | None = None
 
 
 def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOptions) -> NewReplay:
@@ -40,16 +42,24 @@ def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOpt
         raise UsageError("The rate is not above 0.", next_step="Give jobs a second, as 20 or 0.5, or leave it out.")
     if len(options.reason) > LONGEST_REASON:
         raise UsageError(f"The reason has more than {LONGEST_REASON} characters.", next_step="Shorten it.")
+    shadow = options.to_version is not None
+    if shadow and (options.edit is not None or options.callbacks not in (USUAL, NONE)):
+        raise UsageError(
+            "A shadow run has the old inputs and no callbacks: --to-version takes no --edit and no URL of callbacks.",
+            next_step="Leave them out, or replay without --to-version.",
+        )
     return NewReplay(
         new_id(),
         options.requested_by,
         options.reason,
         selection,
         tenant=options.tenant,
-        callbacks=options.callbacks,
+        mode=(Mode.SHADOW if shadow else Mode.REPLAY).value,
+        to_version=options.to_version,
+        callbacks=NONE if shadow else options.callbacks,
         edit=options.edit,
         deadline_s=options.deadline_s,
         rate=options.rate,
-        limit=None if options.force else settings.replay_limit,
+        limit=None if options.force or shadow else settings.replay_limit,
         at_most=options.at_most,
     )

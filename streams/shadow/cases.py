@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from connectors.replay_store import FAILED, PARKED
 from connectors.shadow_store import ShadowPair
 from schemas.states import State
 from streams.shadow.differences import Comparer, Difference
@@ -102,8 +103,8 @@ def compare_case(pair: ShadowPair, comparer: Comparer) -> ShadowCase:
     """Compare the two runs of a job. Raises ConnectionFailed if the object store does not answer."""
     before, after = pair.before, pair.after
     if after is None:
-        if pair.reason or pair.state in ("parked", "failed"):
-            return ShadowCase(pair, CaseResult.NOT_COMPARED, reason=pair.reason or f"the shadow run is {pair.state}")
+        if pair.state in (PARKED, FAILED):
+            return ShadowCase(pair, CaseResult.NOT_COMPARED, reason=pair.reason or f"its row is {pair.state}")
         return ShadowCase(pair, CaseResult.OPEN)
     if before is None:
         return ShadowCase(pair, CaseResult.NOT_COMPARED, reason="the job has no outcome to compare with")
@@ -111,6 +112,8 @@ def compare_case(pair: ShadowPair, comparer: Comparer) -> ShadowCase:
         return ShadowCase(pair, CaseResult.ENDED_DIFFERENTLY)
     if before.state != State.COMPLETED:
         return ShadowCase(pair, CaseResult.EQUAL)
+    if before.output is None or after.output is None:
+        return ShadowCase(pair, CaseResult.NOT_COMPARED, reason="its outputs were erased")
     found = (*comparer.compare(before.output, after.output), *_other_files(pair, comparer))
     equal = all(each.equal for each in found)
     return ShadowCase(pair, CaseResult.EQUAL if equal else CaseResult.DIFFERENT, found)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from connectors.claim_store import JobFiles
-from connectors.replay_store import Replay
+from connectors.replay_store import CANCELLED, FAILED, WAITING, Replay
 from connectors.shadow_store import ShadowPair, ShadowStore
 from schemas.errors import UsageError
 from schemas.states import Mode
@@ -19,6 +19,7 @@ from streams.shadow.files import FileComparison
 
 #: Cases of one query.
 PAGE = 200
+NEVER = "the replay was cancelled before"
 
 
 def make_report(
@@ -38,7 +39,7 @@ def make_report(
         )
     comparer = Comparer(FileComparison(files, tolerance).compare, tolerance)
     cases = []
-    for pair in _pairs(store, replay.replay_id):
+    for pair in _pairs(store, replay):
         cases.append(compare_case(pair, comparer))
         advance()
     return ShadowReport(
@@ -55,10 +56,12 @@ def make_report(
     )
 
 
-def _pairs(store: ShadowStore, replay_id: str) -> Iterator[ShadowPair]:
+def _pairs(store: ShadowStore, replay: Replay) -> Iterator[ShadowPair]:
     after = 0
-    while page := store.pairs(replay_id, after, PAGE):
-        yield from page
+    while page := store.pairs(replay.replay_id, after, PAGE):
+        for pair in page:
+            gave_up = replay.state == CANCELLED and pair.state == WAITING
+            yield pair._replace(state=FAILED, reason=NEVER) if gave_up else pair
         after = page[-1].n
 
 

@@ -1,4 +1,4 @@
-"""Whether any worker serves the version that a shadow run is for."""
+"""Checks that a live worker serves the version of a shadow run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""A shadow run is stored under its own number and changes nothing else: not the job, no callback, no count."""
+"""A shadow run is stored under its own number and changes nothing else: not the job, no callback, no count. Its outcome is
+paired with the one that counts."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +11,12 @@ import pytest
 
 from connectors.batch_store import BatchRow
 from connectors.job_store import JobFilter
+from connectors.replay_store import NewReplay, Replay, ReplayFilter
+from connectors.shadow_store import RunEnding
 from connectors.sink_store import ProgressRow
 from schemas.ids import new_id
 from schemas.states import State
+from streams.sink.event import TerminalResult
 from streams.sink.rows import delivery_id
 from tests.harness.stores import Stores, ended, new_job, requested
 
@@ -114,3 +119,51 @@ def test_a_batch_does_not_wait_for_a_shadow_run(stores: Stores) -> None:
 def progress(job: UUID, run: int) -> ProgressRow:
     id_ = delivery_id(job.bytes, run, "progress")
     return ProgressRow(job.bytes, run, 1, 1, 1, "w", "stage", 50.0, "text", id_)
+
+
+# ── the pairs that a report compares ──
+
+
+def shadow_replay(stores: Stores, *jobs: UUID) -> str:
+    new = NewReplay(new_id(), "me", "why not", mode="shadow", to_version="2")
+    replay: Replay = stores.replays.start(new, ReplayFilter(job_ids=[str(job) for job in jobs]))
+    return replay.replay_id
+
+
+def test_each_job_is_paired_with_its_shadow_run(stores: Stores) -> None:
+    job, other = completed(stores, case_id="c1"), completed(stores)
+    replay_id = shadow_replay(stores, job, other)
+    output = b'{"a": [1, null, {"b": "\xc3\xbc"}]}'
+    refs = b'[{"uri": "file:///a", "sha256": "ab", "size": 1, "content_type": "x/y"}]'
+    error = {"code": "MODEL_NOT_FOUND", "message": "m", "fingerprint": "f"}
+    result = TerminalResult(State.COMPLETED, None, output, refs, "cpu", None, "2", run_ms=12.5)
+    failed = TerminalResult(State.FAILED, error)
+    stores.store(ended(job, 3, run=1, header=SHADOW)._replace(terminal=result))
+    stores.store(ended(other, 4, run=1, header=SHADOW)._replace(terminal=failed))
+    found = {pair.job_id: pair for pair in stores.shadow.pairs(replay_id, 0, 10)}
+    one, two = found[str(job)], found[str(other)]
+    assert (one.case_id, one.processor, one.from_run, one.run, one.state) == ("c1", "echo", 0, 1, "waiting")
+    assert one.before == RunEnding(0, "COMPLETED", None, None, None, None, None, ())
+    after = RunEnding(1, "COMPLETED", None, "2", "cpu", 12.5, {"a": [1, None, {"b": "ü"}]}, json.loads(refs))
+    assert one.after == after
+    assert two.after is not None
+    assert two.after.shown == "FAILED MODEL_NOT_FOUND"
+
+
+def test_pairs_are_read_in_pages_and_open_runs_have_no_ending(stores: Stores) -> None:
+    replay_id = shadow_replay(stores, *(completed(stores) for _ in range(3)))
+    first = stores.shadow.pairs(replay_id, 0, 2)
+    second = stores.shadow.pairs(replay_id, first[-1].n, 2)
+    assert [pair.n for pair in (*first, *second)] == [1, 2, 3]
+    assert all(pair.before is not None and pair.after is None for pair in (*first, *second))
+    assert stores.shadow.pairs(replay_id, 3, 2) == []
+    assert stores.shadow.pairs(new_id(), 0, 2) == []
+
+
+def test_shadow_runs_use_up_no_replays_of_a_job(stores: Stores) -> None:
+    job = completed(stores)
+    for _ in range(3):
+        shadow_replay(stores, job)
+    new = NewReplay(new_id(), "me", "why not", limit=1)
+    replay = stores.replays.start(new, ReplayFilter(job_ids=[str(job)]))
+    assert (replay.parked, replay.waiting) == (0, 1)

@@ -39,6 +39,7 @@ class Stores:
         self.uploads = self._opened(wiring.upload_store(settings))
         self.retention = self._opened(wiring.retention_store(settings))
         self.replays = self._opened(wiring.replay_store(settings))
+        self.shadow = self._opened(wiring.shadow_store(settings))
         self.deliveries = self._opened(wiring.delivery_store(settings))
         self.due = self.another_due()
         self.sink.learn_topics(TOPICS)

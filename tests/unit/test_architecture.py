@@ -123,9 +123,8 @@ _ARROWS = {
     "streams.cli": (
         "connectors connectors.callbacks processors streams.admin streams.client streams.dead_letters "
         "streams.explain streams.health streams.log "
-        "streams.notify streams.receipts streams.replay streams.retention streams.router streams.sink streams.stack "
-        "streams.timekeeper "
-        "streams.wiring streams.worker streams.worker.child streams.audit"
+        "streams.notify streams.receipts streams.replay streams.retention streams.router streams.shadow "
+        "streams.sink streams.stack streams.timekeeper streams.wiring streams.worker streams.worker.child streams.audit"
     ),
     "streams.testing": (
         "connectors connectors.callbacks connectors.memory processors streams.client streams.health streams.log "
