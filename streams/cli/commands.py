@@ -42,6 +42,11 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command(
             "result", "streams.cli.result:result", "Write a job's result: its output as output.json, and its files."
         ),
+        Command(
+            "verify",
+            "streams.cli.verify:verify",
+            "Compare a job's outcome with its receipt: input, record, files, weights.",
+        ),
         Command("jobs", "streams.cli.jobs:jobs", "List jobs, newest first."),
         Command(
             "cancel", "streams.cli.cancel:cancel", "Cancel jobs: waiting jobs end at once, running jobs are stopped."

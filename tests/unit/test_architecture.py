@@ -112,10 +112,10 @@ _ARROWS = {
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
     "streams.replay": "connectors connectors.callbacks",
     "streams.router": "connectors.callbacks streams.admin streams.client streams.health streams.log streams.wiring",
-    "streams.receipts": "connectors",
     "streams.audit": (
         "connectors streams.client streams.health streams.log streams.wiring streams.worker.kafka_source.offset_metadata"
     ),
+    "streams.receipts": "connectors processors streams.timekeeper.requests streams.worker.child",
     "streams.retention": "connectors streams.admin.topics streams.client streams.log streams.wiring",
     "streams.shadow": "connectors processors streams.admin streams.log",
     "streams.stack": "streams.health",

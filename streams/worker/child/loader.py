@@ -78,12 +78,23 @@ def load_versions(name: str, rollout: Rollout | None, device: str, weights_dir: 
 
     Raises StartupError with the processor's traceback, or if a version is not installed; UnknownProcessor.
     """
-    points = {point.name: point for point in entry_points(group=GROUP) if point.name.partition("@")[0] == name}
-    if name not in points:
-        raise unknown_processor(name)
+    points = _points(name)
     versions = () if rollout is None else rollout.shares
     found = [_find_version(points, name, version) for version in versions] or [_instance(points[name])]
     return [load(processor, device, weights_dir) for processor in found]
+
+
+def find_processor(name: str, version: str) -> AnyProcessor:
+    """Return the installed processor of this version, without loading it. Raises UnknownProcessor, StartupError."""
+    return _find_version(_points(name), name, version)
+
+
+def _points(name: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a processor's versions by their names. Raises UnknownProcessor."""
+    points = {point.name: point for point in entry_points(group=GROUP) if point.name.partition("@")[0] == name}
+    if name not in points:
+        raise unknown_processor(name)
+    return points
 
 
 def _find_version(points: dict[str, EntryPoint], name: str, version: str) -> AnyProcessor:
