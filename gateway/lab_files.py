@@ -1,5 +1,5 @@
-"""`/v1/lab/objects`, `/v1/lab/checkpoint`: the files of one leased job. The worker that holds it reads the files that its input
-claims, stores those of its result, and keeps its checkpoint; nothing else can be reached."""
+"""`/v1/lab/objects`, `/v1/lab/checkpoint`, `/v1/lab/memo`: the files of one leased job. The worker that holds it reads
+the files that its input claims, stores those of its result, keeps its checkpoint, and reuses outputs of the same input."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from connectors.incoming_object import IncomingObject
 from connectors.lease_store import LeaseView
 from connectors.object_backend import CHUNK
 from gateway.file_response import file_response
 from gateway.lab import Count, WorkerId
+from gateway.lab_memos import LabMemos
 from gateway.lab_request import LabRequest
 from gateway.lab_uploads import LeaseUploads
-from gateway.ports import P
+from gateway.ports import P, Ports
 from gateway.principal import CanWork
 from gateway.problems import Problem
 from gateway.upload_service import gathered
@@ -46,6 +47,7 @@ def _checkpoint(job_id: Annotated[UUID, Query()], run: Annotated[Count, Query()]
     return f"checkpoints/{job_id}/{run}"
 
 
+MemoKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Leased = Annotated[LeaseView, Depends(_leased)]
 Checkpoint = Annotated[str, Depends(_checkpoint)]
 
@@ -106,12 +108,45 @@ async def delete_checkpoint(lease: Leased, name: Checkpoint, ports: P) -> None:
     await ports.uploads.run(lambda: ports.uploads.objects.delete_named(name))
 
 
+@router.get("/memo/{key}")
+async def memo(key: MemoKey, lease: Leased, ports: P) -> Response:
+    """Return an output that may be reused for the job's input."""
+    found = await ports.uploads.run(lambda: _memos(ports, lease).find(key))
+    if found is None:
+        raise Problem(404, "NOT_FOUND", "There is no output to reuse.")
+    return Response(found, media_type="application/octet-stream")
+
+
+@router.put("/memo/{key}", status_code=204)
+async def put_memo(
+    key: MemoKey,
+    lease: Leased,
+    job_id: Annotated[UUID, Query()],
+    run: Annotated[Count, Query()],
+    ports: P,
+    request: Request,
+) -> None:
+    """Store the job's output to be reused."""
+    data = await _small_body(request)
+
+    def keep() -> None:
+        memos = _memos(ports, lease)
+        LeaseUploads(ports.uploads.objects, job_id, run).check(memos.uploads_in(key, data))
+        memos.keep(key, data)
+
+    await ports.uploads.run(keep)
+
+
+def _memos(ports: Ports, lease: LeaseView) -> LabMemos:
+    return LabMemos(ports.settings, ports.codec, ports.uploads.objects, lease)
+
+
 async def _small_body(request: Request) -> bytes:
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > LARGEST_CHECKPOINT:
-            raise PayloadTooLarge(f"A checkpoint has at most {LARGEST_CHECKPOINT} bytes.")
+            raise PayloadTooLarge(f"A checkpoint or an output has at most {LARGEST_CHECKPOINT} bytes.")
     return bytes(data)
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from connectors.lease_store import Hold, LeaseStore, LeaseView
 from connectors.objects import ObjectStore
+from gateway.lab_memos import LabMemos
 from gateway.lab_request import LabRequest
 from gateway.lab_uploads import LeaseUploads
 from gateway.problems import Problem
@@ -64,6 +65,7 @@ class LabResults:
     """Blocking; used by several threads, each with a lease store of its own."""
 
     def __init__(self, settings: Settings, codec: Codec, producer: LogProducer, objects: ObjectStore) -> None:
+        self._settings = settings
         self._names = settings.topics
         self._codec = codec
         self._producer = producer
@@ -158,6 +160,8 @@ class LabResults:
         if not 0 <= (info.retry_in_ms or 0) <= LONGEST_WAIT // timedelta(milliseconds=1):
             raise InvalidInput(f"A retry waits for {LONGEST_WAIT.days} days at most.")
         claimed = request.uploads_in({"output": plain["output"], "refs": plain["result"]["output_refs"]})
+        if info.reused_from is not None:
+            claimed -= LabMemos(self._settings, self._codec, self._objects, lease).reused(info)
         source = f"sluice/worker/{given.worker_id}"
         own = headers.result_headers(header, info.disposition, info.execution, source=source)
         copied = [(name, text) for name, text in lease.headers if name in (headers.TRACEPARENT, headers.MODE)]

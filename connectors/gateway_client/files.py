@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from connectors.claim_uris import content_key
 from connectors.gateway_client.client import GatewayClient
+from connectors.memos import MEMOS
 from schemas.errors import ClaimMismatch, ConnectionFailed, InvalidInput, NotFound, StoreUnavailable, Unreachable
 from schemas.records import Claim
 
@@ -78,15 +79,15 @@ class GatewayFiles:
         return True
 
     def put_named(self, name: str, data: bytes) -> None:
-        self._own(name)
-        self._patiently(lambda: self._client.call("PUT", "/checkpoint", params=self._params, content=data))
+        path = self._own(name)
+        self._patiently(lambda: self._client.call("PUT", path, params=self._params, content=data))
 
     def get_named(self, name: str) -> bytes | None:
-        self._own(name)
+        path = self._own(name)
 
         def get() -> bytes | None:
             try:
-                with self._client.stream("GET", "/checkpoint", params=self._params) as response:
+                with self._client.stream("GET", path, params=self._params) as response:
                     return bytes(response.read())
             except NotFound:
                 return None
@@ -94,8 +95,8 @@ class GatewayFiles:
         return self._patiently(get)
 
     def delete_named(self, name: str) -> None:
-        self._own(name)
-        self._patiently(lambda: self._client.call("DELETE", "/checkpoint", params=self._params))
+        path = self._own(name)
+        self._patiently(lambda: self._client.call("DELETE", path, params=self._params))
 
     # ── transfers ──
 
@@ -152,10 +153,14 @@ class GatewayFiles:
                 self._sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
                 tries += 1
 
-    def _own(self, name: str) -> None:
-        """Only a job's own checkpoint can be reached."""
+    def _own(self, name: str) -> str:
+        """Return the path of a stored object: a job's own checkpoint, or a memo of its input, as the gateway knows that."""
+        folder, _, rest = name.partition("/")
+        if folder == MEMOS:
+            return f"/memo/{rest.rpartition('/')[2]}"
         if name != self._checkpoint:
-            raise InvalidInput("A leased job reaches no stored object but its own checkpoint.")
+            raise InvalidInput("A leased job reaches no stored object but its own checkpoint and memos of its input.")
+        return "/checkpoint"
 
 
 def _path(sha256: str) -> str:

@@ -178,7 +178,7 @@ def build_job_runner(
 
 
 def _memo(settings: Settings, policy: Policy, codec: Codec, writer: ResultWriter, processor: str) -> Memo | None:
-    if not policy.memoize or not settings.memo_days or settings.worker_gateway:
+    if not policy.memoize or not settings.memo_days:
         return None
     from streams.worker.child.memo import Memo
 
