@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was compared. `detail`: what differs, or why it can't be checked."""
+    """Result of one comparison. `detail`: what differs, or why it can't be checked."""
 
     name: str
     verdict: Verdict
