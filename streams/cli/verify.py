@@ -15,7 +15,7 @@ from streams.cli.output import err, out, out_json, table
 
 if TYPE_CHECKING:
     from connectors.views import JobView
-    from streams.receipts.checks import Check
+    from streams.receipts.checks import Comparison
     from streams.settings import Settings
 
 Rerun = Annotated[bool, Parameter(help="Run the job again in this process, and compare the outputs.", negative="")]
@@ -44,7 +44,7 @@ def verify(
     from schemas.errors import ExitCode
     from schemas.states import State
     from streams import wiring
-    from streams.receipts.checks import Verdict
+    from streams.receipts.checks import ComparisonResult
     from streams.settings import load_settings
 
     settings = load_settings()
@@ -55,18 +55,18 @@ def verify(
         return ExitCode.WAIT_TIMED_OUT
     with _spinner() as show:
         checks = list(_checks(settings, view, device if rerun else None, show))
-    verdicts = {check.verdict for check in checks}
-    verified = Verdict.OK in verdicts and Verdict.DIFFERS not in verdicts
+    results = {check.result for check in checks}
+    verified = ComparisonResult.OK in results and ComparisonResult.DIFFERS not in results
     if json:
         out_json({"job_id": view.job_id, "run": view.run, "verified": verified, "checks": checks})
     else:
-        out(
-            table([(check.name, check.verdict.value, check.detail) for check in checks], ("CHECK", "VERDICT", "DETAIL"))
-        )
+        out(table([(check.name, check.result.value, check.detail) for check in checks], ("CHECK", "RESULT", "DETAIL")))
     return ExitCode.OK if verified else ExitCode.PARTIAL
 
 
-def _checks(settings: Settings, view: JobView, rerun_on: str | None, show: Callable[[str], None]) -> Iterator[Check]:
+def _checks(
+    settings: Settings, view: JobView, rerun_on: str | None, show: Callable[[str], None]
+) -> Iterator[Comparison]:
     """Yield the checks as they are made. `rerun_on`: the device of the rerun; None: no rerun."""
     from schemas.codec import Codec
     from streams import wiring

@@ -14,7 +14,7 @@ from schemas.records import Claim
 _CLAIM = frozenset({"uri", "sha256", "size", "content_type"})
 
 
-class Verdict(StrEnum):
+class ComparisonResult(StrEnum):
     OK = "ok"
     DIFFERS = "differs"
     #: For example because the record has left the log, or this machine does not have that version.
@@ -22,24 +22,24 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Comparison:
     """Result of one comparison. `detail`: what differs, or why it can't be checked."""
 
     name: str
-    verdict: Verdict
+    result: ComparisonResult
     detail: str = ""
 
 
-def ok(name: str, detail: str = "") -> Check:
-    return Check(name, Verdict.OK, detail)
+def ok(name: str, detail: str = "") -> Comparison:
+    return Comparison(name, ComparisonResult.OK, detail)
 
 
-def differs(name: str, detail: str) -> Check:
-    return Check(name, Verdict.DIFFERS, detail)
+def differs(name: str, detail: str) -> Comparison:
+    return Comparison(name, ComparisonResult.DIFFERS, detail)
 
 
-def unchecked(name: str, detail: str) -> Check:
-    return Check(name, Verdict.UNCHECKED, detail)
+def unchecked(name: str, detail: str) -> Comparison:
+    return Comparison(name, ComparisonResult.UNCHECKED, detail)
 
 
 def as_json(value: Any) -> Any:

@@ -18,7 +18,7 @@ from schemas.envelope import header_of
 from schemas.errors import JobError, ModelNotFound, SluiceError
 from schemas.plain import from_plain, to_plain
 from schemas.records import Claim
-from streams.receipts.checks import Check, as_json, differences, differs, ok, summary, unchecked
+from streams.receipts.checks import Comparison, as_json, differences, differs, ok, summary, unchecked
 from streams.worker.child.loader import WorkerLoadContext, find_processor
 
 
@@ -53,7 +53,7 @@ class Installed:
         self.used_device = ""
         self._why = ""
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[Comparison]:
         """Compare weights and code. Loads the processor."""
         receipt = self._view.receipt
         if receipt is None or receipt.model_version is None:
@@ -69,13 +69,13 @@ class Installed:
         yield self._code(processor)
         yield self._model(processor)
 
-    def _code(self, processor: AnyProcessor) -> Check:
+    def _code(self, processor: AnyProcessor) -> Comparison:
         """Compare the code. Other code is no fault of the outcome: an installation is upgraded."""
         theirs = self._view.receipt and self._view.receipt.code_version
         ours = code_version(type(processor))
         return ok("code", ours) if ours == theirs else unchecked("code", f"{theirs or 'unknown'}; here it is {ours}")
 
-    def _model(self, processor: AnyProcessor) -> Check:
+    def _model(self, processor: AnyProcessor) -> Comparison:
         context = _LoadContext(type(processor), self._device, self._weights_dir)
         try:
             processor.load(cast(LoadContext, context))
@@ -92,7 +92,7 @@ class Installed:
             return differs("model", f"the receipt says {_short(theirs)}; version {processor.version} here has {here}")
         return ok("model", f"version {processor.version}, {_short(theirs)}")
 
-    def rerun(self, request: Mapping[str, Any], store: ClaimStore, why_not: str = "") -> Check:
+    def rerun(self, request: Mapping[str, Any], store: ClaimStore, why_not: str = "") -> Comparison:
         """Run the job again in this process and compare the output. `why_not`: the reason why there is no request."""
         if self.processor is None or why_not:
             return unchecked("rerun", why_not or self._why)

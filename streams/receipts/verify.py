@@ -20,7 +20,7 @@ from schemas.errors import ClaimMismatch, InvalidInput, SluiceError, Undecodable
 from schemas.plain import to_plain
 from schemas.records import Claim, Coordinates
 from schemas.states import State
-from streams.receipts.checks import Check, as_json, claims_in, differences, differs, ok, summary, unchecked
+from streams.receipts.checks import Comparison, as_json, claims_in, differences, differs, ok, summary, unchecked
 from streams.receipts.file_names import fields_by_file
 from streams.settings import Settings
 from streams.timekeeper.requests import RequestReader
@@ -31,7 +31,7 @@ OnStep = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Record:
+class StoredRecord:
     """A record of the job in the log. `why`: the reason why there is none to compare with."""
 
     value: bytes | None = None
@@ -67,7 +67,7 @@ class Verifier:
         self.request = self._record(payload or _value(found.get(view.request)), view.request, "request")
         self.result = self._record(_value(found.get(view.result)), view.result, "result")
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[Comparison]:
         """Yield each check that needs nothing but what is stored."""
         for name, check in (("input", self._input), ("record", self._outcome), ("reused from", self._reused)):
             self._on_step(name)
@@ -76,23 +76,23 @@ class Verifier:
                 yield made
         yield from self._files()
 
-    def _record(self, value: bytes | None, place: Coordinates | None, kind: str) -> Record:
+    def _record(self, value: bytes | None, place: Coordinates | None, kind: str) -> StoredRecord:
         if place is None and value is None:
-            return Record(why=f"the {kind} was never seen in the log")
+            return StoredRecord(why=f"the {kind} was never seen in the log")
         if value is None:
-            return Record(why=f"the {kind} has left the log")
+            return StoredRecord(why=f"the {kind} has left the log")
         try:
             plain = self._codec.decode(value)
         except Unreachable:
             raise
         except SluiceError as error:
-            return Record(why=f"the {kind}'s record can't be decoded ({error.code})")
+            return StoredRecord(why=f"the {kind}'s record can't be decoded ({error.code})")
         header = plain.get("header") or {}
         if (header.get("job_id"), header.get("run")) != (self._view.job_id, self._view.run):
-            return Record(why=f"another record lies at the {kind}'s place: its topic was made again")
-        return Record(value, plain)
+            return StoredRecord(why=f"another record lies at the {kind}'s place: its topic was made again")
+        return StoredRecord(value, plain)
 
-    def _input(self) -> Check:
+    def _input(self) -> Comparison:
         """Hash the input of the stored request."""
         receipt, request = self._view.receipt, self.request
         wanted = receipt.input_sha256 if receipt is not None else None
@@ -106,7 +106,7 @@ class Verifier:
             return ok("input", f"sha256 {wanted[:16]}…")
         return differs("input", f"the stored request hashes to {found[:16]}…, the receipt says {wanted[:16]}…")
 
-    def _outcome(self) -> Check:
+    def _outcome(self) -> Comparison:
         """Compare the stored row with the record that won."""
         view, plain = self._view, self.result.plain
         if self.result.value is None or "result" not in plain:
@@ -138,7 +138,7 @@ class Verifier:
         where = "" if place is None else f"{place.topic}[{place.partition}]@{place.offset}"
         return differs("record", f"the row differs from {where}: {summary(found)}") if found else ok("record", where)
 
-    def _reused(self) -> Check | None:
+    def _reused(self) -> Comparison | None:
         key = self._view.receipt.reused_from if self._view.receipt is not None else None
         if key is None:
             return None
@@ -149,7 +149,7 @@ class Verifier:
         found = list(differences({"output": self._view.output}, {"output": first.output}))
         return differs("reused from", f"{key}: {summary(found)}") if found else ok("reused from", key)
 
-    def _files(self) -> Iterator[Check]:
+    def _files(self) -> Iterator[Comparison]:
         names = fields_by_file(self._view.output)
         for claim in {claim.sha256: claim for claim in self._view.refs}.values():
             name = f"file {names.get(claim.sha256) or claim.sha256[:12]}"
@@ -159,7 +159,7 @@ class Verifier:
             self._on_step(f"input file {path}")
             yield self._file(f"input file {path}", claim, gone=unchecked)
 
-    def _file(self, name: str, claim: Claim, gone: Callable[[str, str], Check]) -> Check:
+    def _file(self, name: str, claim: Claim, gone: Callable[[str, str], Comparison]) -> Comparison:
         try:
             for _ in self._store.read(claim):
                 pass

@@ -26,7 +26,7 @@ Verify = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def verify(flow: Flow, masker: Masker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Verify:
-    """Run `sluice verify … --json`; returns the verdicts by the names of their checks, with those of details."""
+    """Run `sluice verify … --json`; returns the results by the names of their checks, with those of details."""
     monkeypatch.setattr("streams.receipts.installed.find_processor", lambda *_: masker)
 
     def call(job_id: str, *options: str, code: int = 0) -> dict[str, Any]:
@@ -34,13 +34,13 @@ def verify(flow: Flow, masker: Masker, monkeypatch: pytest.MonkeyPatch, capsys: 
         assert run(["verify", job_id, *options, "--json"]) == code
         report = json.loads(capsys.readouterr().out)
         assert report["verified"] is (code == 0)
-        return {check["name"]: (check["verdict"], check["detail"]) for check in report["checks"]}
+        return {check["name"]: (check["result"], check["detail"]) for check in report["checks"]}
 
     return call
 
 
 def differing(checks: dict[str, Any]) -> list[str]:
-    return [name for name, (verdict, _) in checks.items() if verdict == "differs"]
+    return [name for name, (result, _) in checks.items() if result == "differs"]
 
 
 def outcome(flow: Flow) -> StoredOutcome:
@@ -58,7 +58,7 @@ def test_an_outcome_as_it_was_made_is_verified_and_so_is_a_rerun(
     submit: Submit, verify: Verify, masker: Masker
 ) -> None:
     checks = verify(submit(), "--rerun")
-    assert {verdict for verdict, _ in checks.values()} == {"ok"}
+    assert {result for result, _ in checks.values()} == {"ok"}
     assert list(checks) == ["input", "record", "file mask", "input file volume", "code", "model", "rerun"]
     assert masker.runs == 2
 
