@@ -31,7 +31,7 @@ OnStep = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class StoredRecord:
+class LoggedRecord:
     """A record of the job in the log. `why`: the reason why there is none to compare with."""
 
     value: bytes | None = None
@@ -76,21 +76,21 @@ class Verifier:
                 yield made
         yield from self._files()
 
-    def _record(self, value: bytes | None, place: Coordinates | None, kind: str) -> StoredRecord:
+    def _record(self, value: bytes | None, place: Coordinates | None, kind: str) -> LoggedRecord:
         if place is None and value is None:
-            return StoredRecord(why=f"the {kind} was never seen in the log")
+            return LoggedRecord(why=f"the {kind} was never seen in the log")
         if value is None:
-            return StoredRecord(why=f"the {kind} has left the log")
+            return LoggedRecord(why=f"the {kind} has left the log")
         try:
             plain = self._codec.decode(value)
         except Unreachable:
             raise
         except SluiceError as error:
-            return StoredRecord(why=f"the {kind}'s record can't be decoded ({error.code})")
+            return LoggedRecord(why=f"the {kind}'s record can't be decoded ({error.code})")
         header = plain.get("header") or {}
         if (header.get("job_id"), header.get("run")) != (self._view.job_id, self._view.run):
-            return StoredRecord(why=f"another record lies at the {kind}'s place: its topic was made again")
-        return StoredRecord(value, plain)
+            return LoggedRecord(why=f"another record lies at the {kind}'s place: its topic was made again")
+        return LoggedRecord(value, plain)
 
     def _input(self) -> Comparison:
         """Hash the input of the stored request."""
