@@ -97,9 +97,19 @@ def job_for(processor: AnyProcessor, job_input: Any) -> Job[Any]:
     return Job(JobHeader("local", processor.name, datetime.now(UTC), input_sha256=""), job_input)
 
 
-def run_one(processor: AnyProcessor, job_input: Any, folder: Path, context: LocalJobContext | None = None) -> Any:
-    """Run one job from input to output. Its files are in `folder`, unless `context` says otherwise. Raises the job's error."""
-    job, context = job_for(processor, job_input), context or LocalJobContext(folder)
+def run_one(
+    processor: AnyProcessor,
+    job_input: Any,
+    folder: Path,
+    context: LocalJobContext | None = None,
+    header: JobHeader | None = None,
+) -> Any:
+    """Run one job from input to output. Its files are in `folder`, unless `context` says otherwise. Raises the job's error.
+
+    `header`: of a real job; None for a minimal one.
+    """
+    job = job_for(processor, job_input) if header is None else Job(header, job_input)
+    context = context or LocalJobContext(folder)
     (raw,) = processor.run([processor.prepare(job, context)])
     if isinstance(raw, JobError):
         raise raw

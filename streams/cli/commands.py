@@ -97,6 +97,11 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     "Writing processors": (
         Command("new", "streams.cli.new:app", "Create a new processor: contract, class and a test that passes."),
         Command(
+            "repro",
+            "streams.cli.repro:repro",
+            "Run a stored job again in this process, exactly as it was, and compare.",
+        ),
+        Command(
             "run-once", "streams.cli.run_once:run_once", "Run a processor on one input, without Kafka or a database."
         ),
     ),

@@ -19,8 +19,10 @@ from streams.cli.options import Json
 from streams.cli.output import err, out_json
 
 if TYPE_CHECKING:
+    from connectors.claim_store import JobFiles
     from processors.protocol import AnyProcessor
     from schemas.contract import AnyContract
+    from schemas.records import Claim
 
 ProcessorName = Annotated[str, Parameter(help="Name of the processor: echo, embed, segmentation, …")]
 Input = Annotated[
@@ -70,7 +72,7 @@ def run_once(
     chosen = contract(processor)
     typed = _input(chosen, input_, file)
     loaded, context = load_processor(processor, device, load_settings().weights_dir)
-    with _folders(output_dir) as (kept, scratch):
+    with folders(output_dir) as (kept, scratch):
         started = time.monotonic()
         try:
             output = _run(loaded, typed, kept, scratch)
@@ -126,7 +128,7 @@ def _run(processor: AnyProcessor, input_: Any, kept: Path, scratch: Path) -> dic
     from schemas.plain import to_plain
 
     try:
-        return to_plain(run_one(processor, input_, kept, _context(kept, scratch)))
+        return to_plain(run_one(processor, input_, kept, once_context(kept, scratch)))
     except JobError:
         raise
     except Exception as error:
@@ -135,11 +137,15 @@ def _run(processor: AnyProcessor, input_: Any, kept: Path, scratch: Path) -> dic
         raise ProcessorBug(f"{type(error).__name__}: {to_text(error)}") from error
 
 
-def _context(kept: Path, scratch: Path) -> Any:
+def once_context(kept: Path, scratch: Path, files: JobFiles | None = None) -> Any:
+    """Return a job's context. `files`: where its claims are, None for files of this machine."""
     from processors.local import LocalJobContext, claim_of
 
     class OnceContext(LocalJobContext):
         """Prints progress at once, and keeps saved files under the names the job gave them."""
+
+        def open(self, claim: Claim) -> Path:
+            return super().open(claim) if files is None else files.fetch(claim, self.scratch())
 
         def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
             err("  ".join(filter(None, [stage, "" if percent is None else f"{percent:.0f} %", message])))
@@ -158,7 +164,7 @@ def _context(kept: Path, scratch: Path) -> Any:
 
 
 @contextmanager
-def _folders(output_dir: Path | None) -> Iterator[tuple[Path, Path]]:
+def folders(output_dir: Path | None) -> Iterator[tuple[Path, Path]]:
     """Make the folders for saved files and for scratch files; the scratch folder is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="sluice-") as temporary:
         scratch, kept = Path(temporary) / "scratch", output_dir or Path(temporary) / "kept"

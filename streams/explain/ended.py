@@ -105,7 +105,7 @@ def failed(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
         "Its outcome is final.",
         (
             Advice("Run it here as the worker did", f"sluice repro {view.job_id}"),
-            Advice("Run it again after the fix", f"sluice replay --job {view.job_id} --dry-run"),
+            Advice("Run it again after the fix", f"sluice replay {view.job_id} --dry-run"),
         ),
     )
 
@@ -120,7 +120,7 @@ def expired(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
         "expired",
         f"It expired: its deadline{deadline} passed {started}, at attempt {view.attempt}.",
         "Its outcome is final.",
-        (Advice("Run it again, without that deadline", f"sluice replay --job {view.job_id} --dry-run"),),
+        (Advice("Run it again, without that deadline", f"sluice replay {view.job_id} --dry-run"),),
     )
 
 
@@ -136,7 +136,7 @@ def cancelled(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
         "cancelled",
         f"It was cancelled{by}{why}, {ran}.",
         "Its outcome is final.",
-        (Advice("Run it again", f"sluice replay --job {view.job_id} --dry-run"),),
+        (Advice("Run it again", f"sluice replay {view.job_id} --dry-run"),),
     )
 
 
