@@ -1,7 +1,8 @@
 """Ends a stopping service within a time limit, by force if it hangs, and logs where it hung.
 
 A thread of its own receives the signals through the wake-up pipe, because a main thread that hangs in a library's call runs no
-signal handler. Ending by force loses no more than SIGKILL does: nothing.
+signal handler. A handler runs in the middle of whatever the main thread does, which may hold the lock of `stop`, so ours only
+writes to the pipe. Ending by force loses no more than SIGKILL does: nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -22,6 +24,8 @@ CLOSE_S = 8.0
 #: Seconds more until the process is ended even if no Python thread can run, because one keeps the GIL.
 _GIL_S = 2.0
 _STOPS = (signal.SIGTERM, signal.SIGINT)
+#: Added to a signal's number by our handler; Python writes the plain number.
+_BY_HANDLER = 0x80
 
 
 class Watchdog:
@@ -34,15 +38,16 @@ class Watchdog:
         self._counting = threading.Event()
         self._main = threading.main_thread()
         #: SIGINTs by each of the two ways a signal arrives: each way gets all of them, or none.
-        self._interrupts = {"pipe": 0, "handler": 0}
+        self._interrupts = {False: 0, True: 0}
+        self._pipe = -1
 
     def listen(self) -> None:
         """Install the signal handlers. Call once, from the main thread."""
-        read, write = os.pipe()
-        os.set_blocking(write, False)
+        read, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
         for number in _STOPS:
             signal.signal(number, self._on_signal)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
         threading.Thread(target=self._read_signals, args=(read,), name="signals", daemon=True).start()
 
     def begin(self) -> None:
@@ -54,18 +59,20 @@ class Watchdog:
 
     def _read_signals(self, read: int) -> None:
         while signals := os.read(read, 16):
-            for number in signals:
+            for byte in signals:
+                number, by_handler = byte & ~_BY_HANDLER, bool(byte & _BY_HANDLER)
                 if number in _STOPS:
-                    self._received(number, "pipe")
+                    self._received(number, by_handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Receive a signal in the main thread: an event loop may have replaced the wake-up pipe."""
-        self._received(number, "handler")
+        """Pass a signal on to the thread: an event loop may have replaced the wake-up pipe."""
+        with suppress(BlockingIOError):  # full of signals
+            os.write(self._pipe, bytes([number | _BY_HANDLER]))
 
-    def _received(self, number: int, way: str) -> None:
+    def _received(self, number: int, by_handler: bool) -> None:
         if number == signal.SIGINT:
-            self._interrupts[way] += 1
-            if self._interrupts[way] > 1:
+            self._interrupts[by_handler] += 1
+            if self._interrupts[by_handler] > 1:
                 os._exit(ExitCode.INTERRUPTED)
         self._begin_to_stop(number)
 

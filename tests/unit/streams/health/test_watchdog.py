@@ -14,7 +14,7 @@ import pytest
 from schemas.errors import ExitCode
 
 PROGRAM = """
-import ctypes, threading
+import ctypes, signal, threading
 from streams.cli import service
 from streams.health import watchdog
 from streams.health.report import Health
@@ -38,6 +38,11 @@ def keep_the_gil(stop):
 
 def leave_a_thread(stop):
     threading.Thread(target=threading.Event().wait, name="lingerer").start()
+    stop.wait()
+
+def signalled_while_it_holds(lock, stop):
+    with lock:
+        signal.raise_signal(signal.SIGTERM)  # the handler runs here
     stop.wait()
 
 class Stuck:
@@ -73,6 +78,14 @@ def test_a_service_that_keeps_the_gil_is_ended_with_a_traceback(tmp_path: Path) 
     assert any("in keep_the_gil" in line for line in errors)
 
 
+def test_a_signal_that_comes_while_the_main_thread_holds_the_lock_of_its_event_stops_the_service(
+    tmp_path: Path,
+) -> None:
+    status, errors = run_and_stop(tmp_path, "signalled_while_it_holds(stop._cond, stop)")
+    assert status == ExitCode.OK
+    assert [json.loads(line)["event"] for line in errors] == ["stopping", "stopped"]
+
+
 def run_and_stop(home: Path, hangs: str) -> tuple[int, list[str]]:
     """Run the program until it works, stop it, and return its exit status and the lines of its standard error."""
     variables = {"SLUICE_HOME": str(home), "SLUICE_DRAIN_S": "0.2", "SLUICE_LOG_FORMAT": "json"}
@@ -84,4 +97,7 @@ def run_and_stop(home: Path, hangs: str) -> tuple[int, list[str]]:
         assert process.stderr is not None
         assert process.stdout.readline().strip() == "working"
         process.send_signal(signal.SIGTERM)
-        return process.wait(20), list(process.stderr)
+        try:
+            return process.wait(20), list(process.stderr)
+        finally:
+            process.kill()
