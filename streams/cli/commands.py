@@ -60,6 +60,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "List callbacks, send them again, and see how their destinations do.",
         ),
         Command("dlq", "streams.cli.dlq:app", "Find dead letters, see why they failed, redrive or drop them."),
+        Command(
+            "top", "streams.cli.top:top", "Show processors, workers, services and callbacks, live; q or Ctrl-C ends."
+        ),
         Command("tail", "streams.cli.tail:tail", "Print the decoded records of a topic."),
         Command("lag", "streams.cli.lag:lag", "Show how far each consumer group is behind, in records and in seconds."),
     ),
