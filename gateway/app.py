@@ -20,6 +20,7 @@ from gateway import (
     problems,
     processors,
     results,
+    topics,
     uploads,
     uploads_tus,
 )
@@ -32,7 +33,7 @@ from gateway.principal import TokenFirst
 #: Modules of routes. Each has a `router`.
 ROUTES = (
     *(health, jobs, batches, deliveries, dead_letters, processors, results, events, explain),
-    *(uploads_tus, uploads, lab, lab_files),
+    *(topics, uploads_tus, uploads, lab, lab_files),
 )
 
 

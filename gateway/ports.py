@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing
 from functools import partial
 from typing import Annotated, Any
@@ -77,6 +78,8 @@ class Ports:
             lambda: wiring.dead_letter_store(settings), 1, "dead-letters"
         )
         self.replays: StorePool[ReplayStore] = self._pool(lambda: wiring.replay_store(settings), 1, "replays")
+        #: Threads that read topics for operators: few, because each opens clients of Kafka.
+        self.log_readers = self._open.enter_context(ThreadPoolExecutor(2, "gateway-log"))
         self._commanding = threading.Lock()
         self._command_client: CommandClient | None = None
         self.acceptor = self._accepting()

@@ -13,7 +13,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from connectors.access_store import SCOPES
+from connectors.access_store import EVERY_TENANT, SCOPES
 from gateway.problems import Problem, answer
 from schemas.errors import SluiceError
 
@@ -129,3 +129,18 @@ CanCancel = Annotated[Principal, Depends(scope("cancel"))]
 CanUpload = Annotated[Principal, Depends(scope("upload"))]
 CanWork = Annotated[Principal, Depends(scope("work"))]
 CanOperate = Annotated[Principal, Depends(scope("operate"))]
+
+
+async def of_every_tenant(principal: CanOperate) -> Principal:
+    """Return the principal if it may see the records of all tenants. Raises Problem 403."""
+    if principal.tenant != EVERY_TENANT:
+        raise Problem(
+            403,
+            "FORBIDDEN",
+            "This shows the records of all tenants, and the token has one.",
+            next_step='Make a token with `sluice tokens create NAME --tenant "*" --scope operate`.',
+        )
+    return principal
+
+
+CanOperateAll = Annotated[Principal, Depends(of_every_tenant)]
