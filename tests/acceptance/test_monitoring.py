@@ -1,4 +1,4 @@
-"""One job among a million: by a scan of its topic, and by Postgres."""
+"""A job among a million: by a scan of its topic, and by Postgres."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def fill_topic(settings: Settings) -> str:
     producer = kafka.producer(settings, **{"linger.ms": 20, "queue.buffering.max.messages": 500_000})
     chosen = ""
     for n in range(RECORDS - 1):
-        job = str(uuid.UUID(int=n + 1, version=7))
+        job = str(uuid.UUID(int=n + 1 | 7 << 76 | 8 << 60))
         chosen = job if n == RECORDS // 2 else chosen
         raw = job.encode()
         while True:
