@@ -74,7 +74,7 @@ def dead_lettered(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     letter = None if view is None else _letter(view)
     if view is None or letter is None or State(view.state) is State.COMPLETED:
         return None
-    code = view.error.code if view.error is not None else view.state
+    place, code = letter.coordinates, view.error.code if view.error is not None else view.state
     message = f": {cut(view.error.message)}" if view.error is not None and view.error.message else ""
     where = f" at {voice.place(letter.coordinates)}" if voice.operator else ""
     return Finding(
@@ -82,7 +82,7 @@ def dead_lettered(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
         f"It failed with {code}, and its record is a dead letter{where}{message}.",
         "Nothing happens by itself: a dead letter waits for a person.",
         (
-            Advice("See why, with headers and value", f"sluice dlq list --job {view.job_id}"),
+            Advice("See its headers and its value", f"sluice dlq show {place.partition}:{place.offset}"),
             Advice("Run it here as the worker did", f"sluice repro {view.job_id}"),
             Advice("Run it again after the fix", f"sluice dlq redrive --job {view.job_id} --dry-run"),
         ),
@@ -95,7 +95,7 @@ def _letter(view: JobView) -> HistoryLine | None:
 
 def failed(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     view = snapshot.view
-    if view is None or State(view.state) is not State.FAILED:
+    if view is None or State(view.state) is not State.FAILED or _letter(view) is not None:
         return None
     error = view.error
     why = "" if error is None else f" with {error.code}: {cut(error.message)}"

@@ -70,6 +70,15 @@ def last_error(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     return Finding("last_error", f"The error of attempt {view.attempt}: {cut(error.message)}.")
 
 
+def reused(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
+    view = snapshot.view
+    source = None if view is None or view.receipt is None else view.receipt.reused_from
+    if not source:
+        return None
+    of = f" of {source}" if voice.operator else " of an earlier job"
+    return Finding("reused", f"No model ran: it repeats the output{of}, with the same input, weights and code.")
+
+
 def provenance(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     header = snapshot.header
     if header is None or (header.mode == Mode.LIVE and header.replay_id is None):
@@ -79,4 +88,4 @@ def provenance(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     return Finding("replay", f"Run {header.run} is a {header.mode} run{of}{shadow}.")
 
 
-RULES: tuple[Rule, ...] = (superseded, version, last_error, provenance)
+RULES: tuple[Rule, ...] = (superseded, version, last_error, reused, provenance)
