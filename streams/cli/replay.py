@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
 from schemas.errors import ExitCode, UsageError
 from streams.cli.app import sub_app
-from streams.cli.options import COUNT, Json, duration, moment
+from streams.cli.options import COUNT, Json, duration
 from streams.cli.output import err, out, out_json
 from streams.cli.replay_report import report
-from streams.cli.replays import as_json, as_text, cancel, follow, list_, pause, resume, show
+from streams.cli.replay_selection import Which
+from streams.cli.replays import as_json, as_text, cancel, follow, list_, pause, print_dry_run, resume, show
 
 if TYPE_CHECKING:
     from connectors.replay_store import Replay, ReplayFilter
@@ -44,46 +45,9 @@ app.command(list_, name="list")
 for _one in (show, report, pause, resume, cancel):
     app.command(_one)
 
-StatusName = Literal["COMPLETED", "FAILED", "CANCELLED", "EXPIRED"]
 RATE = validators.Number(gt=0)
 #: Jobs a second that a replay publishes unless --rate says otherwise.
 DEFAULT_RATE = 100.0
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Which:
-    processor: Annotated[str | None, Parameter(help="Only jobs of this processor. Default: all.")] = None
-    status: Annotated[
-        tuple[StatusName, ...],
-        Parameter(help="Only jobs in this state; may be given again. Default: FAILED, or any for jobs given by id."),
-    ] = ()
-    error: Annotated[str | None, Parameter(help="Only jobs that ended with this error code. Default: any.")] = None
-    fingerprint: Annotated[
-        str | None, Parameter(help="Only jobs with this error fingerprint, as `sluice job` shows it. Default: any.")
-    ] = None
-    model_version: Annotated[str | None, Parameter(help="Only jobs that this version ran. Default: any.")] = None
-    case: Annotated[str | None, Parameter(help="Only jobs of this case. Default: all.")] = None
-    batch: Annotated[str | None, Parameter(help="Only jobs of this batch. Default: all.")] = None
-    since: Annotated[datetime | None, moment("Only jobs that ended since then.")] = None
-    until: Annotated[datetime | None, moment("Only jobs that ended before then.")] = None
-    ids_from: Annotated[
-        str | None,
-        Parameter(help="File with job ids, one a line; - reads them from stdin. Default: none.", metavar="FILE"),
-    ] = None
-    tenant: Annotated[str | None, Parameter(help="Only jobs of this tenant. Default: all.")] = None
-
-    def wanted(self, job_ids: tuple[str, ...], *, shadow: bool = False) -> ReplayFilter:
-        from connectors.replay_store import ReplayFilter
-        from streams.replay.selection import checked_filter
-
-        ids = [*job_ids, *([] if self.ids_from is None else _ids(self.ids_from))]
-        if self.ids_from is not None and not ids:
-            raise UsageError("The file has no job ids.", next_step="Write one a line.")
-        errors = self.error, self.fingerprint, self.model_version
-        places, times = (self.case, self.batch), (self.since, self.until)
-        wanted = ReplayFilter(self.processor, self.status or None, *errors, *places, *times, ids or None)
-        return checked_filter(wanted, shadow=shadow)
 
 
 @Parameter(name="*")
@@ -138,6 +102,7 @@ def replay(
     *job_ids: Annotated[str, Parameter(help="Ids of jobs. Default: those that the other options select.")],
     which: Which | None = None,
     how: How | None = None,
+    dry_run: Annotated[bool, Parameter(name="--dry-run", help="Only count and check; change nothing.")] = False,
     wait: Annotated[bool, Parameter(help="Wait until the new runs have ended.")] = False,
     detach: Annotated[bool, Parameter(help="Return at once; the timekeeper goes on.")] = False,
     json: Json = False,
@@ -148,19 +113,24 @@ def replay(
 
         sluice replay --status FAILED --since 2h
     """
+    from connectors.replay_store import ReplayFilter
     from streams import wiring
-    from streams.replay.selection import described
     from streams.replay.start import new_replay
     from streams.settings import load_settings
 
     settings = load_settings()
     which, how = which or Which(), how or How()
-    wanted = which.wanted(job_ids, shadow=how.to_version is not None)
+    shadow = how.to_version is not None
+    chosen, said = which.chosen(settings, job_ids, shadow=shadow)
     if how.to_version is not None:
-        _check_served(settings, wanted, how.to_version)
-    new = new_replay(settings, described(wanted), how.options(which.tenant))
+        assert isinstance(chosen, ReplayFilter)
+        _check_served(settings, chosen, how.to_version)
+    new = new_replay(settings, said, how.options(which.tenant))
     with wiring.replay_store(settings) as store:
-        started = store.start(new, wanted)
+        if dry_run:
+            print_dry_run(settings, store, new, chosen, json)
+            return ExitCode.OK
+        started = store.start(new, chosen)
         if not json:
             _say(started)
         ended, outcomes = (started, None) if detach else follow(store, started, wait=wait)
@@ -180,21 +150,6 @@ def _say(started: Replay) -> None:
     err(f"replay {started.replay_id}: {started.total} jobs, {started.parked} of them parked")
     if started.to_version is not None:
         err(f"shadow run by version {started.to_version}; compare: sluice replay report {started.replay_id}")
-
-
-def _ids(file: str) -> list[str]:
-    import sys
-
-    from streams.replay.selection import ids_in
-
-    if file == "-":
-        return ids_in(sys.stdin)
-    try:
-        return ids_in(Path(file).read_text(encoding="utf-8").splitlines())
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{file} can't be read: {type(error).__name__}.", next_step="Give a text file of ids."
-        ) from error
 
 
 def read_patch(file: Path) -> list[dict[str, object]]:

@@ -11,7 +11,8 @@ from streams.cli.options import COUNT, Json
 from streams.cli.output import err, jsonable, out, out_json, table
 
 if TYPE_CHECKING:
-    from connectors.replay_store import Replay, ReplayStore
+    from connectors.replay_store import Chosen, NewReplay, Replay, ReplayStore
+    from streams.settings import Settings
 
 ReplayId = Annotated[str, Parameter(help="Id of the replay, as `sluice replay list` prints it.")]
 #: Seconds between two looks at a replay.
@@ -157,6 +158,28 @@ def follow(store: ReplayStore, replay: Replay, *, wait: bool) -> tuple[Replay, d
         err(f"The replay goes on without this command. Watch it: sluice replay show {replay.replay_id} --follow")
         err(f"Stop it: sluice replay cancel {replay.replay_id}")
         raise
+
+
+def print_dry_run(settings: Settings, store: ReplayStore, new: NewReplay, chosen: Chosen, json: bool) -> None:
+    """Print what a replay would do: counts by error, sizes, device time, and which requests would fail."""
+    from streams.replay.dry_run import dry_run
+
+    found = dry_run(settings, store, new, chosen)
+    if json:
+        out_json({**jsonable(found), "jobs": found.jobs, "parked": found.parked})
+        return
+    lines = [(g.jobs, g.processor, g.state, g.error_code, g.fingerprint, g.parked) for g in found.groups]
+    out(table(lines, ("JOBS", "PROCESSOR", "STATE", "ERROR", "FINGERPRINT", "PARKED BECAUSE")))
+    out(f"{found.jobs} jobs would be replayed, {found.parked} parked")
+    time_ = "not known" if found.device_s is None else f"about {found.device_s:,.1f} s, as their last runs took"
+    out(f"about {found.bytes:,} bytes of requests; device time {time_}")
+    rate = new.rate or 0
+    if rate:
+        out(f"published within about {found.jobs / rate:,.0f} s, at {rate:g} jobs a second")
+    bad = sum(one.jobs for one in found.refused)
+    out(f"of {found.checked} requests that were read, {found.checked - bad} decode and fit the present schema")
+    for one in found.refused:
+        out(f"  {one.jobs} would fail: {one.reason}")
 
 
 def as_json(replay: Replay, outcomes: dict[str, int] | None) -> dict[str, Any]:

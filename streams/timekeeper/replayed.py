@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.replay_store import NONE, USUAL, Replay
+from connectors.replay_store import NONE, USUAL, NewReplay, Replay
 from schemas import headers
 from schemas.codec import Encoder
-from schemas.contract import AnyContract
+from schemas.contract import AnyContract, contract
 from schemas.envelope import header_of, input_hash, typed_input
 from schemas.errors import InvalidInput
 from schemas.plain import to_plain
@@ -20,8 +20,28 @@ from schemas.states import Lane, Mode
 Plain = dict[str, Any]
 
 
+def replayed_request(
+    plain: Plain,
+    replay: Replay | NewReplay,
+    run: int,
+    at: datetime,
+    source: Coordinates | None,
+    processor: str,
+    encoder: Encoder,
+) -> tuple[Plain, bytes]:
+    """Return the header of the new run and its encoded request. Raises SluiceError if the request does not fit the contract."""
+    header = replayed_header(plain["header"], replay, run, at, source)
+    if replay.edit is not None:
+        edited, header["input_sha256"] = edited_input(plain["input"], replay.edit, contract(processor), encoder)
+        plain = {**plain, "input": edited}
+    try:
+        return header, encoder.encode({**plain, "header": header})
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise InvalidInput(f"Its request does not fit the present schema: {type(error).__name__}.") from error
+
+
 def replayed_header(
-    header: Mapping[str, Any], replay: Replay, run: int, at: datetime, source: Coordinates | None
+    header: Mapping[str, Any], replay: Replay | NewReplay, run: int, at: datetime, source: Coordinates | None
 ) -> Plain:
     """Return the header of the new run. Its own deadline, start time and idempotency key are over; `created_at` stays, because
     it is the job's."""
@@ -46,15 +66,15 @@ def replayed_header(
     return {**header, **changed}
 
 
-def edited_input(input_: Any, edit: list[dict[str, Any]], contract: AnyContract, encoder: Encoder) -> tuple[Plain, str]:
+def edited_input(input_: Any, edit: list[dict[str, Any]], made: AnyContract, encoder: Encoder) -> tuple[Plain, str]:
     """Apply a JSON patch (RFC 6902) to an input; return the new input and its hash. Raises InvalidInput."""
     import jsonpatch
 
     try:
         edited = jsonpatch.apply_patch(input_, edit)
-        plain = to_plain(typed_input(contract, edited))
+        plain = to_plain(typed_input(made, edited))
         number_check(encoder.type_of("input"), finite=True)(plain)
-        return plain, input_hash(encoder, typed_input(contract, plain))
+        return plain, input_hash(encoder, typed_input(made, plain))
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
         raise InvalidInput(f"The edit does not fit its input: {type(error).__name__}.") from error
     except OutOfRange as error:

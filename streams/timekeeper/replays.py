@@ -25,7 +25,6 @@ from connectors.replay_store import (
     ReplayJob,
     ReplayWork,
 )
-from schemas.contract import contract
 from schemas.errors import SluiceError, Unreachable
 from schemas.records import Coordinates
 from schemas.states import Lane
@@ -35,7 +34,7 @@ from streams.log import kafka
 from streams.timekeeper.duty import DutyContext
 from streams.timekeeper.publisher import Discarded
 from streams.timekeeper.redrive import Redriver, letter_of_record
-from streams.timekeeper.replayed import edited_input, replayed_header, replayed_headers
+from streams.timekeeper.replayed import replayed_headers, replayed_request
 from streams.timekeeper.requests import ReadRequests
 
 log = logs.get("timekeeper")
@@ -72,7 +71,7 @@ class Replays:
         if not works:
             return False
         requests = self._context.reader.read(
-            {place for work in works for row in work.rows if (place := _coordinates(row))}
+            {place for work in works for row in work.rows if (place := coordinates_of(row))}
         )
         marks: dict[tuple[str, int], MarkedRow] = {}
         away: Unreachable | None = None
@@ -101,7 +100,7 @@ class Replays:
         Raises Unreachable.
         """
         replay_id = UUID(work.replay.replay_id).bytes
-        place = _coordinates(row)
+        place = coordinates_of(row)
         if requests.is_left(place):
             return None
         if place in requests.unread:
@@ -159,11 +158,7 @@ class Replays:
             raise RowFailed(UNDECODABLE)
         replay, processor = work.replay, row.processor or str(plain["header"]["processor"])
         encoder = self._context.writer.encoder(processor)
-        header = replayed_header(plain["header"], replay, row.run, work.at, record.coordinates)
-        if replay.edit is not None:
-            edited, header["input_sha256"] = edited_input(plain["input"], replay.edit, contract(processor), encoder)
-            plain = {**plain, "input": edited}
-        value = encoder.encode({**plain, "header": header})
+        header, value = replayed_request(plain, replay, row.run, work.at, record.coordinates, processor, encoder)
         headers = replayed_headers(record.headers, header, edited=replay.edit is not None)
         key = record.key or header["job_id"].encode()
         self._publish(replay, row, self._context.settings.topics.requests(processor, Lane.BULK), key, value, headers)
@@ -195,7 +190,8 @@ _SOURCES: dict[str, Callable[[Replays, ReplayWork, ReplayJob, Record], None]] = 
 }
 
 
-def _coordinates(row: ReplayJob) -> Coordinates | None:
+def coordinates_of(row: ReplayJob) -> Coordinates | None:
+    """Return where the row's record is in the log; None if it is in `payloads`."""
     if row.topic is None or row.partition is None or row.offset is None:
         return None
     return Coordinates(row.topic, row.partition, row.offset)

@@ -110,7 +110,7 @@ _ARROWS = {
         "connectors streams.engine_results streams.health streams.log streams.notify streams.process streams.wiring"
     ),
     "streams.timekeeper": "connectors streams.engine_results streams.health streams.log streams.wiring",
-    "streams.replay": "connectors connectors.callbacks",
+    "streams.replay": "connectors connectors.callbacks streams.admin streams.log streams.timekeeper streams.wiring",
     "streams.router": "connectors.callbacks streams.admin streams.client streams.health streams.log streams.wiring",
     "streams.audit": (
         "connectors streams.client streams.health streams.log streams.wiring streams.worker.kafka_source.offset_metadata"
