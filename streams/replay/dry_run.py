@@ -23,7 +23,7 @@ SAMPLE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedRequests:
     """Requests of the sample that would fail, for one reason."""
 
     reason: str
@@ -38,7 +38,7 @@ class DryRun:
 
     groups: list[ReplayGroup]
     checked: int
-    refused: list[Refused]
+    refused: list[RefusedRequests]
     bytes: int
     device_s: float | None
 
@@ -63,7 +63,7 @@ def dry_run(settings: Settings, store: ReplayStore, new: NewReplay, chosen: Chos
         reasons, size = checker.check(rows)
     readable = len(rows) - sum(reasons.values())
     estimated = round(size * waiting / len(rows)) if readable else 0
-    return DryRun(groups, len(rows), [Refused(*each) for each in reasons.most_common()], estimated, device_s)
+    return DryRun(groups, len(rows), [RefusedRequests(*each) for each in reasons.most_common()], estimated, device_s)
 
 
 class RequestChecker:
