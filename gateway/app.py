@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, closing
 from fastapi import FastAPI
 
 from gateway import (
+    audits,
     batches,
     dead_letters,
     deliveries,
@@ -33,7 +34,7 @@ from gateway.principal import TokenFirst
 #: Modules of routes. Each has a `router`.
 ROUTES = (
     *(health, jobs, batches, deliveries, dead_letters, processors, results, events, explain),
-    *(topics, uploads_tus, uploads, lab, lab_files),
+    *(audits, topics, uploads_tus, uploads, lab, lab_files),
 )
 
 

@@ -23,6 +23,7 @@ from connectors.payload_store import PayloadStore
 from connectors.replay_store import ReplayStore
 from gateway.access import TokenAuthenticator
 from gateway.admission import Admission
+from gateway.audit_runs import AuditRuns
 from gateway.event_hub import EventHub
 from gateway.lab_service import LabService
 from gateway.principal import Authenticator, Principal
@@ -86,6 +87,7 @@ class Ports:
         self.objects: ClaimStore = wiring.object_store(settings)
         self.admission = self._admitting()
         self.reader = JobReader(self.jobs, self.payloads, self.codec, self.stopping)
+        self.audits = self._open.enter_context(closing(AuditRuns(settings, self.objects)))
         self.explaining = asyncio.Semaphore(EXPLANATIONS)
         self.tasks["job watch"] = self.reader.watch
         self.door = JobDoor(settings, self.encoders, self.acceptor, self.reader, self.batches, self.admission)

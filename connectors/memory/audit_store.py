@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
@@ -20,6 +21,9 @@ from connectors.memory.tables import OPEN, StoredOutcome
 from connectors.sink_store import LogPosition
 from schemas.commands import PAUSE
 
+#: Attempt, time and place of a request.
+_Request = tuple[int, datetime, LogPosition]
+
 
 class MemoryAuditStore(MemoryStore):
     """Implements `connectors.audit_store.AuditStore`."""
@@ -37,7 +41,8 @@ class MemoryAuditStore(MemoryStore):
 
     def runs(self, keys: Sequence[AuditKey]) -> list[AuditedRun]:
         with self._db.reading():
-            return [self._audited(key) for key in keys]
+            deliveries, requests = self._of_runs(frozenset(keys))
+            return [self._audited(key, deliveries[key], requests[key]) for key in keys]
 
     def unrecorded(self, records: Iterable[tuple[bytes, LogPosition]]) -> list[LogPosition]:
         with self._db.reading():
@@ -77,15 +82,29 @@ class MemoryAuditStore(MemoryStore):
         decided_at = None if outcome is None else outcome.decided_at
         return ListedRun(*key, processor, run.position, run.requested_at, decided_at)
 
-    def _audited(self, key: AuditKey) -> AuditedRun:
+    def _of_runs(
+        self, keys: frozenset[AuditKey]
+    ) -> tuple[dict[AuditKey, list[OutcomeDelivery]], dict[AuditKey, list[_Request]]]:
+        """Return the callbacks and the requests of these runs."""
+        deliveries, requests = (
+            defaultdict[AuditKey, list[OutcomeDelivery]](list),
+            defaultdict[AuditKey, list[_Request]](list),
+        )
+        for delivery in self._db.deliveries.values():
+            if (key := (delivery.job_id, delivery.run)) in keys and delivery.kind == "outcome":
+                id_ = str(UUID(bytes=delivery.delivery_id))
+                deliveries[key].append(OutcomeDelivery(id_, delivery.state, delivery.due_at))
+        for row in self._db.history.values():
+            if (key := (row.job_id, row.run)) in keys and row.kind == "request":
+                requests[key].append((row.attempt, row.at, row.position))
+        return deliveries, requests
+
+    def _audited(
+        self, key: AuditKey, deliveries: Sequence[OutcomeDelivery], requests: Sequence[_Request]
+    ) -> AuditedRun:
         db = self._db
         job, run, payload, lease = db.jobs.get(key[0]), db.runs.get(key), db.payloads.get(key), db.leases.get(key)
-        deliveries = tuple(
-            OutcomeDelivery(str(UUID(bytes=row.delivery_id)), row.state, row.due_at)
-            for row in db.deliveries.values()
-            if (row.job_id, row.run, row.kind) == (*key, "outcome")
-        )
-        made = AuditedRun(*key, outcome=_outcome(db.outcomes.get(key)), deliveries=deliveries)
+        made = AuditedRun(*key, outcome=_outcome(db.outcomes.get(key)), deliveries=tuple(deliveries))
         if job is not None:
             made = made._replace(
                 processor=job.processor, tenant=job.tenant, callback=bool(job.callback_url), erased=job.erased_at is not None
@@ -98,11 +117,6 @@ class MemoryAuditStore(MemoryStore):
                 check_at=payload.check_at,
             )
         if run is not None:
-            requests = [
-                (row.attempt, row.at, row.position)
-                for row in db.history.values()
-                if (row.job_id, row.run, row.kind) == (*key, "request")
-            ]
             last = max(requests, default=None) if run.state in OPEN else None
             made = made._replace(
                 mode=run.mode,

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Protocol
 
-from connectors.audit_store import AuditKey, AuditState, AuditStore, ListedRun
+from connectors.audit_store import AuditedRun, AuditKey, AuditState, AuditStore, ListedRun
 from connectors.sink_store import LogPosition
 from schemas.codec import Codec
 from streams.audit.assess import Assessment, Situation, assess
@@ -204,12 +204,7 @@ class Auditor:
     def _page(self, keys: Sequence[AuditKey]) -> Iterator[Assessment]:
         assert self.situation is not None
         at, runs = self.situation, self.evidence.runs
-        tenant = self._scope.tenant
-        rows = [
-            row
-            for row in self._store.runs(keys)
-            if tenant in (None, row.tenant) or runs[row.job_id, row.run].requests  # these were chosen by their header
-        ]
+        rows = [row for row in self._store.runs(keys) if self._is_of_the_tenant(row)]
         records = [
             ((row.job_id, row.run), place)
             for row in rows
@@ -225,6 +220,14 @@ class Auditor:
         for row in rows:
             key = (row.job_id, row.run)
             yield assess(runs[key], row, at, lacking.get(key, frozenset()))
+
+    def _is_of_the_tenant(self, row: AuditedRun) -> bool:
+        """True unless the store listed a run of another tenant, which is forgotten. Requests were chosen by their header."""
+        key = (row.job_id, row.run)
+        if self._scope.tenant in (None, row.tenant) or self.evidence.runs[key].requests:
+            return True
+        del self.evidence.runs[key]
+        return False
 
     def _stray_outcomes(self) -> Iterator[AuditFinding]:
         """Find published outcomes of runs that the store does not know at all."""

@@ -55,7 +55,7 @@ def _examine(auditor: Auditor, tally: Tally, watch: Watch) -> None:
     """Assess every run. Those in doubt count after a second look only."""
     runs, doubtful = auditor.evidence.runs, []
     watch.phase("jobs", len(runs))
-    for one in auditor.assessed(runs):
+    for one in auditor.assessed(list(runs)):
         if needs_second_look(one):
             doubtful.append(one.key)
         else:

@@ -63,7 +63,7 @@ def _rest(known: int, tally: Tally) -> dict[str, int]:
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted(counts.items()))
+    return {str(name): count for name, count in sorted(counts.items())}
 
 
 def _scope(auditor: Auditor, scope: Scope, begun: datetime) -> dict[str, Any]:
