@@ -80,7 +80,7 @@ def explain(snapshot: JobSnapshot, *, operator: bool = True) -> Explanation:
     findings = _findings(snapshot, voice)
     first = findings[0]
     near = next((each for each in findings if each.code == "deadline_near" and each is not first), None)
-    steps = _steps(findings, operator)
+    steps = _steps(findings, operator) or [_look_again(snapshot)]
     return Explanation(
         job_id=snapshot.job_id,
         run=snapshot.view.run if snapshot.view is not None else snapshot.run,
