@@ -17,9 +17,10 @@ from schemas.codec import Codec
 from schemas.errors import NotFound
 from schemas.topics import declared
 from streams import wiring
+from streams.admin.expression import LONGEST
 from streams.admin.lag import Lag, lags
 from streams.admin.log_range import Span
-from streams.admin.record_filter import LONGEST, RecordFilter
+from streams.admin.record_filter import RecordFilter
 from streams.admin.records import record_json
 from streams.admin.scan import Scan
 from streams.admin.tail import TopicReader

@@ -77,16 +77,16 @@ def csv_writer(stream: TextIO, columns: Sequence[str]) -> Write:
     `columns`: JMESPath expressions over the record, each may have a name before it: `job=headers."sluice-job"`. Raises
     UsageError.
     """
-    from streams.admin.record_filter import Expression
+    from streams.admin.record_filter import expression
     from streams.admin.records import record_json
 
     named = [_named(column) for column in columns or COLUMNS]
-    expressions = [Expression(text) for _, text in named]
+    expressions = [expression(text) for _, text in named]
     write_row(stream, [name for name, _ in named])
 
     def write(record: LogRecord) -> None:
         document = record_json(record)
-        write_row(stream, [expression.search(document) for expression in expressions])
+        write_row(stream, [each.search(document) for each in expressions])
         stream.flush()
 
     return write

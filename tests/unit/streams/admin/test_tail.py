@@ -19,7 +19,7 @@ from schemas.records import EchoInput
 from schemas.registry import MemoryRegistry
 from streams.admin import tail
 from streams.admin.log_range import Span
-from streams.admin.record_filter import Expression, RecordFilter
+from streams.admin.record_filter import RecordFilter
 from streams.admin.records import LogRecord, record_json
 from streams.admin.scan import Scan
 from streams.admin.tail import TopicReader
@@ -68,6 +68,19 @@ def found(settings: Settings, span: Span = tail.EVERYTHING, topic: str = TOPIC, 
 def submitted(settings: Settings, *messages: str, **options: Any) -> list[str]:
     with Submitter(settings) as submitter:
         return [submitter.submit("echo", EchoInput(message), **options).job_id for message in messages]
+
+
+def count_decodes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return a list that grows with each decoded value."""
+    decoded = []
+    decode = Codec.decode
+
+    def count(self: Codec, data: bytes, reader: Any = None) -> dict[str, Any]:
+        decoded.append(data)
+        return decode(self, data, reader)
+
+    monkeypatch.setattr(Codec, "decode", count)
+    return decoded
 
 
 # ── every record is shown ──
@@ -162,14 +175,7 @@ def test_a_job_is_found_by_its_record_header_without_decoding_any_other(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = submitted(settings, *"abcdef", order_key="patient-7")
-    decoded = []
-    decode = Codec.decode
-
-    def count(self: Codec, data: bytes, reader: Any = None) -> dict[str, Any]:
-        decoded.append(data)
-        return decode(self, data, reader)
-
-    monkeypatch.setattr(Codec, "decode", count)
+    decoded = count_decodes(monkeypatch)
     (record,) = found(settings, job_id=jobs[3].upper())
     assert record.value["header"]["job_id"] == jobs[3]
     assert len(decoded) == 1
@@ -203,9 +209,33 @@ def test_an_expression_reads_every_part_of_a_record(settings: Settings) -> None:
     assert len(found(settings, where="@ | value.header.tenant == 'clinic'")) == 2
 
 
-def test_only_an_expression_that_reads_the_value_has_it_decoded() -> None:
-    assert not Expression("headers.\"sluice-job\" == 'x' && size > `3` && contains(key, 'value')").reads_value
-    assert all(Expression(text).reads_value for text in ("value.a", "*.a", "keys(@)", "[value][0]", "{a: value.b}.a"))
+def test_only_an_expression_that_reads_the_value_has_it_decoded(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted(settings, "a")
+    decoded = count_decodes(monkeypatch)
+    assert found(settings, where="headers.\"sluice-job\" == 'x' || size < `3` || contains(key, 'value')") == []
+    assert decoded == []
+    assert found(settings, where="value.input.message == 'b'") == []
+    assert len(decoded) == 1
+
+
+def test_an_expression_on_single_fields_has_the_results_of_one_on_the_whole_record(settings: Settings) -> None:
+    deadline = datetime(2099, 1, 1, tzinfo=UTC)
+    submitted(settings, "a", deadline=deadline, labels={"k": "v"})
+    write(settings, {"value": b'{"when": [1.5, NaN], "n": 0}', "key": b"j"}, {"value": b"\xff"}, {"value": None})
+    for text, count in {
+        "value.header.deadline == '2099-01-01T00:00:00+00:00'": 1,
+        "value.header.labels.k == 'v'": 1,
+        "value.n": 1,
+        "value.when == value.when && length(value.when) == `2`": 1,
+        "value == 'ff'": 1,
+        "format == 'tombstone' || undecodable": 2,
+        "!value": 1,
+        "nothing.at.all": 0,
+    }.items():
+        whole = f"[@][?{text}] | [0]"
+        assert len(found(settings, where=text)) == len(found(settings, where=whole)) == count, text
 
 
 def test_an_expression_that_fits_some_records_only_is_no_error(settings: Settings) -> None:
