@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
 
-from connectors.memory import MemoryDatabase
 from connectors.sink_store import OffsetRow
 from schemas.errors import Unreachable
 from schemas.records import ECHO
-from schemas.registry import MemoryRegistry
 from streams import wiring
 from streams.admin import lag
 from streams.admin.lag import Lag, PartitionLag, partition_lag
@@ -26,18 +22,9 @@ from streams.log.topic_ids import topic_ids
 from streams.settings import Settings
 from streams.worker.kafka_source.offset_metadata import encode
 from streams.worker.kafka_source.offsets import OffsetSpan, Snapshot
-from tests.harness.gateway_app import memory_settings
 
 TOPIC = "requests.echo"
 HOUR_S = 3600.0
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    made = memory_settings(tmp_path)
-    yield made
-    for twin in (MemoryLog, MemoryDatabase, MemoryRegistry):
-        twin.forget(made.bootstrap.removeprefix("memory:"))
 
 
 def write(settings: Settings, *hours_ago: float, topic: str = TOPIC, partition: int = 0) -> None:

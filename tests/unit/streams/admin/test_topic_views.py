@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
 
-from connectors.memory import MemoryDatabase
 from schemas.errors import NotFound
 from schemas.records import ECHO, EchoInput
-from schemas.registry import MemoryRegistry
 from schemas.topics import DAY_MS
 from streams.admin.topic_views import topic_view, topic_views
 from streams.client.submitter import Submitter
 from streams.log import kafka
 from streams.log.memory import MemoryLog
 from streams.settings import Settings
-from tests.harness.gateway_app import memory_settings
 
 TOPIC = "requests.echo"
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
-    made = memory_settings(tmp_path)
-    yield made
-    for twin in (MemoryLog, MemoryDatabase, MemoryRegistry):
-        twin.forget(made.bootstrap.removeprefix("memory:"))
 
 
 def test_a_topic_has_its_records_size_times_and_retention(settings: Settings) -> None:
