@@ -24,6 +24,7 @@ from gateway import (
     topics,
     uploads,
     uploads_tus,
+    verification,
 )
 from gateway.access_log import AccessLog, RequestLines
 from gateway.http_limits import RequestLimits

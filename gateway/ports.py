@@ -89,6 +89,8 @@ class Ports:
         self.reader = JobReader(self.jobs, self.payloads, self.codec, self.stopping)
         self.audits = self._open.enter_context(closing(AuditRuns(settings, self.objects)))
         self.explaining = asyncio.Semaphore(EXPLANATIONS)
+        #: One at a time: it reads files as fast as it can.
+        self.verifying = asyncio.Semaphore(1)
         self.tasks["job watch"] = self.reader.watch
         self.door = JobDoor(settings, self.encoders, self.acceptor, self.reader, self.batches, self.admission)
         self.events = EventHub(settings, self.jobs, self.payloads, self.codec, self.stopping, self.loops)

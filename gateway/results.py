@@ -67,10 +67,14 @@ async def ended(ports: Ports, tenant: str, job_id: str, run: int | None) -> JobV
     if view is not None and view.tenant == tenant and State(view.state) in TERMINAL:
         return view
     status = await ports.reader.status(job_id, tenant, run)
-    raise Problem(
+    raise not_finished(job_id, status.state)
+
+
+def not_finished(job_id: str, state: str) -> Problem:
+    return Problem(
         409,
         "NOT_FINISHED",
-        f"The job has not ended: it is {status.state}.",
+        f"The job has not ended: it is {state}.",
         next_step=f"Ask again later; GET /v1/jobs/{job_id}?wait=60 answers once it has ended.",
         retry_after_s=1,
     )

@@ -44,7 +44,7 @@ def verify(
     from schemas.errors import ExitCode
     from schemas.states import State
     from streams import wiring
-    from streams.receipts.checks import ComparisonResult
+    from streams.receipts.checks import verified
     from streams.settings import load_settings
 
     settings = load_settings()
@@ -55,13 +55,12 @@ def verify(
         return ExitCode.WAIT_TIMED_OUT
     with _spinner() as show:
         checks = list(_checks(settings, view, device if rerun else None, show))
-    results = {check.result for check in checks}
-    verified = ComparisonResult.OK in results and ComparisonResult.DIFFERS not in results
+    good = verified(checks)
     if json:
-        out_json({"job_id": view.job_id, "run": view.run, "verified": verified, "checks": checks})
+        out_json({"job_id": view.job_id, "run": view.run, "verified": good, "checks": checks})
     else:
         out(table([(check.name, check.result.value, check.detail) for check in checks], ("CHECK", "RESULT", "DETAIL")))
-    return ExitCode.OK if verified else ExitCode.PARTIAL
+    return ExitCode.OK if good else ExitCode.PARTIAL
 
 
 def _checks(

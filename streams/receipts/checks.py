@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -28,6 +28,12 @@ class Comparison:
     name: str
     result: ComparisonResult
     detail: str = ""
+
+
+def verified(made: Iterable[Comparison]) -> bool:
+    """True if something was compared, and nothing differs."""
+    results = {each.result for each in made}
+    return ComparisonResult.OK in results and ComparisonResult.DIFFERS not in results
 
 
 def ok(name: str, detail: str = "") -> Comparison:

@@ -164,7 +164,9 @@ class Kit:
 
         models = ModelVersions([model(one) for one in (self.processor, *self.others)], self.rollout)
         self.channel = RecordingChannel()
-        self.decoder = RequestDecoder(self.codec, ECHO, self.requests, splice, models.default.writer)
+        self.decoder = RequestDecoder(
+            self.codec, ECHO, self.requests, splice, models.default.writer, writer_of=models.writer_of
+        )
         runner = JobRunner(models, self.decoder, lambda *_: self.files, self.scratch, self.channel)
         self.executor = choose_executor(runner, self.channel)
         self.inbox: SimpleQueue[Any] = SimpleQueue()

@@ -64,7 +64,8 @@ REJECTIONS: dict[str, JobError] = {
 
 
 class RequestDecoder:
-    """Decodes and checks requests. `ordered`: the processor's jobs have an order. `now` is compared with deadlines."""
+    """Decodes and checks requests. `writer`: of the default version; `writer_of`: of the version that runs a job.
+    `ordered`: the processor's jobs have an order. `now` is compared with deadlines."""
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class RequestDecoder:
         splice: HeaderSplice,
         writer: ResultWriter,
         *,
+        writer_of: Callable[[JobHeader], ResultWriter] | None = None,
         ordered: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -85,6 +87,7 @@ class RequestDecoder:
         self._contract = contract
         self._reader_schema = requests.parsed
         self._writer = writer
+        self._writer_of = writer_of or (lambda _: writer)
 
     def can_read(self, frame: JobFrame) -> bool:
         """True if `read` does not ask the registry, which may hang: that would hold up every other job."""
@@ -170,7 +173,8 @@ class RequestDecoder:
         dead = code in (ErrorCode.WORKER_LOST, ErrorCode.PAYLOAD_TOO_LARGE)
         # It was alone in a new process, so another attempt would end alike.
         final = code in (ErrorCode.WORKER_LOST, ErrorCode.OUT_OF_MEMORY)
-        return self._writer.failed(frame, header, error, final=final, dead=(code, error.message) if dead else ("", ""))
+        writer = self._writer_of(header)
+        return writer.failed(frame, header, error, final=final, dead=(code, error.message) if dead else ("", ""))
 
     def _undecodable(self, frame: JobFrame, error: SluiceError) -> Answer:
         """Answer with a dead letter, and a failed result if anything names the job: its value read by its own schema, else

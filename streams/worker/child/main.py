@@ -173,7 +173,9 @@ def build_job_runner(
 
     models = ModelVersions([model(version_) for version_ in loaded], settings.rollouts.get(config.processor))
     ordered = models.default.policy.order is not Order.NONE
-    decoder = RequestDecoder(codec, made, request, splice, models.default.writer, ordered=ordered, now=now)
+    decoder = RequestDecoder(
+        codec, made, request, splice, models.default.writer, writer_of=models.writer_of, ordered=ordered, now=now
+    )
     return JobRunner(models, decoder, wiring.job_files(settings, config.worker_id), Path(config.scratch), reports)
 
 

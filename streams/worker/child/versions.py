@@ -94,6 +94,13 @@ class ModelVersions:
             )
         return found
 
+    def writer_of(self, header: JobHeader) -> ResultWriter:
+        """Return the writer of the version that runs a job; the default's if that one is not loaded."""
+        try:
+            return self.select(header).writer
+        except ModelNotFound:
+            return self.default.writer
+
     def batch_policy(self, key: Hashable) -> Batch:
         """Return the batching policy for a key that `Model.batch_key` made; the default version's for None."""
         model = self._by_version[key[0]] if isinstance(key, tuple) else self.default

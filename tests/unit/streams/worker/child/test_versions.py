@@ -10,6 +10,7 @@ from processors.policy import Batch, Limits, Policy, Retry
 from processors.rollout import Rollout, percentile_of
 from schemas.errors import ConnectionFailed
 from schemas.ids import new_id
+from streams.worker.protocol import Flag
 from tests.harness.executor_kit import Kit, Upper
 
 
@@ -89,3 +90,11 @@ def test_each_version_has_batches_limits_and_retries_of_its_own(tmp_path: Path) 
     assert sorted(kit.result(slot)["result"]["timings"]["batch_size"] for slot in range(4)) == [1, 1, 2, 2]
     assert {limit for slots, limit in kit.channel.begun if 3 in slots} == {None}
     assert {limit for slots, limit in kit.channel.begun if 0 in slots} == {None, 50}
+
+
+def test_a_job_that_its_parent_rejects_is_answered_by_the_version_that_it_ran_with(kit: Kit) -> None:
+    kit.send(kit.request("a", model_version="8"), flags=Flag.REJECTED, error_code=b"TIMEOUT_ERROR")
+    kit.send(kit.request("b", model_version="9"), flags=Flag.REJECTED, error_code=b"TIMEOUT_ERROR")
+    kit.work()
+    assert [version(kit, slot) for slot in (0, 1)] == ["8", "7"]
+    assert kit.result(0)["result"]["model_sha256"] == "ab" * 32
