@@ -35,7 +35,7 @@ from gateway.principal import TokenFirst
 #: Modules of routes. Each has a `router`.
 ROUTES = (
     *(health, jobs, batches, deliveries, dead_letters, processors, results, events, explain),
-    *(audits, topics, uploads_tus, uploads, lab, lab_files),
+    *(verification, audits, topics, uploads_tus, uploads, lab, lab_files),
 )
 
 
