@@ -108,6 +108,11 @@ class DeadLetter:
     def place(self) -> LetterPlace:
         return LetterPlace(self.partition, self.offset)
 
+    @property
+    def erased(self) -> bool:
+        """True if the contents of its case were erased: its record is in the log still, and is shown no more."""
+        return self.summary is None
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroup:

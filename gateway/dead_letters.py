@@ -145,7 +145,7 @@ async def drop(ports: P, principal: CanOperate, body: DropRequest) -> Response:
     return json_of(DropAnswer(letters=number))
 
 
-@router.get("/{place}", response_model=LetterDetailsBody, responses=problems(404))
+@router.get("/places/{place}", response_model=LetterDetailsBody, responses=problems(404))
 async def read_dead_letter(
     ports: P,
     principal: CanOperate,

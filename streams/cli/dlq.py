@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from streams.cli.app import sub_app
 from streams.cli.options import COUNT, Json, moment
-from streams.cli.output import err, json_text, out, out_json, table
+from streams.cli.output import err, json_text, one_line, out, out_json, table
 
 if TYPE_CHECKING:
     from connectors.dead_letter_store import DeadLetter, DeadLetterFilter, DeadLetterStore
@@ -215,7 +215,7 @@ def drop(
     if json:
         out_json({"dead_letters": number, "dry_run": dry_run})
     else:
-        out(f"{number} dead letters {'would be' if dry_run else 'are'} dropped; their records stay in the log")
+        out(f"{'to be dropped' if dry_run else 'dropped'}: {number}; the records stay in the log")
     return 0
 
 
@@ -241,19 +241,19 @@ def as_text(details: LetterDetails) -> str:
     from streams.dead_letters.details import hex_dump
     from streams.dead_letters.places import print_place
 
-    letter = details.letter
+    letter, fields = details.letter, {**details.headers, **details.reasons}
     known = "" if letter.job_known else ", which the store does not know"
     job = "names no job" if letter.job_id is None else f"of job {letter.job_id}, run {letter.run}{known}"
     lines = [
         f"{print_place(letter)}  {letter.at:{_TIME}} UTC  {letter.reason}  group {letter.fingerprint}  {letter.state}",
-        f"  {details.message or 'It has no message.'}",
+        f"  {one_line(details.message) or 'It has no message.'}",
         f"  {job}; from {letter.origin_topic or 'nowhere'}[{letter.origin_partition}]@{letter.origin_offset}, "
         f"attempts {letter.attempts}, by {letter.worker or '?'}",
     ]
     if letter.changed_at is not None:
         replay = f", replay {letter.replay_id}" if letter.replay_id else ""
         lines.append(f"  {letter.state} {letter.changed_at:{_TIME}} UTC by {letter.changed_by}{replay}: {letter.note}")
-    lines += ["headers:", *(f"  {name}: {value}" for name, value in {**details.headers, **details.reasons}.items())]
+    lines += ["headers:", *(f"  {one_line(name)}: {one_line(value)}" for name, value in fields.items())]
     if details.undecodable is None:
         lines += [f"value{' (of its original)' if details.without_value else ''}:", json_text(details.value)]
     else:

@@ -86,7 +86,7 @@ def show(
         return 0
     out(as_text(found, outcomes))
     if left:
-        lines = [(row.job_id, row.state, row.reason) for row in left]
+        lines = [(row.job_id or f"{row.topic}[{row.partition}]@{row.offset}", row.state, row.reason) for row in left]
         out(table(lines, ("JOB", "STATE", "REASON")))
         if found.failed + found.parked > len(left):
             err(f"These are the first {SHOWN} of each; --json prints as many.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.dead_letter_store import DeadLetter
+from connectors.replay_store import ERASED
 from schemas import headers
 from schemas.codec import Codec
 from schemas.errors import SluiceError, UndecodableRecord
@@ -37,9 +38,10 @@ class LetterDetails:
 
 def details_of(codec: Codec, row: DeadLetter, letter: Letter | None, redrivable: bool, redrive: str) -> LetterDetails:
     """Put together what is known of a dead letter. Raises Unreachable if a schema can't be fetched now."""
-    if letter is None:
+    if letter is None or row.erased:
+        reason = ERASED if row.erased else GONE
         return LetterDetails(
-            row, row.summary or "", None, {}, {}, row.bytes is None, None, GONE, None, redrivable, redrive
+            row, row.summary or "", None, {}, {}, row.bytes is None, None, reason, None, redrivable, redrive
         )
     value, undecodable = _decoded(codec, letter.value)
     return LetterDetails(

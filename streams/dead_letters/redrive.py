@@ -53,7 +53,7 @@ def open_letters(store: DeadLetterStore, wanted: DeadLetterFilter) -> list[DeadL
     found = store.find(replace(wanted, states=[OPEN]), MOST)
     origins: dict[object, DeadLetter] = {}
     for one in found:  # a service that died may have dead-lettered a record twice
-        origin = (one.origin_topic, one.origin_partition, one.origin_offset)
+        origin = (one.origin_topic, one.origin_partition, one.origin_offset, one.job_id)
         origins.setdefault(origin if one.origin_topic and one.origin_offset >= 0 else one.place, one)
     return list(reversed(origins.values()))
 

@@ -83,7 +83,7 @@ class EventBatches:
             log.warning("registry_unavailable", next="records whose schema is not known yet wait; all others go on")
 
     def _decode_all(self, messages: Sequence[Message]) -> list[Event]:
-        events = []
+        events, topics = [], self._decoder.table.topics
         for message in messages:
             try:
                 event = self.decode(message)
@@ -92,26 +92,20 @@ class EventBatches:
                 continue
             except UndecodableRecord as error:
                 self._dead_letters.put(message, error)
-                event = None
+                event, usable = None, False
             else:
-                self._put_unknown(message)
+                usable = True
             if event is not None:
                 events.append(event)
-            self._note_letter(message, event)
+            topic = topics[message.topic() or ""]
+            if topic.role is TopicRole.DEAD_LETTERS:
+                position = LogPosition(topic.topic_id, message.partition() or 0, message.offset() or 0)
+                self._letters.append(dead_letter_row(message, position, event, self._decoder.table))
+            elif topic.role is TopicRole.UNKNOWN_REQUESTS and usable:
+                # No worker will dead-letter it. Its job fails, if it names one.
+                self._dead_letters.put(message, unknown_processor(topic.processor))
         self._dead_letters.settle()
         return events
-
-    def _put_unknown(self, message: Message) -> None:
-        """Dead-letter a request of a processor that exists nowhere: no worker will, and its job fails, if it names one."""
-        topic = self._decoder.table.topics[message.topic() or ""]
-        if topic.role is TopicRole.UNKNOWN_REQUESTS:
-            self._dead_letters.put(message, unknown_processor(topic.processor))
-
-    def _note_letter(self, message: Message, event: Event | None) -> None:
-        topic = self._decoder.table.topics[message.topic() or ""]
-        if topic.role is TopicRole.DEAD_LETTERS:
-            position = LogPosition(topic.topic_id, message.partition() or 0, message.offset() or 0)
-            self._letters.append(dead_letter_row(message, position, event, self._decoder.table))
 
     def _gather(self, events: Sequence[Event]) -> list[Event]:
         moving = {event.job_id for event in events if event.phase is not Phase.REQUESTED}

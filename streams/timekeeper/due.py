@@ -7,6 +7,7 @@ one outcome. Each run is handled by itself: one that can't be published delays n
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Hashable, Mapping, Sequence
 
 from confluent_kafka import KafkaError
@@ -16,6 +17,7 @@ from schemas.errors import ErrorCode, SluiceError, Unreachable
 from streams import logs
 from streams.health.loop_threads import frames_of
 from streams.log import kafka
+from streams.timekeeper.dead_requests import DeadRequest, publish_dead
 from streams.timekeeper.duty import DutyContext, request_coordinates
 from streams.timekeeper.ending import RunEnd, RunKey, run_key
 from streams.timekeeper.publisher import Discarded
@@ -46,12 +48,17 @@ class DueRuns:
         away: dict[str, Unreachable] = {}
         queued, ends = self._queue(taken, requests, away)
         errors = self._context.publisher.flush()
-        ends += [_refused(due, error) for due in queued if (error := errors.get(run_key(due))) and kafka.refused(error)]
+        refused = {
+            run_key(due): (due, error) for due in queued if (error := errors.get(run_key(due))) and kafka.refused(error)
+        }
+        ends += [_refused(*each) for each in refused.values()]
         keys = {run_key(due) for due in queued}
         # Marked before anything else can fail: a run that is published and not marked is published again.
         handled = [due for due in taken if run_key(due) in keys or due.processor not in away]
         unconfirmed = self._mark(handled, keys, errors)
         self._context.ender.publish(ends)
+        dead = {key: made for key, each in refused.items() if (made := _dead_request(*each, requests)) is not None}
+        publish_dead(self._context.publisher, self._context.settings.topics.dead_letters, dead)
         log.info("published", count=len(queued) - len(errors), ended=len(ends), due=len(taken))
         for unreachable in (*away.values(), *unconfirmed):
             raise unreachable
@@ -123,6 +130,16 @@ class DueRuns:
 def _refused(due: DueRun, error: KafkaError) -> RunEnd:
     log.error("due_run_refused", job_id=due.job_id, run=due.run, kind=due.kind, code=error.name())
     return RunEnd(due, ErrorCode.PAYLOAD_TOO_LARGE, TOO_LARGE.format(code=error.name()), None, request_coordinates(due))
+
+
+def _dead_request(due: DueRun, error: KafkaError, requests: ReadRequests) -> DeadRequest | None:
+    place = request_coordinates(due)
+    request = requests.get(place)
+    if request is None:
+        return None
+    why = ErrorCode.PAYLOAD_TOO_LARGE, TOO_LARGE.format(code=error.name())
+    who = f"timekeeper@{socket.gethostname()}"
+    return DeadRequest(request.key(), request.value(), dict(request.headers() or ()), place, *why, due.attempt, who)
 
 
 def _done_row(due: DueRun, done: bool) -> DoneRow:

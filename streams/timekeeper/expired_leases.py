@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from connectors.due_store import DueRun
 from connectors.lease_store import Expired
-from schemas import headers
 from schemas.errors import ErrorCode
 from streams import logs
+from streams.timekeeper.dead_requests import DeadRequest, publish_dead
 from streams.timekeeper.duty import DutyContext, unlisted_run
 from streams.timekeeper.ending import RunEnd
 
@@ -52,31 +52,22 @@ class ExpiredLeases:
             for lease in leases
             for due in (_due_run(lease),)
         )
-        dead = {key: lease for lease in leases if (key := (lease.job_id, lease.run)) in ended}
-        topic = context.settings.topics.dead_letters
-        for key, lease in dead.items():
-            headers = dict(lease.headers) | _dead_letter_headers(lease)
-            context.publisher.put(key, topic, lease.key, lease.value, headers)
-        refused = context.publisher.flush()
-        for key, lease in dead.items():
-            if key in refused:  # too large with our headers: its coordinates still find it
-                context.publisher.put(key, topic, lease.key, None, _dead_letter_headers(lease))
-        for key, error in context.publisher.flush().items():
-            log.error("dead_letter_not_published", run=key, code=error.name())
+        dead = {key: _dead_request(lease) for lease in leases if (key := (lease.job_id, lease.run)) in ended}
+        publish_dead(context.publisher, context.settings.topics.dead_letters, dead)
 
 
 def _due_run(lease: Expired) -> DueRun:
     return unlisted_run(lease.job_id, lease.run, lease.attempt, "lease", lease.processor)
 
 
-def _dead_letter_headers(lease: Expired) -> dict[str, bytes]:
-    request = lease.coordinates
-    return headers.dead_letter_headers(
-        reason=ErrorCode.WORKER_LOST,
-        message=MESSAGE,
-        topic=request.topic if request else "",
-        partition=request.partition if request else 0,
-        offset=request.offset if request else -1,
-        attempts=lease.execution,
-        worker=lease.worker,
+def _dead_request(lease: Expired) -> DeadRequest:
+    return DeadRequest(
+        lease.key,
+        lease.value,
+        dict(lease.headers),
+        lease.coordinates,
+        ErrorCode.WORKER_LOST,
+        MESSAGE,
+        lease.execution,
+        lease.worker,
     )

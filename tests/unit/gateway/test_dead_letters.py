@@ -71,7 +71,7 @@ def test_dead_letters_are_listed_grouped_and_explained(tmp_path: Path) -> None:
         assert [one["place"] for one in (*page["items"], *rest["items"])] == ["0:1", "0:0"]
         [group] = (await client.get("/v1/dead-letters/groups", headers=EVERYONE)).json()["items"]
         assert (group["letters"], group["reason"], group["newest"]) == (2, "UNDECODABLE", "0:1")
-        shown = (await client.get("/v1/dead-letters/0:0")).json()
+        shown = (await client.get("/v1/dead-letters/places/0:0")).json()
         assert (shown["letter"]["job_id"], shown["hex"], shown["redrivable"]) == (job, b"no avro".hex(), False)
         assert shown["redrive"].startswith("A redrive would fail: ")
 
@@ -114,8 +114,8 @@ def test_a_tenant_sees_and_touches_only_the_dead_letters_of_its_jobs(tmp_path: P
         other = {"Authorization": "Bearer other"}
         assert (await client.get("/v1/dead-letters/groups", headers=other)).json()["items"] == []
         answers = [
-            await client.get("/v1/dead-letters/0:1"),
-            await client.get("/v1/dead-letters/0:0", headers=other),
+            await client.get("/v1/dead-letters/places/0:1"),
+            await client.get("/v1/dead-letters/places/0:0", headers=other),
             await client.post("/v1/dead-letters/drop", json={"places": ["0:1"], "note": "x"}),
             await client.post("/v1/dead-letters/redrive", json={"places": ["0:0"]}, headers=other),
         ]
@@ -129,7 +129,13 @@ def test_a_tenant_sees_and_touches_only_the_dead_letters_of_its_jobs(tmp_path: P
 def test_dead_letters_need_the_scope_operate(tmp_path: Path) -> None:
     async def use(client: httpx.AsyncClient, settings: Settings) -> None:
         reader = {"Authorization": "Bearer clinic.read"}
-        calls: list[Any] = [("GET", ""), ("GET", "/groups"), ("GET", "/0:1"), ("POST", "/redrive"), ("POST", "/drop")]
+        calls: list[Any] = [
+            ("GET", ""),
+            ("GET", "/groups"),
+            ("GET", "/places/0:1"),
+            ("POST", "/redrive"),
+            ("POST", "/drop"),
+        ]
         for method, path in calls:
             answer = await client.request(method, f"/v1/dead-letters{path}", headers=reader, json={})
             assert (answer.status_code, answer.json()["code"]) == (403, "FORBIDDEN")

@@ -76,7 +76,9 @@ def test_a_request_that_grows_too_large_when_released_is_ended_and_the_others_ru
     assert view.state == "FAILED"
     assert view.error is not None
     assert view.error.code == "PAYLOAD_TOO_LARGE"
-    assert [line.kind for line in view.history] == ["request", "result"]
+    assert {line.kind for line in view.history} == {"request", "result", "dead_letter"}
+    [letter] = flow.dead_letters()
+    assert letter["sluice-dl-reason"] == "PAYLOAD_TOO_LARGE"
     assert [outcome.header.job_id for outcome in flow.outcomes("echo")].count(poison) == 1
     for job in innocent:
         assert flow.job(job).state == "COMPLETED"
