@@ -21,6 +21,7 @@ from gateway import (
     problems,
     processors,
     results,
+    shadow_reports,
     topics,
     uploads,
     uploads_tus,
@@ -36,6 +37,7 @@ from gateway.principal import TokenFirst
 ROUTES = (
     *(health, jobs, batches, deliveries, dead_letters, processors, results, events, explain),
     *(verification, audits, topics, uploads_tus, uploads, lab, lab_files),
+    shadow_reports,
 )
 
 

@@ -21,6 +21,7 @@ from connectors.due_store import DueStore
 from connectors.job_store import JobStore
 from connectors.payload_store import PayloadStore
 from connectors.replay_store import ReplayStore
+from connectors.shadow_store import ShadowStore
 from gateway.access import TokenAuthenticator
 from gateway.admission import Admission
 from gateway.audit_runs import AuditRuns
@@ -79,6 +80,8 @@ class Ports:
             lambda: wiring.dead_letter_store(settings), 1, "dead-letters"
         )
         self.replays: StorePool[ReplayStore] = self._pool(lambda: wiring.replay_store(settings), 1, "replays")
+        # One thread: a report compares files, and may take a minute.
+        self.shadow: StorePool[ShadowStore] = self._pool(lambda: wiring.shadow_store(settings), 1, "shadow-reports")
         #: Threads that read topics for operators: few, because each opens clients of Kafka.
         self.log_readers = self._open.enter_context(ThreadPoolExecutor(2, "gateway-log"))
         self._commanding = threading.Lock()

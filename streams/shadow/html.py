@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-_EMPTY = {"img", "meta", "br", "rect", "line"}
+_EMPTY = {"img", "meta"}
 
 
 class Markup(str):

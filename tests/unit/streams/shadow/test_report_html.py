@@ -31,7 +31,7 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
         self.attributes += attrs
-        if tag not in ("img", "meta", "rect", "br"):
+        if tag not in ("img", "meta"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
