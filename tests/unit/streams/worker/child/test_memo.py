@@ -176,3 +176,11 @@ def test_a_processor_without_memoize_neither_reads_nor_stores_one(tmp_path: Path
 
 def _away(*_: object) -> None:
     raise StoreUnavailable("The store is away.")
+
+
+def test_tenants_with_the_same_input_keep_their_own_outputs(kit: Callable[..., Kit]) -> None:
+    run(kit(), tenant="one", job_id=job(1))
+    run(kit(), tenant="two", job_id=job(2))
+    later = kit()
+    assert run(later, tenant="one")["result"]["reused_from"] == f"{job(1)}:0"
+    assert later.processor.ran == []
