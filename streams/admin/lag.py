@@ -8,7 +8,7 @@ is for other tools, and taken only while the store does not answer.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaException, TopicPartition
 
+from connectors.monitor_store import LeasedQueue
 from schemas.contract import AnyContract
 from schemas.errors import SluiceError
+from schemas.states import Custody, Lane
 from streams import wiring
 from streams.admin.first_records import ONE_RECORD, first_records
 from streams.admin.group_offsets import router_group, worker_groups
@@ -89,7 +91,8 @@ class _Group:
 
 
 def lags(settings: Settings, contracts: Iterable[AnyContract]) -> list[Lag]:
-    """Return the lag of each processor's workers, of the sink and of the router. Raises Unreachable.
+    """Return the lag of each processor's workers, of the sink and of the router; for processors whose jobs are claimed by lease
+    that of `leases.PROCESSOR`, which is no consumer group. Raises Unreachable.
 
     Costs a few requests to Kafka for each group, and one record for each partition that has a lag.
     """
@@ -101,9 +104,13 @@ def lags(settings: Settings, contracts: Iterable[AnyContract]) -> list[Lag]:
             router = router_group(settings, rules)
             groups.append(_Group(router.name, router.topics))
     log = _look_at(settings, [*read, names.dead_letters, *(t for group in groups for t in group.topics)])
-    groups.append(_sink(settings, [*read, names.dead_letters], log.ids))
+    sink, leased = _from_store(settings, [*read, names.dead_letters], log.ids, chosen)
+    groups.append(sink)
     with ThreadPoolExecutor(len(groups)) as pool:
-        return [lag for found in pool.map(lambda group: _lags_of(settings, group, log), groups) for lag in found]
+        return [
+            *(lag for found in pool.map(lambda group: _lags_of(settings, group, log), groups) for lag in found),
+            *leased,
+        ]
 
 
 class _LogState(NamedTuple):
@@ -124,16 +131,36 @@ def _look_at(settings: Settings, topics: Iterable[str]) -> _LogState:
     return _LogState(topic_ids(settings, known) if known else {}, ends_of(admin, places))
 
 
-def _sink(settings: Settings, topics: Sequence[str], ids: Mapping[str, str]) -> _Group:
+def _from_store(
+    settings: Settings, topics: Sequence[str], ids: Mapping[str, str], contracts: Iterable[AnyContract]
+) -> tuple[_Group, list[Lag]]:
+    """Return the sink's group with its offsets, and the lags of processors whose jobs are claimed by lease."""
     name = f"{settings.topic_prefix}sink"
     by_id = {base64.urlsafe_b64decode(f"{topic_id}=="): topic for topic, topic_id in ids.items()}
     try:
         with wiring.monitor_store(settings) as store:
-            found = store.sink_positions(name)
+            found, queues = store.sink_positions(name), store.leased()
     except (SluiceError, ImportError):  # an installation without the store's libraries has Kafka alone
-        return _Group(name, topics, source="mirror")
+        return _Group(name, topics, source="mirror"), []
     stored = {(by_id[each.topic_id], each.partition): each.next_offset for each in found if each.topic_id in by_id}
-    return _Group(name, topics, stored, "postgres")
+    leased = [each.name for each in contracts if settings.custody(each) is Custody.LEASE]
+    return _Group(name, topics, stored, "postgres"), list(_leased_lags(settings, leased, queues))
+
+
+def _leased_lags(settings: Settings, processors: Sequence[str], queues: Sequence[LeasedQueue]) -> Iterator[Lag]:
+    """Yield a lag for each lane: jobs that wait or run, by the store. No consumer group reads them."""
+    now, known = datetime.now(UTC), {(queue.processor, queue.lane): queue for queue in queues}
+    for processor in processors:
+        for lane in (Lane.LIVE, Lane.BULK):
+            queue = known.get((processor, lane))
+            oldest_at = None if queue is None else queue.oldest_at
+            yield Lag(
+                f"{settings.topic_prefix}leases.{processor}",
+                settings.topics.requests(processor, lane),
+                0 if queue is None else queue.waiting + queue.held,
+                None if oldest_at is None else max(0.0, (now - oldest_at).total_seconds()),
+                source="postgres",
+            )
 
 
 def _lags_of(settings: Settings, group: _Group, log: _LogState) -> list[Lag]:

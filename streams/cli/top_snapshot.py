@@ -124,7 +124,8 @@ class TopCollector:
         self._lag_at = now
 
     def _line(self, name: str, view: ProcessorView | None, flow: ProcessorFlow | None) -> ProcessorLine:
-        of = [lag for lag in self._lags if lag.group == f"{self._settings.topic_prefix}workers.{name}"]
+        groups = [f"{self._settings.topic_prefix}{kind}.{name}" for kind in ("workers", "leases")]
+        of = [lag for lag in self._lags if lag.group in groups]
         known = [lag.records for lag in of if lag.records is not None]
         return ProcessorLine(
             name,

@@ -17,6 +17,7 @@ from schemas.errors import ExitCode
 from schemas.records import EchoInput
 from streams import wiring
 from streams.admin import tail
+from streams.cli.top_snapshot import TopCollector
 from streams.client.submitter import Submitter
 from streams.log import kafka
 from streams.settings import Settings
@@ -114,6 +115,8 @@ def test_a_job_among_a_million_rows_is_found_in_a_tenth_of_a_second(settings: Se
     assert len(view.history) == 1
     print(f"by Postgres: {warm * 1000:.1f} ms; with a new connection: {cold * 1000:.1f} ms")
     assert max(warm, cold) < LOOK_UP_S
+    with TopCollector(settings) as collector:
+        print("polls of sluice top:", [f"{collector.snapshot().took_ms:.0f} ms" for _ in range(4)])
 
 
 def _md5(n: int) -> str:

@@ -72,7 +72,9 @@ _ARROWS = {
     "streams.health": "",
     "streams.log": "",
     "streams.wiring": "connectors connectors.gateway_client connectors.memory connectors.postgres streams.health streams.log",
-    "streams.admin": "streams.log streams.router streams.wiring streams.worker.kafka_source.offset_metadata",
+    "streams.admin": (
+        "connectors streams.log streams.router streams.wiring streams.worker.kafka_source.offset_metadata"
+    ),
     "streams.client": "connectors connectors.callbacks streams.log streams.wiring",
     "streams.submit": "streams.client",
     "streams.control": "streams.client",

@@ -22,6 +22,9 @@ from streams.log.topic_ids import topic_ids
 from streams.settings import Settings
 from streams.worker.kafka_source.offset_metadata import encode
 from streams.worker.kafka_source.offsets import OffsetSpan, Snapshot
+from tests.harness.events import AT
+from tests.harness.lease_rows import waiting_jobs
+from tests.harness.stores import Stores
 
 TOPIC = "requests.echo"
 HOUR_S = 3600.0
@@ -129,3 +132,14 @@ def test_the_sinks_offsets_are_those_of_its_store_and_the_mirror_only_stands_in(
 def test_a_time_that_is_not_known_is_none() -> None:
     behind = PartitionLag(0, 1, 0, 3, 2, 1, None)
     assert Lag.of("g", "t", [behind], datetime.now(UTC)).seconds is None
+
+
+def test_jobs_that_are_claimed_by_lease_are_counted_by_the_store(settings: Settings) -> None:
+    leased = settings.model_copy(update={"leased": ("echo",)})
+    with closing(Stores(leased)) as stores:
+        waiting_jobs(stores, 3)
+    found = lags(leased)
+    live, bulk = found["leases.echo", TOPIC], found["leases.echo", f"{TOPIC}.bulk"]
+    assert (live.records, live.source, bulk.records, bulk.seconds) == (3, "postgres", 0, None)
+    assert live.seconds == pytest.approx((datetime.now(UTC) - AT).total_seconds(), abs=60)
+    assert ("workers.echo", TOPIC) not in found
