@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.states import Custody, State
+from schemas.states import State
 from streams.explain.finding import Advice, Finding, Voice, counted
 from streams.explain.snapshot import JobSnapshot, LogEvent, RecordReading
 
@@ -24,13 +24,12 @@ def stored_result(snapshot: JobSnapshot) -> LogEvent | None:
 
 def sink_behind(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     """The log has the result; Postgres does not, or did not answer."""
-    result, place = stored_result(snapshot), snapshot.place
-    if result is None and (
-        place is None or place.reading is not RecordReading.FINISHED or snapshot.custody is Custody.LEASE
-    ):
+    result = stored_result(snapshot)
+    if result is None and not is_finished(snapshot):
         return None
-    if snapshot.view is not None and State(snapshot.view.state) is State.RETRYING:
-        return None
+    view = snapshot.view
+    if view is not None and (State(view.state) is State.RETRYING or view.due_kind == "not_before"):
+        return None  # the offset is done, because the request is published again later
     where = "" if result is None else f" ({result.disposition}, {voice.place(result.coordinates, 'in the log')})"
     return Finding(
         "sink_behind",
@@ -41,6 +40,13 @@ def sink_behind(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
             Advice("Start a sink, if none runs", "sluice sink"),
         ),
     )
+
+
+def is_finished(snapshot: JobSnapshot) -> bool:
+    """True if a worker has finished with the request: its offset is done, or its lease is settled."""
+    if snapshot.lease is not None:
+        return snapshot.lease.state == "settled"
+    return snapshot.place is not None and snapshot.place.reading is RecordReading.FINISHED
 
 
 def sink_state(snapshot: JobSnapshot, voice: Voice) -> str:

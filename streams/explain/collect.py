@@ -21,11 +21,12 @@ from schemas.records import Coordinates, ErrorInfo, JobHeader
 from schemas.states import Custody, Lane, State
 from streams import wiring
 from streams.client.requests import served_processors
+from streams.explain.behind import is_finished
 from streams.explain.log_place import find_place, members, sink_behind
 from streams.explain.log_search import Found, search
 from streams.explain.pace import WINDOW_S, measured
 from streams.explain.services import seen_services
-from streams.explain.snapshot import Dependency, JobSnapshot, Missing, RecordReading
+from streams.explain.snapshot import Dependency, JobSnapshot, Missing
 from streams.health.ask import HealthAnswer, ask_all
 from streams.log import kafka
 from streams.settings import Settings
@@ -117,8 +118,7 @@ class Collector:
             self._note(custody=self._custody(self.snapshot.processor))
             if view is None or not State(view.state).terminal:
                 self._ask_group()
-                place = self.snapshot.place
-                if view is not None and place is not None and place.reading is RecordReading.FINISHED:
+                if view is not None and is_finished(self.snapshot):
                     self._search([view.processor], view.requested_at)
                 self._ask_sink()
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from schemas.errors import ExitCode
+from schemas.records import Coordinates
+from streams.cli.run import run
 from streams.explain.collect import collect
 from streams.explain.explain import Explanation, explain
+from streams.explain.snapshot import JobSnapshot, LogEvent, LogPlace, RecordReading, WorkerSeen
 from streams.testing import Flow
 
 ECHO = {"message": "hello"}
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -154,3 +159,79 @@ def test_a_job_that_postgres_does_not_have_at_all_is_found_in_the_log(flow: Flow
 
 def test_a_job_that_does_not_exist_is_said_not_to(flow: Flow) -> None:
     assert explained(flow, "0198c0de-0000-7000-8000-000000000001").situation == "no_such_job"
+
+
+def test_a_job_that_must_not_start_yet_says_when_it_may(flow: Flow) -> None:
+    job = flow.submit("echo", ECHO, not_before=flow.now + timedelta(hours=1))
+    flow.settle()
+    found = explained(flow, job)
+    assert found.situation == "not_before"
+    assert "(in 60 min)" in found.headline
+
+
+def test_a_retry_that_is_overdue_shows_that_no_timekeeper_leads(flow: Flow) -> None:
+    job = flow.submit("echo", {**ECHO, "fail": "CONNECTION_ERROR"})
+    flow.settle()
+    flow.advance(300)  # the timekeeper does not run meanwhile
+    found = explained(flow, job)
+    assert found.situation == "timekeeper_late"
+    assert "no timekeeper leads" in found.headline
+    assert "sluice timekeeper" in commands(found)
+
+
+def test_a_cancel_that_has_not_taken_effect_says_who_asked(flow: Flow) -> None:
+    job = flow.submit("echo", ECHO)
+    flow.settle(worker=False)
+    flow.cancel(job, "wrong series")
+    services = flow._services
+    services._commands.turn(services._commands_consumer, services._commands_store)  # the sink only stores it
+    found = explained(flow, job)
+    assert (found.state, found.situation) == ("PENDING", "cancel_requested")
+    assert "by test (wrong series)" in found.headline
+
+
+def test_ends_are_distinguished_and_a_callback_that_arrived_is_said(flow: Flow) -> None:
+    failed = flow.submit("echo", {**ECHO, "delay_ms": -1})
+    expired = flow.submit("echo", ECHO, deadline=flow.now + timedelta(seconds=5))
+    flow.settle(worker=False)
+    flow.advance(6)
+    done = flow.submit("echo", ECHO, callback_url="http://backend.example/done")
+    flow.settle()
+    assert explained(flow, failed).headline.split(" at ")[0] == "It failed"
+    assert "with INVALID_INPUT: delay_ms must not be negative" in explained(flow, failed).headline
+    assert (explained(flow, expired).situation, explained(flow, expired).state) == ("expired", "EXPIRED")
+    assert codes(explained(flow, done)) == ["completed", "callback_delivered"]
+    assert commands(explained(flow, failed))[:2] == [f"sluice repro {failed}", f"sluice replay {failed} --dry-run"]
+
+
+def test_a_replayed_run_names_its_replay(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.settings.load_settings", lambda: flow.settings)
+    job = flow.submit("echo", {**ECHO, "fail": "CONNECTION_ERROR"}, max_attempts=1)
+    flow.settle()
+    assert run(["replay", job, "--detach"]) == ExitCode.OK
+    flow.settle()
+    found = explained(flow, job)
+    assert found.run == 1
+    assert any(
+        each.code == "replay" and each.text.startswith("Run 1 is a replay run of replay") for each in found.reasons
+    )
+    assert [event.run for event in found.events] == [0, 0, 1, 1]
+
+
+def test_a_job_that_a_worker_has_taken_names_it_and_how_many_it_holds() -> None:
+    where = Coordinates("requests.echo", 0, 5)
+    place = LogPlace(where, RecordReading.TAKEN, ahead=0, in_flight=3, committed=3, crashes=1)
+    request = LogEvent("request", AT, 0, 1, where)
+    owner = WorkerSeen("w1", member=True, owner=True)
+    snapshot = JobSnapshot("j", AT, processor="echo", place=place, workers=[owner], found=[request], members_known=True)
+    taken = next(each.text for each in explain(snapshot).reasons if each.code == "in_flight")
+    assert taken.startswith("Worker w1 has taken it, with 2 other jobs of its partition in flight.")
+    assert "1 execution of it ended with the worker" in taken
+
+
+def test_a_worker_that_starts_is_not_called_absent() -> None:
+    starting = WorkerSeen("w1", answered=True, reasons=["the process of echo is starting"])
+    request = LogEvent("request", AT, 0, 1, Coordinates("requests.echo", 0, 5))
+    snapshot = JobSnapshot("j", AT, processor="echo", workers=[starting], found=[request], members_known=True)
+    text = next(each.text for each in explain(snapshot).reasons if each.code == "worker_not_ready")
+    assert text == "1 worker of echo is not ready: the process of echo is starting."
