@@ -25,7 +25,8 @@ _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 class HttpRegistry:
     """Implements schemas.registry.SchemaRegistry. `url` may contain credentials; `self.url` never does.
 
-    `open_client`: makes the client for a registry behind a gateway; None: a plain one.
+    `open_client`: makes the client for a registry behind a gateway; None: a plain one. `keep_alive`: keep connections for
+    further calls, until `close`.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class HttpRegistry:
         timeout_s: float = 5.0,
         sleep: Callable[[float], None] = time.sleep,
         open_client: Callable[[], httpx2.Client] | None = None,
+        keep_alive: bool = False,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -49,6 +51,7 @@ class HttpRegistry:
         self._timeout_s = timeout_s
         self._sleep = sleep
         self._open_client = open_client
+        self._keep_alive = keep_alive
 
     def schema_by_id(self, schema_id: int) -> str:
         answer = self._call("GET", f"/schemas/ids/{schema_id}", missing_ok=True)
@@ -98,13 +101,13 @@ class HttpRegistry:
             return self._open_client()
         # No proxy from the environment: the registry is part of the installation, next to the broker.
         headers = {"Accept": f"{_MEDIA_TYPE}, application/json", "Content-Type": _MEDIA_TYPE}
-        # One connection per call: calls are rare (schemas are cached), and owners of a codec need not close anything.
+        # Else one connection per call: calls are rare (schemas are cached), and owners of a codec need not close anything.
         return httpx2.Client(
             timeout=self._timeout_s,
             auth=self._credentials,
             headers=headers,
             trust_env=False,
-            limits=httpx2.Limits(max_keepalive_connections=0),
+            limits=httpx2.Limits(max_keepalive_connections=None if self._keep_alive else 0),
         )
 
     def _call(self, method: str, path: str, body: dict[str, str] | None = None, *, missing_ok: bool = False) -> Any:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from streams.health.cached_probe import CachedProbe
 
 
-def registry(settings: Settings) -> SchemaRegistry:
+def registry(settings: Settings, *, keep_alive: bool = False) -> SchemaRegistry:
     """Return the registry over HTTP; it caches schemas on disk by id, so decoding goes on while the registry is down."""
     if not settings.worker_gateway and (twin := MemoryRegistry.at(settings.registry_url)) is not None:
         return twin
@@ -50,13 +50,13 @@ def registry(settings: Settings) -> SchemaRegistry:
         client = gateway_client(settings, keep_alive=False)
         through = HttpRegistry(client.registry_url, open_client=client.open)
         return CachedRegistry(through, settings.home / "schemas")
-    return CachedRegistry(HttpRegistry(settings.registry_url), settings.home / "schemas")
+    return CachedRegistry(HttpRegistry(settings.registry_url, keep_alive=keep_alive), settings.home / "schemas")
 
 
 @contextmanager
 def open_registry(settings: Settings) -> Iterator[SchemaRegistry]:
     """Yield the registry for one block; its connections are closed at the end."""
-    opened = registry(settings)
+    opened = registry(settings, keep_alive=True)
     try:
         yield opened
     finally:

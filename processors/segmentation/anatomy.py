@@ -10,7 +10,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from nilearn import datasets  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from torch.nn import functional
 
@@ -51,6 +50,8 @@ class Anatomy:
 @cache
 def load_anatomy() -> Anatomy:
     """MNI152 at 1 mm, cropped to the brain."""
+    from nilearn import datasets  # type: ignore[import-untyped]  # takes as long to import as torch
+
     images = [
         load(resolution=1)
         for load in (
