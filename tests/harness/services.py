@@ -97,8 +97,9 @@ def running(settings: Settings, *commands: Sequence[str]) -> Iterator[list[Servi
     try:
         yield services
     finally:
-        for service in services:
-            service.process.terminate() if service.process.poll() is None else None
-        for service in services:
+        stopping = [service for service in services if service.process.poll() is None]
+        for service in stopping:
+            service.process.terminate()
+        for service in stopping:
             service.stop()
             assert "stop_timed_out" not in service.last_lines(), service.last_lines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,23 @@ from streams.health.ask import ask_all, get
 from streams.health.service_files import running as running_services
 from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings
+from streams.stack import LocalStack
 from tests.harness.frozen import frozen, kafka_port, postgres_port, wait_until_kafka_is_back
 from tests.harness.services import SLUICE, Service, environment, running
 from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Yield the addresses of a stack of this file's own, because it freezes Kafka and Postgres."""
+    own = LocalStack(tmp_path_factory.mktemp("stack"))
+    try:
+        yield own.up().env()
+    finally:
+        own.down()
+
 
 COMMANDS = ["worker", "echo", "--device", "cpu"], ["sink"], ["timekeeper"], ["notify"]
 
