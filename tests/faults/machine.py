@@ -21,6 +21,8 @@ import pytest
 
 from schemas import contract
 from streams import logs
+from streams.audit.once import audit
+from streams.audit.scope import Scope
 from tests.faults.cluster import PROCESSORS, SERVICES, Cluster, cluster
 from tests.faults.doors import ClientDoor, CommandLineDoor, ForeignDoor, RowDoor
 from tests.faults.driver import Door, Driver, Journal
@@ -93,6 +95,7 @@ def _run(made: Cluster, seed: int, faults: list[Fault], after_s: float) -> tuple
         driver.stop()
         until = time.time()
         _wait_until_quiet(made)
+        audited = _audited(made)
         stop.set()
         observer.join()
         keeper.join()
@@ -100,7 +103,17 @@ def _run(made: Cluster, seed: int, faults: list[Fault], after_s: float) -> tuple
     for journal in journals.values():
         journal.close()
     wrong = [f"{name} ended with status {status}" for name, status in statuses.items() if status != 0]
-    return [*nemesis.errors, *wrong], until
+    return [*nemesis.errors, *wrong, *audited], until
+
+
+def _audited(made: Cluster) -> list[str]:
+    """Return what `sluice audit` finds: after any faults nothing, like the checker, which shares no code with it."""
+    report = audit(made.addresses.direct, Scope())
+    return [
+        f"the audit found {one['kind']}: {example['job_id']} {example['detail']}"
+        for one in report["findings"]
+        for example in one["examples"]
+    ]
 
 
 def _evidence(made: Cluster) -> Evidence:
