@@ -21,6 +21,8 @@ from streams.log.port import LogConsumer
 #: Messages of one poll: enough that Python's cost of a poll does not count.
 BATCH = 4_000
 _POLL_S = 0.2
+#: Errors of an offset that the log does not have any more.
+_GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
 
 @dataclass(slots=True)
@@ -119,7 +121,7 @@ class Pass:
             return
         if error.code() == KafkaError._PARTITION_EOF:
             self._done(number)
-        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        elif error.code() in _GONE:
             self._skip_deleted(number)
         else:
             raise kafka.translate(error, f"reading {self._range.topic}")
@@ -162,7 +164,11 @@ def follow(
     while not stop.is_set() and not (scan is not None and scan.stop_at_limit()):
         for message in poll_batch(consumer, BATCH, _POLL_S):
             if (error := message.error()) is not None:
-                if error.code() != KafkaError._PARTITION_EOF:
+                if error.code() in _GONE:  # retention has overtaken the reader: go on where the log begins now
+                    place = TopicPartition(chosen.topic, int(message.partition() or 0))
+                    place.offset, _ = consumer.get_watermark_offsets(place, timeout=10)
+                    consumer.seek(place)
+                elif error.code() != KafkaError._PARTITION_EOF:
                     raise kafka.translate(error, f"reading {chosen.topic}")
             elif (record := matcher.match(message)) is not None:
                 if scan is not None:

@@ -80,6 +80,14 @@ def test_following_filters_and_ends_at_the_limit(settings: Settings) -> None:
     assert [record.value for record in records] == [b"1", b"3"]
 
 
+def test_following_goes_on_where_the_log_begins_if_retention_overtakes_it(settings: Settings) -> None:
+    with TopicReader(settings, TOPIC) as reader:
+        write(settings, *({"value": b"%d" % n} for n in range(4)))
+        stored(settings).delete_before(2)
+        records = list(reader.follow(threading.Event(), Scan(0, max_records=2)))
+    assert [record.value for record in records] == [b"2", b"3"]
+
+
 def test_the_newest_records_that_a_filter_selects_are_those_of_the_whole_topic(settings: Settings) -> None:
     write(settings, *({"value": b"%d" % n, "key": b"%d" % (n % 3), "timestamp": 1000 + n} for n in range(30)))
     with TopicReader(settings, TOPIC, RecordFilter(key="1")) as reader:
