@@ -46,17 +46,22 @@ Csv = Annotated[bool, Parameter(help="Print CSV. A cell that a spreadsheet would
 class MoreFilters:
     """Conditions besides state and processor."""
 
-    error_code: Annotated[str | None, Parameter(name="--error", help="Only jobs with this error code.")] = None
-    fingerprint: Annotated[
-        str | None, Parameter(help="Only jobs whose error has this fingerprint, as `--by error` prints it.")
+    error_code: Annotated[
+        str | None, Parameter(name="--error", help="Only jobs with this error code. Default: any.")
     ] = None
-    since: Annotated[datetime | None, moment("Only jobs that were requested since then.")] = None
-    until: Annotated[datetime | None, moment("Only jobs that were requested before then.")] = None
-    case_id: Annotated[str | None, Parameter(name="--case", help="Only jobs of this case.")] = None
-    batch_id: Annotated[str | None, Parameter(name="--batch", help="Only jobs of this batch.")] = None
-    external_id: Annotated[str | None, Parameter(help="Only jobs with this id of the backend.")] = None
-    tenant: Annotated[str | None, Parameter(help="Only jobs of this tenant.")] = None
-    model_version: Annotated[str | None, Parameter(help="Only jobs that ended with this version of the model.")] = None
+    fingerprint: Annotated[
+        str | None,
+        Parameter(help="Only jobs whose error has this fingerprint, as `--by error` prints it. Default: any."),
+    ] = None
+    since: Annotated[datetime | None, moment("Only jobs that were requested since then. Default: no limit.")] = None
+    until: Annotated[datetime | None, moment("Only jobs that were requested before then. Default: no limit.")] = None
+    case_id: Annotated[str | None, Parameter(name="--case", help="Only jobs of this case. Default: any.")] = None
+    batch_id: Annotated[str | None, Parameter(name="--batch", help="Only jobs of this batch. Default: any.")] = None
+    external_id: Annotated[str | None, Parameter(help="Only jobs with this id of the backend. Default: any.")] = None
+    tenant: Annotated[str | None, Parameter(help="Only jobs of this tenant. Default: any.")] = None
+    model_version: Annotated[
+        str | None, Parameter(help="Only jobs that ended with this version of the model. Default: any.")
+    ] = None
 
     def with_state(self, state: str | None, processor: str | None) -> JobFilter:
         from connectors.job_store import JobFilter

@@ -31,8 +31,8 @@ def collect(*, dry_run: DryRun = False, json: Json = False) -> int:
     A file must be older than SLUICE_OBJECTS_GRACE_H. It goes to the trash first,
     where a reader still finds it; a later run deletes it, after as long again.
     Pieces of uploads that never ended go at once, and so do outputs that were kept
-    to be reused, once SLUICE_MEMO_DAYS are over or no job has their input. Reads all retained records of
-    the log, so run it once a day, not once a minute.
+    to be reused, once SLUICE_MEMO_DAYS are over or no job has their input. Reads
+    all retained records of the log, so run it once a day, not once a minute.
 
     For example:
 

@@ -34,23 +34,25 @@ def result(
     *,
     run: Run = None,
     output_dir: OutputDir = None,
-    wait: Annotated[timedelta | None, duration("Wait so long for the job to end. Default: not at all.")] = None,
+    wait: Annotated[
+        timedelta | None, duration("Wait so long (30s, 5m, 2h) for the job to end. Default: not at all.")
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> int:
     """Write a job's result: its output as output.json, and its files.
 
-    A file is named like the field of the output that refers to it. Each is compared
-    with its hash before it gets its name. Files that are there already stay, unless
-    --force replaces them. Prints the paths. Exit status 3 if the job failed, 4 if it
-    was cancelled or expired, 5 if there is no such job, 7 if a file is in the way,
-    124 if the job has not ended.
+    A file is named like the field of the output that refers to it. Each is
+    compared with its hash before it gets its name. Files that are there already
+    stay, unless --force replaces them. Prints the paths. Exit status 3 if the job
+    failed, 4 if it was cancelled or expired, 5 if there is no such job, 7 if a file
+    is in the way, 124 if the job has not ended.
 
     For example:
 
         sluice result 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10
-        sluice result 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --output-dir out --wait 60s
-        sluice result 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --json | jq -r '.files[].path'
+        sluice result 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --output-dir out
+        sluice result 019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10 --wait 60s --json
     """
     from streams import wiring
     from streams.settings import load_settings

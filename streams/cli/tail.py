@@ -44,24 +44,30 @@ class Selection:
     """The records that are read, and those of them that are printed."""
 
     from_beginning: Annotated[bool, Parameter(help="Read every record that the topic still has.")] = False
-    since: Annotated[datetime | None, moment("Only records from this time on.", name="--from")] = None
-    until: Annotated[datetime | None, moment("Only records before this time.", name="--to")] = None
+    since: Annotated[datetime | None, moment("Only records from this time on. Default: no limit.", name="--from")] = (
+        None
+    )
+    until: Annotated[datetime | None, moment("Only records before this time. Default: no limit.", name="--to")] = None
     partition: Annotated[int | None, Parameter(validator=COUNT, help="Only this partition. Default: all.")] = None
     offset: Annotated[
         str | None,
-        Parameter(help="With --partition: one offset, or a range with both ends: 100..200, 100.. or ..200."),
+        Parameter(
+            help="With --partition: one offset, or a range with both ends: 100..200, 100.. or ..200. Default: all."
+        ),
     ] = None
     header: Annotated[
         tuple[str, ...],
-        Parameter(help="NAME=VALUE, or NAME alone: only records with this Kafka header; repeatable."),
+        Parameter(help="NAME=VALUE, or NAME alone: only records with this Kafka header; repeatable. Default: any."),
     ] = ()
-    key: Annotated[str | None, Parameter(help="Only records with this key.", allow_leading_hyphen=True)] = None
-    job: Annotated[str | None, Parameter(help="Only records of this job.")] = None
+    key: Annotated[
+        str | None, Parameter(help="Only records with this key. Default: any.", allow_leading_hyphen=True)
+    ] = None
+    job: Annotated[str | None, Parameter(help="Only records of this job. Default: any.")] = None
     where: Annotated[
         str | None,
         Parameter(
             help="Only records for which this JMESPath expression is true, over topic, partition, offset, at, key, headers, "
-            "size and value: value.header.tenant == 'a'.",
+            "size and value: value.header.tenant == 'a'. Default: any.",
             allow_leading_hyphen=True,
         ),
     ] = None
@@ -73,8 +79,12 @@ class Selection:
             help="Print the newest N. Default: 10, or all that a range or a filter selects.",
         ),
     ] = None
-    max_: Annotated[int | None, Parameter(name="--max", validator=COUNT, help="End after N printed records.")] = None
-    timeout: Annotated[float | None, Parameter(help="End after so many seconds; then exit status 124.")] = None
+    max_: Annotated[
+        int | None, Parameter(name="--max", validator=COUNT, help="End after N printed records. Default: no limit.")
+    ] = None
+    timeout: Annotated[
+        float | None, Parameter(help="End after so many seconds; then exit status 124. Default: no limit.")
+    ] = None
 
     def span(self) -> Span:
         """Raises UsageError."""
@@ -119,7 +129,7 @@ class Form:
             "job=value.header.job_id; repeatable. Default: topic, partition, offset, at, key, value."
         ),
     ] = ()
-    output: Annotated[Path | None, Parameter(help="Write to this file instead of the terminal.")] = None
+    output: Annotated[Path | None, Parameter(help="Write to this file. Default: the terminal.")] = None
 
     def writer(self, stream: TextIO) -> Write:
         """Raises UsageError."""
@@ -241,7 +251,9 @@ def offsets(text: str | None) -> tuple[int | None, int | None]:
     first, dots, last = text.partition("..")
     ends = (first, last) if dots else (first, first)
     if not all(end.isdecimal() or (dots and not end) for end in ends) or text == "..":
-        raise UsageError(f"{text!r} is no range of offsets.", next_step="Write 100, 100..200, 100.. or ..200.")
+        raise UsageError(
+            f"{text!r} is no range of offsets.", next_step="Write 100, 100..200, 100.. or ..200. Default: all."
+        )
     begin, end = (int(each) if each else None for each in ends)
     if begin is not None and end is not None and begin > end:
         raise UsageError(f"The range {text} ends before it begins.", next_step=f"Write {end}..{begin}.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Once = Annotated[bool, Parameter(help="Print the view once and end. So it is if the output is not a terminal.")]
 Interval = Annotated[
-    float, Parameter(validator=validators.Number(gte=0.5, lte=3600), help="Seconds between two polls.")
+    float, Parameter(validator=validators.Number(gte=0.5, lte=3600), help="Time between two polls, in seconds.")
 ]
 #: Waits some seconds for a key and returns it, or "".
 Key = Callable[[float], str]
