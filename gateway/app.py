@@ -20,6 +20,7 @@ from gateway import (
     lab_files,
     problems,
     processors,
+    replays,
     results,
     shadow_reports,
     topics,
@@ -35,6 +36,7 @@ from gateway.principal import TokenFirst
 
 #: Modules of routes. Each has a `router`.
 ROUTES = (
+    replays,
     *(health, jobs, batches, deliveries, dead_letters, processors, results, events, explain),
     *(verification, audits, topics, uploads_tus, uploads, lab, lab_files),
     shadow_reports,

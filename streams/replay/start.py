@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,8 @@ def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOpt
         raise UsageError("The rate is not above 0.", next_step="Give jobs a second, as 20 or 0.5, or leave it out.")
     if len(options.reason) > LONGEST_REASON:
         raise UsageError(f"The reason has more than {LONGEST_REASON} characters.", next_step="Shorten it.")
+    if options.edit is not None:
+        _check_storable(options.edit)
     shadow = options.to_version is not None
     if shadow and (options.edit is not None or options.callbacks not in (USUAL, NONE)):
         raise UsageError(
@@ -63,3 +66,13 @@ def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOpt
         limit=None if options.force or shadow else settings.replay_limit,
         at_most=options.at_most,
     )
+
+
+def _check_storable(edit: list[dict[str, Any]]) -> None:
+    """Raise UsageError for values that are no JSON, or that Postgres can't hold."""
+    try:
+        text = json.dumps(edit, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:  # NaN, or half of a surrogate pair
+        raise UsageError(f"The edit is no JSON: {type(error).__name__}.", next_step="See RFC 8259.") from error
+    if b"\\u0000" in text:
+        raise UsageError("The edit has a NUL character, which can't be stored.", next_step="Leave it out.")
