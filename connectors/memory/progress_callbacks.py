@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from connectors.delivery_store import ProgressTry
 from connectors.memory.database import MemoryDatabase
 from connectors.memory.tables import OPEN, StoredDelivery, StoredRun, StoredTry
+from connectors.replay_store import USUAL
 from connectors.sink_store import ProgressEnd, ProgressRow
 from schemas.states import Mode
 
@@ -40,7 +41,7 @@ def add_progress(db: MemoryDatabase, row: ProgressRow, now: datetime) -> None:
         db.runs[row.job_id, row.run].message = None
     if job is None or not job.callback_progress or not job.callback_url or row.delivery_id is None:
         return
-    if db.runs[row.job_id, row.run].mode == Mode.SHADOW:
+    if db.runs[row.job_id, row.run].mode == Mode.SHADOW or _elsewhere(db, row):
         return
     found = db.deliveries.get(row.delivery_id)
     if found is None:
@@ -63,6 +64,12 @@ def add_progress(db: MemoryDatabase, row: ProgressRow, now: datetime) -> None:
         found.sequence += 1
         if found.state == "delivered":
             found.state, found.due_at, found.ended_at = "pending", now, None
+
+
+def _elsewhere(db: MemoryDatabase, row: ProgressRow) -> bool:
+    """True if a replay made the run whose callbacks are none, or go to another address."""
+    made = (replay for replay in db.replays.values() if replay.new.callbacks != USUAL)
+    return any((each.job_id, each.run) == (row.job_id, row.run) for replay in made for each in replay.rows)
 
 
 def end_progress(db: MemoryDatabase, end: ProgressEnd, now: datetime) -> bool:

@@ -35,6 +35,11 @@ callbacks AS (
         left(j.tenant, 128)
     FROM moved JOIN jobs AS j ON j.job_id = moved.job_id
     WHERE j.callback_progress AND j.callback_url <> '' AND moved.delivery_id IS NOT NULL AND moved.mode <> 'shadow'
+      -- The callbacks of a replay may be none, or go to another address than the job's.
+      AND (moved.mode <> 'replay' OR NOT EXISTS (
+          SELECT FROM replay_jobs AS made JOIN replays AS s ON s.replay_id = made.replay_id
+          WHERE made.job_id = moved.job_id AND made.run = moved.run AND s.callbacks <> 'usual'
+      ))
     ON CONFLICT (delivery_id) DO UPDATE SET
         sequence = d.sequence + 1, state = 'pending', due_at = CASE d.state WHEN 'pending' THEN d.due_at ELSE now() END, ended_at = NULL
     WHERE d.state IN ('pending', 'delivered')
