@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -12,66 +11,18 @@ from connectors.replay_store import (
     DEAD_LETTER,
     FAILED,
     PARKED,
-    PUBLISHED,
     WAITING,
-    Chosen,
-    MarkedRow,
-    NewReplay,
-    Replay,
     ReplayFilter,
-    ReplayJob,
     ReplaySource,
     checked_action,
 )
-from connectors.sink_store import LeaseRow, LogPosition, ProgressRow
+from connectors.sink_store import LogPosition
 from schemas.errors import Conflict
 from schemas.ids import new_id
 from schemas.states import State
-from streams.sink.event import TerminalResult
-from streams.sink.fold import fold
-from streams.sink.rows import delivery_id, history_rows, run_rows
 from tests.harness.events import REQUESTS
-from tests.harness.stores import Stores, ended, new_job, requested
-
-ALL = ReplayFilter()
-
-
-def failed(stores: Stores, code: str = "TIMEOUT_ERROR", offset: int = 0, **header: Any) -> UUID:
-    job = new_job()
-    end = ended(job, offset + 1, header=header, state=State.FAILED)
-    terminal = TerminalResult(State.FAILED, {"code": code, "message": "m", "fingerprint": f"f-{code}"}, run_ms=20.0)
-    stores.store(requested(job, offset, header=header), end._replace(terminal=terminal))
-    return job
-
-
-def start(stores: Stores, chosen: Chosen = ALL, **more: Any) -> Replay:
-    started: Replay = stores.replays.start(new(**more), chosen)
-    return started
-
-
-def new(**more: Any) -> NewReplay:
-    return NewReplay(new_id(), "me", "why not", **more)
-
-
-def rows(stores: Stores, replay: Replay, state: str | None = None) -> list[ReplayJob]:
-    found: list[ReplayJob] = stores.replays.rows(replay.replay_id, state, 100)
-    return found
-
-
-def mark(stores: Stores, replay: Replay, *numbers: int, state: str = PUBLISHED, reason: str | None = None) -> Replay:
-    stores.replays.mark([MarkedRow(UUID(replay.replay_id).bytes, n, state, reason) for n in numbers])
-    found: Replay | None = stores.replays.replay(replay.replay_id)
-    assert found is not None
-    return found
-
-
-def read_by_the_sink(stores: Stores, row: ReplayJob, offset: int, state: State | None = None) -> None:
-    assert row.job_id is not None
-    assert row.run is not None
-    job = UUID(row.job_id)
-    stores.store(requested(job, offset, run=row.run))
-    if state is not None:
-        stores.store(ended(job, offset + 1, run=row.run, state=state))
+from tests.harness.replay_rows import ALL, failed, mark, new, read_by_the_sink, rows, start
+from tests.harness.stores import Stores, new_job, requested
 
 
 @pytest.mark.parametrize(
@@ -263,51 +214,3 @@ def test_replays_are_listed_newest_first_and_to_their_tenant_only(stores: Stores
     assert [one.replay_id for one in (newest, *rest)] == started[::-1]
     assert [one.replay_id for one in store.replays(10, None, "one")] == [started[2], started[0]]
     assert store.replay(started[0], "two") is store.replay("no id") is None
-
-
-def test_only_a_run_that_a_replay_made_may_have_another_input(stores: Stores) -> None:
-    """The sink's rule for edited inputs: the replay must know the run."""
-    job = failed(stores)
-    replay = start(stores)
-    mark(stores, replay, 1)
-    named = {"replay_id": replay.replay_id}
-
-    def store(run: int, offset: int, **header: Any) -> bool:
-        end = ended(job, offset, run=run, input_sha256="edited", header=header)
-        return not stores.store(requested(job, offset - 1, run=run, input_sha256="edited", header=header), end).losers
-
-    assert not store(1, 11)
-    assert not store(1, 13, replay_id=new_id())
-    assert not store(1, 15, replay_id="no id")
-    assert not store(2, 17, **named)
-    assert store(1, 19, **named)
-    assert (stores.view(job).run, stores.view(job).state, stores.view(job).input_sha256) == (1, "COMPLETED", "a")
-    assert not store(0, 21, **named)
-
-
-@pytest.mark.parametrize(("callbacks", "calls"), [("usual", 1), ("none", 0), ("http://b.example/", 0)])
-def test_progress_is_reported_to_the_jobs_own_address_or_not_at_all(stores: Stores, callbacks: str, calls: int) -> None:
-    job, head = new_job(), {"callback_url": "http://a.example/"}
-    always: dict[str, Any] = {"progress_rule": lambda *_: True}
-    stores.store(requested(job, 0, header=head), ended(job, 1, header=head), **always)
-    replay = start(stores, ReplayFilter(job_ids=[str(job)]), callbacks=callbacks)
-    mark(stores, replay, 1)
-    stores.store(requested(job, 2, run=1, header={"mode": "replay", "replay_id": replay.replay_id}))
-    id_ = delivery_id(job.bytes, 1, "progress")
-    stores.sink.mark_progress([ProgressRow(job.bytes, 1, 1, 1, 1, "w", "s", 1.0, "", id_)])
-    assert [one.kind for one in stores.view(job, 1).deliveries].count("progress") == calls
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_an_edited_run_of_a_leased_job_can_be_claimed_if_a_replay_has_made_it(stores: Stores, known: bool) -> None:
-    job = failed(stores)
-    replay = start(stores)
-    mark(stores, replay, 1)
-    named = UUID(replay.replay_id if known else new_id())
-    header = {"mode": "replay", "lane": "bulk", "replay_id": str(named)}
-    folds, _ = fold([requested(job, 2, run=1, input_sha256="edited", header=header)])
-    request = ("bulk", b"k", b"edited", b"[]", REQUESTS, 0, 2, named.bytes)
-    lease = LeaseRow(job.bytes, 1, "requested", 1, "edited", "echo", *request)
-    stores.sink.store(run_rows(folds, None), history_rows(folds), (), [lease])
-    claimed = stores.lease_store().claim("echo", "w", 1, 60.0)
-    assert [(grant.job_id, grant.run, grant.value) for grant in claimed] == [(str(job), 1, b"edited")] * known
