@@ -1,4 +1,4 @@
-"""What the sink's store does with runs that replays have made, on both stores."""
+"""Runs that replays have made, as the sink stores them, on both stores."""
 
 from __future__ import annotations
 
