@@ -230,11 +230,25 @@ async def list_rows(
     return json_of(ReplayRows(items=[ReplayRow.of(row) for row in page], next_after=following))
 
 
-@router.post("/{replay_id}/{action}", response_model=ReplayBody, responses=problems(404, 409))
-async def act_on_replay(
-    ports: P, principal: CanOperate, replay_id: ReplayId, action: Literal["pause", "resume", "cancel"]
-) -> Response:
-    """Pause, resume or cancel a replay. Jobs that were published already run on."""
+@router.post("/{replay_id}/pause", response_model=ReplayBody, responses=problems(404, 409))
+async def pause_replay(ports: P, principal: CanOperate, replay_id: ReplayId) -> Response:
+    """Pause a replay. Jobs that were published already run on."""
+    return await _act(ports, principal, replay_id, "pause")
+
+
+@router.post("/{replay_id}/resume", response_model=ReplayBody, responses=problems(404, 409))
+async def resume_replay(ports: P, principal: CanOperate, replay_id: ReplayId) -> Response:
+    """Resume a paused replay."""
+    return await _act(ports, principal, replay_id, "resume")
+
+
+@router.post("/{replay_id}/cancel", response_model=ReplayBody, responses=problems(404, 409))
+async def cancel_replay(ports: P, principal: CanOperate, replay_id: ReplayId) -> Response:
+    """Cancel a replay. Jobs that were published already run on."""
+    return await _act(ports, principal, replay_id, "cancel")
+
+
+async def _act(ports: Ports, principal: Principal, replay_id: str, action: str) -> Response:
     found = await _found(ports, principal, replay_id)
     after = await ports.replays.call(lambda store: checked_action(store, found, action))
     return json_of(ReplayBody.of(after))

@@ -110,7 +110,9 @@ def producer(settings: Settings, **more: Any) -> LogProducer:
         **more,
     }
     twin = _twin(settings)
-    return RestartingProducer(partial(Producer, config)) if twin is None else twin.producer(config)
+    if twin is not None:
+        return twin.producer(config)
+    return RestartingProducer(partial(Producer, config), partial(Producer, {**config, "batch.num.messages": 1}))
 
 
 def consumer(settings: Settings, group: str, **more: Any) -> LogConsumer:

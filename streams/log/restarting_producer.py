@@ -1,13 +1,14 @@
-"""Replaces a Kafka producer whose client has failed for good, so that its owner need not start again."""
+"""A Kafka producer that outlives a fatal error of its client, and whose records are refused only for their own size."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from streams import logs
 from streams.log.port import DeliveryReport, LogProducer
@@ -19,6 +20,20 @@ log = logs.get("kafka")
 YOUNGEST_S = 1.0
 #: The reports of purged records are there at once.
 _PURGE_S = 1.0
+#: Longest wait for the reports of one client while the other one has records, too.
+_SLICE_S = 0.02
+
+
+class _Sent(NamedTuple):
+    """A record as it was produced, to send it again."""
+
+    topic: str
+    value: bytes | str | None
+    key: bytes | str | None
+    partition: int
+    timestamp: int
+    headers: Any
+    report: DeliveryReport
 
 
 class RestartingProducer:
@@ -27,10 +42,16 @@ class RestartingProducer:
     After a fatal error librdkafka accepts and sends nothing more, for ever, and raises the error from `poll`, `flush` and
     `produce`. This producer then makes a new client; each record that the old one had not confirmed gets its delivery report
     with an error. Such a record may have been written. Safe to share between threads.
+
+    Kafka refuses a batch as a whole if it is larger than its topic allows, although each of its records may fit. `make_single`
+    makes a client that sends one record a request: a record of such a batch is sent again by it, behind later records, before
+    its report says that it is too large. Records without a report are not sent again.
     """
 
-    def __init__(self, make: Callable[[], LogProducer]) -> None:
+    def __init__(self, make: Callable[[], LogProducer], make_single: Callable[[], LogProducer] | None = None) -> None:
         self._make = make
+        self._make_single = make_single
+        self._single: LogProducer | None = None
         self._replacing = threading.Lock()
         self._client = make()
         self._made_at = time.monotonic()
@@ -48,6 +69,8 @@ class RestartingProducer:
     ) -> None:
         client = self._client
         report = on_delivery or callback
+        if report is not None and self._make_single is not None:
+            report = partial(self._reported, _Sent(topic, value, key, partition, timestamp, headers, report))
         try:
             client.produce(topic, value, key, partition, on_delivery=report, timestamp=timestamp, headers=headers)
         except KafkaException as error:
@@ -56,28 +79,57 @@ class RestartingProducer:
             self._client.produce(topic, value, key, partition, on_delivery=report, timestamp=timestamp, headers=headers)
 
     def poll(self, timeout: float = -1) -> int:
-        client = self._client
+        client, single = self._client, self._single
+        served = 0
+        if single is not None and len(single):
+            served = single.poll(0 if len(client) else min(timeout, _SLICE_S) if timeout >= 0 else _SLICE_S)
+            timeout = 0 if served else min(timeout, _SLICE_S) if timeout >= 0 else _SLICE_S
         try:
-            return client.poll(timeout)
+            return served + client.poll(timeout)
         except KafkaException as error:
-            return self._after(client, error)
+            return served + self._after(client, error)
 
     def flush(self, timeout: float = -1) -> int:
+        until = time.monotonic() + timeout
         client = self._client
         try:
-            return client.flush(timeout)
+            left = client.flush(timeout)
         except KafkaException as error:
-            return self._after(client, error)
+            left = self._after(client, error)
+        # After the client: its reports may have sent records again.
+        if (single := self._single) is not None:
+            left += single.flush(timeout if timeout < 0 else max(0.0, until - time.monotonic()))
+        return left
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
-        self._client.purge(in_queue, in_flight, blocking)
+        for client in (self._client, self._single):
+            if client is not None:
+                client.purge(in_queue, in_flight, blocking)
 
     def list_topics(self, *args: Any, **kwargs: Any) -> Any:
         client: Any = self._client
         return client.list_topics(*args, **kwargs)
 
     def __len__(self) -> int:
-        return len(self._client)
+        return len(self._client) + (0 if self._single is None else len(self._single))
+
+    def _reported(self, sent: _Sent, error: KafkaError | None, message: Message) -> None:
+        """Pass a report on, unless the record's batch was too large: then send the record again, alone."""
+        if error is None or error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            sent.report(error, message)
+            return
+        try:
+            self._alone().produce(*sent[:4], on_delivery=sent.report, timestamp=sent.timestamp, headers=sent.headers)
+        except (BufferError, KafkaException):
+            sent.report(error, message)
+
+    def _alone(self) -> LogProducer:
+        with self._replacing:
+            if self._single is None:
+                assert self._make_single is not None
+                self._single = self._make_single()
+                log.warning("batch_too_large", next="records of refused batches are sent alone, which is slow")
+            return self._single
 
     def _after(self, client: LogProducer, error: KafkaException) -> int:
         """Replace a client after a fatal error; return 0. Raises any other error, and pauses before a client too young."""

@@ -127,6 +127,6 @@ def test_a_body_without_a_condition_or_with_a_wrong_one_is_refused(tmp_path: Pat
         answer = await client.post("/v1/replays", content=half, headers={"Content-Type": "application/json"})
         assert answer.status_code in (400, 422)
         assert (await client.get(f"/v1/replays/{new_id()}")).status_code == 404
-        assert (await client.post(f"/v1/replays/{new_id()}/stop")).status_code == 422
+        assert (await client.post(f"/v1/replays/{new_id()}/stop")).status_code == 404
 
     on_a_gateway(tmp_path, use)

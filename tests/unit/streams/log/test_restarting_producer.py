@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 from schemas.errors import Unreachable
 from streams.log import restarting_producer
 from streams.log.confirmed_producer import ConfirmedProducer
+from streams.log.port import DeliveryReport
 from streams.log.restarting_producer import RestartingProducer
 from tests.harness.fake_producer import FakeClient
 
@@ -111,3 +112,24 @@ def test_an_error_that_is_not_fatal_is_raised(producer: RestartingProducer, clie
     with pytest.raises(KafkaException):
         producer.poll(0.1)
     assert len(clients) == 1
+
+
+def test_a_record_of_a_batch_that_was_too_large_is_sent_again_alone() -> None:
+    """Kafka refuses a batch as a whole: an innocent record would be reported as too large."""
+    batches = FakeClient(answers=(KafkaError.MSG_SIZE_TOO_LARGE,) * 2)
+    single = FakeClient(answers=(KafkaError.NO_ERROR, KafkaError.MSG_SIZE_TOO_LARGE))
+    producer = RestartingProducer(lambda: batches, lambda: single)
+    reports: list[tuple[str, int | None]] = []
+
+    def note(name: str) -> DeliveryReport:
+        return lambda error, _: reports.append((name, None if error is None else error.code()))
+
+    producer.produce("t", b"innocent", on_delivery=note("innocent"))
+    producer.produce("t", b"large", b"k", 3, on_delivery=note("large"), headers=[("h", b"1")])
+    while len(producer):
+        producer.poll(0.1)
+    assert [code for _, code in reports] == [KafkaError.NO_ERROR, KafkaError.MSG_SIZE_TOO_LARGE]
+    assert [name for name, _ in reports] == ["innocent", "large"]
+    producer.produce("t", b"later", on_delivery=note("later"))
+    producer.flush(1)
+    assert len(batches) == 1  # the next record goes with others again
