@@ -103,11 +103,16 @@ def test_a_stream_goes_on_after_its_connection_and_its_gateway_are_gone_with_exa
     assert service.stop() == 0
 
 
-def test_another_attempt_is_visible_and_begins_the_text_again(settings: Settings, address: str) -> None:
+def test_another_attempt_is_visible_and_begins_the_text_again(settings: Settings, address: str, tmp_path: Path) -> None:
+    gates = {attempt: tmp_path / f"attempt-{attempt}" for attempt in (1, 2)}
     service = serving(settings, address)
-    job = submit(address, "one two three", fail="retry", delay_ms=300)
+    job = submit(address, f"one gate:{gates[1]} two gate:{gates[2]} three", fail="retry")
+    events = []
     with running(settings, ["timekeeper"]), EventReader(address, f"/v1/jobs/{job}/events") as reader:
-        events = list(reader.events())
+        for event in reader.events():
+            events.append(event)
+            if event.name == "state" and event.data["state"] == "PROCESSING":
+                gates[event.data["attempt"]].touch()
     states = [(event.data["state"], event.data["attempt"]) for event in events if event.name == "state"]
     assert states[-3:] == [("PROCESSING", 1), ("RETRYING", 1), ("PROCESSING", 2)]
     assert text_of(events) == "one two three "
