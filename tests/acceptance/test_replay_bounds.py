@@ -17,7 +17,7 @@ pytestmark = pytest.mark.accept
 SLUICE = str(Path(sys.executable).parent / "sluice")
 #: The best of this many tries counts, because the machine may do other work at the same time.
 TRIES = 3
-FAILED = 4000
+FAILED = 10_000
 JOBS = "600"
 
 
