@@ -87,9 +87,10 @@ class TryView:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryView:
-    """A callback, pending or ended. `due_at`: time of its next try while its state is pending."""
+    """A callback of a run, pending or ended. `due_at`: time of its next try while its state is pending."""
 
     delivery_id: str
+    run: int
     kind: str
     destination: str
     state: str

@@ -81,6 +81,7 @@ class JobDelivery(BaseModel):
     """A callback of the job, with every try."""
 
     delivery_id: str = Field(examples=[EXAMPLE_ID])
+    run: int = Field(description="Run whose callback it is.")
     kind: str = Field(examples=["outcome"])
     destination: str
     state: str = Field(examples=["pending"])

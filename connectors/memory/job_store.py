@@ -235,7 +235,7 @@ def _delivery(one: StoredDelivery) -> DeliveryView:
     due_at = one.due_at if one.state == "pending" else None
     tries = [TryView(row.n, row.at, row.status, row.ms, row.error) for row in one.try_rows]
     delivery_id = str(UUID(bytes=one.delivery_id))
-    return DeliveryView(delivery_id, one.kind, one.destination, one.state, due_at, one.ended_at, tries)
+    return DeliveryView(delivery_id, one.run, one.kind, one.destination, one.state, due_at, one.ended_at, tries)
 
 
 def _cancel(one: StoredCancel | None) -> CancelView | None:

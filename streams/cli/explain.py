@@ -95,7 +95,7 @@ def as_text(found: Explanation) -> str:
         blocks.append(table(rows, ("AT (UTC)", "EVENT", "RUN", "ATTEMPT", "RECORD", "NOTE", "IN POSTGRES")))
     for delivery in found.deliveries:
         tries = [(t.n, t.at, t.status, f"{t.ms:.0f}", t.error) for t in delivery.tries]
-        head = f"callback {delivery.delivery_id} {delivery.state}: {delivery.destination}"
+        head = f"callback {delivery.delivery_id} of run {delivery.run}, {delivery.state}: {delivery.destination}"
         blocks.append(
             "\n".join([head, table(tries, ("TRY", "AT (UTC)", "STATUS", "MS", "ERROR"))] if tries else [head])
         )

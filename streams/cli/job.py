@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from schemas.states import State
 from streams.cli.options import COUNT, Json
-from streams.cli.output import json_text, out, out_json, table
+from streams.cli.output import json_text, jsonable, out, out_json, table
 
 if TYPE_CHECKING:
     from connectors.job_store import JobStore
@@ -46,7 +46,7 @@ def job(job_id: JobId, /, *, run: Run = None, json: Json = False) -> int:
 
     with wiring.job_store(load_settings()) as store:
         view = find_job(store, job_id, run)
-    out_json(view) if json else out(as_text(view))
+    out_json(as_data(view)) if json else out(as_text(view))
     return 0
 
 
@@ -67,6 +67,14 @@ def find_job(store: JobStore, job_id: str, run: int | None) -> JobView:
             next_step="`sluice jobs` lists all jobs. A new job appears once the sink has stored it; see `sluice status`.",
         )
     return view
+
+
+def as_data(view: JobView) -> dict[str, Any]:
+    """Return the job for JSON. The store keeps no type of an error, so that field is left out."""
+    data: dict[str, Any] = jsonable(view)
+    if data["error"] is not None:
+        del data["error"]["type"]
+    return data
 
 
 def as_text(view: JobView) -> str:
@@ -144,7 +152,7 @@ def _cancel(view: JobView) -> str | None:
 
 def _delivery(delivery: DeliveryView) -> str:
     due = f", next try {delivery.due_at:%H:%M:%S} UTC" if delivery.due_at and delivery.ended_at is None else ""
-    lines = [f"callback {delivery.state}: {delivery.destination}{due}"]
+    lines = [f"callback of run {delivery.run}, {delivery.state}: {delivery.destination}{due}"]
     lines += [f"  try {t.n}: {t.error or t.status}, {t.ms:.0f} ms" for t in delivery.tries]
     return "\n".join(lines)
 

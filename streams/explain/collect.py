@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.payload_store import Payload
+from connectors.views import RunState
 from schemas.codec import Codec
 from schemas.contract import contract
 from schemas.envelope import header_of
@@ -78,8 +79,11 @@ class Collector:
             snapshot, settings = self.snapshot, self._settings
             with wiring.job_store(settings) as jobs:
                 view = jobs.job(snapshot.job_id, snapshot.run)
+                current = None if snapshot.run is None else jobs.status(snapshot.job_id)
                 backlog = jobs.backlog(datetime.now(UTC) - timedelta(seconds=WINDOW_S))
             self._note(view=view, now=backlog.at)
+            if view is not None and current is not None and current.run > view.run:
+                self._note(later_run=RunState(view.job_id, current.run, current.processor, current.state))
             with wiring.payload_store(settings) as payloads:
                 number = view.run if view is not None else snapshot.run or 0
                 self._payload = payloads.payload(snapshot.job_id, number)

@@ -10,6 +10,8 @@ from streams.explain.snapshot import JobSnapshot
 
 #: States of a delivery that never reached its backend, although it should have.
 _FAILED = ("parked", "gone", "refused")
+#: Follows from an outcome by itself.
+FINAL = "Nothing by itself: the outcome of this run is final, and a replay makes a new run."
 
 
 def callback_failed(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
@@ -84,7 +86,9 @@ def dead_lettered(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
         (
             Advice("See its headers and its value", f"sluice dlq show {place.partition}:{place.offset}"),
             Advice("Run it here as the worker did", f"sluice repro {view.job_id}"),
-            Advice("Run it again after the fix", f"sluice dlq redrive --job {view.job_id} --dry-run"),
+            *_again(
+                snapshot, Advice("Run it again after the fix", f"sluice dlq redrive --job {view.job_id} --dry-run")
+            ),
         ),
     )
 
@@ -102,10 +106,10 @@ def failed(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     return Finding(
         "failed",
         f"It failed{_when(snapshot, view)}{why}, at attempt {view.attempt}.",
-        "Its outcome is final.",
+        FINAL,
         (
             Advice("Run it here as the worker did", f"sluice repro {view.job_id}"),
-            Advice("Run it again after the fix", f"sluice replay {view.job_id} --dry-run"),
+            *_again(snapshot, Advice("Run it again after the fix", f"sluice replay {view.job_id} --dry-run")),
         ),
     )
 
@@ -119,8 +123,8 @@ def expired(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     return Finding(
         "expired",
         f"It expired: its deadline{deadline} passed {started}, at attempt {view.attempt}.",
-        "Its outcome is final.",
-        (Advice("Run it again, without that deadline", f"sluice replay {view.job_id} --dry-run"),),
+        FINAL,
+        _again(snapshot, Advice("Run it again, without that deadline", f"sluice replay {view.job_id} --dry-run")),
     )
 
 
@@ -135,8 +139,8 @@ def cancelled(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     return Finding(
         "cancelled",
         f"It was cancelled{by}{why}, {ran}.",
-        "Its outcome is final.",
-        (Advice("Run it again", f"sluice replay {view.job_id} --dry-run"),),
+        FINAL,
+        _again(snapshot, Advice("Run it again", f"sluice replay {view.job_id} --dry-run")),
     )
 
 
@@ -175,13 +179,18 @@ def callback_delivered(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     return Finding("callback_delivered", f"Its callback was delivered{at}, at try {len(done.tries) or 1}.")
 
 
+def _again(snapshot: JobSnapshot, advice: Advice) -> tuple[Advice, ...]:
+    """Return the advice to run the job again, unless a later run of it counts: `notes.later_run` says how that one is."""
+    return (advice,) if snapshot.later_run is None else ()
+
+
 def _tries(delivery: DeliveryView) -> str:
     return counted(len(delivery.tries), "try", "tries")
 
 
 def outcome_deliveries(view: JobView) -> list[DeliveryView]:
-    """Return the deliveries of final words, the newest first; those of progress are left out."""
-    return [each for each in reversed(view.deliveries) if each.kind != "progress"]
+    """Return the deliveries of the run's final words, the newest first; those of progress are left out."""
+    return [each for each in reversed(view.deliveries) if each.kind != "progress" and each.run == view.run]
 
 
 RULES: tuple[Rule, ...] = (

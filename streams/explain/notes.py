@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.views import HistoryLine
 from processors.rollout import Rollout
 from schemas.states import Mode, State
-from streams.explain.finding import Finding, Rule, Voice, counted, cut
+from streams.explain.finding import Advice, Finding, Rule, Voice, counted, cut
 from streams.explain.snapshot import JobSnapshot
 
 
@@ -88,4 +88,13 @@ def provenance(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
     return Finding("replay", f"Run {header.run} is a {header.mode} run{of}{shadow}.")
 
 
-RULES: tuple[Rule, ...] = (superseded, version, last_error, reused, provenance)
+def later_run(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
+    """Name the run that counts, if an earlier one was asked for."""
+    later = snapshot.later_run
+    if later is None:
+        return None
+    look = Advice(f"See run {later.run}", f"sluice explain {later.job_id}", f"GET /v1/jobs/{later.job_id}/explanation")
+    return Finding("later_run", f"Run {later.run} came later and counts: it is {later.state}.", steps=(look,))
+
+
+RULES: tuple[Rule, ...] = (later_run, superseded, version, last_error, reused, provenance)

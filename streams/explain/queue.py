@@ -29,7 +29,7 @@ def _queue(number: int, where: str, snapshot: JobSnapshot) -> Finding:
         "ahead_in_queue",
         f"{counted(number, 'job')} {'is' if number == 1 else 'are'} ahead of it{where}.",
         "It runs after those before it.",
-        (Advice("Run more workers", f"sluice worker {snapshot.processor}"),),
+        () if snapshot.paused else (Advice("Run more workers", f"sluice worker {snapshot.processor}"),),
     )
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from connectors.delivery_admin import DestinationView
 from connectors.lease_store import LeaseView
-from connectors.views import JobView, OverdueView, ProcessorView
+from connectors.views import JobView, OverdueView, ProcessorView, RunState
 from schemas.records import Coordinates, ErrorInfo, JobHeader
 from schemas.states import Custody
 from streams.explain.pace import Pace
@@ -114,7 +114,7 @@ class JobSnapshot:
     only where the store does not have them. `searched`: False if the search was given up before it reached the log's end.
     `members_known`: the group's members were read. `workers`: of the processor. `shares`: versions of the processor with their
     percentage of the jobs, the default first. `sink_behind`: records of its topics that the sink has not stored. `last_error`:
-    of the last attempt that is retried.
+    of the last attempt that is retried. `later_run`: the current run, if an earlier one was asked for.
     """
 
     job_id: str
@@ -140,7 +140,13 @@ class JobSnapshot:
     pace: Pace | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
     last_error: ErrorInfo | None = None
+    later_run: RunState | None = None
     missing: Sequence[Missing] = ()
+
+    @property
+    def paused(self) -> bool:
+        """True if no job of the processor starts until it is resumed."""
+        return self.command is not None and self.command.paused
 
     def lacks(self, source: Dependency) -> bool:
         return any(each.dependency is source for each in self.missing)

@@ -207,7 +207,9 @@ def taken(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
         "in_flight",
         f"{capital(voice.worker(owner))} has taken it, with {others} of its partition in flight{order}.{crashed}",
         "It runs when the worker gets to it.",
-        (Advice("Run more workers, if this takes too long", f"sluice worker {snapshot.processor}"),),
+        ()
+        if snapshot.paused
+        else (Advice("Run more workers, if this takes too long", f"sluice worker {snapshot.processor}"),),
     )
 
 

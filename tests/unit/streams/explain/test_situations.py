@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,8 +27,8 @@ def flow() -> Iterator[Flow]:
         yield made
 
 
-def explained(flow: Flow, job: str, *, operator: bool = True) -> Explanation:
-    return explain(collect(flow.settings, job), operator=operator)
+def explained(flow: Flow, job: str, number: int | None = None, *, operator: bool = True) -> Explanation:
+    return explain(collect(flow.settings, job, number), operator=operator)
 
 
 def codes(found: Explanation) -> list[str]:
@@ -40,12 +41,14 @@ def commands(found: Explanation) -> list[str]:
 
 def test_a_job_of_a_paused_processor_names_the_pause_and_how_to_end_it(flow: Flow) -> None:
     flow.pause("echo")
-    job = flow.submit("echo", ECHO)
+    flow.submit("echo", ECHO, order_key="same")
+    job = flow.submit("echo", ECHO, order_key="same")
     flow.settle()
     found = explained(flow, job)
     assert (found.situation, found.state) == ("paused", "PENDING")
     assert "echo is paused since" in found.headline
-    assert commands(found)[0] == "sluice resume echo"
+    assert "ahead_in_queue" in codes(found)
+    assert commands(found) == ["sluice resume echo"]  # more workers would not help
 
 
 def test_a_job_behind_others_says_how_many_and_in_which_partition(flow: Flow) -> None:
@@ -216,6 +219,31 @@ def test_a_replayed_run_names_its_replay(flow: Flow, monkeypatch: pytest.MonkeyP
         each.code == "replay" and each.text.startswith("Run 1 is a replay run of replay") for each in found.reasons
     )
     assert [event.run for event in found.events] == [0, 0, 1, 1]
+
+
+def test_an_earlier_run_names_the_later_one_and_has_its_own_callback_only(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("streams.settings.load_settings", lambda: flow.settings)
+    job = flow.submit("echo", {**ECHO, "fail": "INVALID_INPUT"}, callback_url="http://backend.example/done")
+    flow.settle()
+    first = next(each.text for each in explained(flow, job).reasons if each.code == "callback_delivered")
+    flow.advance(3600)
+    assert run(["replay", job, "--detach"]) == ExitCode.OK
+    flow.settle()
+    found = explained(flow, job, 0)
+    assert [each.text.split(" UTC")[0] for each in found.reasons if each.code == "callback_delivered"] == [
+        first.split(" UTC")[0]
+    ]
+    assert "Run 1 came later and counts: it is FAILED." in [each.text for each in found.reasons]
+    assert commands(found) == [f"sluice repro {job}", f"sluice explain {job}"]
+    assert "later_run" not in codes(explained(flow, job))
+    assert [each.run for each in found.deliveries] == [0, 1]
+    capsys.readouterr()
+    assert run(["job", job]) == ExitCode.OK
+    assert "callback of run 1, delivered: http://backend.example/done" in capsys.readouterr().out
+    assert run(["job", job, "--json"]) == ExitCode.OK
+    assert set(json.loads(capsys.readouterr().out)["error"]) == {"code", "message", "fingerprint"}
 
 
 def test_a_job_that_a_worker_has_taken_names_it_and_how_many_it_holds() -> None:
