@@ -13,6 +13,7 @@ from connectors.memory.batch_store import end_batches
 from connectors.memory.database import MemoryStore, StoredKey
 from connectors.memory.dead_letter_store import prune_dead_letters
 from connectors.memory.payload_store import stored_payload
+from connectors.memory.replay_tables import prune_replays
 from connectors.memory.tables import StoredCancel, StoredRun
 from connectors.memory.upload_store import MemoryUploadStore
 from connectors.payload_store import Payload
@@ -160,6 +161,7 @@ class MemoryDueStore(MemoryStore):
                     del self._db.batches[batch_id]
                     self._db.deliveries.pop(UUID(batch_id).bytes, None)
             prune_dead_letters(self._db, now, older_than)
+            prune_replays(self._db, now - older_than)
             return len(pruned)
 
     def end_batches(self, limit: int) -> tuple[int, int]:

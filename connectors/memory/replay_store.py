@@ -85,7 +85,9 @@ class MemoryReplayStore(MemoryStore):
 
     def rows(self, replay_id: str, state: str | None, limit: int, after: int = 0) -> list[ReplayJob]:
         with self._db.reading():
-            found = [row for row in self._db.replays[replay_id].rows if row.n > after and state in (None, row.state)]
+            replay = self._db.replays.get(replay_id)
+            of_replay = [] if replay is None else replay.rows
+            found = [row for row in of_replay if row.n > after and state in (None, row.state)]
             return [self._job(row) for row in found[:limit]]
 
     def outcomes(self, replay_id: str) -> dict[str, int]:

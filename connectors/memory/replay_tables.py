@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from connectors.replay_store import NewReplay
 from connectors.sink_store import LogPosition
+from schemas.states import State
+
+if TYPE_CHECKING:
+    from connectors.memory.database import MemoryDatabase
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -27,6 +32,11 @@ class StoredReplay:
 
     def count(self, state: str) -> int:
         return sum(row.state == state for row in self.rows)
+
+    def erase(self, jobs: Collection[bytes]) -> None:
+        """Delete the texts of a replay that has ended, if it repeated one of these jobs."""
+        if self.ended_at is not None and any(row.job_id in jobs for row in self.rows):
+            self.new = replace(self.new, edit=None, reason="")
 
 
 @dataclass(slots=True)
@@ -54,3 +64,16 @@ def is_replayed(replays: Mapping[str, StoredReplay], job_id: bytes, run: int, re
     """True if this replay has made the run."""
     found = None if replay_id is None else replays.get(str(UUID(bytes=replay_id)))
     return found is not None and any((row.job_id, row.run) == (job_id, run) for row in found.rows)
+
+
+def prune_replays(database: MemoryDatabase, before: datetime) -> None:
+    """Delete replays that ended before then, unless a run of theirs is open: the sink takes an edited input by its rows."""
+    open_states = (State.PENDING, State.PROCESSING, State.RETRYING)
+    for replay_id, replay in list(database.replays.items()):
+        runs = [database.runs.get((row.job_id, row.run)) for row in replay.rows if row.job_id and row.run is not None]
+        if (
+            replay.ended_at is not None
+            and replay.ended_at < before
+            and not any(run is not None and run.state in open_states for run in runs)
+        ):
+            del database.replays[replay_id]

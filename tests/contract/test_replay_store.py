@@ -214,3 +214,31 @@ def test_replays_are_listed_newest_first_and_to_their_tenant_only(stores: Stores
     assert [one.replay_id for one in (newest, *rest)] == started[::-1]
     assert [one.replay_id for one in store.replays(10, None, "one")] == [started[2], started[0]]
     assert store.replay(started[0], "two") is store.replay("no id") is None
+
+
+def test_an_old_replay_is_pruned_once_its_runs_have_ended(stores: Stores) -> None:
+    failed(stores)
+    replay = start(stores)
+    (row,) = rows(stores, replay)
+    assert mark(stores, replay, row.n).ended_at is not None
+    read_by_the_sink(stores, row, 10)
+    assert stores.due.lead()
+    stores.due.prune(timedelta(0), 10)
+    assert stores.replays.replay(replay.replay_id) is not None
+    read_by_the_sink(stores, row, 20, State.COMPLETED)
+    stores.due.prune(timedelta(days=1), 10)
+    assert stores.replays.replay(replay.replay_id) is not None
+    stores.due.prune(timedelta(0), 10)
+    assert stores.replays.replay(replay.replay_id) is None
+    assert rows(stores, replay) == []
+
+
+def test_the_patch_of_an_ended_replay_is_erased_with_a_case_that_it_changed(stores: Stores) -> None:
+    failed(stores, case_id="c1")
+    edit = [{"op": "replace", "path": "/message", "value": "Kim"}]
+    replay = start(stores, ReplayFilter(case_id="c1"), edit=edit)
+    (row,) = rows(stores, replay)
+    assert mark(stores, replay, row.n).edit == edit
+    stores.retention.erase("default", "c1", by="me", objects=0)
+    found = stores.replays.replay(replay.replay_id)
+    assert (found.edit, found.reason) == (None, "")

@@ -25,6 +25,12 @@ cancels_erased AS (
 dead_letters_erased AS (
     UPDATE dead_letters AS d SET summary = NULL, note = NULL FROM e WHERE d.job_id = e.job_id
 ),
+-- A patch of inputs may hold a value of this case. A running replay needs it for its other jobs.
+replays_erased AS (
+    UPDATE replays AS s SET edit = NULL, reason = ''
+    FROM (SELECT DISTINCT p.replay_id FROM replay_jobs AS p JOIN e USING (job_id)) AS q
+    WHERE s.replay_id = q.replay_id AND s.ended_at IS NOT NULL
+),
 payloads_gone AS (
     DELETE FROM payloads AS p USING e WHERE p.job_id = e.job_id
 ),

@@ -42,6 +42,18 @@ tries_gone AS (
 dead_letters_gone AS (
     DELETE FROM dead_letters WHERE at < now() - %(age)s
 ),
+-- A replay whose runs are still open stays: the sink takes an edited input by its rows.
+replays_gone AS (
+    DELETE FROM replays AS s WHERE s.ended_at < now() - %(age)s
+      AND NOT EXISTS (
+          SELECT FROM replay_jobs AS p JOIN runs AS r ON r.job_id = p.job_id AND r.run = p.run
+          WHERE p.replay_id = s.replay_id AND r.state IN ('PENDING', 'PROCESSING', 'RETRYING')
+      )
+    RETURNING s.replay_id
+),
+replay_jobs_gone AS (
+    DELETE FROM replay_jobs AS p USING replays_gone AS s WHERE p.replay_id = s.replay_id
+),
 jobs_gone AS (
     DELETE FROM jobs AS j USING (SELECT DISTINCT job_id FROM old) AS known
     WHERE j.job_id = known.job_id
