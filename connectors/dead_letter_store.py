@@ -22,7 +22,7 @@ LONGEST_TEXT = 300
 #: within a word quotes nothing.
 _QUOTED = re.compile(r"""(?<!\w)b?(?:'.*?'|".*?")(?!\w)""", re.DOTALL)
 _VARYING = re.compile(
-    r"\w+://\S+|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b|\b(?=\w*\d)[0-9a-fA-F]{8,}\b|\d+"
+    r"\w+://\S+|\b0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b|\b(?=\w*\d)[0-9a-fA-F]{8,}\b|\d+(?:\.\d+)*"
 )
 
 
@@ -165,4 +165,4 @@ def fingerprint_of(reason: str, origin_topic: str, summary: str) -> str:
 
 def summary_of(message: str) -> str:
     """Return a message without what differs between records that fail alike: numbers, ids, addresses and quoted values."""
-    return _VARYING.sub("#", _QUOTED.sub("'…'", message))[:LONGEST_TEXT]
+    return _VARYING.sub("…", _QUOTED.sub("'…'", message))[:LONGEST_TEXT]

@@ -248,8 +248,9 @@ def checked_action(store: ReplayStore, replay: Replay, action: str) -> Replay:
     if acted is None:
         raise Conflict(
             f"The replay is {replay.state}, so it can't be changed to {after}.",
-            next_step="Start another one with the same selection."
-            if replay.state in (DONE, CANCELLED)
-            else "See `sluice replay show`.",
+            next_step={
+                DONE: f"Nothing of it is left to publish. See its jobs: `sluice replay show {replay.replay_id}`.",
+                CANCELLED: "Start another one for the jobs that it did not publish.",
+            }.get(replay.state, "See `sluice replay show`."),
         )
     return acted

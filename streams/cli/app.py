@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -30,7 +31,18 @@ def build() -> App:
 
 def _default(value: Any) -> str | None:
     """Return the default as help shows it. Flags and empty defaults show none: the option's help says what they mean."""
+    if isinstance(value, timedelta):
+        return _duration(value)
     return None if value in (None, False, "", ()) else str(value)
+
+
+def _duration(value: timedelta) -> str:
+    """Return a duration as it is typed: 30s, 5m, 2h."""
+    seconds = value.total_seconds()
+    unit, size = next(
+        (u, s) for u, s in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % s == 0 or s == 1
+    )
+    return f"{seconds / size:g}{unit}"
 
 
 def sub_app(name: str, help_: str) -> App:

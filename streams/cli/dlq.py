@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from streams.cli.app import sub_app
-from streams.cli.options import COUNT, Json, moment
+from streams.cli.dlq_redrive import redrive
+from streams.cli.dlq_selection import LetterOptions, Places, chosen
+from streams.cli.options import COUNT, Json
 from streams.cli.output import err, json_text, one_line, out, out_json, table
 
 if TYPE_CHECKING:
-    from connectors.dead_letter_store import DeadLetter, DeadLetterFilter, DeadLetterStore
+    from connectors.dead_letter_store import DeadLetter, DeadLetterStore
     from streams.dead_letters.details import LetterDetails
     from streams.settings import Settings
 
@@ -34,52 +34,13 @@ For example:
     sluice dlq drop 3:12 --reason "a test of ours"
 """,
 )
-app.command("streams.cli.dlq_redrive:redrive", name="redrive")
+app.command(redrive)
 
 _TIME = "%Y-%m-%d %H:%M:%S"
 #: Newest dead letters of a group that `show` prints.
 SHOWN = 10
 
 StateName = Literal["open", "redriven", "dropped", "all"]
-Places = Annotated[str, Parameter(help="Places of dead letters, as `sluice dlq list` prints them.")]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class LetterOptions:
-    """Conditions on dead letters; all of them must hold."""
-
-    group: Annotated[str | None, Parameter(help="Only this group, by its fingerprint. Default: all.")] = None
-    processor: Annotated[str | None, Parameter(help="Only dead letters of this processor. Default: all.")] = None
-    since: Annotated[datetime | None, moment("Only dead letters since then.")] = None
-    until: Annotated[datetime | None, moment("Only dead letters before then.")] = None
-    job: Annotated[str | None, Parameter(help="Only dead letters of this job. Default: all.")] = None
-    tenant: Annotated[
-        str | None, Parameter(help="Only dead letters of this tenant's known jobs. Default: all, of unknown jobs too.")
-    ] = None
-
-    def wanted(self, settings: Settings, places: tuple[str, ...] = (), reason: str | None = None) -> DeadLetterFilter:
-        """Return the conditions for the store. Raises UsageError."""
-        from connectors.dead_letter_store import DeadLetterFilter
-        from streams.dead_letters.places import parse_place
-
-        topic = settings.topics.dead_letters
-        return DeadLetterFilter(
-            places=[parse_place(place, topic) for place in places] or None,
-            fingerprint=self.group,
-            reason=reason,
-            processor=self.processor,
-            since=self.since,
-            until=self.until,
-            job_id=self.job,
-            tenant=self.tenant,
-        )
-
-    @property
-    def given(self) -> bool:
-        return any(
-            value is not None for value in (self.group, self.processor, self.since, self.until, self.job, self.tenant)
-        )
 
 
 @app.command(name="list")
@@ -175,7 +136,9 @@ def show(
         out_json({**({"group": groups[0]} if group else {}), "letter": details})
         return 0
     if group:
-        out(f"{groups[0].letters} dead letters, {groups[0].open} of them open; the newest:")
+        from streams.explain.finding import counted
+
+        out(f"{counted(groups[0].letters, 'dead letter')}, {groups[0].open} of them open; the newest:")
         _list_each(found, SHOWN, as_json=False)
         out()
     out(as_text(details))
@@ -219,23 +182,6 @@ def drop(
     return 0
 
 
-def chosen(
-    settings: Settings, places: tuple[str, ...], which: LetterOptions | None, reason: str | None
-) -> DeadLetterFilter:
-    """Return the selection of a command that changes something. Raises UsageError if it names none, or two kinds."""
-    from schemas.errors import UsageError
-
-    options = which or LetterOptions()
-    by_options = options.given or reason is not None
-    if places and by_options:
-        raise UsageError("Give places, or say which by options, not both.", next_step="Leave one of them out.")
-    if not places and not by_options:
-        raise UsageError(
-            "Which dead letters?", next_step="Give places, or --group, --processor, --since; --dry-run counts first."
-        )
-    return options.wanted(settings, places, reason)
-
-
 def as_text(details: LetterDetails) -> str:
     """Return a dead letter in some lines."""
     from streams.dead_letters.details import hex_dump
@@ -257,8 +203,8 @@ def as_text(details: LetterDetails) -> str:
     if details.undecodable is None:
         lines += [f"value{' (of its original)' if details.without_value else ''}:", json_text(details.value)]
     else:
-        lines.append(f"no value: {details.undecodable}")
-        lines += [hex_dump(details.hex)] if details.hex else []
+        lines.append(f"value not readable: {details.undecodable}")
+        lines += ["its first bytes:", hex_dump(details.hex)] if details.hex else []
     return "\n".join([*lines, details.redrive])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from streams.cli.dlq import LetterOptions, Places, chosen
+from streams.cli.dlq_selection import LetterOptions, Places, chosen
 from streams.cli.options import COUNT, Json
 from streams.cli.output import err, jsonable, out, out_json, table
 from streams.cli.replay import DEFAULT_RATE, RATE
@@ -106,11 +106,12 @@ def _start(settings: Settings, letters: list[DeadLetter], new: NewReplay, wait: 
     from streams import wiring
     from streams.cli.replays import as_json, as_text, follow
     from streams.dead_letters.redrive import sources
+    from streams.explain.finding import counted
 
     with wiring.replay_store(settings) as store:
         started = store.start(new, sources(letters))
         if not json:
-            err(f"replay {started.replay_id}: {started.total} dead letters, {started.parked} of them parked")
+            err(f"replay {started.replay_id}: {counted(started.total, 'dead letter')}, {started.parked} of them parked")
         ended, outcomes = (started, None) if detach else follow(store, started, wait=wait)
     out_json(as_json(ended, outcomes)) if json else out(as_text(ended, outcomes))
     return 0
@@ -119,6 +120,7 @@ def _start(settings: Settings, letters: list[DeadLetter], new: NewReplay, wait: 
 def _dry_run(settings: Settings, letters: list[DeadLetter], new: NewReplay, json: bool) -> int:
     from streams.cli.progress import progress_bar
     from streams.dead_letters.redrive import RedrivePlanner
+    from streams.explain.finding import counted
 
     refused: list[Any] = []
     with RedrivePlanner(settings) as planner:
@@ -131,7 +133,9 @@ def _dry_run(settings: Settings, letters: list[DeadLetter], new: NewReplay, json
         counts = {"dead_letters": len(letters), "redrivable": len(letters) - len(refused)}
         out_json({**counts, "refused": jsonable(refused), "parked": jsonable(parked), "dry_run": True})
         return 0
-    out(f"{len(letters)} dead letters: {len(letters) - len(refused)} can be redriven, {len(refused)} would fail")
+    out(
+        f"{counted(len(letters), 'dead letter')}: {len(letters) - len(refused)} can be redriven, {len(refused)} would fail"
+    )
     for one in parked:
         out(f"{one.jobs} would be parked: {one.reason}")
     if refused:

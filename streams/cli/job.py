@@ -25,7 +25,7 @@ _DUE = {"retry": "retry at", "deadline": "result; deadline at", "not_before": "s
 
 JobId = Annotated[str, Parameter(help="Id of the job, as printed by `sluice submit`.")]
 Run = Annotated[
-    int | None, Parameter(validator=COUNT, help="The run to show; 0 is the first. Default: the current run.")
+    int | None, Parameter(validator=COUNT, help="Number of the run; 0 is the first. Default: the current run.")
 ]
 
 
@@ -82,7 +82,7 @@ def as_text(view: JobView) -> str:
     width = max(map(len, _facts(view)))
     blocks = ["\n".join(f"{name.ljust(width)}  {value}" for name, value in _facts(view).items())]
     if view.error is not None:
-        blocks.append(f"{view.error.code}: {view.error.message}")
+        blocks.append(f"{view.error.code}: {view.error.message}{_kind(view.error.fingerprint)}")
     if view.output is not None:
         blocks.append(json_text(view.output))
     blocks += [_delivery(delivery) for delivery in view.deliveries]
@@ -91,6 +91,14 @@ def as_text(view: JobView) -> str:
     ]
     blocks.append(table(rows, ("AT (UTC)", "EVENT", "RUN", "ATTEMPT", "RECORD", "REASON")))
     return "\n\n".join(blocks)
+
+
+def _kind(fingerprint: str) -> str:
+    return (
+        f"\nfingerprint {fingerprint}; jobs that failed alike: sluice jobs --fingerprint {fingerprint}"
+        if fingerprint
+        else ""
+    )
 
 
 def _facts(view: JobView) -> dict[str, str]:

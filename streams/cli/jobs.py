@@ -53,8 +53,8 @@ class MoreFilters:
         str | None,
         Parameter(help="Only jobs whose error has this fingerprint, as `--by error` prints it. Default: any."),
     ] = None
-    since: Annotated[datetime | None, moment("Only jobs that were requested since then. Default: no limit.")] = None
-    until: Annotated[datetime | None, moment("Only jobs that were requested before then. Default: no limit.")] = None
+    since: Annotated[datetime | None, moment("Only jobs that were requested since then.")] = None
+    until: Annotated[datetime | None, moment("Only jobs that were requested before then.")] = None
     case_id: Annotated[str | None, Parameter(name="--case", help="Only jobs of this case. Default: any.")] = None
     batch_id: Annotated[str | None, Parameter(name="--batch", help="Only jobs of this batch. Default: any.")] = None
     external_id: Annotated[str | None, Parameter(help="Only jobs with this id of the backend. Default: any.")] = None
@@ -179,6 +179,7 @@ def _print_counts(store: JobStore, wanted: JobFilter, as_json: bool) -> int:
 
 def _print_groups(store: JobStore, wanted: JobFilter, by: str, as_json: bool) -> int:
     from connectors.job_store import GROUPINGS
+    from streams.explain.finding import counted
 
     groups = store.groups(wanted, by)
     if as_json:
@@ -192,6 +193,7 @@ def _print_groups(store: JobStore, wanted: JobFilter, by: str, as_json: bool) ->
         for row, group in zip(rows, groups, strict=True):
             row.append(_shortened(group.error_message or "-"))
     out(table(rows, head))
+    err(f"listed: {counted(sum(group.jobs for group in groups), 'job')} in {counted(len(groups), 'group')}")
     return ExitCode.OK
 
 

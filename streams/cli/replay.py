@@ -147,7 +147,9 @@ def _check_served(settings: Settings, wanted: ReplayFilter, version: str) -> Non
 
 
 def _say(started: Replay) -> None:
-    err(f"replay {started.replay_id}: {started.total} jobs, {started.parked} of them parked")
+    from streams.explain.finding import counted
+
+    err(f"replay {started.replay_id}: {counted(started.total, 'job')}, {started.parked} of them parked")
     if started.to_version is not None:
         err(f"shadow run by version {started.to_version}; compare: sluice replay report {started.replay_id}")
 

@@ -162,24 +162,29 @@ def follow(store: ReplayStore, replay: Replay, *, wait: bool) -> tuple[Replay, d
 
 def print_dry_run(settings: Settings, store: ReplayStore, new: NewReplay, chosen: Chosen, json: bool) -> None:
     """Print what a replay would do: counts by error, sizes, device time, and which requests would fail."""
+    from streams.explain.finding import counted
     from streams.replay.dry_run import dry_run
 
     found = dry_run(settings, store, new, chosen)
     if json:
-        out_json({**jsonable(found), "jobs": found.jobs, "parked": found.parked})
+        counts = {"jobs": found.jobs, "would_fail": found.would_fail, "parked": found.parked}
+        out_json({**jsonable(found), **counts})
         return
+    about = "about " if found.checked < found.jobs else ""
+    run = counted(found.jobs - found.would_fail, "job")
+    out(f"{about}{run} would run, {about}{found.would_fail:,} would fail, {found.parked:,} parked")
     lines = [(g.jobs, g.processor, g.state, g.error_code, g.fingerprint, g.parked) for g in found.groups]
     out(table(lines, ("JOBS", "PROCESSOR", "STATE", "ERROR", "FINGERPRINT", "PARKED BECAUSE")))
-    out(f"{found.jobs} jobs would be replayed, {found.parked} parked")
     time_ = "not known" if found.device_s is None else f"about {found.device_s:,.1f} s, as their last runs took"
     out(f"about {found.bytes:,} bytes of requests; device time {time_}")
     rate = new.rate or 0
     if rate:
         out(f"published within about {found.jobs / rate:,.0f} s, at {rate:g} jobs a second")
-    bad = sum(one.jobs for one in found.refused)
-    out(f"of {found.checked} requests that were read, {found.checked - bad} decode and fit the present schema")
+    fit = found.checked - sum(one.jobs for one in found.refused)
+    edited = "" if new.edit is None else "take the patch, "
+    out(f"of {counted(found.checked, 'request')} read, {fit:,} decode, {edited}and fit the present schema")
     for one in found.refused:
-        out(f"  {one.jobs} would fail: {one.reason}")
+        out(f"  {one.jobs:,} would fail: {one.reason}")
 
 
 def as_json(replay: Replay, outcomes: dict[str, int] | None) -> dict[str, Any]:

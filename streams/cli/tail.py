@@ -44,10 +44,8 @@ class Selection:
     """The records that are read, and those of them that are printed."""
 
     from_beginning: Annotated[bool, Parameter(help="Read every record that the topic still has.")] = False
-    since: Annotated[datetime | None, moment("Only records from this time on. Default: no limit.", name="--from")] = (
-        None
-    )
-    until: Annotated[datetime | None, moment("Only records before this time. Default: no limit.", name="--to")] = None
+    since: Annotated[datetime | None, moment("Only records from this time on.", name="--from")] = None
+    until: Annotated[datetime | None, moment("Only records before this time.", name="--to")] = None
     partition: Annotated[int | None, Parameter(validator=COUNT, help="Only this partition. Default: all.")] = None
     offset: Annotated[
         str | None,

@@ -89,8 +89,15 @@ def dead_lettered(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
             *_again(
                 snapshot, Advice("Run it again after the fix", f"sluice dlq redrive --job {view.job_id} --dry-run")
             ),
+            *_alike(view),
         ),
     )
+
+
+def _alike(view: JobView) -> tuple[Advice, ...]:
+    fingerprint = "" if view.error is None else view.error.fingerprint
+    text = "See the jobs that failed alike, by their fingerprint"
+    return (Advice(text, f"sluice jobs --fingerprint {fingerprint}"),) if fingerprint else ()
 
 
 def _letter(view: JobView) -> HistoryLine | None:
@@ -110,6 +117,7 @@ def failed(snapshot: JobSnapshot, voice: Voice) -> Finding | None:
         (
             Advice("Run it here as the worker did", f"sluice repro {view.job_id}"),
             *_again(snapshot, Advice("Run it again after the fix", f"sluice replay {view.job_id} --dry-run")),
+            *_alike(view),
         ),
     )
 

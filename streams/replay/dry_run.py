@@ -48,6 +48,12 @@ class DryRun:
         return sum(group.jobs for group in self.groups if group.parked is None)
 
     @property
+    def would_fail(self) -> int:
+        """Number of them that would fail; estimated if only a sample was read."""
+        bad = sum(one.jobs for one in self.refused)
+        return round(self.jobs * bad / self.checked) if self.checked else 0
+
+    @property
     def parked(self) -> int:
         return sum(group.jobs for group in self.groups if group.parked is not None)
 

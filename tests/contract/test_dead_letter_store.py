@@ -159,7 +159,7 @@ def test_of_an_erased_case_no_text_is_kept_or_stored_later(stores: Stores, lette
 def test_a_summary_has_no_numbers_ids_addresses_or_quoted_values() -> None:
     message = f"Case 'Kim, 1971' of job {uuid.uuid4()} can't be read: b\"x\" at s3://b/deadbeef12 after 12.5 s"
     assert (
-        summary_of(f"{message} (it's deadbeef01).") == "Case '…' of job # can't be read: '…' at # after #.# s (it's #)."
+        summary_of(f"{message} (it's deadbeef01).") == "Case '…' of job … can't be read: '…' at … after … s (it's …)."
     )
     assert fingerprint_of("A", "t", "m") == fingerprint_of("A", "t", "m") != fingerprint_of("A", "u", "m")
 

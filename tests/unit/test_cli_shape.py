@@ -64,6 +64,18 @@ def test_help_has_an_example_that_can_be_typed(words: str) -> None:
     assert f"sluice {words.split()[0]}" in text.partition("For example:")[2]
 
 
+def test_each_command_of_a_group_has_a_line_in_the_help_of_its_group() -> None:
+    bare = [words for words in APPS if " " in words and f" {words.split()[1]}  " not in help_of(words.split()[0])]
+    assert bare == []
+    assert "redrive  Run the jobs" in help_of("dlq")
+
+
+@pytest.mark.parametrize("words", [words for words in APPS if words not in GROUPS_OF_COMMANDS])
+def test_no_help_says_twice_that_there_is_no_limit(words: str) -> None:
+    assert "no limit. Default: no limit" not in " ".join(help_of(words, 1000).split())
+    assert not any(help_.count("Default:") > 1 for _, help_ in options(words))
+
+
 @pytest.mark.parametrize("words", [words for words in APPS if words not in PRINTS_NO_DATA | GROUPS_OF_COMMANDS])
 def test_a_command_that_prints_data_prints_json_too(words: str) -> None:
     assert "--json" in help_of(words)
@@ -91,6 +103,7 @@ def test_every_option_names_its_default(words: str) -> None:
 
 def test_help_prints_the_default_of_an_option_that_has_one() -> None:
     assert "[default: 60.0]" in help_of("cancel")
+    assert "[default: 5m]" in help_of("audit")
     assert "[default: False]" not in help_of("cancel")
 
 

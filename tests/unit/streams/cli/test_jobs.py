@@ -48,9 +48,22 @@ def test_errors_are_counted_with_an_example(flow: Flow, capsys: pytest.CaptureFi
     assert (group["jobs"], group["error_code"]) == (3, "INVALID_INPUT")
     assert flow.job(group["example"]).state == "FAILED"
     assert len(json.loads(printed(capsys, "--fingerprint", group["fingerprint"], "--json"))) == 3
-    assert "MESSAGE OF ONE" in printed(capsys, "--by", "error")
+    assert run(["jobs", "--by", "error"]) == ExitCode.OK
+    shown = capsys.readouterr()
+    assert "MESSAGE OF ONE" in shown.out
+    assert "listed: 3 jobs in 1 group" in shown.err
     assert json.loads(printed(capsys, "--counts", "--json")) == {"COMPLETED": 4, "FAILED": 3}
     assert json.loads(printed(capsys, "--counts", "--batch", "b", "--json")) == {"FAILED": 3}
+
+
+def test_a_failed_job_shows_its_fingerprint_and_the_command_that_finds_its_kind(
+    flow: Flow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [group] = json.loads(printed(capsys, "--by", "error", "--json"))
+    command = f"sluice jobs --fingerprint {group['fingerprint']}"
+    for shown in ("job", "explain"):
+        assert run([shown, group["example"]]) == ExitCode.OK
+        assert command in capsys.readouterr().out
 
 
 def test_a_list_is_read_page_by_page_and_goes_on_after_a_job(

@@ -49,7 +49,7 @@ def test_one_command_finds_each_kind_of_failure_and_the_dry_run_counts_it(
         assert replay(which=which, dry_run=True, json=True) == ExitCode.OK
         assert printed(capsys)["jobs"] == count
     assert replay(which=Which(error="INVALID_INPUT"), dry_run=True) == ExitCode.OK
-    assert "2 jobs would be replayed, 0 parked" in capsys.readouterr().out
+    assert "2 jobs would run, 0 would fail, 0 parked" in capsys.readouterr().out
 
 
 def test_a_replay_is_watched_listed_shown_paused_and_cancelled(
@@ -71,10 +71,31 @@ def test_a_replay_is_watched_listed_shown_paused_and_cancelled(
     assert (shown["state"], shown["outcomes"], shown["not_published"]) == ("done", {"COMPLETED": 2}, [])
     assert replays.list_(json=True) == 0
     assert [one["replay_id"] for one in printed(capsys)] == [id_]
-    with pytest.raises(Conflict):
-        replays.cancel(id_)
+    with pytest.raises(Conflict, match="The replay is done") as refused:
+        replays.resume(id_)
+    assert "Nothing of it is left to publish" in (refused.value.next_step or "")
     with pytest.raises(NotFound):
         replays.show("019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10")
+
+
+def test_a_dry_run_says_first_how_many_would_run_and_fail_and_that_a_patch_was_applied(
+    flow: Flow, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    patch = tmp_path / "patch.json"
+    for text, first, read in (
+        (
+            '[{"op": "remove", "path": "/message"}]',
+            "0 jobs would run, 1 would fail, 0 parked",
+            "of 1 request read, 0 decode",
+        ),
+        ('[{"op": "remove", "path": "/fail"}]', "1 job would run, 0 would fail, 0 parked", "1 decode, take the patch,"),
+    ):
+        patch.write_text(text)
+        which = Which(error="MODEL_NOT_FOUND")
+        assert replay(which=which, how=How(edit=patch), dry_run=True) == ExitCode.OK
+        shown = capsys.readouterr().out
+        assert shown.splitlines()[0] == first
+        assert read in shown
 
 
 def test_ctrl_c_ends_the_watching_and_says_how_to_watch_or_cancel_the_replay(
