@@ -236,7 +236,7 @@ def test_an_earlier_run_names_the_later_one_and_has_its_own_callback_only(
         first.split(" UTC")[0]
     ]
     assert "Run 1 came later and counts: it is FAILED." in [each.text for each in found.reasons]
-    assert commands(found) == [f"sluice repro {job}", f"sluice explain {job}"]
+    assert [each for each in commands(found) if job in each] == [f"sluice repro {job}", f"sluice explain {job}"]
     assert "later_run" not in codes(explained(flow, job))
     assert [each.run for each in found.deliveries] == [0, 1]
     capsys.readouterr()
