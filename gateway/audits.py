@@ -62,6 +62,7 @@ class AuditReport(BaseModel):
     partial_because: str | None
     clean: bool = Field(description="It is complete, and there are no findings.")
     scope: dict[str, Any]
+    jobs: dict[str, int] = Field(description="Jobs of these runs, and those that failed first and completed later.")
     records: dict[str, int] = Field(description="Records of the requests topics; they add up to those that were read.")
     runs: dict[str, dict[str, int] | int] = Field(description="Tables that add up.")
     findings: list[FindingGroup]

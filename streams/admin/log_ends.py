@@ -61,15 +61,3 @@ def _ask(admin: LogAdmin, places: Iterable[Place], spec: Any) -> dict[Place, Any
 
 def _time(millis: int) -> datetime | None:
     return datetime.fromtimestamp(millis / 1000, UTC) if millis >= 0 else None
-
-
-def count_since(admin: LogAdmin, topic: str, since: datetime) -> int:
-    """Return how many offsets of a topic are of this time or later. Raises Unreachable."""
-    try:
-        there = admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-    except KafkaException as error:
-        raise kafka.translate(error, f"looking at {topic}") from error
-    places = [(topic, number) for number in there.partitions]
-    first = _ask(admin, places, _SPEC.for_timestamp(int(since.timestamp() * 1000)))
-    ends = _ask(admin, places, _SPEC.latest())
-    return sum(ends[place].offset - first[place].offset for place in places if first[place].offset >= 0)

@@ -61,16 +61,30 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("Database", f"{scope['database']}, read at {scope['store_read_at']}"),
         ("Audit", f"{scope['begun_at']} to {scope['ended_at']}, by sluice {scope['sluice']}"),
         ("Late", f"is what a service has not done after {scope['late_after_s']} s"),
+        ("Jobs", f"{report['jobs']['examined']} in {sum(report['runs']['state'].values())} runs{_later(report)}"),
+        *_without_a_job(report),
         ("Superseded results", f"{report['runs']['superseded results']} (executions beyond the one that counts)"),
         ("SHA-256 of the canonical JSON", report["sha256"]),
     ]
     return lines if scope["tenant"] is None else [("Tenant", scope["tenant"]), *lines]
 
 
+def _later(report: Report) -> str:
+    """Say how many jobs failed at first: their failed runs are in the tables for ever."""
+    count = report["jobs"]["completed in a later run"]
+    return f"; {count} of them failed first and completed in a later run" if count else ""
+
+
+def _without_a_job(report: Report) -> list[tuple[str, str]]:
+    count = report["records"]["records without a job"]
+    where = "a worker makes each a dead letter, and `sluice dlq list` says which are open"
+    return [("Records without a job", f"{count}: {where}")] if count else []
+
+
 def as_text(report: Report) -> str:
     lines = [headline(report), ""]
     lines += [f"{name}: {text}" for name, text in facts(report)]
-    lines += [f"offsets: {text}" for text in _offset_lines(report)]
+    lines += [f"offsets (first, and the one after the last): {text}" for text in _offset_lines(report)]
     for table in tables(report):
         width = max((len(name) for name, _ in table.rows), default=0)
         lines += ["", table.heading]

@@ -39,6 +39,7 @@ def make_report(auditor: Auditor, scope: Scope, tally: Tally, begun: datetime, i
         "partial_because": interrupted,
         "clean": interrupted is None and not tally.findings,
         "scope": _scope(auditor, scope, begun),
+        "jobs": {"examined": len(tally.jobs), "completed in a later run": tally.completed_later},
         "records": {
             "first requests of runs": counts.first,
             "further attempts": counts.further_attempts,

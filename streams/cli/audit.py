@@ -33,7 +33,7 @@ Offsets = Annotated[
     Parameter(
         negative="",
         metavar="TOPIC:PARTITION:FROM-TO",
-        help="Only these requests, TO not included; may be repeated. Default: all that the log has.",
+        help="Only these requests, FROM and TO included; may be repeated. Default: all that the log has.",
     ),
 ]
 Late = Annotated[
@@ -215,7 +215,7 @@ class _Bar:
 
 
 def _span(text: str) -> tuple[str, int, int, int]:
-    """Parse TOPIC:PARTITION:FROM-TO. Raises UsageError."""
+    """Parse TOPIC:PARTITION:FROM-TO, with both ends, as first offset and the one after the last. Raises UsageError."""
     from schemas.errors import UsageError
 
     topic, _, rest = text.partition(":")
@@ -226,7 +226,7 @@ def _span(text: str) -> tuple[str, int, int, int]:
             f"{text!r} names no range of offsets.",
             next_step="Write TOPIC:PARTITION:FROM-TO, as requests.echo:0:100-200.",
         )
-    return topic, int(partition), int(start), int(stop)
+    return topic, int(partition), int(start), int(stop) + 1
 
 
 def _check_form(path: Path) -> None:

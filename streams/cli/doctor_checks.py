@@ -153,7 +153,7 @@ def postgres(settings: Settings) -> list[Check]:
         return [
             Check("postgres", Severity.PROBLEM, f"migrations missing: {', '.join(missing)}", "Run `sluice migrate`.")
         ]
-    return [Check("postgres", Severity.OK, "the tables are up to date"), *overdue(settings)]
+    return [Check("postgres", Severity.OK, "the tables are up to date"), *overdue(settings), *paused(settings)]
 
 
 def overdue(settings: Settings) -> list[Check]:
@@ -173,6 +173,24 @@ def overdue(settings: Settings) -> list[Check]:
             "due times", Severity.PROBLEM, f"{one.jobs} {one.kind}: overdue, the oldest for {one.oldest_s:.0f} s", step
         )
         for one in late
+    ]
+
+
+def paused(settings: Settings) -> list[Check]:
+    """Name the processors that are paused while jobs wait. Part of the check of Postgres, as `overdue` is."""
+    from streams import wiring
+
+    names = [made.name for made in wiring.contracts(settings)]
+    with wiring.command_store(settings) as store:
+        views = [view for view in store.processors(names) if view.paused and view.jobs.get("PENDING")]
+    return [
+        Check(
+            view.name,
+            Severity.WARNING,
+            f"paused by {view.requested_by} ({view.reason or 'no reason given'}); waiting jobs: {view.jobs['PENDING']:,}",
+            f"`sluice resume {view.name}` once the reason is gone.",
+        )
+        for view in views
     ]
 
 

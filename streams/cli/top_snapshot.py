@@ -1,7 +1,7 @@
 """Collects what `sluice top` shows: processors, workers, other services, destinations, dead letters.
 
-A poll costs five small queries to Postgres, and a request to each service of this home. The lag and the dead letters, which
-Kafka is asked for, are read every LAG_EVERY_S only. A source that does not answer is named, and the others are shown.
+A poll costs six small queries to Postgres, and a request to each service of this home. The lag, which Kafka is asked for, is
+read every LAG_EVERY_S only. A source that does not answer is named, and the others are shown.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from connectors.dead_letter_store import OPEN, DeadLetterFilter
 from connectors.delivery_admin import DestinationView
 from connectors.monitor_store import ProcessorFlow
 from connectors.views import ProcessorView
 from schemas.errors import SluiceError
 from streams import wiring
 from streams.admin.lag import Lag, lags
-from streams.admin.log_ends import count_since
 from streams.cli.service_status import ServiceState, merge
 from streams.health.ask import ask_all
-from streams.log import kafka
 from streams.settings import Settings
 
 #: Rates and times are those of the last minute.
@@ -52,7 +51,8 @@ class ProcessorLine:
 
 @dataclass(frozen=True, slots=True)
 class TopSnapshot:
-    """`faults`: sources that did not answer, in words. `took_ms`: how long this poll took. `lag_at`: when the lag was read."""
+    """`dead_letters`: open ones of the last hour. `faults`: sources that did not answer, in words. `took_ms`: how long this
+    poll took. `lag_at`: when the lag was read."""
 
     at: datetime
     processors: Sequence[ProcessorLine]
@@ -74,9 +74,8 @@ class TopCollector:
         self._commands = self._open.enter_context(wiring.command_store(settings))
         self._monitor = self._open.enter_context(wiring.monitor_store(settings))
         self._deliveries = self._open.enter_context(wiring.delivery_admin(settings))
-        self._admin = kafka.admin(settings)
+        self._letters = self._open.enter_context(wiring.dead_letter_store(settings))
         self._lags: list[Lag] = []
-        self._dead_letters: int | None = None
         self._lag_at: datetime | None = None
         self._lag_due = 0.0
 
@@ -101,7 +100,9 @@ class TopCollector:
         with ThreadPoolExecutor(3) as pool:
             answers = pool.submit(ask_all, self._settings.home, HEALTH_S)
             log = pool.submit(guarded, "Kafka", self._read_log, None)
-            views, flows, destinations = guarded("Postgres", lambda: self._read_store(names), ([], [], []))
+            views, flows, destinations, letters = guarded(
+                "Postgres", lambda: self._read_store(names), ([], [], [], None)
+            )
             log.result()
             services = merge((), answers.result())
         flow_of = {each.processor: each for each in flows}
@@ -109,10 +110,12 @@ class TopCollector:
         lines = [self._line(name, view_of.get(name), flow_of.get(name)) for name in names]
         took_ms = (time.monotonic() - begun) * 1000
         now = datetime.now(UTC)
-        return TopSnapshot(now, lines, services, destinations, self._dead_letters, self._lag_at, faults, took_ms)
+        return TopSnapshot(now, lines, services, destinations, letters, self._lag_at, faults, took_ms)
 
-    def _read_store(self, names: Sequence[str]) -> tuple[Any, Any, Any]:
-        return self._commands.processors(names), self._monitor.flow(WINDOW), self._deliveries.destinations()
+    def _read_store(self, names: Sequence[str]) -> tuple[Any, Any, Any, int]:
+        recent = DeadLetterFilter(states=(OPEN,), since=datetime.now(UTC) - timedelta(hours=1))
+        letters = sum(group.open for group in self._letters.groups(recent))
+        return self._commands.processors(names), self._monitor.flow(WINDOW), self._deliveries.destinations(), letters
 
     def _read_log(self) -> None:
         if time.monotonic() < self._lag_due:
@@ -120,7 +123,6 @@ class TopCollector:
         self._lag_due = time.monotonic() + LAG_EVERY_S
         now = datetime.now(UTC)
         self._lags = lags(self._settings, self._contracts)
-        self._dead_letters = count_since(self._admin, self._settings.topics.dead_letters, now - timedelta(hours=1))
         self._lag_at = now
 
     def _line(self, name: str, view: ProcessorView | None, flow: ProcessorFlow | None) -> ProcessorLine:

@@ -60,7 +60,7 @@ def notes(shown: TopSnapshot) -> Iterator[str]:
     """Yield the lines below the tables."""
     dead = "?" if shown.dead_letters is None else f"{shown.dead_letters:,}"
     lag_age = "never" if shown.lag_at is None else f"{(shown.at - shown.lag_at).total_seconds():.0f} s ago"
-    yield f"dead letters of the last hour: {dead}"
+    yield f"open dead letters of the last hour: {dead}"
     yield f"{shown.at:%Y-%m-%d %H:%M:%S} UTC, read in {shown.took_ms:.0f} ms; lag read {lag_age}"
     for fault in shown.faults:
         yield one_line(fault)

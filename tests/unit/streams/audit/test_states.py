@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connectors.payload_store import Payload
-from schemas.errors import NotFound, UsageError
+from schemas.errors import ExitCode, NotFound, UsageError
 from schemas.ids import new_id
 from streams import wiring
 from streams.audit.once import NoWatch, audit
+from streams.audit.render import as_text
 from streams.audit.scope import Scope
+from streams.cli.audit import _span
+from streams.cli.run import run
 from streams.testing.flow import Flow
 from tests.harness.settled_flow import OUTCOMES, REQUESTS, URL, Settled
 
@@ -164,10 +168,28 @@ def test_a_range_of_offsets_or_of_time_is_all_that_is_read(flow: Flow) -> None:
     ends = {one["partition"]: one["to"] for one in report(flow)["scope"]["offsets"] if one["topic"] == REQUESTS}
     number, end = max(ends.items(), key=lambda one: one[1])
     assert states(flow, offsets=((REQUESTS, number, end - 1, end + 50),)) == {"COMPLETED": 1}
+    assert states(flow, offsets=(_span(f"{REQUESTS}:{number}:{end - 1}-{end - 1}"),)) == {"COMPLETED": 1}
     with pytest.raises(UsageError):
         report(flow, offsets=((REQUESTS, 99, 0, 1),))
     with pytest.raises(NotFound):
         report(flow, processors=("nothing",))
+
+
+def test_jobs_are_counted_once_with_those_that_completed_in_a_later_run(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("streams.settings.load_settings", lambda: flow.settings)
+    submit(flow)
+    failed = flow.submit("echo", {"message": "x", "fail": "INVALID_INPUT"})
+    flow.settle()
+    patch = tmp_path / "patch.json"
+    patch.write_text('[{"op": "replace", "path": "/fail", "value": null}]')
+    assert run(["replay", failed, "--edit", str(patch), "--detach"]) == ExitCode.OK
+    flow.settle()
+    made = report(flow)
+    assert made["runs"]["state"] == {"COMPLETED": 2, "FAILED": 1}
+    assert made["jobs"] == {"examined": 2, "completed in a later run": 1}
+    assert "Jobs: 2 in 3 runs; 1 of them failed first and completed in a later run" in as_text(made)
 
 
 def test_a_tenant_sees_its_own_jobs_only(flow: Flow) -> None:

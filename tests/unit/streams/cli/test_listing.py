@@ -13,7 +13,7 @@ from connectors.views import OverdueView
 from schemas.errors import ExitCode, UnknownProcessor, UsageError
 from streams.admin.changes import Change, ChangeKind
 from streams.cli.check import Severity
-from streams.cli.doctor_checks import overdue, topics
+from streams.cli.doctor_checks import overdue, paused, topics
 from streams.cli.doctor_services import services
 from streams.cli.jobs import jobs
 from streams.cli.pause import processors
@@ -106,6 +106,18 @@ def test_doctor_names_what_is_overdue(flow: Flow, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("connectors.memory.MemoryDueStore.overdue", late)
     (check,) = overdue(flow.settings)
     assert (check.severity, check.detail) == (Severity.PROBLEM, "3 retry: overdue, the oldest for 125 s")
+
+
+def test_doctor_warns_of_a_paused_processor_once_jobs_wait_for_it(flow: Flow) -> None:
+    flow.pause("echo")
+    flow.settle()
+    assert paused(flow.settings) == []
+    flow.submit("echo", {"message": "x"})
+    flow.settle()
+    (check,) = paused(flow.settings)
+    assert (check.name, check.severity) == ("echo", Severity.WARNING)
+    assert check.detail.endswith("waiting jobs: 1")
+    assert "`sluice resume echo`" in str(check.next_step)
 
 
 def test_doctor_names_partitions_whose_offsets_are_gone(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

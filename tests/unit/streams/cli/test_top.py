@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from connectors.dead_letter_store import DeadLetterFilter
 from connectors.delivery_admin import DestinationView
 from connectors.monitor_store import ProcessorFlow
 from schemas.errors import ExitCode, Unreachable
+from streams import wiring
 from streams.cli.run import run
 from streams.cli.service_status import ServiceState
 from streams.cli.top import as_text
@@ -52,7 +54,7 @@ def test_the_view_has_processors_workers_services_destinations_and_dead_letters(
     assert "echo worker x 1 cuda:0 3 17 2000 MB open (left 2 times) not ready" in lines
     assert "timekeeper ready role leader" in lines
     assert "backend:443 open 9 1 8 503 \\u001b[31m" in lines
-    assert "dead letters of the last hour: 3" in lines
+    assert "open dead letters of the last hour: 3" in lines
 
 
 def test_it_is_printed_once_for_a_pipe_and_for_programs(flow: Flow, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +82,19 @@ def test_a_source_that_is_away_is_named_and_the_others_are_shown(
     assert run(["top", "--once"]) == ExitCode.PARTIAL
     printed = capsys.readouterr().out
     assert "Postgres: Postgres did not answer." in printed
-    assert "dead letters of the last hour: 0" in printed
+    assert "open dead letters of the last hour: ?" in printed
+
+
+def test_a_dead_letter_that_was_dropped_is_counted_no_more(flow: Flow) -> None:
+    producer = flow.log.producer()
+    producer.produce("requests.echo", b"no avro", b"key")
+    producer.flush()
+    flow.settle()
+    with TopCollector(flow.settings) as collector:
+        assert collector.snapshot().dead_letters == 1
+        with wiring.dead_letter_store(flow.settings) as letters:
+            assert letters.drop(DeadLetterFilter(), "me", "nothing to do") == 1
+        assert collector.snapshot().dead_letters == 0
 
 
 def test_the_log_is_asked_less_often_than_the_store(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
