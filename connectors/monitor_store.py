@@ -31,9 +31,9 @@ class LeasedQueue:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorFlow:
-    """Runs of a processor in the last time window. `requested`: runs that came in; `ended` of them that have an outcome decided
-    in the window, `failed` those that did not complete. Times in milliseconds, None without any: from request to start of the
-    last attempt, and of the run itself. A sample if there are very many."""
+    """Runs of a processor in the last time window. `requested`: runs that came in; a replayed one did when it was published.
+    `ended` of them that have an outcome decided in the window, `failed` those that did not complete. Times in milliseconds,
+    None without any: from request to start of the last attempt, and of the run itself. A sample if there are very many."""
 
     processor: str
     requested: int

@@ -40,9 +40,15 @@ class MemoryMonitorStore(MemoryStore):
     def flow(self, window: timedelta) -> list[ProcessorFlow]:
         with self._db.reading() as now:
             jobs, runs, since = self._db.jobs, self._db.runs, now - window
-            came = Counter(
-                jobs[run.job_id].processor for run in runs.values() if run.requested_at > since and run.job_id in jobs
-            )
+            published = {
+                (row.job_id, row.run): row.published_at
+                for replay in self._db.replays.values()
+                for row in replay.rows
+                if row.job_id is not None and row.run is not None and row.published_at is not None
+            }
+            first = [key for key, run in runs.items() if key[1] == 0 and run.requested_at > since]
+            again = [key for key, at in published.items() if at > since]
+            came = Counter(jobs[job].processor for job, _ in [*first, *again] if job in jobs)
             ended, failed = Counter[str](), Counter[str]()
             queued: dict[str, list[float]] = {}
             ran: dict[str, list[float]] = {}
@@ -55,7 +61,7 @@ class MemoryMonitorStore(MemoryStore):
                 if outcome.run_ms is not None:
                     ran.setdefault(name, []).append(outcome.run_ms)
                 if outcome.started_at is not None and key in runs:
-                    waited = (outcome.started_at - runs[key].requested_at).total_seconds() * 1000
+                    waited = (outcome.started_at - published.get(key, runs[key].requested_at)).total_seconds() * 1000
                     queued.setdefault(name, []).append(max(0.0, waited))
             return [
                 ProcessorFlow(

@@ -37,9 +37,10 @@ def top(*, once: Once = False, interval: Interval = 2.0, json: Json = False) -> 
     """Show processors, workers, services and callbacks, live; q or Ctrl-C ends.
 
     Rates, failures and times are those of the last minute: IN and OUT are runs
-    requested and ended, QUEUE is from request to start, RUN the run itself. LAG is
-    of the processor's workers (see `sluice lag`). A poll costs six small queries
-    to Postgres and a request to each service; Kafka is asked every five seconds.
+    requested and ended, QUEUE is from request to start, RUN the run itself; for a
+    replayed run the request is its publication. LAG is of the processor's
+    workers (see `sluice lag`). A poll costs six small queries to Postgres and a
+    request to each service; Kafka is asked every five seconds.
 
     For example:
 

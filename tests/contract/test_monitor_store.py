@@ -10,6 +10,7 @@ from connectors.monitor_store import LeasedQueue, SinkPosition
 from schemas.states import State
 from tests.harness.events import AT, RESULTS
 from tests.harness.lease_rows import waiting_jobs
+from tests.harness.replay_rows import failed, mark, rows, start
 from tests.harness.stores import GROUP, Stores, ended, new_job, requested, step
 
 SOON = timedelta(hours=1)
@@ -38,6 +39,23 @@ def test_the_flow_counts_what_came_in_and_what_ended_with_its_times(stores: Stor
     assert flow.queue_p95_ms == pytest.approx(285, abs=1)
     assert (flow.run_p50_ms, flow.run_p95_ms) == (pytest.approx(15), pytest.approx(28.5))
     assert stores.monitor.flow(timedelta(0)) == []
+
+
+def test_a_replayed_run_came_in_and_queued_when_it_was_published(stores: Stores) -> None:
+    jobs = [failed(stores, offset=offset) for offset in (0, 2, 4)]
+    minute = timedelta(minutes=1)
+    assert stores.monitor.flow(minute)[0].requested == 0  # they were requested long ago
+    replay = start(stores)
+    mark(stores, replay, 1, 2)
+    row = rows(stores, replay)[0]
+    end = ended(jobs[0], 11, run=1)
+    assert end.terminal is not None
+    begun = datetime.now(UTC) + timedelta(seconds=30)
+    stores.store(requested(jobs[0], 10, run=1), end._replace(terminal=end.terminal._replace(started_at=begun)))
+    assert (row.job_id, row.run) == (str(jobs[0]), 1)
+    [flow] = stores.monitor.flow(minute)
+    assert flow.requested == 2
+    assert flow.queue_p95_ms == pytest.approx(30_000, abs=5_000)
 
 
 def test_leased_jobs_are_a_queue_by_processor_and_lane(stores: Stores) -> None:
