@@ -81,7 +81,8 @@ def redrive(
     A job that is known runs again as its next run, in the bulk lane. A record of an
     unknown job goes back to its topic as it was. A record that still can't be used
     is refused with the reason. The timekeeper publishes them, as `sluice replay`
-    shows. Exit status 5 if a place has no dead letter, 7 if it is not open.
+    shows. Exit status 5 if a place has no dead letter or none is selected, 7 if a
+    place's is not open.
 
     For example:
 
@@ -103,11 +104,17 @@ def redrive(
 
 
 def _start(settings: Settings, letters: list[DeadLetter], new: NewReplay, wait: bool, detach: bool, json: bool) -> int:
+    from schemas.errors import NotFound
     from streams import wiring
     from streams.cli.replays import as_json, as_text, follow
     from streams.dead_letters.redrive import sources
     from streams.explain.finding import counted
 
+    if not letters:
+        raise NotFound(
+            "No open dead letter is selected, so nothing was started.",
+            next_step="`sluice dlq list --state all` has the redriven and the dropped ones, too.",
+        )
     with wiring.replay_store(settings) as store:
         started = store.start(new, sources(letters))
         if not json:

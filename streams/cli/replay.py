@@ -28,7 +28,8 @@ app = sub_app(
 
 Each gets a new run from its old request, on the bulk lane, so that live jobs go
 first. The selection is frozen at the start; the timekeeper then publishes it,
-whether or not this command still runs. docs/replay.md says more.
+whether or not this command still runs. Exit status 5 if no job is selected.
+docs/replay.md says more.
 
 For example:
 
@@ -115,6 +116,7 @@ def replay(
     """
     from connectors.replay_store import ReplayFilter
     from streams import wiring
+    from streams.replay.empty import check_selected
     from streams.replay.start import new_replay
     from streams.settings import load_settings
 
@@ -130,6 +132,7 @@ def replay(
         if dry_run:
             print_dry_run(settings, store, new, chosen, json)
             return ExitCode.OK
+        check_selected(store, new, chosen)
         started = store.start(new, chosen)
         if not json:
             _say(started)

@@ -16,6 +16,7 @@ from streams.cli.output import age, duration, out, out_json, table
 if TYPE_CHECKING:
     from streams.admin.lag import Lag
     from streams.cli.service_status import Overview, ServiceState
+    from streams.health.ask import HealthAnswer
     from streams.stack import ComponentState, StackState
 
 
@@ -71,10 +72,13 @@ def paragraphs(overview: Overview) -> Iterator[str]:
 _HEAD = ("NAME", "STATE", "PID", "UPTIME", "OWN MEMORY", "ADDRESS OR LOG")
 
 
-def as_table(state: StackState) -> str:
-    """Return a table of components and services by their processes alone, without asking them for their health."""
+def as_table(state: StackState, answers: Sequence[HealthAnswer]) -> str:
+    """Return the table of components and services, with the same words for their states as `sluice status`."""
+    from streams.cli.service_status import merge
+
     now = datetime.now(UTC)
-    return table([_component_row(component, now) for component in (*state.components, *state.services)], _HEAD)
+    rows = [_component_row(each, now) for each in state.components]
+    return table([*rows, *(_service_row(each, now) for each in merge(state.services, answers))], _HEAD)
 
 
 def _component_row(component: ComponentState, now: datetime) -> tuple[str, ...]:

@@ -60,7 +60,10 @@ class Selection:
     key: Annotated[
         str | None, Parameter(help="Only records with this key. Default: any.", allow_leading_hyphen=True)
     ] = None
-    job: Annotated[str | None, Parameter(help="Only records of this job. Default: any.")] = None
+    job: Annotated[
+        str | None,
+        Parameter(help="Only records of this job in that topic: results, unless a kind is named. Default: any."),
+    ] = None
     where: Annotated[
         str | None,
         Parameter(

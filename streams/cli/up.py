@@ -33,7 +33,8 @@ def up(*, no_services: NoServices = False, only: Only = (), no_restart: NoRestar
 
     A supervisor stays: it starts again what dies or hangs, until `sluice down`, at
     first at once, then after 1, 2, 4, … up to 60 seconds. `sluice status` and
-    `sluice doctor` show it, and what it has started again, and why.
+    `sluice doctor` show it, and what it has started again, and why. Each `sluice up`
+    replaces it by one with its own settings, unless --no-restart is given.
 
     For example:
 
@@ -43,6 +44,7 @@ def up(*, no_services: NoServices = False, only: Only = (), no_restart: NoRestar
         eval "$(sluice env)"             # addresses for other programs
     """
     from streams.cli.status import as_table, without_passwords
+    from streams.health.ask import ask_all
     from streams.settings import load_settings
     from streams.stack import LocalStack
 
@@ -52,7 +54,7 @@ def up(*, no_services: NoServices = False, only: Only = (), no_restart: NoRestar
     with EventPrinter() as events:
         bring_up(settings, stack, events, with_services=not no_services, only=only, restart=not no_restart)
     state = without_passwords(stack.status())
-    out_json(state) if json else out(as_table(state))
+    out_json(state) if json else out(as_table(state, ask_all(settings.home)))
     err(f"ready after {time.monotonic() - started:.1f} s")
     return 0
 

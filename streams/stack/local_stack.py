@@ -201,11 +201,12 @@ class LocalStack:
         if current and self._answers(service, report, group.check):
             return False
         self._report_death(service.name, report)
-        self._start(service, report, group.check)
+        instead = running is not None and service.replaces
+        self._start(service, report, group.check, " again, with the settings of this command" if instead else "")
         return True
 
-    def _start(self, service: ServiceSpec, report: Reporter, check: Callable[[], None]) -> None:
-        report(EventKind.STARTING, service.name, f"starting {service.name}")
+    def _start(self, service: ServiceSpec, report: Reporter, check: Callable[[], None], how: str = "") -> None:
+        report(EventKind.STARTING, service.name, f"starting {service.name}{how}")
         record = self._supervisor.start(service, check)
         where = f" at {record.facts['address'].rpartition('@')[2]}" if "address" in record.facts else ""  # no password
         report(EventKind.READY, service.name, f"{service.name} is ready{where}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -13,6 +14,8 @@ from schemas.states import State
 from streams.cli.output import duration, jsonable, one_line, out_json, table
 from streams.cli.status import as_table, without_passwords
 from streams.client.submitter import Submitted
+from streams.health.ask import HealthAnswer
+from streams.health.service_files import ServiceFile
 from streams.stack import ComponentState, StackState
 
 
@@ -78,9 +81,16 @@ def state_with_password() -> StackState:
 
 def test_the_status_prints_addresses_without_their_passwords() -> None:
     assert "secret" not in json.dumps(jsonable(state_with_password()))
-    assert "127.0.0.1:5432/sluice" in as_table(state_with_password())
+    assert "127.0.0.1:5432/sluice" in as_table(state_with_password(), [])
 
 
 def test_the_status_of_a_stopped_service_names_its_log() -> None:
-    assert "sink      stopped" in as_table(state_with_password())
-    assert "/sink.log" in as_table(state_with_password())
+    assert "sink      stopped" in as_table(state_with_password(), [])
+    assert "/sink.log" in as_table(state_with_password(), [])
+
+
+def test_up_names_the_state_of_a_service_as_status_does() -> None:
+    file = ServiceFile("sink", socket.gethostname(), 7, "http://127.0.0.1:1", datetime.now(UTC))
+    answer = HealthAnswer(file, {"ready": True, "alive": True, "reasons": []})
+    sink = ComponentState("sink", True, Path("/sink.log"), 7, started_at=datetime.now(UTC))
+    assert "sink  ready" in as_table(StackState((), (sink,)), [answer])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,22 @@ def test_a_dry_run_says_first_how_many_would_run_and_fail_and_that_a_patch_was_a
         shown = capsys.readouterr().out
         assert shown.splitlines()[0] == first
         assert read in shown
+
+
+def test_an_empty_selection_starts_nothing_and_names_the_condition_to_look_at(flow: Flow) -> None:
+    for which, how, step in (
+        (Which(error="INVALID_INPUT", until=flow.now - timedelta(days=2)), How(), "2 without --until."),
+        (Which(processor="echo", error="TIMEOUT_ERROR"), How(), "3 without --error."),
+        (Which(error="INVALID_INPUT", status=("COMPLETED",)), How(), "2 without --status; 1 without --error."),
+        (Which(error="INVALID_INPUT"), How(max=0), "2 without --max."),
+        (Which(error="INVALID_INPUT", tenant="other"), How(), "2 without --tenant."),
+        (Which(case="none", error="TIMEOUT_ERROR"), How(), "`sluice jobs` lists jobs"),
+    ):
+        with pytest.raises(NotFound) as refused:
+            replay(which=which, how=how)
+        assert step in (refused.value.next_step or "")
+    assert refused.value.exit_code == ExitCode.NOT_FOUND
+    assert not flow.database.replays
 
 
 def test_ctrl_c_ends_the_watching_and_says_how_to_watch_or_cancel_the_replay(

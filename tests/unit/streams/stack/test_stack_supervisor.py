@@ -13,6 +13,7 @@ import pytest
 
 from streams import logs
 from streams.stack import LocalStack, Restarts, ServiceSpec, process
+from streams.stack.events import StackEvent
 from streams.stack.process import ProcessId
 from streams.stack.restarts import RUNS_WELL_S
 from streams.stack.services import SUPERVISOR
@@ -172,8 +173,10 @@ def test_every_up_starts_a_new_supervisor(supervised: Supervised) -> None:
     replacing = replace(supervised.specs[SUPERVISOR], replaces=True)
     supervised.stack.run([replacing])
     before = supervised.pid(SUPERVISOR)
-    supervised.stack.run([replacing])
+    events: list[StackEvent] = []
+    supervised.stack.run([replacing], on_event=events.append)
     assert supervised.pid(SUPERVISOR) not in (None, before)
+    assert "starting supervisor again, with the settings of this command" in [each.message for each in events]
     supervised.kill(SUPERVISOR)
     supervised.turn()  # a supervisor does not start itself
     assert supervised.pid(SUPERVISOR) is None
