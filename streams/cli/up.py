@@ -33,8 +33,8 @@ def up(*, no_services: NoServices = False, only: Only = (), no_restart: NoRestar
 
     A supervisor stays: it starts again what dies or hangs, until `sluice down`, at
     first at once, then after 1, 2, 4, … up to 60 seconds. `sluice status` and
-    `sluice doctor` show it, and what it has started again, and why. Each `sluice up`
-    replaces it by one with its own settings, unless --no-restart is given.
+    `sluice doctor` show it, and what it has started again, and why. Each
+    `sluice up` replaces it by one with its own settings, unless --no-restart.
 
     For example:
 
