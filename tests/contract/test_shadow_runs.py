@@ -89,7 +89,7 @@ def test_lists_and_counts_show_the_live_run_only(stores: Stores) -> None:
     job = completed(stores)
     stores.store(requested(job, 2, run=1, header=SHADOW))
     assert [(row.job_id, row.run) for row in stores.jobs.find()] == [(str(job), 0)]
-    assert stores.jobs.find(state="PENDING") == []
+    assert stores.jobs.find(JobFilter(state="PENDING")) == []
     assert [status.run for status in stores.jobs.statuses(JobFilter(tenant="one"))] == [0]
     assert [status.run for status in stores.jobs.statuses_of([str(job)])] == [0]
     assert stores.jobs.counts() == {"COMPLETED": 1}
