@@ -118,7 +118,7 @@ class Replay:
 @dataclass(frozen=True, slots=True)
 class ReplayJob:
     """A row of a replay. `processor`: of its job; None if the store does not know the job. `topic`, `topic_id`, `partition`,
-    `offset`: the record to read again; None: it is in `payloads`. `run`: of the new run; None for a parked row."""
+    `offset`: the record to read again; None: it is in `payloads`. `run`: of the new run; None if the row never waited."""
 
     n: int
     source: str
@@ -145,7 +145,7 @@ class ReplayWork(NamedTuple):
 
 
 class MarkedRow(NamedTuple):
-    """The result of a row that was due: published, failed with a reason, or waiting: it is due again in a minute.
+    """The result of a row that was due: published, failed or parked with a reason, or waiting: it is due again in a minute.
     Fields are in the order of `p` in queries/mark_replayed.sql."""
 
     replay_id: bytes
@@ -217,7 +217,7 @@ class ReplayStore(Protocol):
 
     def due(self, limit: int) -> list[ReplayWork]:
         """Return at most `limit` rows of running replays that may be published now by the replay's rate, on the store's
-        clock. Each running replay gets its share."""
+        clock. Each running replay gets its share. Rows are parked instead whose case was erased while they were frozen."""
         ...
 
     def mark(self, rows: Sequence[MarkedRow]) -> None:

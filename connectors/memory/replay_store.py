@@ -20,7 +20,6 @@ from connectors.replay_store import (
     DONE,
     FAILED,
     PARKED,
-    PAUSED,
     PUBLISHED,
     RUNNING,
     WAITING,
@@ -112,7 +111,7 @@ class MemoryReplayStore(MemoryStore):
     # ── for the timekeeper ──
 
     def due(self, limit: int) -> list[ReplayWork]:
-        with self._db.reading() as now:
+        with self._db.writing() as now:
             running = [one for one in self._db.replays.values() if one.state == RUNNING and one.next_at <= now]
             found = []
             for one in sorted(running, key=lambda one: (one.created_at, one.replay_id)):
@@ -121,8 +120,10 @@ class MemoryReplayStore(MemoryStore):
                     saved = (now - max(one.next_at, now - _SECOND)).total_seconds()
                     most = min(most, 1 + int(saved * one.new.rate))
                 due = [row for row in one.rows if row.state == WAITING and row.due_at <= now]
-                if due:
-                    found.append(ReplayWork(_view(one), [self._job(row) for row in due[:most]], now))
+                erased = {row.n for row in due[:most] if self._is_erased(row)}
+                if jobs := [self._job(row) for row in due[:most] if row.n not in erased]:
+                    found.append(ReplayWork(_view(one), jobs, now))
+                one.park(erased, now)
             return found
 
     def mark(self, rows: Sequence[MarkedRow]) -> None:
@@ -154,8 +155,11 @@ class MemoryReplayStore(MemoryStore):
         if found.new.rate is not None:
             waited = timedelta(seconds=published[found.replay_id] / found.new.rate)
             found.next_at = max(found.next_at, now - _SECOND) + waited
-        if found.state in (RUNNING, PAUSED) and not found.count(WAITING):
-            found.state, found.ended_at = DONE, now
+        found.end(now)
+
+    def _is_erased(self, row: StoredReplayJob) -> bool:
+        job = self._db.jobs.get(row.job_id or b"")
+        return job is not None and job.erased_at is not None
 
     def _job(self, row: StoredReplayJob) -> ReplayJob:
         job, position = self._db.jobs.get(row.job_id or b""), row.position

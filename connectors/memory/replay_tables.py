@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from connectors.replay_store import NewReplay
+from connectors.replay_store import DONE, ERASED, PARKED, PAUSED, RUNNING, WAITING, NewReplay
 from connectors.sink_store import LogPosition
 from schemas.states import State
 
@@ -33,10 +33,24 @@ class StoredReplay:
     def count(self, state: str) -> int:
         return sum(row.state == state for row in self.rows)
 
-    def erase(self, jobs: Collection[bytes]) -> None:
-        """Delete the texts of a replay that has ended, if it repeated one of these jobs."""
-        if self.ended_at is not None and any(row.job_id in jobs for row in self.rows):
+    def erase(self, jobs: Collection[bytes], now: datetime) -> None:
+        """Park the waiting rows of these jobs, and delete the texts of a replay that has ended, if it repeated one of them."""
+        own = {row.n for row in self.rows if row.job_id in jobs}
+        self.park(own, now)
+        if own and self.ended_at is not None:
             self.new = replace(self.new, edit=None, reason="")
+
+    def park(self, numbers: Collection[int], now: datetime) -> None:
+        """Park the waiting ones of these rows, because their cases were erased."""
+        for row in (row for row in self.rows if row.n in numbers and row.state == WAITING):
+            row.state, row.reason = PARKED, ERASED
+        if numbers:
+            self.end(now)
+
+    def end(self, now: datetime) -> None:
+        """End a replay without waiting rows."""
+        if self.state in (RUNNING, PAUSED) and not self.count(WAITING):
+            self.state, self.ended_at = DONE, now
 
 
 @dataclass(slots=True)

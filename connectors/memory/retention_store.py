@@ -99,7 +99,7 @@ class MemoryRetentionStore(MemoryStore):
         for letter in (each for each in db.dead_letters.values() if each.letter.job_id in jobs):
             letter.summary = letter.note = None
         for replay in db.replays.values():
-            replay.erase(jobs)
+            replay.erase(jobs, db.clock.now())
         db.payloads = {key: row for key, row in db.payloads.items() if key[0] not in jobs}
         db.leases = {key: row for key, row in db.leases.items() if key[0] not in jobs or row.state != "waiting"}
         for delivery in (each for each in db.deliveries.values() if each.job_id in jobs and each.destination):

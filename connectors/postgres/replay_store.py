@@ -18,6 +18,7 @@ from connectors.replay_store import (
     ERASED,
     OPEN_REPLAY,
     OPEN_RUN,
+    PARKED,
     TOO_OFTEN,
     Chosen,
     MarkedRow,
@@ -131,8 +132,10 @@ class PostgresReplayStore(PostgresStore):
             share, allowed, at = max(1, limit // len(running)), row.pop("allowed"), row.pop("at")
             most = share if allowed is None else min(share, allowed)
             rows = self._rows("replay_rows", wanted, replay_id=UUID(row["replay_id"]), limit=most)
-            if rows:
-                found.append(ReplayWork(Replay(**row), [_job(one) for one in rows], at))
+            replay_id = UUID(row["replay_id"]).bytes
+            self.mark([MarkedRow(replay_id, one["n"], PARKED, ERASED) for one in rows if one["erased"]])
+            if jobs := [_job(one) for one in rows if not one["erased"]]:
+                found.append(ReplayWork(Replay(**row), jobs, at))
         return found
 
     def mark(self, rows: Sequence[MarkedRow]) -> None:
@@ -192,4 +195,5 @@ def _by_list(chosen: Sequence[Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _job(row: dict[str, Any]) -> ReplayJob:
+    row.pop("erased", None)
     return ReplayJob(**{**row, "topic_id": row["topic_id"].bytes if row["topic_id"] else None})

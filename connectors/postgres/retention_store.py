@@ -7,6 +7,7 @@ from uuid import UUID
 
 from connectors.postgres.base import PostgresStore
 from connectors.postgres.connection import MIGRATION
+from connectors.replay_store import ERASED
 from connectors.retention_store import CaseRows, Erasure, case_sha256
 
 
@@ -61,6 +62,7 @@ class PostgresRetentionStore(PostgresStore):
             case_sha256=case_sha256(tenant, case_id),
             by=by,
             objects=objects,
+            erased=ERASED,
         )
         return Erasure(**row)
 

@@ -9,8 +9,10 @@ import pytest
 
 from connectors.replay_store import (
     DEAD_LETTER,
+    ERASED,
     FAILED,
     PARKED,
+    REQUEST,
     WAITING,
     ReplayFilter,
     ReplaySource,
@@ -128,6 +130,52 @@ def test_erased_cases_are_not_replayed(stores: Stores) -> None:
     stores.retention.erase("default", "c1", by="me", objects=0)
     replay = start(stores, ReplayFilter(job_ids=[str(job)]))
     assert (replay.state, replay.total, replay.parked) == ("done", 1, 1)
+
+
+def test_waiting_rows_of_an_erased_case_are_parked_and_the_others_go_on(stores: Stores) -> None:
+    erased = failed(stores, case_id="c1")
+    failed(stores, offset=2, case_id="c2")
+    replay = start(stores, edit=[{"op": "test"}])
+    stores.retention.erase("default", "c1", by="me", objects=0)
+    [parked] = rows(stores, replay, PARKED)
+    assert (parked.job_id, parked.reason) == (str(erased), ERASED)
+    after = stores.replays.replay(replay.replay_id)
+    assert (after.state, after.total, after.parked, after.waiting, after.edit) == (
+        "running",
+        2,
+        1,
+        1,
+        [{"op": "test"}],
+    )
+    [work] = stores.replays.due(10)
+    assert [row.job_id for row in work.rows] != [str(erased)]
+    ended = mark(stores, replay, *(row.n for row in work.rows))
+    assert (ended.state, ended.published, ended.parked) == ("done", 1, 1)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_replay_whose_last_waiting_rows_are_erased_is_done_and_loses_its_texts(stores: Stores, paused: bool) -> None:
+    failed(stores, case_id="c1")
+    replay = start(stores, edit=[{"op": "test"}])
+    if paused:
+        stores.replays.act(replay.replay_id, "pause")
+    stores.retention.erase("default", "c1", by="me", objects=0)
+    after = stores.replays.replay(replay.replay_id)
+    assert (after.state, after.parked, after.waiting, after.edit, after.reason) == ("done", 1, 0, None, "")
+    assert after.ended_at is not None
+    stores.retention.erase("default", "c1", by="me", objects=0)
+    assert stores.replays.replay(replay.replay_id) == after
+
+
+def test_a_row_whose_job_comes_to_be_known_as_erased_is_parked_in_its_turn(stores: Stores) -> None:
+    job = new_job()
+    stores.retention.erase("default", "c1", by="me", objects=0)
+    late = start(stores, [ReplaySource(REQUEST, str(job), 0, LogPosition(REQUESTS, 0, 0))])
+    stores.store(requested(job, header={"case_id": "c1"}))
+    assert stores.replays.due(10) == []
+    after = stores.replays.replay(late.replay_id)
+    assert (after.state, after.parked, after.waiting) == ("done", 1, 0)
+    assert [(row.job_id, row.reason) for row in rows(stores, late, PARKED)] == [(str(job), ERASED)]
 
 
 def test_rows_are_published_in_their_order_until_the_replay_is_done(stores: Stores) -> None:

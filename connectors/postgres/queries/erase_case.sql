@@ -25,11 +25,31 @@ cancels_erased AS (
 dead_letters_erased AS (
     UPDATE dead_letters AS d SET summary = NULL, note = NULL FROM e WHERE d.job_id = e.job_id
 ),
+-- A row keeps the number of its run: its record may be on its way already.
+rows_parked AS (
+    UPDATE replay_jobs AS p SET state = 'parked', reason = %(erased)s, due_at = NULL
+    FROM e WHERE p.job_id = e.job_id AND p.state = 'waiting'
+    RETURNING p.replay_id
+),
+replays_of_case AS (
+    SELECT q.replay_id, (SELECT count(*) FROM rows_parked AS w WHERE w.replay_id = q.replay_id) AS parked
+    FROM (SELECT DISTINCT p.replay_id FROM replay_jobs AS p JOIN e USING (job_id)) AS q
+),
 -- A patch of inputs may hold a value of this case. A running replay needs it for its other jobs.
 replays_erased AS (
-    UPDATE replays AS s SET edit = NULL, reason = ''
-    FROM (SELECT DISTINCT p.replay_id FROM replay_jobs AS p JOIN e USING (job_id)) AS q
-    WHERE s.replay_id = q.replay_id AND s.ended_at IS NOT NULL
+    UPDATE replays AS s SET
+        parked = s.parked + q.parked,
+        (state, ended_at, edit, reason) = (
+            SELECT
+                CASE WHEN x.ends THEN 'done' ELSE s.state END, CASE WHEN x.ends THEN now() ELSE s.ended_at END,
+                CASE WHEN x.ends OR s.ended_at IS NOT NULL THEN NULL ELSE s.edit END,
+                CASE WHEN x.ends OR s.ended_at IS NOT NULL THEN '' ELSE s.reason END
+            FROM (
+                SELECT s.state IN ('running', 'paused') AND s.published + s.failed + s.parked + q.parked >= s.total AS ends
+            ) AS x
+        )
+    FROM replays_of_case AS q
+    WHERE s.replay_id = q.replay_id AND (q.parked > 0 OR s.ended_at IS NOT NULL)
 ),
 payloads_gone AS (
     DELETE FROM payloads AS p USING e WHERE p.job_id = e.job_id

@@ -14,19 +14,22 @@ marked AS (
 ),
 counted AS (
     SELECT
-        replay_id, count(*) FILTER (WHERE state = 'published') AS published, count(*) FILTER (WHERE state = 'failed') AS failed
+        replay_id, count(*) FILTER (WHERE state = 'published') AS published, count(*) FILTER (WHERE state = 'failed') AS failed,
+        count(*) FILTER (WHERE state = 'parked') AS parked
     FROM marked GROUP BY replay_id
-),
-ended AS (
-    SELECT c.*, s.published + c.published + s.failed + c.failed + s.parked >= s.total AND s.state IN ('running', 'paused') AS ends
-    FROM counted AS c JOIN replays AS s ON s.replay_id = c.replay_id
 )
 UPDATE replays AS s SET
-    published = s.published + e.published, failed = s.failed + e.failed,
+    published = s.published + e.published, failed = s.failed + e.failed, parked = s.parked + e.parked,
     next_at = CASE
         WHEN s.rate IS NULL THEN s.next_at
         ELSE greatest(s.next_at, now() - interval '1 second') + e.published / s.rate * interval '1 second'
     END,
-    state = CASE WHEN e.ends THEN 'done' ELSE s.state END,
-    ended_at = CASE WHEN e.ends THEN now() ELSE s.ended_at END
-FROM ended AS e WHERE s.replay_id = e.replay_id
+    -- From the row that is updated, not from one read before: an erasure may park rows at the same time.
+    (state, ended_at) = (
+        SELECT CASE WHEN x.ends THEN 'done' ELSE s.state END, CASE WHEN x.ends THEN now() ELSE s.ended_at END
+        FROM (
+            SELECT s.published + e.published + s.failed + e.failed + s.parked + e.parked >= s.total
+                AND s.state IN ('running', 'paused') AS ends
+        ) AS x
+    )
+FROM counted AS e WHERE s.replay_id = e.replay_id
