@@ -55,6 +55,8 @@ class Registry:
             # The management port: on all addresses by default; 0 is any free port.
             "QUARKUS_MANAGEMENT_HOST": HOST,
             "QUARKUS_MANAGEMENT_PORT": "0",
+            # A list of subjects has 1000 at most by default, and says nothing of the others.
+            "APICURIO_CCOMPAT_MAX_SUBJECTS": "1000000",
             "APICURIO_STORAGE_KIND": "sql",
             "APICURIO_STORAGE_SQL_KIND": "h2",
             # By default H2 flushes half a second after a commit, but an id that a client has must survive a kill.

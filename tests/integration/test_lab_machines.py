@@ -69,9 +69,9 @@ class Lab:
         wait_until(lambda: b"worker_ready" in made.log.read_bytes(), made.log.read_text, START_S)
         return made
 
-    def submit(self, volume: Claim) -> str:
+    def submit(self, volume: Claim, threshold: float = 0.5) -> str:
         with Submitter(self.settings) as submitter:
-            return submitter.submit("segmentation", SegmentationInput(volume)).job_id
+            return submitter.submit("segmentation", SegmentationInput(volume, threshold=threshold)).job_id
 
     def row(self, query: str, job: str) -> tuple[Any, ...]:
         found = self.scribe.rows(query, job)
@@ -142,7 +142,7 @@ def test_a_job_of_a_machine_that_was_killed_is_finished_by_another(lab: Lab, vol
     assert hashlib.sha256(path.read_bytes()).hexdigest() == mask.sha256
     assert output["lesion_count"] > 0
 
-    lost = lab.submit(volume)
+    lost = lab.submit(volume, threshold=0.4)  # another input: the first one's output would be reused
     held = "SELECT state, worker FROM leases WHERE job_id = %s"
     wait_until(lambda: lab.row(held, lost)[0] == "held", lambda: str(lab.row(held, lost)))
     first.send(signal.SIGSTOP)
