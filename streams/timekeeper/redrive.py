@@ -151,7 +151,7 @@ class Redriver:
         number = plain["header"]["run"] if run is None else run
         header = replayed_header(plain["header"], replay, number, at, letter.origin)
         if replay.edit is not None:
-            edited, header["input_sha256"] = edited_input(plain["input"], replay.edit, made, encoder)
+            edited, header["input_sha256"] = edited_input(plain["input"], replay, made, encoder)
             plain = {**plain, "input": edited}
         value = encoder.encode({**plain, "header": header})
         fields = replayed_headers(letter.headers, header, edited=replay.edit is not None)

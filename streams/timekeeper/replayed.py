@@ -19,6 +19,11 @@ from schemas.states import Lane, Mode
 
 Plain = dict[str, Any]
 
+FOREIGN_CLAIM = (
+    "The edit puts a file into the input that the old input does not have; a replay for one tenant can't. "
+    "Submit a new job with the file, or replay without a tenant."
+)
+
 
 def replayed_request(
     plain: Plain,
@@ -32,7 +37,7 @@ def replayed_request(
     """Return the header of the new run and its encoded request. Raises SluiceError if the request does not fit the contract."""
     header = replayed_header(plain["header"], replay, run, at, source)
     if replay.edit is not None:
-        edited, header["input_sha256"] = edited_input(plain["input"], replay.edit, contract(processor), encoder)
+        edited, header["input_sha256"] = edited_input(plain["input"], replay, contract(processor), encoder)
         plain = {**plain, "input": edited}
     try:
         return header, encoder.encode({**plain, "header": header})
@@ -66,13 +71,16 @@ def replayed_header(
     return {**header, **changed}
 
 
-def edited_input(input_: Any, edit: list[dict[str, Any]], made: AnyContract, encoder: Encoder) -> tuple[Plain, str]:
-    """Apply a JSON patch (RFC 6902) to an input; return the new input and its hash. Raises InvalidInput."""
+def edited_input(input_: Any, replay: Replay | NewReplay, made: AnyContract, encoder: Encoder) -> tuple[Plain, str]:
+    """Apply a replay's JSON patch (RFC 6902) to an input; return the new input and its hash. Raises InvalidInput."""
     import jsonpatch
 
     try:
-        edited = jsonpatch.apply_patch(input_, edit)
+        edited = jsonpatch.apply_patch(input_, replay.edit or [])
         plain = to_plain(typed_input(made, edited))
+        # A submit checks that the tenant owns each claim; here, only those of the old input are known to be its own.
+        if replay.tenant is not None and not _claims_in(plain) <= _claims_in(input_):
+            raise InvalidInput(FOREIGN_CLAIM)
         number_check(encoder.type_of("input"), finite=True)(plain)
         return plain, input_hash(encoder, typed_input(made, plain))
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
@@ -81,6 +89,14 @@ def edited_input(input_: Any, edit: list[dict[str, Any]], made: AnyContract, enc
         raise InvalidInput(f"The edited input can't be sent: {error}.") from error
     except (TypeError, ValueError, AttributeError, LookupError) as error:
         raise InvalidInput(f"The edited input does not fit its schema: {type(error).__name__}.") from error
+
+
+def _claims_in(plain: Any) -> set[tuple[str, str]]:
+    """Return the URI and hash of every claim in an input."""
+    if isinstance(plain, Mapping):
+        own = {(str(plain["uri"]), str(plain["sha256"]))} if plain.keys() >= {"uri", "sha256"} else set()
+        return own.union(*map(_claims_in, plain.values()))
+    return set().union(*map(_claims_in, plain)) if isinstance(plain, list | tuple) else set()
 
 
 def replayed_headers(old: Mapping[str, Any], header: Plain, *, edited: bool) -> dict[str, Any]:
