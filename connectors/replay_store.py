@@ -28,6 +28,9 @@ REQUEST, DEAD_LETTER = "request", "dead-letter"
 #: Callbacks of the new runs: those of the job, none, or else a URL.
 USUAL, NONE = "usual", "none"
 
+#: Bounds of a rate, in rows a second. The stores hold any other to them, so that no replay stops those of others.
+SLOWEST, FASTEST = 0.001, 10_000.0
+
 #: States that each action of an operator is for, and the state after it.
 ACTIONS = {"pause": ((RUNNING,), PAUSED), "resume": ((PAUSED,), RUNNING), "cancel": ((RUNNING, PAUSED), CANCELLED)}
 

@@ -10,7 +10,15 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.access_store import EVERY_TENANT
-from connectors.replay_store import Replay, ReplayFilter, ReplayGroup, ReplayJob, checked_action
+from connectors.replay_store import (
+    FASTEST,
+    SLOWEST,
+    Replay,
+    ReplayFilter,
+    ReplayGroup,
+    ReplayJob,
+    checked_action,
+)
 from gateway.models import EXAMPLE_ID, EXAMPLE_TIME, Time
 from gateway.openapi import json_of, problems
 from gateway.paging import cursor_of, place_of
@@ -46,7 +54,7 @@ class ReplayRequest(BaseModel):
     since: Time | None = None
     until: Time | None = None
     job_ids: list[str] | None = Field(None, min_length=1, max_length=100_000)
-    rate: float | None = Field(100.0, gt=0, le=1e6, description="Jobs a second; null: no limit.")
+    rate: float | None = Field(100.0, ge=SLOWEST, le=FASTEST, description="Jobs a second; null: no limit.")
     max: int | None = Field(None, ge=1, le=2**31 - 1)
     reason: str = Field("", max_length=2000, pattern=r"^[^\x00]*$")
     force: bool = Field(False, description="Also jobs that were replayed too often.")

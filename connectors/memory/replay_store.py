@@ -19,9 +19,11 @@ from connectors.replay_store import (
     CANCELLED,
     DONE,
     FAILED,
+    FASTEST,
     PARKED,
     PUBLISHED,
     RUNNING,
+    SLOWEST,
     WAITING,
     Chosen,
     MarkedRow,
@@ -118,7 +120,7 @@ class MemoryReplayStore(MemoryStore):
                 most = max(1, limit // len(running))
                 if one.new.rate is not None:
                     saved = (now - max(one.next_at, now - _SECOND)).total_seconds()
-                    most = min(most, 1 + int(saved * one.new.rate))
+                    most = min(most, 1 + int(saved * _held(one.new.rate)))
                 due = [row for row in one.rows if row.state == WAITING and row.due_at <= now]
                 erased = {row.n for row in due[:most] if self._is_erased(row)}
                 if jobs := [self._job(row) for row in due[:most] if row.n not in erased]:
@@ -153,7 +155,7 @@ class MemoryReplayStore(MemoryStore):
     def _close(self, found: StoredReplay, published: Counter[str], now: datetime) -> None:
         """Let the rate count what was published, and end a replay without waiting rows."""
         if found.new.rate is not None:
-            waited = timedelta(seconds=published[found.replay_id] / found.new.rate)
+            waited = timedelta(seconds=published[found.replay_id] / _held(found.new.rate))
             found.next_at = max(found.next_at, now - _SECOND) + waited
         found.end(now)
 
@@ -193,6 +195,11 @@ def _view(stored: StoredReplay) -> Replay:
     said |= {state: stored.count(state) for state in (PUBLISHED, PARKED, FAILED)}
     said |= {"created_at": stored.created_at, "ended_at": stored.ended_at}
     return Replay(**said, state=stored.state, total=len(stored.rows))
+
+
+def _held(rate: float) -> float:
+    """Return a rate within its bounds."""
+    return min(max(SLOWEST, rate), FASTEST)
 
 
 def _average(times: Sequence[float | None]) -> float | None:

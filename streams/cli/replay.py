@@ -46,7 +46,8 @@ app.command(list_, name="list")
 for _one in (show, report, pause, resume, cancel):
     app.command(_one)
 
-RATE = validators.Number(gt=0)
+#: As connectors.replay_store.SLOWEST and FASTEST, which --help does not import.
+RATE = validators.Number(gte=0.001, lte=10_000)
 #: Jobs a second that a replay publishes unless --rate says otherwise.
 DEFAULT_RATE = 100.0
 

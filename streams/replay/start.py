@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.callbacks.resolve import split_url
-from connectors.replay_store import NONE, USUAL, NewReplay
+from connectors.replay_store import FASTEST, NONE, SLOWEST, USUAL, NewReplay
 from schemas.errors import UsageError
 from schemas.ids import new_id
 from schemas.states import Mode
@@ -39,8 +39,11 @@ def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOpt
     """Return the replay to start. `selection`: as its row says it. Raises UsageError, InvalidInput."""
     if options.callbacks not in (USUAL, NONE):
         split_url(options.callbacks)
-    if options.rate is not None and not 0 < options.rate < float("inf"):
-        raise UsageError("The rate is not above 0.", next_step="Give jobs a second, as 20 or 0.5, or leave it out.")
+    if options.rate is not None and not SLOWEST <= options.rate <= FASTEST:
+        raise UsageError(
+            f"The rate is not between {SLOWEST:g} and {FASTEST:,.0f}.",
+            next_step="Give jobs a second, as 20 or 0.5, or leave it out.",
+        )
     if len(options.reason) > LONGEST_REASON:
         raise UsageError(f"The reason has more than {LONGEST_REASON} characters.", next_step="Shorten it.")
     if options.edit is not None:

@@ -1,4 +1,5 @@
 -- Records what became of rows, and counts them in their replays. A row that does not wait any more stays as it is.
+-- Whatever rate a row has, it is held to the bounds in connectors/replay_store.py: an overflow would stop the replays of all.
 WITH p AS MATERIALIZED (
     SELECT * FROM unnest(%(replay_ids)s::uuid[], %(numbers)s::integer[], %(states)s::text[], %(reasons)s::text[])
         AS p(replay_id, n, state, reason)
@@ -22,7 +23,7 @@ UPDATE replays AS s SET
     published = s.published + e.published, failed = s.failed + e.failed, parked = s.parked + e.parked,
     next_at = CASE
         WHEN s.rate IS NULL THEN s.next_at
-        ELSE greatest(s.next_at, now() - interval '1 second') + e.published / s.rate * interval '1 second'
+        ELSE greatest(s.next_at, now() - interval '1 second') + e.published / least(greatest(s.rate, 0.001), 10000) * interval '1 second'
     END,
     -- From the row that is updated, not from one read before: an erasure may park rows at the same time.
     (state, ended_at) = (

@@ -119,6 +119,8 @@ def test_a_body_without_a_condition_or_with_a_wrong_one_is_refused(tmp_path: Pat
             {"states": ["PENDING"]},
             {"processor": "echo", "callbacks": "ftp://a"},
             {"processor": "echo", "rate": 0},
+            {"processor": "echo", "rate": 0.0009},
+            {"processor": "echo", "rate": 10_001},
             {"processor": "echo", "edit": [{"op": "add", "path": "/x", "value": "\0"}]},
             {"unknown": 1},
         ):

@@ -13,6 +13,8 @@ from schemas.errors import Conflict, ExitCode, NotFound, UsageError
 from streams.cli import replays
 from streams.cli.replay import How, replay
 from streams.cli.replay_selection import Which
+from streams.cli.run import run
+from streams.replay.start import ReplayOptions, new_replay
 from streams.testing import Flow
 
 
@@ -143,3 +145,11 @@ def test_a_patch_that_is_none_is_refused(flow: Flow, tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(UsageError):
             replay(which=Which(error="INVALID_INPUT"), how=How(edit=file))
+
+
+@pytest.mark.parametrize("rate", ["0.0009", "10001", "nan", "1e-300"])
+def test_a_rate_has_bounds_on_the_command_line_and_below_it(flow: Flow, rate: str) -> None:
+    for argv in (["replay", "--processor", "echo"], ["dlq", "redrive", "--since", "1h"]):
+        assert run([*argv, "--rate", rate, "--dry-run"]) == ExitCode.USAGE
+    with pytest.raises(UsageError, match=r"between 0\.001 and 10,000"):
+        new_replay(flow.settings, {}, ReplayOptions("me", rate=float(rate)))
