@@ -31,6 +31,9 @@ USUAL, NONE = "usual", "none"
 #: Bounds of a rate, in rows a second. The stores hold any other to them, so that no replay stops those of others.
 SLOWEST, FASTEST = 0.001, 10_000.0
 
+#: Most operations of an edit, and most bytes of its JSON.
+MOST_OPERATIONS, LARGEST_EDIT = 100, 64 * 1024
+
 #: States that each action of an operator is for, and the state after it.
 ACTIONS = {"pause": ((RUNNING,), PAUSED), "resume": ((PAUSED,), RUNNING), "cancel": ((RUNNING, PAUSED), CANCELLED)}
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.dead_letter_store import DeadLetter, DeadLetterFilter, DeadLetterGroup, LetterPlace
-from connectors.replay_store import FASTEST, SLOWEST
+from connectors.replay_store import FASTEST, MOST_OPERATIONS, SLOWEST
 from gateway.models import EXAMPLE_ID, EXAMPLE_TIME, Time
 from schemas.errors import UsageError
 from schemas.plain import json_form
@@ -125,9 +125,10 @@ class LetterSelection(BaseModel):
 
 
 class RedriveRequest(LetterSelection):
-    """`edit`: a JSON patch (RFC 6902) of each input. `dry_run`: read each record, and only say what would become of it."""
+    """`edit`: a JSON patch (RFC 6902) of each input,
+    without copy and move. `dry_run`: read each record, and only say what would become of it."""
 
-    edit: list[dict[str, Any]] | None = Field(None, max_length=1000)
+    edit: list[dict[str, Any]] | None = Field(None, max_length=MOST_OPERATIONS)
     rate: float | None = Field(100.0, ge=SLOWEST, le=FASTEST, description="Records a second; null: no limit.")
     max: int | None = Field(None, ge=1, le=100_000)
     note: str = Field("", max_length=2000, pattern=PLAIN)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from connectors.access_store import EVERY_TENANT
 from connectors.replay_store import (
     FASTEST,
+    MOST_OPERATIONS,
     SLOWEST,
     Replay,
     ReplayFilter,
@@ -40,7 +41,8 @@ _NEXT = "`GET /v1/replays` lists them."
 
 class ReplayRequest(BaseModel):
     """Which jobs, and how they run again. All conditions must hold. Without `states` those that failed, unless `job_ids` names
-    the jobs. `since` and `until`: when a job's current run ended. `edit`: a JSON patch (RFC 6902) of each input."""
+    the jobs. `since` and `until`: when a job's current run ended. `edit`: a JSON patch (RFC 6902) of each input,
+    without copy and move."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"processor": "echo", "dry_run": True}})
 
@@ -59,7 +61,7 @@ class ReplayRequest(BaseModel):
     reason: str = Field("", max_length=2000, pattern=r"^[^\x00]*$")
     force: bool = Field(False, description="Also jobs that were replayed too often.")
     callbacks: str = Field("usual", max_length=2048, description="usual, none, or a URL instead of the job's.")
-    edit: list[dict[str, Any]] | None = Field(None, max_length=1000)
+    edit: list[dict[str, Any]] | None = Field(None, max_length=MOST_OPERATIONS)
     deadline_s: float | None = Field(
         None, gt=0, le=1e7, description="Time limit of each new run; null: none of its own."
     )

@@ -164,7 +164,7 @@ def read_patch(file: Path) -> list[dict[str, object]]:
 
     try:
         patch = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{file} can't be read as JSON: {type(error).__name__}.", next_step="See RFC 6902.") from error
     if not isinstance(patch, list) or not all(isinstance(one, dict) for one in patch):
         raise UsageError(f"{file} is no JSON patch, which is a list of operations.", next_step="See RFC 6902.")

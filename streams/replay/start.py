@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from schemas.errors import UsageError
 from schemas.ids import new_id
 from schemas.states import Mode
 from streams.settings import Settings
+from streams.timekeeper.replayed import check_edit
 
 #: Longest text of a reason.
 LONGEST_REASON = 2000
@@ -47,7 +47,7 @@ def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOpt
     if len(options.reason) > LONGEST_REASON:
         raise UsageError(f"The reason has more than {LONGEST_REASON} characters.", next_step="Shorten it.")
     if options.edit is not None:
-        _check_storable(options.edit)
+        check_edit(options.edit)
     shadow = options.to_version is not None
     if shadow and (options.edit is not None or options.callbacks not in (USUAL, NONE)):
         raise UsageError(
@@ -69,13 +69,3 @@ def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOpt
         limit=None if options.force or shadow else settings.replay_limit,
         at_most=options.at_most,
     )
-
-
-def _check_storable(edit: list[dict[str, Any]]) -> None:
-    """Raise UsageError for values that are no JSON, or that Postgres can't hold."""
-    try:
-        text = json.dumps(edit, allow_nan=False, ensure_ascii=False).encode()
-    except ValueError as error:  # NaN, or half of a surrogate pair
-        raise UsageError(f"The edit is no JSON: {type(error).__name__}.", next_step="See RFC 8259.") from error
-    if b"\\u0000" in text:
-        raise UsageError("The edit has a NUL character, which can't be stored.", next_step="Leave it out.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.replay_store import NONE, USUAL, NewReplay, Replay
+from connectors.replay_store import LARGEST_EDIT, MOST_OPERATIONS, NONE, USUAL, NewReplay, Replay
 from schemas import headers
 from schemas.codec import Encoder
 from schemas.contract import AnyContract, contract
 from schemas.envelope import header_of, input_hash, typed_input
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, UsageError
 from schemas.plain import to_plain
 from schemas.ranges import OutOfRange, number_check
 from schemas.records import Coordinates
@@ -19,6 +20,8 @@ from schemas.states import Lane, Mode
 
 Plain = dict[str, Any]
 
+#: Operations of RFC 6902 that an edit may have.
+OPERATIONS = ("add", "remove", "replace", "test")
 FOREIGN_CLAIM = (
     "The edit puts a file into the input that the old input does not have; a replay for one tenant can't. "
     "Submit a new job with the file, or replay without a tenant."
@@ -71,12 +74,36 @@ def replayed_header(
     return {**header, **changed}
 
 
+def check_edit(edit: list[dict[str, Any]]) -> None:
+    """Raise UsageError for a patch that could make an input grow by more than its own size, or that no store can hold.
+
+    `copy` and `move` are refused: 40 copies of a list into itself make it 2^40 times as long.
+    """
+    if len(edit) > MOST_OPERATIONS:
+        raise UsageError(f"The edit has more than {MOST_OPERATIONS} operations.", next_step="Replace a larger part.")
+    if any(one.get("op") not in OPERATIONS for one in edit):
+        raise UsageError(
+            f"An operation of the edit is none of {', '.join(OPERATIONS)}.",
+            next_step="copy and move are not allowed; write the value itself.",
+        )
+    try:
+        text = json.dumps(edit, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # NaN, half of a surrogate pair, or lists in lists in lists
+        raise UsageError(f"The edit is no JSON: {type(error).__name__}.", next_step="See RFC 8259.") from error
+    if len(text) > LARGEST_EDIT:
+        raise UsageError(f"The edit has more than {LARGEST_EDIT // 1024} KiB.", next_step="Submit a new job instead.")
+    if b"\\u0000" in text:
+        raise UsageError("The edit has a NUL character, which can't be stored.", next_step="Leave it out.")
+
+
 def edited_input(input_: Any, replay: Replay | NewReplay, made: AnyContract, encoder: Encoder) -> tuple[Plain, str]:
-    """Apply a replay's JSON patch (RFC 6902) to an input; return the new input and its hash. Raises InvalidInput."""
+    """Apply a replay's JSON patch (RFC 6902) to an input; return it and its hash. Raises InvalidInput, UsageError."""
     import jsonpatch
 
+    edit = replay.edit or []
+    check_edit(edit)  # again, because a row may be older than the check, or made by other code
     try:
-        edited = jsonpatch.apply_patch(input_, replay.edit or [])
+        edited = jsonpatch.apply_patch(input_, edit)
         plain = to_plain(typed_input(made, edited))
         # A submit checks that the tenant owns each claim; here, only those of the old input are known to be its own.
         if replay.tenant is not None and not _claims_in(plain) <= _claims_in(input_):
@@ -87,7 +114,7 @@ def edited_input(input_: Any, replay: Replay | NewReplay, made: AnyContract, enc
         raise InvalidInput(f"The edit does not fit its input: {type(error).__name__}.") from error
     except OutOfRange as error:
         raise InvalidInput(f"The edited input can't be sent: {error}.") from error
-    except (TypeError, ValueError, AttributeError, LookupError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
         raise InvalidInput(f"The edited input does not fit its schema: {type(error).__name__}.") from error
 
 

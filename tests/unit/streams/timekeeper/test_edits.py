@@ -12,13 +12,14 @@ import pytest
 from connectors.replay_store import NewReplay, ReplayFilter
 from processors.policy import Policy
 from processors.protocol import Job, JobContext, LoadContext
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, UsageError
 from schemas.ids import new_id
 from schemas.plain import to_plain
 from schemas.records import SEGMENTATION, Claim, SegmentationInput, SegmentationOutput
 from schemas.states import Lane
 from streams import wiring
 from streams.replay.dry_run import dry_run
+from streams.replay.start import ReplayOptions, new_replay
 from streams.testing import Flow
 from streams.timekeeper.replayed import FOREIGN_CLAIM
 
@@ -89,3 +90,30 @@ def test_an_edit_puts_no_other_file_into_the_job_of_a_tenant(flow: Flow, own: Cl
 def test_an_edit_may_leave_the_file_or_give_it_again(flow: Flow, own: Claim) -> None:
     given = {"op": "replace", "path": "/volume", "value": to_plain(own)}
     assert replayed(flow, [given, {"op": "replace", "path": "/threshold", "value": 0.4}]) == ([], "published", None)
+
+
+BOMB = [{"op": "add", "path": "", "value": {"message": [0]}}] + [
+    {"op": "copy", "from": "/message", "path": "/message/-"}
+] * 40
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (BOMB, "none of add, remove, replace, test"),
+        ([{"op": "move", "from": "/fail", "path": "/message"}], "none of add, remove, replace, test"),
+        ([{"op": "test", "path": "/message", "value": "x"}] * 101, "more than 100 operations"),
+        ([{"op": "add", "path": "/message", "value": "x" * 70_000}], "more than 64 KiB"),
+        ([{"op": "add", "path": "/message", "value": float("nan")}], "no JSON"),
+    ],
+)
+def test_an_edit_that_could_grow_without_end_is_refused_and_fails_the_row_of_an_older_replay(
+    sluice_flow: Any, edit: list[dict[str, Any]], why: str
+) -> None:
+    flow: Flow = sluice_flow("echo")
+    flow.submit("echo", {"message": "x", "fail": "INVALID_INPUT"}, tenant="clinic")
+    flow.settle()
+    with pytest.raises(UsageError, match=why):
+        new_replay(flow.settings, {}, ReplayOptions("me", edit=edit))
+    [refused], state, reason = replayed(flow, edit)
+    assert (refused == reason, state, why in refused) == (True, "failed", True)
