@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.callbacks.resolve import split_url
+from connectors.callbacks.guard import AllowRules, check_url
 from connectors.replay_store import FASTEST, NONE, SLOWEST, USUAL, NewReplay
 from schemas.errors import UsageError
 from schemas.ids import new_id
@@ -38,7 +38,8 @@ class ReplayOptions:
 def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOptions) -> NewReplay:
     """Return the replay to start. `selection`: as its row says it. Raises UsageError, InvalidInput."""
     if options.callbacks not in (USUAL, NONE):
-        split_url(options.callbacks)
+        rules = AllowRules.parse(",".join(settings.callbacks_allowed))
+        check_url(options.callbacks, settings.backend_url or None, rules)
     if options.rate is not None and not SLOWEST <= options.rate <= FASTEST:
         raise UsageError(
             f"The rate is not between {SLOWEST:g} and {FASTEST:,.0f}.",
