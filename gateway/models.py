@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 
 from connectors.batch_store import BatchView
 from connectors.views import JobStatus
@@ -42,7 +42,20 @@ def _text_only(value: object) -> object:
     return value
 
 
-Time = Annotated[AwareDatetime, BeforeValidator(_text_only, json_schema_input_type=AwareDatetime)]
+def _in_years_1_to_9999(value: datetime) -> datetime:
+    """Refuse a time whose offset takes it out of the calendar in UTC."""
+    try:
+        value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time is in the years 1 to 9999 in UTC") from error
+    return value
+
+
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(_text_only, json_schema_input_type=AwareDatetime),
+    AfterValidator(_in_years_1_to_9999),
+]
 Id = Annotated[StrictStr, Field(max_length=LONGEST_ID)]
 Processor = Annotated[
     StrictStr, Field(pattern=f"^{NAME.pattern}$", description="Name of the processor.", examples=["echo"])

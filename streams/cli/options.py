@@ -41,9 +41,11 @@ def parse_moment(text: str, now: datetime) -> datetime | None:
         text = f"{day.isoformat()}T{clock.strip() or '00:00'}"
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        at.astimezone(UTC)
+    except (ValueError, OverflowError):  # OverflowError: its offset takes it out of the calendar
         return None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return at
 
 
 def _moment(type_: type, tokens: Sequence[Token]) -> datetime:

@@ -118,6 +118,8 @@ def test_a_body_without_a_condition_or_with_a_wrong_one_is_refused(tmp_path: Pat
             {"job_ids": ["x"]},
             {"states": ["PENDING"]},
             {"processor": "echo", "callbacks": "ftp://a"},
+            {"processor": "echo", "since": "0001-01-01T00:00:00+14:00"},
+            {"processor": "echo", "until": "9999-12-31T23:59:59-14:00"},
             {"processor": "echo", "callbacks": "http://169.254.169.254/latest"},
             {"processor": "echo", "rate": 0},
             {"processor": "echo", "rate": 0.0009},

@@ -153,3 +153,9 @@ def test_a_rate_has_bounds_on_the_command_line_and_below_it(flow: Flow, rate: st
         assert run([*argv, "--rate", rate, "--dry-run"]) == ExitCode.USAGE
     with pytest.raises(UsageError, match=r"between 0\.001 and 10,000"):
         new_replay(flow.settings, {}, ReplayOptions("me", rate=float(rate)))
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_outside_the_calendar_is_refused_as_usage(flow: Flow, time: str) -> None:
+    for command in ("replay", "audit"):
+        assert run([command, "--since", time]) == ExitCode.USAGE
