@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -15,7 +14,6 @@ from connectors.replay_store import (
     PARKED,
     REQUEST,
     WAITING,
-    MarkedRow,
     ReplayFilter,
     ReplaySource,
     checked_action,
@@ -292,16 +290,3 @@ def test_the_patch_of_an_ended_replay_is_erased_with_a_case_that_it_changed(stor
     stores.retention.erase("default", "c1", by="me", objects=0)
     found = stores.replays.replay(replay.replay_id)
     assert (found.edit, found.reason) == (None, "")
-
-
-@pytest.mark.parametrize("rate", [5e-324, 1e-15, 1e300, float("inf"), float("nan"), 0.0, -1.0])
-def test_no_stored_rate_stops_the_replays_of_others(stores: Stores, rate: float) -> None:
-    failed(stores, "E0")
-    failed(stores, "E1", 2)
-    odd = start(stores, ReplayFilter(error_code="E0"), rate=rate)
-    other = start(stores, ReplayFilter(error_code="E1"))
-    due = stores.replays.due(500)
-    assert [(work.replay.replay_id, len(work.rows)) for work in due] == [(odd.replay_id, 1), (other.replay_id, 1)]
-    for _ in range(2):
-        stores.replays.mark([MarkedRow(UUID(one.replay_id).bytes, 1, "published") for one in (odd, other)])
-    assert {one.state for one in stores.replays.replays(10)} == {"done"}
