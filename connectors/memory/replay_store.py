@@ -113,7 +113,7 @@ class MemoryReplayStore(MemoryStore):
     # ── for the timekeeper ──
 
     def due(self, limit: int) -> list[ReplayWork]:
-        with self._db.writing() as now:
+        with self._db.reading() as now:
             running = [one for one in self._db.replays.values() if one.state == RUNNING and one.next_at <= now]
             found = []
             for one in sorted(running, key=lambda one: (one.created_at, one.replay_id)):
