@@ -3,9 +3,9 @@
 SELECT
     s.replay_id::text, s.state, s.mode, s.to_version, s.tenant, s.selection, s.requested_by, s.reason, s.callbacks, s.edit,
     extract(epoch FROM s.deadline)::float8 AS deadline_s, s.rate, s.total, s.published, s.parked, s.failed, s.created_at, s.ended_at,
-    1 + floor(
+    CASE WHEN s.rate IS NOT NULL THEN 1 + floor(
         extract(epoch FROM now() - greatest(s.next_at, now() - interval '1 second')) * least(greatest(s.rate, 0.001), 10000)
-    )::integer AS allowed,
+    )::integer END AS allowed,
     now() AS at
 FROM replays AS s
 WHERE s.state = 'running' AND s.next_at <= now()
