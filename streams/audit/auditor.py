@@ -64,7 +64,7 @@ class Auditor:
         self._settings, self._scope, self._store, self._log = settings, scope, store, log
         self._stop, self._watch, self._only_new = stop, watch, only_new
         self.topics: Topics = find_topics(settings, scope)
-        self.evidence = Evidence(codec, self.topics.ids, scope.tenant)
+        self.evidence = Evidence(codec, self.topics.ids, scope.tenant, keep_early=only_new)
         #: What was read of each partition of requests, and of the topics that follow.
         self.ranges: dict[Part, Span] = {}
         self._followed: dict[Part, Span] = {}

@@ -84,13 +84,20 @@ class RecordCounts:
 
 
 class Evidence:
-    """Takes the messages of the log, topic by topic. `tenant`: None for all; else requests of others are only counted."""
+    """Takes the messages of the log, topic by topic. `tenant`: None for all; else requests of others are only counted.
 
-    def __init__(self, codec: Codec, topic_ids: Mapping[str, bytes], tenant: str | None = None) -> None:
+    `keep_early`: also keep the results and outcomes of runs whose request is read later, until `forget_early`.
+    """
+
+    def __init__(
+        self, codec: Codec, topic_ids: Mapping[str, bytes], tenant: str | None = None, *, keep_early: bool = False
+    ) -> None:
         self._codec = codec
         self.topic_ids = topic_ids
         self._tenant = tenant
         self.runs: dict[AuditKey, RunInLog] = {}
+        #: With the time of the first record, in ms.
+        self._early: dict[AuditKey, tuple[int, RunInLog]] | None = {} if keep_early else None
         self.counts = RecordCounts()
         #: Requests without a job id, by place: the time, and the topic's name.
         self.unreadable: dict[LogPosition, str] = {}
@@ -114,7 +121,7 @@ class Evidence:
             return
         run = self.runs.get(key)
         if run is None:
-            run = self.runs[key] = RunInLog(processor)
+            run = self.runs[key] = self._take_early(key, processor)
         if not run.requests:
             self.counts.first += 1
         elif all(attempt > each.attempt for each in run.requests):
@@ -136,7 +143,7 @@ class Evidence:
             if key is None or not isinstance(plain.get("result"), dict):
                 return  # the sink makes it a dead letter
             attempt, disposition = int(plain["header"]["attempt"]), str(plain["result"].get("disposition"))
-        run = self.runs.get(key)
+        run = self.runs.get(key) or self._as_early(key, message)
         if run is not None:
             disposition = disposition or of_kafka[headers.DISPOSITION].decode("utf-8", "replace")
             final = Disposition(disposition) in _STATES
@@ -149,8 +156,10 @@ class Evidence:
         key = (UUID(job_id).bytes, int(number))
         run = self.runs.get(key)
         if run is None:
-            run = self.strays.setdefault(key, RunInLog(processor))
-            run.published.append(SeenOutcome(b"", int(message.timestamp()[1])))
+            stray = self.strays.setdefault(key, RunInLog(processor))
+            stray.published.append(SeenOutcome(b"", int(message.timestamp()[1])))
+            run = self._as_early(key, message)
+        if run is None:
             return
         value = message.value() or b""
         seen = _seen_outcome(self._decoded(value), _digest(value), int(message.timestamp()[1]))
@@ -162,6 +171,22 @@ class Evidence:
         partition, offset = _number(of_kafka.get(headers.DL_PARTITION)), _number(of_kafka.get(headers.DL_OFFSET))
         if topic_id is not None and partition is not None and offset is not None:
             self.dead_letters.add(LogPosition(topic_id, partition, offset))
+
+    def forget_early(self, before_ms: float) -> None:
+        """Forget the runs without a request whose first record is older: their request was read long ago."""
+        if self._early is not None:
+            self._early = {key: found for key, found in self._early.items() if found[0] >= before_ms}
+
+    def _as_early(self, key: AuditKey, message: Message) -> RunInLog | None:
+        if self._early is None:
+            return None
+        return self._early.setdefault(key, (int(message.timestamp()[1]), RunInLog("")))[1]
+
+    def _take_early(self, key: AuditKey, processor: str) -> RunInLog:
+        run = (self._early or {}).pop(key, (0, RunInLog(processor)))[1]
+        run.processor = processor
+        self.strays.pop(key, None)
+        return run
 
     def _place(self, message: Message) -> LogPosition:
         return LogPosition(self.topic_ids[message.topic() or ""], message.partition() or 0, message.offset() or 0)

@@ -28,6 +28,8 @@ log = logs.get("audit")
 
 #: Requests younger than this are left to the next round.
 GRACE = timedelta(seconds=5)
+#: Records of a run may be so much older than its request, by the clocks of their producers, which is read a round later.
+EARLY = GRACE + timedelta(minutes=1)
 #: A service that was started looks so far back.
 BACK = timedelta(hours=1)
 #: Runs that are open, or whose callback is, and are looked at again each round. Beyond that the oldest are left out.
@@ -48,6 +50,7 @@ class AuditService:
         self._counts: Counter[AuditKind] = Counter()
         self._rounds = self._examined = self._open_runs = 0
         self._last: CanaryResult | None = None
+        self._last_look_ms = 0.0
 
     def health(self, *, ask: bool = True) -> Health:
         """Return the health: ready once a round has succeeded, and while the last one did. Findings are in the details."""
@@ -92,6 +95,9 @@ class AuditService:
         self._forget(auditor, done)
         self._report(auditor.of_no_run())
         auditor.evidence.strays.clear()
+        # Of requests that this round left to the next, records were read already.
+        auditor.evidence.forget_early(self._last_look_ms - EARLY.total_seconds() * 1000)
+        self._last_look_ms = auditor.now.timestamp() * 1000
         self._rounds, self._loop.fault = self._rounds + 1, None
         self._examined += len(done)
         self._open_runs = len(auditor.evidence.runs)

@@ -49,6 +49,15 @@ def rounds() -> Iterator[Rounds]:
         yield Rounds(flow, resources)
 
 
+def test_the_outcome_of_a_request_that_was_too_young_for_a_round_is_not_missed_in_the_next(rounds: Rounds) -> None:
+    rounds.flow.submit("echo", {"message": "x"})
+    rounds.flow.settle()
+    assert rounds.round(after_s=1.0) == []
+    assert rounds.examined == 0
+    assert rounds.round() == []
+    assert rounds.examined == 1
+
+
 def test_each_round_audits_what_is_new_and_what_was_still_open(rounds: Rounds) -> None:
     assert not rounds.service.health(ask=False).ready
     Settled(rounds.flow)
