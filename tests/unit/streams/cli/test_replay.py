@@ -69,6 +69,8 @@ def test_a_replay_is_watched_listed_shown_paused_and_cancelled(
     assert replays.resume(id_, json=True) == 0
     assert printed(capsys)["published"] == 0
     flow.settle()
+    flow.advance(1.0)  # at 100 jobs a second the second one is due later
+    flow.settle()
     assert replays.show(id_, follow_=True, json=True) == 0
     shown = printed(capsys)
     assert (shown["state"], shown["outcomes"], shown["not_published"]) == ("done", {"COMPLETED": 2}, [])
