@@ -37,8 +37,12 @@ MOST_OPERATIONS, LARGEST_EDIT = 100, 64 * 1024
 #: States that each action of an operator is for, and the state after it.
 ACTIONS = {"pause": ((RUNNING,), PAUSED), "resume": ((PAUSED,), RUNNING), "cancel": ((RUNNING, PAUSED), CANCELLED)}
 
+#: Greatest number of a run: the store's columns hold no greater one.
+LAST_RUN = 2**31 - 1
+
 ERASED = "The contents of its case were erased."
 OPEN_RUN = "Its run {run} has not ended."
+NO_RUN_LEFT = f"Its run {LAST_RUN} has the greatest number that a run can have. Submit its input as another job."
 OPEN_REPLAY = "It is in replay {replay_id} already, whose run {run} has not begun."
 TOO_OFTEN = "It was replayed {times} times already; the limit is {limit} (SLUICE_REPLAY_LIMIT). --force overrides it."
 
@@ -196,7 +200,8 @@ class ReplayStore(Protocol):
 
     def start(self, new: NewReplay, chosen: Chosen) -> Replay:
         """Freeze a selection, in one transaction. A job is parked whose case was erased, whose run has not ended, that waits
-        in another replay, or that was replayed too often. Without a waiting row the replay is done."""
+        in another replay, that was replayed too often, or that has no number left for a run. Without a waiting row the replay
+        is done."""
         ...
 
     def replay(self, replay_id: str, tenant: str | None = None) -> Replay | None:

@@ -13,6 +13,8 @@ from connectors.memory.replay_tables import StoredReplay, StoredReplayJob
 from connectors.memory.tables import OPEN, StoredJob, StoredOutcome, StoredRun
 from connectors.replay_store import (
     ERASED,
+    LAST_RUN,
+    NO_RUN_LEFT,
     OPEN_REPLAY,
     OPEN_RUN,
     REQUEST,
@@ -79,7 +81,8 @@ class Candidates:
         numbers = [number for job_id, number in self._db.runs if job_id == one.job_id]
         numbers += [row.run for _, row in rows if row.run is not None]
         next_run = 1 + max([one.from_run or 0, *numbers])
-        return one._replace(parked=self._parked(job, run, rows, one, new, now), next_run=next_run)
+        parked = self._parked(job, run, rows, one._replace(next_run=next_run), new, now)
+        return one._replace(parked=parked, next_run=next_run)
 
     def _parked(
         self,
@@ -94,6 +97,8 @@ class Candidates:
             return ERASED
         if run is not None and run.state in OPEN:
             return OPEN_RUN.format(run=run.run)
+        if (one.next_run or 0) > LAST_RUN:
+            return NO_RUN_LEFT
         current = job.current_run if job is not None else one.from_run or 0
         counted = [(replay, row) for replay, row in rows if replay.new.mode == "replay" and row.stands(replay)]
         waits = [

@@ -16,6 +16,8 @@ from connectors.postgres.statement import query
 from connectors.replay_store import (
     ACTIONS,
     ERASED,
+    LAST_RUN,
+    NO_RUN_LEFT,
     OPEN_REPLAY,
     OPEN_RUN,
     PARKED,
@@ -157,7 +159,8 @@ class PostgresReplayStore(PostgresStore):
         edit = None if new.edit is None else Jsonb(new.edit)
         deadline = None if new.deadline_s is None else timedelta(seconds=new.deadline_s)
         own = {name: getattr(new, name) for name in _OWN}
-        reasons = {"erased": ERASED, "open_run": OPEN_RUN, "open_replay": OPEN_REPLAY, "too_often": TOO_OFTEN}
+        reasons: dict[str, Any] = {"erased": ERASED, "open_run": OPEN_RUN, "open_replay": OPEN_REPLAY}
+        reasons |= {"too_often": TOO_OFTEN, "no_run_left": NO_RUN_LEFT, "last_run": LAST_RUN}
         columns = {
             "replay_id": UUID(new.replay_id),
             "selection": Jsonb(new.selection),

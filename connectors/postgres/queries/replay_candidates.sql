@@ -8,10 +8,11 @@ checked AS MATERIALIZED (
     SELECT
         c.turn, c.source, c.job_id, c.from_run, c.topic_id, c.partition, c."offset", j.processor, r.state,
         o.error_code, o.fingerprint, o.run_ms,
-        CASE WHEN c.job_id IS NOT NULL THEN 1 + greatest(c.from_run, latest.run, before.run) END AS next_run,
+        CASE WHEN c.job_id IS NOT NULL THEN 1 + greatest(c.from_run, latest.run, before.run)::bigint END AS next_run,
         CASE
             WHEN j.erased_at IS NOT NULL THEN %(erased)s
             WHEN r.state IN ('PENDING', 'PROCESSING', 'RETRYING') THEN replace(%(open_run)s, '{run}', r.run::text)
+            WHEN greatest(c.from_run, latest.run, before.run) >= %(last_run)s THEN %(no_run_left)s
             WHEN %(mode)s = 'replay' AND before.waits IS NOT NULL THEN
                 replace(replace(%(open_replay)s, '{replay_id}', before.waits_in::text), '{run}', before.waits::text)
             WHEN before.times >= %(limit)s::integer THEN
