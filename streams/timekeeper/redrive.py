@@ -53,7 +53,9 @@ class Letter(NamedTuple):
             found = Coordinates(topic, int(partition), int(offset))
         except (KeyError, ValueError):
             return None
-        return found if found.topic and found.partition >= 0 and found.offset >= 0 else None
+        # The headers come from outside: numbers that Kafka can't have would fail the call that reads the record.
+        possible = 0 <= found.partition < 2**31 and 0 <= found.offset < 2**63
+        return found if found.topic and possible else None
 
 
 _ORIGIN = (headers.DL_TOPIC, headers.DL_PARTITION, headers.DL_OFFSET)

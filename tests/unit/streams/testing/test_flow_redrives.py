@@ -42,6 +42,18 @@ def test_a_dead_letter_that_came_without_its_value_is_redriven_from_its_original
     assert states(flow, job) == ["failed", "succeeded"]
 
 
+@pytest.mark.parametrize(("partition", "offset"), [(0, 2**63), (2**31, 0), (0, -(2**63) - 1)])
+def test_a_dead_letter_with_impossible_numbers_of_its_origin_is_shown_and_has_none(
+    flow: Flow, sluice: Sluice, partition: int, offset: int
+) -> None:
+    reasons = headers.dead_letter_headers(
+        reason="UNDECODABLE", message="m", topic=REQUESTS, partition=partition, offset=offset, attempts=1, worker="w"
+    )
+    publish(flow, None, {name: text.decode() for name, text in reasons.items()}, "dead-letters")
+    shown = only(sluice)
+    assert (shown["value"], shown["redrivable"]) == (None, False)
+
+
 def test_contradicting_headers_and_a_lost_worker_need_no_other_bytes(flow: Flow, sluice: Sluice) -> None:
     contradicted, lost = new_id(), new_id()
     publish(flow, request(flow, contradicted), {headers.JOB: new_id()})
