@@ -11,8 +11,6 @@ from connectors.replay_store import (
     DEAD_LETTER,
     ERASED,
     FAILED,
-    LAST_RUN,
-    NO_RUN_LEFT,
     PARKED,
     REQUEST,
     WAITING,
@@ -178,17 +176,6 @@ def test_a_row_whose_job_comes_to_be_known_as_erased_is_parked_in_its_turn(store
     after = stores.replays.replay(late.replay_id)
     assert (after.state, after.parked, after.waiting) == ("done", 1, 0)
     assert [(row.job_id, row.reason) for row in rows(stores, late, PARKED)] == [(str(job), ERASED)]
-
-
-def test_a_job_without_a_number_for_its_next_run_is_parked_and_the_others_go_on(stores: Stores) -> None:
-    full, other = failed(stores, offset=0), failed(stores, offset=10)
-    stores.store(requested(full, 30, run=LAST_RUN, header={"mode": "shadow"}))
-    assert sum(group.jobs for group in stores.replays.preview(new(), ALL) if group.parked == NO_RUN_LEFT) == 1
-    replay = start(stores)
-    [parked] = rows(stores, replay, PARKED)
-    [waiting] = rows(stores, replay, WAITING)
-    assert (parked.job_id, parked.run, parked.reason) == (str(full), None, NO_RUN_LEFT)
-    assert (waiting.job_id, waiting.run) == (str(other), 1)
 
 
 def test_rows_are_published_in_their_order_until_the_replay_is_done(stores: Stores) -> None:
