@@ -95,6 +95,8 @@ class Which:
             err(f"not the whole range: {found.gone}")
         if found.nameless:
             err(f"{found.nameless} records name no job")
+        if found.shadows:
+            err(f"{found.shadows} records of shadow runs are left out")
         return found
 
     def wanted(self, job_ids: tuple[str, ...], *, shadow: bool = False) -> ReplayFilter:

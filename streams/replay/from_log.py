@@ -12,6 +12,7 @@ from connectors.sink_store import LogPosition
 from schemas import headers
 from schemas.errors import UsageError
 from schemas.ids import is_job_id
+from schemas.states import Mode
 from streams.admin.log_range import Span
 from streams.admin.records import LogRecord
 from streams.admin.scan import Scan
@@ -24,11 +25,13 @@ ASK_S = 10.0
 
 
 class LogSelection(NamedTuple):
-    """The jobs of a range, in its order. `nameless`: records that name no job. `gone`: why the range is not complete."""
+    """The jobs of a range, in its order. `nameless`: records that name no job. `gone`: why the range is not complete.
+    `shadows`: records of shadow runs, which are left out: the version that they ran is not the job's."""
 
     sources: list[ReplaySource]
     nameless: int
     gone: str | None
+    shadows: int = 0
 
     @property
     def job_ids(self) -> list[str]:
@@ -39,18 +42,21 @@ def jobs_in_log(
     settings: Settings, topic: str, span: Span, on_batch: Callable[[Scan], None] = lambda _: None
 ) -> LogSelection:
     """Read the range up to now. Raises NotFound, UsageError, Unreachable."""
-    sources, nameless = [], 0
+    sources, nameless, shadows = [], 0, 0
     with TopicReader(settings, topic, span=span) as reader:
         topic_id = _topic_id(settings, topic)
         scan = Scan(reader.range.total)
         for record in reader.scan(scan, on_batch):
+            if _is_shadow(record):
+                shadows += 1
+                continue
             job_id, run = _job_of(record)
             if job_id is None:
                 nameless += 1
                 continue
             position = LogPosition(topic_id, record.partition, record.offset)
             sources.append(ReplaySource(REQUEST, job_id, run, position))
-    return LogSelection(sources, nameless, scan.partial)
+    return LogSelection(sources, nameless, scan.partial, shadows)
 
 
 def holds_requests(settings: Settings, topic: str) -> bool:
@@ -70,6 +76,13 @@ def _topic_id(settings: Settings, topic: str) -> bytes:
         return uuid_bytes(described[topic].result(ASK_S).topic_id)
     except KafkaException as error:
         raise kafka.translate(error, f"looking for the topic {topic}") from error
+
+
+def _is_shadow(record: LogRecord) -> bool:
+    """True if the Kafka headers or the value name the mode."""
+    header = record.value.get("header") if isinstance(record.value, dict) else None
+    said = header.get("mode") if isinstance(header, dict) else None
+    return Mode.SHADOW in (said, record.headers.get(headers.MODE))
 
 
 def _job_of(record: LogRecord) -> tuple[str | None, int]:

@@ -12,7 +12,7 @@ from schemas import headers
 from schemas.codec import Encoder
 from schemas.contract import AnyContract, contract
 from schemas.envelope import header_of, input_hash, typed_input
-from schemas.errors import InvalidInput, UsageError
+from schemas.errors import Conflict, InvalidInput, UsageError
 from schemas.plain import to_plain
 from schemas.ranges import OutOfRange, number_check
 from schemas.records import Coordinates
@@ -52,7 +52,8 @@ def replayed_header(
     header: Mapping[str, Any], replay: Replay | NewReplay, run: int, at: datetime, source: Coordinates | None
 ) -> Plain:
     """Return the header of the new run. Its own deadline, start time and idempotency key are over; `created_at` stays, because
-    it is the job's."""
+    it is the job's. Raises Conflict for the header of a shadow run, unless the new run is one, too."""
+    _check_source(header.get("mode"), replay.mode)
     deadline = None if replay.deadline_s is None else at + timedelta(seconds=replay.deadline_s)
     changed = {
         "run": run,
@@ -127,11 +128,25 @@ def _claims_in(plain: Any) -> set[tuple[str, str]]:
 
 
 def replayed_headers(old: Mapping[str, Any], header: Plain, *, edited: bool) -> dict[str, Any]:
-    """Return the Kafka headers: those of the earlier request that are not the engine's, and the new run's own."""
+    """Return the Kafka headers: those of the earlier request that are not the engine's, and the new run's own.
+
+    Raises Conflict if the earlier request is a shadow run's by its Kafka headers, and the new run is none.
+    """
+    mode = old.get(headers.MODE)
+    _check_source(headers.mode_of(mode.encode() if isinstance(mode, str) else mode), header["mode"])
     left_out = {headers.DEADLINE, *({headers.CLAIMS} if edited else ())}
     kept = {name: value for name, value in old.items() if name not in left_out and not name.startswith(_DEAD_LETTER)}
     own = dict(headers.request_headers(header_of({"header": header}), source="sluice/replay"))
     return {**kept, **own, headers.REPLAY: header["replay_id"].encode()}
+
+
+def _check_source(mode: str | None, new_mode: str) -> None:
+    """Check that the request of a shadow run makes no run that counts: its model version is the comparison's, not the job's."""
+    if mode == Mode.SHADOW and new_mode != Mode.SHADOW:
+        raise Conflict(
+            "It is the request of a shadow run, which never becomes a run that counts.",
+            next_step="To run the job itself again, give its id to `sluice replay`.",
+        )
 
 
 #: What a dead letter has besides its record's own headers.

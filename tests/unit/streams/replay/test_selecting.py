@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from connectors.replay_store import NewReplay, ReplayFilter
+from connectors.replay_store import REQUEST, NewReplay, ReplayFilter, ReplaySource
 from schemas.errors import UsageError
 from schemas.ids import new_id
+from schemas.states import Lane
 from streams import wiring
 from streams.admin.log_range import Span
 from streams.replay.dry_run import DryRun, dry_run
@@ -63,6 +65,28 @@ def test_jobs_are_selected_by_offsets_of_a_partition_and_only_those_run_again(sl
         store.start(new(), found.sources)
     flow.settle()
     assert [flow.job(job).run for job in jobs] == [0, 1, 1, 1, 0]
+
+
+def test_requests_of_shadow_runs_are_left_out_and_never_make_a_run_that_counts(sluice_flow: Any) -> None:
+    flow: Flow = sluice_flow("echo", partitions=1)
+    job = flow.submit("echo", {"message": "x"})
+    flow.settle()
+    with wiring.replay_store(flow.settings) as store:
+        store.start(new(mode="shadow", to_version="9.9"), ReplayFilter(job_ids=[job]))
+        flow.settle(worker=False)
+        topic = flow.settings.topics.requests("echo", Lane.BULK)
+        found = jobs_in_log(flow.settings, topic, Span())
+        assert (found.sources, found.shadows) == ([], 1)
+        place = flow.database.runs[UUID(job).bytes, 1].position
+        assert place is not None
+        chosen = [ReplaySource(REQUEST, job, 1, place)]
+        [refused] = dry_run(flow.settings, store, new(), chosen).refused
+        replay = store.start(new(), chosen)
+        flow.settle(worker=False)
+        [row] = store.rows(replay.replay_id, None, 10)
+    assert (row.state, row.reason) == ("failed", refused.reason)
+    assert "shadow run" in refused.reason
+    assert (flow.job(job).run, flow.job(job).state, flow.job(job, 1).mode) == (0, "COMPLETED", "shadow")
 
 
 def test_topics_say_whether_they_hold_requests(sluice_flow: Any) -> None:

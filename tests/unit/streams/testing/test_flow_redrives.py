@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connectors.memory import MemoryReplayStore
+from connectors.replay_store import NewReplay, ReplayFilter
 from schemas import headers
 from schemas.errors import ExitCode
 from schemas.ids import new_id
+from schemas.states import Lane
 from streams import wiring
 from streams.testing import Flow
 from streams.worker.child import results
@@ -52,6 +55,25 @@ def test_a_dead_letter_with_impossible_numbers_of_its_origin_is_shown_and_has_no
     publish(flow, None, {name: text.decode() for name, text in reasons.items()}, "dead-letters")
     shown = only(sluice)
     assert (shown["value"], shown["redrivable"]) == (None, False)
+
+
+def test_a_dead_letter_of_a_shadow_run_makes_no_run_that_counts(flow: Flow, sluice: Sluice) -> None:
+    job, bulk = flow.submit("echo", {"message": "x"}), flow.settings.topics.requests("echo", Lane.BULK)
+    flow.settle()
+    with wiring.replay_store(flow.settings) as store:
+        made = NewReplay(new_id(), "me", "", mode="shadow", to_version="9.9")
+        store.start(made, ReplayFilter(job_ids=[job]))
+        flow.settle(worker=False)
+    [record] = flow.records(bulk)
+    reasons = headers.dead_letter_headers(
+        reason="WORKER_LOST", message="m", topic=bulk, partition=0, offset=record.offset() or 0, attempts=3, worker="w"
+    )
+    own: dict[str, Any] = dict(record.headers() or ())
+    fields = {name: value.decode() for name, value in (own | reasons).items()}
+    publish(flow, record.value(), fields, "dead-letters")
+    publish(flow, b"junk", fields, "dead-letters")
+    redriven(flow, sluice, "--reason", "WORKER_LOST")
+    assert (len(flow.records(bulk)), flow.job(job).run, flow.job(job).state) == (1, 0, "COMPLETED")
 
 
 def test_contradicting_headers_and_a_lost_worker_need_no_other_bytes(flow: Flow, sluice: Sluice) -> None:
