@@ -11,13 +11,14 @@ Implementations: `postgres/replay_store.py`, `memory/replay_store.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, Self
 
 from connectors.payload_store import Payload
 from connectors.sink_store import LogPosition
 from schemas.errors import Conflict
+from schemas.records import JobHeader
 
 #: States of a replay.
 RUNNING, PAUSED, DONE, CANCELLED = "running", "paused", "done", "cancelled"
@@ -126,9 +127,34 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class JobFields:
+    """Fields of a job as the store has them: those of its first request."""
+
+    tenant: str
+    created_at: datetime
+    external_id: str | None
+    case_id: str | None
+    upload_id: str | None
+    batch_id: str | None
+    parent_job_id: str | None
+    callback_url: str | None
+    callback_profile: str | None
+    labels: dict[str, str] | None
+
+    def header(self, job_id: str, processor: str) -> JobHeader:
+        """Return a header of the job, with no hash of an input."""
+        stored = {**asdict(self), "labels": self.labels or {}}
+        return JobHeader(job_id=job_id, processor=processor, input_sha256="", **stored)
+
+
+JOB_FIELDS = tuple(each.name for each in fields(JobFields))
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayJob:
     """A row of a replay. `processor`: of its job; None if the store does not know the job. `topic`, `topic_id`, `partition`,
-    `offset`: the record to read again; None: it is in `payloads`. `run`: of the new run; None if the row never waited."""
+    `offset`: the record to read again; None: it is in `payloads`. `run`: of the new run; None if the row never waited.
+    `stored`: fields of its job; None if the store does not know the job. `sample` leaves them out."""
 
     n: int
     source: str
@@ -144,6 +170,7 @@ class ReplayJob:
     reason: str | None
     tries: int
     published_at: datetime | None
+    stored: JobFields | None = None
 
 
 class ReplayWork(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from connectors.memory.database import MemoryStore
 from connectors.memory.payload_store import stored_payload
 from connectors.memory.replay_candidates import Candidate, Candidates
 from connectors.memory.replay_tables import StoredReplay, StoredReplayJob
+from connectors.memory.tables import StoredJob
 from connectors.payload_store import Payload
 from connectors.replay_store import (
     ACTIONS,
@@ -20,12 +22,14 @@ from connectors.replay_store import (
     DONE,
     FAILED,
     FASTEST,
+    JOB_FIELDS,
     PARKED,
     PUBLISHED,
     RUNNING,
     SLOWEST,
     WAITING,
     Chosen,
+    JobFields,
     MarkedRow,
     NewReplay,
     Replay,
@@ -180,6 +184,7 @@ class MemoryReplayStore(MemoryStore):
             row.reason,
             row.tries,
             row.published_at,
+            None if job is None else _fields_of(job),
         )
 
 
@@ -205,3 +210,8 @@ def _held(rate: float) -> float:
 def _average(times: Sequence[float | None]) -> float | None:
     known = [one for one in times if one is not None]
     return sum(known) / len(known) if known else None
+
+
+def _fields_of(job: StoredJob) -> JobFields:
+    stored = {name: getattr(job, name) for name in JOB_FIELDS}
+    return JobFields(**{**stored, "labels": None if job.labels is None else json.loads(job.labels)})

@@ -16,6 +16,7 @@ from connectors.postgres.statement import query
 from connectors.replay_store import (
     ACTIONS,
     ERASED,
+    JOB_FIELDS,
     LAST_RUN,
     NO_RUN_LEFT,
     OPEN_REPLAY,
@@ -23,6 +24,7 @@ from connectors.replay_store import (
     PARKED,
     TOO_OFTEN,
     Chosen,
+    JobFields,
     MarkedRow,
     NewReplay,
     Replay,
@@ -199,4 +201,8 @@ def _by_list(chosen: Sequence[Any]) -> tuple[str, dict[str, Any]]:
 
 def _job(row: dict[str, Any]) -> ReplayJob:
     row.pop("erased", None)
-    return ReplayJob(**{**row, "topic_id": row["topic_id"].bytes if row["topic_id"] else None})
+    stored = {name: row.pop(name, None) for name in JOB_FIELDS}
+    topic_id = row["topic_id"].bytes if row["topic_id"] else None
+    return ReplayJob(
+        **{**row, "topic_id": topic_id, "stored": None if stored["tenant"] is None else JobFields(**stored)}
+    )

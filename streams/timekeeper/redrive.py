@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Message
 
-from connectors.replay_store import Replay
+from connectors.replay_store import JobFields, Replay
 from schemas import headers
 from schemas.codec import Codec, Encoder
 from schemas.contract import AnyContract, contract
@@ -96,8 +96,17 @@ class Redriver:
         self._names = names
         self._encoder = encoder
 
-    def outgoing(self, letter: Letter, replay: Replay, job_id: str | None, run: int | None, at: datetime) -> Outgoing:
-        """Return the record to publish. `job_id` and `run`: of the new run; None if the store does not know the job.
+    def outgoing(
+        self,
+        letter: Letter,
+        replay: Replay,
+        job_id: str | None,
+        run: int | None,
+        at: datetime,
+        stored: JobFields | None = None,
+    ) -> Outgoing:
+        """Return the record to publish. `job_id` and `run`: of the new run, `stored`: the job's own fields; None if the store
+        does not know the job.
 
         Raises SluiceError with the reason for a record that can't be redriven, and Unreachable.
         """
@@ -113,7 +122,7 @@ class Redriver:
         if run is None and replay.edit is None:
             self._check(letter, processor)
             return self._back(letter, topic, replay)
-        return self._next_run(letter, processor, replay, job_id, run, at)
+        return self._next_run(letter, processor, replay, job_id, run, at, stored)
 
     def _back(self, letter: Letter, topic: str, replay: Replay) -> Outgoing:
         provenance = {headers.REPLAY: replay.replay_id.encode()}
@@ -138,7 +147,14 @@ class Redriver:
         return plain
 
     def _next_run(
-        self, letter: Letter, processor: str, replay: Replay, job_id: str | None, run: int | None, at: datetime
+        self,
+        letter: Letter,
+        processor: str,
+        replay: Replay,
+        job_id: str | None,
+        run: int | None,
+        at: datetime,
+        stored: JobFields | None,
     ) -> Outgoing:
         made, encoder = contract(processor), self._encoder(processor)
         try:
@@ -147,11 +163,11 @@ class Redriver:
             if replay.edit is None:
                 raise
             # The edit starts from nothing, so it fits only if it replaces the input as a whole (path "").
-            plain = {"header": to_plain(_header_from_headers(letter, processor, job_id)), "input": None}
+            plain = {"header": to_plain(_header_from_headers(letter, processor, job_id, stored)), "input": None}
         if job_id not in (None, plain["header"]["job_id"]):
             raise HeaderMismatch("The record is of another job than the Kafka headers said.")
         number = plain["header"]["run"] if run is None else run
-        header = replayed_header(plain["header"], replay, number, at, letter.origin)
+        header = replayed_header(plain["header"], replay, number, at, letter.origin, stored)
         if replay.edit is not None:
             edited, header["input_sha256"] = edited_input(plain["input"], replay, made, encoder)
             plain = {**plain, "input": edited}
@@ -161,13 +177,13 @@ class Redriver:
         return Outgoing(topic, key, value, fields, header["job_id"], number)
 
 
-def _header_from_headers(letter: Letter, processor: str, job_id: str | None) -> JobHeader:
-    """Return the header of a record that can't be read: of the job that the Kafka headers name, else of a job with an id that
-    is the same each time."""
+def _header_from_headers(letter: Letter, processor: str, job_id: str | None, stored: JobFields | None) -> JobHeader:
+    """Return the header of a record that can't be read: of the job that the Kafka headers name, with its stored fields, else of
+    a job with an id that is the same each time."""
     named = _text(letter.headers.get(headers.JOB))
     place = f"{letter.place.topic}[{letter.place.partition}]@{letter.place.offset}"
     found = job_id or (named if is_job_id(named) else derived_id("default", processor, place, KEY_SPACE))
-    return JobHeader(found, processor, letter.at, "")
+    return JobHeader(found, processor, letter.at, "") if stored is None else stored.header(found, processor)
 
 
 def _no_request(topic: str, processor: str | None) -> tuple[str]:

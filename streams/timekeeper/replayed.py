@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.replay_store import LARGEST_EDIT, MOST_OPERATIONS, NONE, USUAL, NewReplay, Replay
+from connectors.replay_store import LARGEST_EDIT, MOST_OPERATIONS, NONE, USUAL, JobFields, NewReplay, Replay
 from schemas import headers
 from schemas.codec import Encoder
 from schemas.contract import AnyContract, contract
@@ -36,9 +36,10 @@ def replayed_request(
     source: Coordinates | None,
     processor: str,
     encoder: Encoder,
+    stored: JobFields | None = None,
 ) -> tuple[Plain, bytes]:
     """Return the header of the new run and its encoded request. Raises SluiceError if the request does not fit the contract."""
-    header = replayed_header(plain["header"], replay, run, at, source)
+    header = replayed_header(plain["header"], replay, run, at, source, stored)
     if replay.edit is not None:
         edited, header["input_sha256"] = edited_input(plain["input"], replay, contract(processor), encoder)
         plain = {**plain, "input": edited}
@@ -49,10 +50,16 @@ def replayed_request(
 
 
 def replayed_header(
-    header: Mapping[str, Any], replay: Replay | NewReplay, run: int, at: datetime, source: Coordinates | None
+    header: Mapping[str, Any],
+    replay: Replay | NewReplay,
+    run: int,
+    at: datetime,
+    source: Coordinates | None,
+    stored: JobFields | None = None,
 ) -> Plain:
     """Return the header of the new run. Its own deadline, start time and idempotency key are over; `created_at` stays, because
-    it is the job's. Raises Conflict for the header of a shadow run, unless the new run is one, too."""
+    it is the job's. `stored`: the job's own fields; None if they are not known. An earlier replay may have put another
+    callback, or none, into this header. Raises Conflict for the header of a shadow run, unless the new run is one, too."""
     _check_source(header.get("mode"), replay.mode)
     deadline = None if replay.deadline_s is None else at + timedelta(seconds=replay.deadline_s)
     changed = {
@@ -66,6 +73,8 @@ def replayed_header(
         "replay_id": replay.replay_id,
         "source_coordinates": None if source is None else to_plain(source),
     }
+    if stored is not None and header.get("replay_id") is not None:
+        changed |= {"callback_url": stored.callback_url, "callback_profile": stored.callback_profile}
     if replay.mode == Mode.SHADOW or replay.callbacks == NONE:
         changed |= {"callback_url": None, "callback_profile": None}
     elif replay.callbacks != USUAL:

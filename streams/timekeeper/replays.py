@@ -158,7 +158,9 @@ class Replays:
             raise RowFailed(UNDECODABLE)
         replay, processor = work.replay, row.processor or str(plain["header"]["processor"])
         encoder = self._context.writer.encoder(processor)
-        header, value = replayed_request(plain, replay, row.run, work.at, record.coordinates, processor, encoder)
+        header, value = replayed_request(
+            plain, replay, row.run, work.at, record.coordinates, processor, encoder, row.stored
+        )
         headers = replayed_headers(record.headers, header, edited=replay.edit is not None)
         key = record.key or header["job_id"].encode()
         self._publish(replay, row, self._context.settings.topics.requests(processor, Lane.BULK), key, value, headers)
@@ -174,7 +176,7 @@ class Replays:
             original = context.reader.read([origin]).get(origin)
             letter = letter if original is None else letter._replace(value=original.value())
         sent = Redriver(context.writer.codec, context.settings.topics, context.writer.encoder).outgoing(
-            letter, work.replay, row.job_id, row.run, work.at
+            letter, work.replay, row.job_id, row.run, work.at, row.stored
         )
         self._publish(work.replay, row, sent.topic, sent.key, sent.value, sent.headers)
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from connectors.replay_store import ReplayFilter
-from connectors.sink_store import LeaseRow, ProgressRow
+from connectors.replay_store import DEAD_LETTER, ReplayFilter, ReplaySource
+from connectors.sink_store import LeaseRow, LogPosition, ProgressRow
 from schemas.ids import new_id
 from streams.sink.fold import fold
 from streams.sink.rows import delivery_id, history_rows, run_rows
@@ -63,3 +63,21 @@ def test_an_edited_run_of_a_leased_job_can_be_claimed_if_a_replay_has_made_it(st
     stores.sink.store(run_rows(folds, None), history_rows(folds), (), [lease])
     claimed = stores.lease_store().claim("echo", "w", 1, 60.0)
     assert [(grant.job_id, grant.run, grant.value) for grant in claimed] == [(str(job), 1, b"edited")] * known
+
+
+def test_a_due_row_knows_the_fields_of_its_job(stores: Stores) -> None:
+    job: dict[str, Any] = {
+        "tenant": "clinic",
+        "case_id": "c7",
+        "external_id": "E1",
+        "batch_id": "b",
+        "labels": {"a": "b"},
+    }
+    failed(stores, callback_url="http://backend.example/x", callback_profile="p", **job)
+    start(stores, [ReplaySource(DEAD_LETTER, None, None, LogPosition(REQUESTS, 1, 9))])
+    start(stores)
+    unknown, stored = [row.stored for work in stores.replays.due(10) for row in work.rows]
+    assert unknown is None
+    assert stored is not None
+    assert {name: getattr(stored, name) for name in job} == job
+    assert (stored.callback_url, stored.callback_profile) == ("http://backend.example/x", "p")

@@ -76,6 +76,23 @@ def test_a_dead_letter_of_a_shadow_run_makes_no_run_that_counts(flow: Flow, slui
     assert (len(flow.records(bulk)), flow.job(job).run, flow.job(job).state) == (1, 0, "COMPLETED")
 
 
+def test_unreadable_bytes_of_a_known_job_are_redriven_with_the_fields_of_the_job(
+    flow: Flow, sluice: Sluice, tmp_path: Path
+) -> None:
+    fields: dict[str, Any] = {"tenant": "clinic", "case_id": "c7", "external_id": "E1", "labels": {"a": "b"}}
+    job = flow.submit("echo", {"message": "x", "fail": "INTERNAL"}, callback_url="http://clinic.example/x", **fields)
+    flow.settle()
+    publish(flow, b"junk", {headers.JOB: job})
+    patch = tmp_path / "patch.json"
+    patch.write_text('[{"op": "add", "path": "", "value": {"message": "mended"}}]')
+    redriven(flow, sluice, "--reason", "UNDECODABLE", "--edit", str(patch))
+    view = flow.job(job)
+    assert (view.run, view.state, view.output["message"]) == (1, "COMPLETED", "mended")
+    header = flow.outcomes("echo")[-1].header
+    assert {name: getattr(header, name) for name in fields} == fields
+    assert [callback.url for callback in flow.callbacks] == ["http://clinic.example/x"] * 2
+
+
 def test_contradicting_headers_and_a_lost_worker_need_no_other_bytes(flow: Flow, sluice: Sluice) -> None:
     contradicted, lost = new_id(), new_id()
     publish(flow, request(flow, contradicted), {headers.JOB: new_id()})

@@ -104,6 +104,16 @@ def test_what_was_said_of_time_and_callbacks_holds_for_the_new_run(sluice_flow: 
     assert [callback.url for callback in flow.callbacks] == [BACKEND, BACKEND, "http://other.example/x"]
 
 
+def test_callbacks_of_one_replay_do_not_hold_for_the_next(sluice_flow: Any) -> None:
+    flow: Flow = sluice_flow("echo")
+    job = flow.submit("echo", FAILS, callback_url=BACKEND)
+    flow.settle()
+    for callbacks in ("none", "http://other.example/x", "usual"):
+        start(flow, ReplayFilter(job_ids=[job]), callbacks=callbacks)
+        flow.settle()
+    assert [callback.url for callback in flow.callbacks] == [BACKEND, "http://other.example/x", BACKEND]
+
+
 def test_a_request_that_left_the_log_fails_its_row_with_the_reason_and_the_rest_goes_on(sluice_flow: Any) -> None:
     flow: Flow = sluice_flow("echo")
     jobs = [flow.submit("echo", FAILS) for _ in range(3)]
