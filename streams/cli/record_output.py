@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import os
+import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,12 +34,18 @@ Write = Callable[["LogRecord"], None]
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Yield stdout, or a file that gets its name once the block has ended: an error leaves no file. Raises UsageError."""
+    """Yield stdout, or a file. Raises UsageError.
+
+    A regular file gets its name once the block has ended, so that an error keeps what was there; a device, a FIFO or a
+    symlink is written directly. Only the owner may read a new file: records are personal data.
+    """
     if path is None:
         yield sys.stdout
         return
-    part = path.with_name(f"{path.name}.part")
     try:
+        before = path.lstat().st_mode if os.path.lexists(path) else None
+        direct = before is not None and not stat.S_ISREG(before)
+        part = path if direct else _temporary(path, before)
         file = part.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"{path} can't be written: {error.strerror}.", next_step="Choose another file.") from error
@@ -45,9 +53,20 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         try:
             yield file
         except BaseException:
-            part.unlink(missing_ok=True)
+            if not direct:
+                part.unlink(missing_ok=True)
             raise
-    os.replace(part, path)
+    if not direct:
+        os.replace(part, path)
+
+
+def _temporary(path: Path, mode: int | None) -> Path:
+    """Return a new file beside `path`, with its mode; with 0600 if `path` is not there yet. Raises OSError."""
+    number, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+    with os.fdopen(number, "wb"):
+        if mode is not None:
+            os.fchmod(number, stat.S_IMODE(mode))
+    return Path(name)
 
 
 def text_writer(stream: TextIO) -> Write:

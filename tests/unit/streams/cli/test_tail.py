@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -176,3 +177,40 @@ def test_times_may_be_written_as_people_say_them() -> None:
     assert parse_moment("2026-03-02T14:00:00+02:00", now) == midnight + timedelta(hours=12)
     assert parse_moment("2026-03-02 14:00", now) == midnight + timedelta(hours=14)
     assert parse_moment("15m", now) is None
+
+
+def test_an_output_file_keeps_its_mode_a_new_one_is_private_and_an_error_changes_nothing(tmp_path: Path) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    old.write_text("before")
+    old.chmod(0o640)
+    with record_output.open_output(new) as file:
+        file.write("x")
+    assert (new.read_text(), new.stat().st_mode & 0o777) == ("x", 0o600)
+
+    def break_off(file: TextIO) -> None:
+        file.write("half")
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"), record_output.open_output(old) as file:
+        break_off(file)
+    assert old.read_text() == "before"
+    with record_output.open_output(old) as file:
+        file.write("after")
+    assert (old.read_text(), old.stat().st_mode & 0o777) == ("after", 0o640)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]
+
+
+def test_an_output_that_is_a_link_or_a_fifo_stays_one(tmp_path: Path) -> None:
+    target, link, fifo = tmp_path / "target", tmp_path / "link", tmp_path / "fifo"
+    link.symlink_to(target)
+    with record_output.open_output(link) as file:
+        file.write("x")
+    assert (link.is_symlink(), target.read_text()) == (True, "x")
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with record_output.open_output(fifo) as file:
+            file.write("y")
+        assert (os.read(reading, 10), fifo.is_fifo()) == (b"y", True)
+    finally:
+        os.close(reading)
