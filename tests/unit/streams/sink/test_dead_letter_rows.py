@@ -53,7 +53,7 @@ def test_each_dead_letter_is_a_row_also_where_nothing_names_its_job(settings: Se
     publish(settings, "dead-letters", b"no avro", {headers.JOB: job.encode(), **letter()})
     publish(settings, "dead-letters", None, letter("WORKER_LOST", offset=-1))
     valueless, named, unnamed = read(settings)
-    assert (unnamed.reason, unnamed.summary, unnamed.job_id) == ("UNDECODABLE", "Byte # of '…' is no Avro.", None)
+    assert (unnamed.reason, unnamed.summary, unnamed.job_id) == ("UNDECODABLE", "Byte … of '…' is no Avro.", None)
     assert (unnamed.processor, unnamed.origin_topic, unnamed.origin_partition) == ("echo", "requests.echo", 1)
     assert (unnamed.origin_offset, unnamed.attempts, unnamed.worker, unnamed.bytes) == (7, 2, "w-1", 7)
     assert (named.job_id, named.run) == (job, 0)
