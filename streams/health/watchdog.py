@@ -29,13 +29,14 @@ _BY_HANDLER = 0x80
 
 
 class Watchdog:
-    """After `listen`, SIGTERM and SIGINT set `stop`, and the process is ended after `limit_s`; by a second SIGINT at once."""
+    """After `listen`, SIGTERM and SIGINT set `stop`. Once `stop` is set, by a signal, a dead loop or a failed part, the process
+    is ended after `limit_s`; by a second SIGINT at once."""
 
     def __init__(self, stop: threading.Event, limit_s: float, log: Any) -> None:
         self._stop = stop
         self._limit_s = limit_s
         self._log = log
-        self._counting = threading.Event()
+        self._counting = threading.Lock()  # taken once, for ever
         self._main = threading.main_thread()
         #: SIGINTs by each of the two ways a signal arrives: each way gets all of them, or none.
         self._interrupts = {False: 0, True: 0}
@@ -49,13 +50,17 @@ class Watchdog:
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._pipe, warn_on_full_buffer=False)
         threading.Thread(target=self._read_signals, args=(read,), name="signals", daemon=True).start()
+        threading.Thread(target=self._begin_once_stopped, name="watchdog-start", daemon=True).start()
 
     def begin(self) -> None:
         """Start the time limit of the process. Calling it again does nothing."""
-        if not self._counting.is_set():
-            self._counting.set()
+        if self._counting.acquire(blocking=False):
             faulthandler.dump_traceback_later(self._limit_s + _GIL_S, exit=True, file=sys.__stderr__ or 2)
             threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def _begin_once_stopped(self) -> None:
+        self._stop.wait()
+        self.begin()
 
     def _read_signals(self, read: int) -> None:
         while signals := os.read(read, 16):
@@ -80,7 +85,6 @@ class Watchdog:
         if not self._stop.is_set():
             self._stop.set()
             self._log.info("stopping", signal=signal.Signals(number).name)
-        self.begin()
 
     def _watch(self) -> None:
         # A daemon thread: if the process ends in time, this thread ends with it.

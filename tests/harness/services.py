@@ -30,6 +30,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SLUICE_NOTIFY": settings.notify,
         "SLUICE_DRAIN_S": str(settings.drain_s),
         "SLUICE_LOG_FORMAT": "json",
+        "PYTHONFAULTHANDLER": "1",
         "SLUICE_HEALTH_PATIENCE_S": str(settings.health_patience_s),
         "SLUICE_OBJECTS_URL": settings.objects,
         **({"SLUICE_WEIGHTS_DIR": str(settings.weights_dir)} if settings.weights_dir else {}),
@@ -85,6 +86,16 @@ class Service:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self._argv} did not stop within {timeout} s. {self.last_lines()}") from None
+
+    def ended(self, timeout: float = 60) -> int:
+        """Wait until it has ended by itself and return its exit status. Raises AssertionError, with the end of its log and
+        each thread's traceback, when it runs on after `timeout` seconds."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # faulthandler writes the tracebacks
+            self.process.wait(10)
+            raise AssertionError(f"{self._argv} had not ended after {timeout} s. {self.last_lines()}") from None
 
     def last_lines(self) -> str:
         return f"Its log ends with:\n{self.log.read_text(errors='replace')[-4000:]}"

@@ -210,7 +210,7 @@ def test_a_worker_with_altered_weights_stops_at_once_and_names_the_reason(settin
     for weights in (Path(processors.embed.__file__).parent / "weights").iterdir():
         (folder / weights.name).write_bytes(weights.read_bytes()[:-1] + b"!")
     service = Service(settings.model_copy(update={"weights_dir": folder}), ["worker", "embed"])
-    assert service.process.wait(60) == 1
+    assert service.ended() == 1
     said = service.log.read_text()
     assert "'embed'" in said
     assert "sha256" in said

@@ -72,7 +72,7 @@ def test_a_policy_that_contradicts_its_contract_stops_the_worker_with_a_clear_er
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "other", "ByOffset"))
     service = Service(services.settings, COMMANDS[0])
-    assert service.process.wait(60) == ExitCode.INTERNAL
+    assert service.ended() == ExitCode.INTERNAL
     logged = service.log.read_text()
     assert [word for word in ("'leased'", "'lease'", "'offset'", "ProcessorContract") if word not in logged] == []
 

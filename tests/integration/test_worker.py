@@ -206,7 +206,7 @@ def test_a_processor_that_can_not_start_stops_the_worker_by_name(
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", processor))
     topics.apply(settings, [KILLER])
     service = Service(settings, ["worker", "killer"])
-    assert service.process.wait(60) == ExitCode.INTERNAL
+    assert service.ended() == ExitCode.INTERNAL
     said = service.log.read_text()
     assert [word for word in words if word not in said] == []
 
@@ -236,7 +236,7 @@ def test_workers_that_come_and_go_share_the_work_and_lose_none_of_it(
 
 def test_a_worker_without_topics_says_what_to_do(settings: Settings) -> None:
     service = Service(settings.model_copy(update={"topic_prefix": "not-made."}), ["worker", "echo"])
-    assert service.process.wait(60) != 0
+    assert service.ended() != 0
     said = service.log.read_text()
     assert "not-made.requests.echo" in said
     assert "sluice topics apply" in said

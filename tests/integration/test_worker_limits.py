@@ -102,7 +102,7 @@ def test_a_worker_names_the_processor_that_can_not_start_and_those_that_could(
     monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Leaving", MOODY))
     topics.apply(settings, [KILLER])
     service = Service(settings, ["worker", "killer", "echo"])
-    assert service.process.wait(60) == ExitCode.INTERNAL
+    assert service.ended() == ExitCode.INTERNAL
     said = service.log.read_text()
     for words in ("'killer'", "SystemExit: 7", "Traceback", "exit status 1", "other processors 'echo' could start"):
         assert words in said, words

@@ -64,7 +64,7 @@ def test_a_canary_gets_its_share_a_pinned_job_its_version_and_one_setting_rolls_
 
 def test_a_rollout_of_a_processor_that_is_unknown_stops_the_worker_with_the_nearest_name(settings: Settings) -> None:
     service = Service(settings.model_copy(update={"rollout": "ehco=2"}), ["worker", "echo"])
-    assert service.process.wait(60) == ExitCode.USAGE
+    assert service.ended() == ExitCode.USAGE
     assert "Did you mean 'echo'" in service.log.read_text()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,7 +111,8 @@ def test_following_a_job_ends_with_it(flow: Flow, monkeypatch: Patch, capsys: Pr
         flow.resume("echo")
         flow.settle()
 
-    monkeypatch.setattr("time.sleep", settle)
+    # Only in the command: background threads sleep as well.
+    monkeypatch.setattr("streams.cli.explain.time", SimpleNamespace(sleep=settle))
     assert run(["explain", job, "--follow"]) == ExitCode.OK
     first, last = capsys.readouterr().out.splitlines()[2], ""
     assert "paused" in first

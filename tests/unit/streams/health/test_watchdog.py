@@ -40,6 +40,10 @@ def leave_a_thread(stop):
     threading.Thread(target=threading.Event().wait, name="lingerer").start()
     stop.wait()
 
+def fail_and_finish_forever(stop):
+    stop.set()  # as a worker does when one of its processors fails, and a service whose loop has died
+    threading.Event().wait()
+
 def signalled_while_it_holds(lock, stop):
     with lock:
         signal.raise_signal(signal.SIGTERM)  # the handler runs here
@@ -72,6 +76,13 @@ def test_a_service_that_hangs_is_ended_and_names_what_hangs(tmp_path: Path, hang
     assert named in " ".join(line["hangs_in"])
 
 
+def test_a_service_that_hangs_after_a_failure_of_its_own_is_ended_as_after_a_signal(tmp_path: Path) -> None:
+    status, errors = run_and_stop(tmp_path, "fail_and_finish_forever(stop)", number=0)
+    assert status == ExitCode.INTERNAL
+    (line,) = map(json.loads, errors)
+    assert line["event"] == "stop_timed_out"
+
+
 def test_a_service_that_keeps_the_gil_is_ended_with_a_traceback(tmp_path: Path) -> None:
     status, errors = run_and_stop(tmp_path, "keep_the_gil(stop)")
     assert status == ExitCode.INTERNAL
@@ -86,8 +97,9 @@ def test_a_signal_that_comes_while_the_main_thread_holds_the_lock_of_its_event_s
     assert [json.loads(line)["event"] for line in errors] == ["stopping", "stopped"]
 
 
-def run_and_stop(home: Path, hangs: str) -> tuple[int, list[str]]:
-    """Run the program until it works, stop it, and return its exit status and the lines of its standard error."""
+def run_and_stop(home: Path, hangs: str, number: int = signal.SIGTERM) -> tuple[int, list[str]]:
+    """Run the program until it works, send a signal (0: none), and return its exit status and the lines of its standard
+    error."""
     variables = {"SLUICE_HOME": str(home), "SLUICE_DRAIN_S": "0.2", "SLUICE_LOG_FORMAT": "json"}
     program = [sys.executable, "-c", PROGRAM.format(hangs=hangs)]
     with subprocess.Popen(
@@ -96,7 +108,7 @@ def run_and_stop(home: Path, hangs: str) -> tuple[int, list[str]]:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline().strip() == "working"
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         try:
             return process.wait(20), list(process.stderr)
         finally:
