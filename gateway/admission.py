@@ -19,7 +19,6 @@ from schemas.errors import SluiceError
 from schemas.states import Custody
 from streams import logs
 from streams.admin.members import workers_of
-from streams.client.requests import served_processors
 from streams.log.port import LogAdmin
 from streams.settings import Settings
 
@@ -67,7 +66,7 @@ class Admission:
 
 def _workers(admin: LogAdmin, settings: Settings) -> dict[str, int | None]:
     """Return the number of each processor's workers; None where no consumer group knows it."""
-    return {name: _count(admin, settings, name) for name in served_processors(settings)}
+    return {name: _count(admin, settings, name) for name in settings.served_processors}
 
 
 def _count(admin: LogAdmin, settings: Settings, processor: str) -> int | None:

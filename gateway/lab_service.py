@@ -24,7 +24,6 @@ from schemas.contract import AnyContract, contract, unknown_processor
 from schemas.errors import UnknownSchema, Unreachable, UsageError
 from schemas.states import Custody, Lane
 from streams import logs, wiring
-from streams.client.requests import served_processors
 from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.log.topic_ids import topic_ids
@@ -113,7 +112,7 @@ class LabService:
 
     def check_leased(self, processor: str) -> AnyContract:
         """Return the contract of a processor whose jobs are kept by lease here. Raises UnknownProcessor, UsageError."""
-        if processor not in (served := served_processors(self._settings)):
+        if processor not in (served := self._settings.served_processors):
             raise unknown_processor(processor, served)
         made = contract(processor)
         if self._settings.custody(made) is Custody.OFFSET:

@@ -13,7 +13,6 @@ from gateway.ports import P
 from gateway.principal import CanRead
 from schemas.contract import contract
 from schemas.states import State
-from streams.client.requests import served_processors
 
 router = APIRouter(prefix="/v1/processors", tags=["Processors"])
 
@@ -38,7 +37,7 @@ async def processors(ports: P, principal: CanRead) -> Response:
     """List the processors of this installation."""
     queues, settings = ports.admission.queues, ports.settings
     items = []
-    for name in served_processors(settings):
+    for name in settings.served_processors:
         made = contract(name)
         items.append(
             Processor(

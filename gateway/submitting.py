@@ -25,7 +25,7 @@ from schemas.ids import derived_id, new_id
 from schemas.records import Claim, JobHeader
 from schemas.states import Lane
 from streams.client.acceptor import Acceptor, payload_of
-from streams.client.requests import EncodedRequest, RequestEncoders, served_processors
+from streams.client.requests import EncodedRequest, RequestEncoders
 from streams.settings import Settings
 
 #: Checks that the claims of an input are the tenant's own. Raises InvalidInput.
@@ -184,7 +184,7 @@ class JobDoor:
 
     def _check_served(self, processor: str) -> None:
         """Refuse a processor that is not installed, or that SLUICE_PROCESSORS leaves out: no worker would run the job."""
-        if processor not in (served := served_processors(self._settings)):
+        if processor not in (served := self._settings.served_processors):
             raise unknown_processor(processor, served)
 
     def _check_profile(self, name: str | None) -> None:

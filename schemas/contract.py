@@ -1,7 +1,8 @@
 """A processor's contract: its name and its input and output types, light enough for a program that only submits jobs.
 
-Contracts are entry points of the group `sluice.contracts`. The class that does the work is an entry point of
-`sluice.processors` with the same name; only workers import it.
+Contracts are entry points of the group `sluice.contracts`, or of `sluice.optional-contracts`: an installation serves those only
+if SLUICE_PROCESSORS names them. The class that does the work is an entry point of `sluice.processors` with the same name; only
+workers import it.
 """
 
 from __future__ import annotations
@@ -53,9 +54,12 @@ class ProcessorContract(Generic[I_, O_]):
 AnyContract = ProcessorContract[Any, Any]
 
 
+DEFAULT_GROUP, OPTIONAL_GROUP = "sluice.contracts", "sluice.optional-contracts"
+
+
 @cache
 def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="sluice.contracts")}
+    return {point.name: point for group in (OPTIONAL_GROUP, DEFAULT_GROUP) for point in entry_points(group=group)}
 
 
 #: Contracts without an entry point, made known by `installed`.
@@ -77,6 +81,11 @@ def installed(*contracts: AnyContract) -> Iterator[None]:
 def known_processors() -> list[str]:
     """Return the names of all installed processors, sorted, without importing them."""
     return sorted(_entry_points().keys() | _temporary.keys())
+
+
+def default_processors() -> list[str]:
+    """Return the names of the processors that an installation serves unless SLUICE_PROCESSORS names others, sorted."""
+    return [name for name in known_processors() if name in _temporary or _entry_points()[name].group == DEFAULT_GROUP]
 
 
 def contract(name: str) -> AnyContract:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 
+from schemas.contract import default_processors
 from schemas.errors import Unreachable, UsageError
 from schemas.states import Custody
 from streams.gateway_settings import GatewaySettings
@@ -90,7 +91,7 @@ class Settings(GatewaySettings):
     auto_register: bool = False
 
     # ── worker ──
-    #: Names of the processors that a worker may run, separated by commas. Empty: all that are installed.
+    #: Names of the processors that this installation serves, by comma. Empty: all installed ones that are not optional.
     processors: Annotated[tuple[str, ...], NoDecode] = ()
     #: Names of processors whose jobs are kept by lease in this installation, whatever their contract and policy say, separated
     #: by commas. Give every service and every submitter the same value. Empty: only those whose contract says so.
@@ -241,6 +242,11 @@ class Settings(GatewaySettings):
                 f"The file of SLUICE_GATEWAY_TOKEN_FILE can't be read: {type(error).__name__}.",
                 next_step="Let it hold the token alone, readable by the worker's user.",
             ) from error
+
+    @property
+    def served_processors(self) -> list[str]:
+        """Return the names of the processors that this installation serves."""
+        return list(self.processors) or default_processors()
 
     @property
     def callbacks_allowed(self) -> tuple[str, ...]:

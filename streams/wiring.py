@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from schemas.codec import Codec
-from schemas.contract import AnyContract, contract, known_processors
+from schemas.contract import AnyContract, contract
 from schemas.registry import MemoryRegistry, PinnedRegistry, SchemaRegistry
 from streams.settings import Settings
 
@@ -288,8 +288,8 @@ def kafka_probe(settings: Settings) -> CachedProbe:
 
 
 def contracts(settings: Settings) -> list[AnyContract]:
-    """Return the contracts this installation serves: those of SLUICE_PROCESSORS, else all that are installed."""
-    return [contract(name) for name in settings.processors or known_processors()]
+    """Return the contracts this installation serves."""
+    return [contract(name) for name in settings.served_processors]
 
 
 def _memory(settings: Settings) -> MemoryDatabase | None:

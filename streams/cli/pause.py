@@ -85,13 +85,12 @@ def processors(*, json: Json = False) -> int:
         sluice processors
         sluice processors --json | jq -r '.[] | select(.state == "paused") | .name'
     """
-    from schemas.contract import known_processors
     from streams import wiring
     from streams.settings import load_settings
 
     settings = load_settings()
     with wiring.command_store(settings) as store:
-        views = store.processors(settings.processors or sorted(known_processors()))
+        views = store.processors(settings.served_processors)
     circuits = _open_circuits(settings)
     if json:
         extra = [{"name": v.name, "state": _state(v), "circuits": circuits.get(v.name, [])} for v in views]

@@ -11,7 +11,7 @@ from streams.cli.service import Service, serve
 from streams.settings import Settings, load_settings
 
 Processors = Annotated[
-    str, Parameter(help="Processors to run. Default: SLUICE_PROCESSORS, else all that are installed.")
+    str, Parameter(help="Processors to run. Default: SLUICE_PROCESSORS, else all that are installed and not optional.")
 ]
 Device = Annotated[
     str | None,
@@ -54,7 +54,7 @@ def worker(*processors: Processors, device: Device = None, gateway: Gateway = No
         settings = settings.model_copy(update={"device": device})
     if gateway is not None:
         settings = settings.model_copy(update={"worker_gateway": gateway})
-    names = processors or settings.processors or tuple(known_processors())
+    names = processors or settings.served_processors
     for name in names:
         if name not in known_processors():
             raise unknown_processor(name)

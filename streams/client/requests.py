@@ -16,11 +16,6 @@ from streams.client.request_encoder import RequestEncoder
 from streams.settings import Settings
 
 
-def served_processors(settings: Settings) -> list[str]:
-    """Return the names of the processors that this installation serves: SLUICE_PROCESSORS, else all installed ones."""
-    return list(settings.processors) or known_processors()
-
-
 class EncodedRequest(NamedTuple):
     """A request as it is published. `claims`: the files that its input refers to."""
 
@@ -65,7 +60,7 @@ class RequestEncoders:
 
         Those that can't be made now, because the registry is away or lacks a schema, are made at their first request.
         """
-        for name in served_processors(self._settings):
+        for name in self._settings.served_processors:
             for lane in Lane:
                 if stopped():
                     return
@@ -85,7 +80,7 @@ class RequestEncoders:
         if lane not in tuple(Lane):
             raise UsageError(f"There is no lane {lane!r}.", next_step=f"The lanes are {' and '.join(Lane)}.")
         if processor not in known_processors():
-            raise unknown_processor(processor, served_processors(self._settings))
+            raise unknown_processor(processor, self._settings.served_processors)
         topic = self._settings.topics.requests(processor, lane)
         made = contract(processor)
         made = replace(made, custody=self._settings.custody(made).value)

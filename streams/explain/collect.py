@@ -21,7 +21,6 @@ from schemas.errors import SluiceError, Unreachable
 from schemas.records import Coordinates, ErrorInfo, JobHeader
 from schemas.states import Custody, Lane, State
 from streams import wiring
-from streams.client.requests import served_processors
 from streams.explain.behind import is_finished
 from streams.explain.log_place import find_place, members, sink_behind
 from streams.explain.log_search import Found, search
@@ -116,7 +115,7 @@ class Collector:
         with self._from(Dependency.KAFKA):
             view = self.snapshot.view
             if view is None:
-                self._search(served_processors(self._settings))
+                self._search(self._settings.served_processors)
             if self.snapshot.processor is None:
                 return
             self._note(custody=self._custody(self.snapshot.processor))

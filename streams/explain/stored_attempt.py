@@ -14,7 +14,6 @@ from schemas.errors import NotFound, SluiceError, Unreachable
 from schemas.plain import from_plain
 from schemas.records import Coordinates, ErrorInfo, ResultInfo
 from streams import wiring
-from streams.client.requests import served_processors
 from streams.explain.log_search import search
 from streams.settings import Settings
 from streams.timekeeper.requests import RequestReader
@@ -92,7 +91,7 @@ def _latest(lines: Sequence[HistoryLine], run: int, attempt: int) -> Coordinates
 
 def _searched(settings: Settings, codec: Codec, job_id: str, run: int | None, attempt: int | None) -> StoredAttempt:
     """Find the attempt in the log by the job's id alone."""
-    found = search(settings, job_id, served_processors(settings))
+    found = search(settings, job_id, settings.served_processors)
     events = [each for each in found.events if run in (None, each.run) and attempt in (None, each.attempt)]
     requests = [each for each in events if each.kind == "request"]
     if not requests:

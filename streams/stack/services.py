@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from schemas.contract import known_processors
 from streams.environment import environment
 from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings
@@ -43,10 +42,9 @@ def services(settings: Settings, stack: LocalStack, addresses: Mapping[str, str]
 
 def service_names(settings: Settings) -> list[str]:
     """Return the names of all services. Each processor has its own worker, so a broken one blocks no other."""
-    processors = settings.processors or tuple(known_processors())
     names = ["sink", "timekeeper", "gateway", *(["notify"] * (settings.notify == "service"))]
     names += ["router"] * (settings.router_rules is not None)
-    return names + [f"worker-{processor}" for processor in processors]
+    return names + [f"worker-{processor}" for processor in settings.served_processors]
 
 
 def service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str], name: str) -> ServiceSpec:

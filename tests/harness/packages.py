@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from schemas.contract import DEFAULT_GROUP, OPTIONAL_GROUP
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -18,7 +20,7 @@ def on_the_path(package: Path, site: Path) -> str:
     return os.pathsep.join([str(site), str(package), *([before] if before else [])])
 
 
-def install(site: Path, name: str, contract: str, processors: Mapping[str, str]) -> str:
+def install(site: Path, name: str, contract: str, processors: Mapping[str, str], *, optional: bool = False) -> str:
     """Install a processor of the tests into the new folder `site`. Returns the PYTHONPATH to run with.
 
     Args:
@@ -26,8 +28,9 @@ def install(site: Path, name: str, contract: str, processors: Mapping[str, str])
         name: The processor's name.
         contract: Where its contract is, as `module:attribute`.
         processors: Where its classes are, by entry point (`name`, or `name@label` for another version).
+        optional: Served only where SLUICE_PROCESSORS names it.
     """
-    points = {"sluice.contracts": {name: contract}, "sluice.processors": processors}
+    points = {OPTIONAL_GROUP if optional else DEFAULT_GROUP: {name: contract}, "sluice.processors": processors}
     _write_distribution(site, f"sluice-{name}", "1.0", points)
     return os.pathsep.join([str(site), str(ROOT)])  # ROOT: the child process imports the tests' processors, too
 

@@ -104,7 +104,7 @@ _ARROWS = {
         "streams.worker.text_frame"
     ),
     "streams.explain": (
-        "connectors connectors.callbacks processors.rollout streams.client streams.health streams.log "
+        "connectors connectors.callbacks processors.rollout streams.health streams.log "
         "streams.timekeeper.requests streams.wiring streams.worker.kafka_source.offset_metadata"
     ),
     "streams.notify": "connectors connectors.callbacks streams.health streams.process streams.wiring",
