@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from processors.options import option_of
 from processors.protocol import AnyProcessor, Job
 from processors.weights import find_weights, sha256_of, weights_beside
 from schemas.errors import ClaimMismatch, JobError
@@ -19,15 +21,26 @@ from schemas.records import Claim, JobHeader
 
 
 class LocalLoadContext:
-    """Finds weights in `directory`, else beside the processor's module."""
+    """Finds weights in `directory`, else beside the processor's module. `options`: values of the processor's options."""
 
-    def __init__(self, processor: type, device: str = "cpu", directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        processor: type,
+        device: str = "cpu",
+        directory: Path | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         self.device = device
+        self._processor = processor
+        self._options = options or {}
         self._beside = weights_beside(processor)
         self._directory = directory
 
     def weights(self, name: str, sha256: str) -> Path:
         return find_weights(name, sha256, beside=self._beside, directory=self._directory)
+
+    def option(self, name: str, default: str = "") -> str:
+        return option_of(self._processor, name, self._options, default)
 
 
 class LocalCheckpoint:

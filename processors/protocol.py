@@ -19,6 +19,9 @@ A processor may have three more methods, which the engine finds by their names:
 
 An exception from `cost` or `bucket` fails that job alone, like one from `prepare`.
 
+A processor that needs settings of its own names them in the class attribute `options: tuple[str, ...]`, e.g. `("MODEL_PATH",
+"THRESHOLD")`, and reads them in `load` by `ctx.option`. No processor reads the environment itself.
+
 Several versions can run side by side. Each is a class with the same `name` and its own `version`, under the entry points
 `<name>` and `<name>@<label>`. SLUICE_ROLLOUT says which are loaded and what share of the jobs each gets. The default version
 sets `threads`, `lanes`, `in_flight`, `order` and custody for all; batches, limits and retries are each version's own.
@@ -67,6 +70,14 @@ class LoadContext(Protocol):
 
         It is in the folder SLUICE_WEIGHTS_DIR, else beside the processor's module (`weights/`). Raises ModelNotFound if it is
         missing or altered.
+        """
+        ...
+
+    def option(self, name: str, default: str = "") -> str:
+        """Return a setting of the processor's own, named in its `options`; `default` if it is not set or empty.
+
+        In a worker these are environment variables under exactly these names. Keep a secret out of messages and outputs: the
+        engine shows no value anywhere. Raises StartupError for a name that `options` lacks.
         """
         ...
 

@@ -1,11 +1,13 @@
-"""The environment that child processes inherit, with or without credentials."""
+"""The environment that child processes inherit, with or without credentials, and the options that processors read from it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from pydantic import AliasChoices
 
+from schemas.errors import StartupError
 from streams.settings import Settings
 
 
@@ -18,6 +20,20 @@ def child_environment() -> dict[str, str]:
     """Return the environment for a processor's process, without the credentials that only its parent needs."""
     secret = secret_variables()
     return {name: value for name, value in os.environ.items() if name.upper() not in secret}
+
+
+def option_values(names: Iterable[str]) -> dict[str, str]:
+    """Return the variables that a processor names as its options, without those that are not set.
+
+    Raises StartupError for a name that is one of the engine's own credentials: no processor gets those.
+    """
+    wanted = list(names)
+    if taken := sorted(secret_variables() & {name.upper() for name in wanted}):
+        raise StartupError(
+            f"The option {taken[0]} is a credential of the engine, which no processor may read.",
+            next_step="Give the processor an account of its own, in a variable with another name.",
+        )
+    return {name: os.environ[name] for name in wanted if name in os.environ}
 
 
 def secret_variables() -> set[str]:

@@ -138,7 +138,8 @@ class $camel:
     model_sha256 = ""
 
     def load(self, ctx: LoadContext) -> None:
-        """Called once before the first job: load weights, warm up. An error here stops the worker."""
+        """Called once before the first job: load weights, read settings (`ctx.option`), warm up. An error here stops
+        the worker."""
 
     def prepare(self, job: Job[${camel}Input], ctx: JobContext) -> str:
         """Called per job, on the CPU: fetch and decode the input. An error here fails only this job."""

@@ -57,8 +57,8 @@ class Stage(NamedTuple):
 
 class Flow:
     """`processors`: names of installed processors, or classes or instances; several of one name are its versions, the first is
-    the default. The contract of a class that is not installed is given by `contract`, those of several by `contracts`. A
-    context manager, for one thread."""
+    the default. The contract of a class that is not installed is given by `contract`, those of several by `contracts`.
+    `options`: values of the processors' options; None for those of the environment. A context manager, for one thread."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Flow:
         contracts: tuple[AnyContract, ...] = (),
         partitions: int = 2,
         device: str = "cpu",
+        options: Mapping[str, str] | None = None,
     ) -> None:
         if not processors:
             raise UsageError("A flow needs a processor.", next_step='Name one: Flow("echo").')
@@ -74,6 +75,7 @@ class Flow:
         self._contracts = contracts if contract is None else (*contracts, contract)
         self._partitions = partitions
         self._device = device
+        self._options = options
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -229,7 +231,7 @@ class Flow:
         )
         self._backend = Backend()
         self._stages, self._texts = defaultdict[str, list[Stage]](list), defaultdict[str, str](str)
-        loaded = load_by_name(self._processors, self.settings, self._device)
+        loaded = load_by_name(self._processors, self.settings, self._device, self._options)
         contracts = [contract(name) for name in loaded]
         topic_ids = self._make_topics(contracts)
         self._codec = wiring.codec(self.settings)

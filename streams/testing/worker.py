@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from queue import SimpleQueue
 from typing import Any
@@ -234,14 +234,16 @@ class InProcessWorker:
             self._assignments[key] = Assignment(*key, lane)
 
 
-def load_by_name(processors: Iterable[Any], settings: Settings, device: str) -> dict[str, list[Loaded]]:
+def load_by_name(
+    processors: Iterable[Any], settings: Settings, device: str, options: Mapping[str, str] | None = None
+) -> dict[str, list[Loaded]]:
     """Load processors, given by name, as classes or as instances. Several of one name are its versions."""
     found: dict[str, list[Loaded]] = {}
     for each in processors:
         if isinstance(each, str):
-            versions = load_versions(each, settings.rollouts.get(each), device, settings.weights_dir)
+            versions = load_versions(each, settings.rollouts.get(each), device, settings.weights_dir, options)
         else:
-            versions = [load(each() if isinstance(each, type) else each, device, settings.weights_dir)]
+            versions = [load(each() if isinstance(each, type) else each, device, settings.weights_dir, options)]
         found.setdefault(versions[0].processor.name, []).extend(versions)
     return found
 

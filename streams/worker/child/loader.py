@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from processors import weights
+from processors.options import option_of, options_of
 from processors.protocol import GROUP, AnyProcessor, LoadContext, Processor
 from schemas.contract import unknown_processor
 from schemas.errors import SluiceError, StartupError
@@ -31,8 +33,11 @@ log = logs.get("worker")
 class WorkerLoadContext:
     """The context of `load`. The device is chosen at the first access: a processor that never asks does not import torch."""
 
-    def __init__(self, processor: type[Any], device: str, weights_dir: Path | None) -> None:
+    def __init__(
+        self, processor: type[Any], device: str, weights_dir: Path | None, options: Mapping[str, str] | None = None
+    ) -> None:
         self._processor = processor
+        self._given_options = options
         self._wanted = device
         self._weights_dir = weights_dir
         self._picked: Device | None = None
@@ -58,6 +63,18 @@ class WorkerLoadContext:
         beside = weights.weights_beside(self._processor)
         return weights.find_weights(name, sha256, beside=beside, directory=self._weights_dir)
 
+    def option(self, name: str, default: str = "") -> str:
+        return option_of(self._processor, name, self._options, default)
+
+    @cached_property
+    def _options(self) -> Mapping[str, str]:
+        """Return the options that the caller gave, else those of the environment."""
+        if self._given_options is not None:
+            return self._given_options
+        from streams.environment import option_values
+
+        return option_values(options_of(self._processor))
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -73,7 +90,13 @@ def load_processor(name: str, device: str, weights_dir: Path | None) -> tuple[An
     return loaded.processor, loaded.context
 
 
-def load_versions(name: str, rollout: Rollout | None, device: str, weights_dir: Path | None) -> list[Loaded]:
+def load_versions(
+    name: str,
+    rollout: Rollout | None,
+    device: str,
+    weights_dir: Path | None,
+    options: Mapping[str, str] | None = None,
+) -> list[Loaded]:
     """Load each version that the rollout names, the default first: call its `load` and its `warm_up`.
 
     Raises StartupError with the processor's traceback, or if a version is not installed; UnknownProcessor.
@@ -81,7 +104,7 @@ def load_versions(name: str, rollout: Rollout | None, device: str, weights_dir: 
     points = _points(name)
     versions = () if rollout is None else rollout.shares
     found = [_find_version(points, name, version) for version in versions] or [_instance(points[name])]
-    return [load(processor, device, weights_dir) for processor in found]
+    return [load(processor, device, weights_dir, options) for processor in found]
 
 
 def find_processor(name: str, version: str) -> AnyProcessor:
@@ -131,9 +154,14 @@ def _instance(point: EntryPoint) -> AnyProcessor:
     return processor
 
 
-def load(processor: AnyProcessor, device: str, weights_dir: Path | None) -> Loaded:
-    """Call a processor's `load` and `warm_up`. Raises StartupError with the processor's traceback."""
-    context, began = WorkerLoadContext(type(processor), device, weights_dir), time.perf_counter()
+def load(
+    processor: AnyProcessor, device: str, weights_dir: Path | None, options: Mapping[str, str] | None = None
+) -> Loaded:
+    """Call a processor's `load` and `warm_up`. Raises StartupError with the processor's traceback.
+
+    `options`: values of its options; None for those of the environment.
+    """
+    context, began = WorkerLoadContext(type(processor), device, weights_dir, options), time.perf_counter()
     name, version = processor.name, processor.version
     try:
         processor.load(cast(LoadContext, context))  # a property there, a plain attribute in the protocol
