@@ -8,6 +8,7 @@ A row of another source than a request is published by another method of `_SOURC
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
@@ -40,6 +41,11 @@ from streams.timekeeper.requests import ReadRequests
 log = logs.get("timekeeper")
 
 BATCH = 500
+#: A turn's rows are spread over this time at most, by their replay's rate: live jobs that come with twenty others at once wait
+#: for them in the worker and the sink. Other duties wait meanwhile, so it is short.
+SPREAD_S = 0.15
+#: Shorter pauses between two rows are left out.
+SHORTEST_PAUSE_S = 0.001
 #: Times that a record is read again before its row fails.
 TRIES = 5
 GONE = "Its request is no longer in the log."
@@ -62,9 +68,10 @@ class RowFailed(Exception):
 
 
 class Replays:
-    def __init__(self, context: DutyContext) -> None:
+    def __init__(self, context: DutyContext, sleep: Callable[[float], None] = time.sleep) -> None:
         self._context = context
         self._store = context.replays
+        self._sleep = sleep
 
     def run_once(self) -> bool:
         works = self._store.due(BATCH)
@@ -76,6 +83,7 @@ class Replays:
         marks: dict[tuple[str, int], MarkedRow] = {}
         away: Unreachable | None = None
         for work in works:
+            pause = pause_s(work)
             for row in work.rows:
                 try:
                     marked = self._marked(work, row, requests)
@@ -86,13 +94,17 @@ class Replays:
                     break  # the others of this replay need the same, and keep their order
                 if marked is not None:
                     marks[work.replay.replay_id, row.n] = marked
+                if pause:
+                    self._sleep(pause)
         away = self._confirm(marks) or away
         self._store.mark(list(marks.values()))
         published = sum(mark.state == PUBLISHED for mark in marks.values())
         log.info("replayed", count=published, failed=sum(mark.state == FAILED for mark in marks.values()))
         if away is not None:
             raise away
-        return bool(marks)
+        # With less than a full share the rest waits for the rate: another turn at once would find a row or two.
+        full = any(len(work.rows) >= BATCH // len(works) for work in works)
+        return bool(marks) and (full or len(marks) < sum(len(work.rows) for work in works))
 
     def _marked(self, work: ReplayWork, row: ReplayJob, requests: ReadRequests) -> MarkedRow | None:
         """Queue a row's record; return what becomes of the row if Kafka takes it. None: it was left for the next turn.
@@ -190,6 +202,14 @@ _SOURCES: dict[str, Callable[[Replays, ReplayWork, ReplayJob, Record], None]] = 
     REQUEST: Replays._request,
     DEAD_LETTER: Replays._dead_letter,
 }
+
+
+def pause_s(work: ReplayWork) -> float:
+    """Return the seconds between two rows of a turn; 0 if they need not be spread."""
+    if work.replay.rate is None:
+        return 0.0
+    pause = min(1 / work.replay.rate, SPREAD_S / len(work.rows))
+    return pause if pause >= SHORTEST_PAUSE_S else 0.0
 
 
 def coordinates_of(row: ReplayJob) -> Coordinates | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from connectors.replay_store import FAILED, WAITING, Chosen, NewReplay, Replay, ReplayFilter, ReplayJob
+from connectors.replay_store import FAILED, WAITING, Chosen, NewReplay, Replay, ReplayFilter, ReplayJob, ReplayWork
 from connectors.sink_store import LogPosition
 from schemas.envelope import header_of
 from schemas.ids import new_id
@@ -14,6 +16,8 @@ from schemas.records import JobHeader
 from schemas.states import Lane
 from streams import wiring
 from streams.testing import Flow
+from streams.timekeeper.replays import BATCH, SPREAD_S, Replays
+from streams.timekeeper.requests import ReadRequests
 
 FAILS = {"message": "x", "fail": "INVALID_INPUT"}
 BACKEND = "http://backend.example/done"
@@ -150,3 +154,41 @@ def test_an_edited_input_runs_and_a_patch_that_does_not_fit_fails_its_row(sluice
     start(flow, ReplayFilter(job_ids=[job]), edit=[{"op": "replace", "path": "/message", "value": 7}])
     flow.settle()
     assert flow.job(job).run == 2
+
+
+@pytest.mark.parametrize(
+    ("rate", "count", "pause"),
+    [(100.0, 5, 0.01), (100.0, 20, SPREAD_S / 20), (0.5, 1, SPREAD_S), (10_000.0, 400, 0.0), (None, 20, 0.0)],
+)
+def test_the_rows_of_a_turn_are_spread_by_the_rate_and_no_longer_than_other_duties_may_wait(
+    rate: float | None, count: int, pause: float
+) -> None:
+    pauses: list[float] = []
+    one_turn(rate, count, pauses)
+    assert pauses == [pytest.approx(pause)] * (count if pause else 0)
+
+
+@pytest.mark.parametrize(("count", "more"), [(1, False), (BATCH - 1, False), (BATCH, True)])
+def test_a_turn_that_is_held_back_by_the_rate_does_not_ask_for_another_at_once(count: int, more: bool) -> None:
+    assert one_turn(100_000.0, count, []) is more
+
+
+def one_turn(rate: float | None, count: int, pauses: list[float]) -> bool:
+    """Run a turn over `count` rows of which no record is left; return its answer."""
+    now = datetime.now(UTC)
+    replay = Replay(
+        *(new_id(), "running", "replay", None, None, {}, "me", "", "usual", None, None),
+        *(rate, count, 0, 0, 0, now, None),
+    )
+    place = (None, None, None, None)
+    rows = [ReplayJob(n, "request", new_id(), "echo", 0, 1, *place, WAITING, None, 0, None) for n in range(count)]
+    context: Any = SimpleNamespace(
+        replays=SimpleNamespace(
+            due=lambda limit: [ReplayWork(replay, rows, now)],
+            mark=lambda marked: None,
+            payload=lambda job, run: None,
+        ),
+        reader=SimpleNamespace(read=lambda places: ReadRequests()),
+        publisher=SimpleNamespace(flush=dict),
+    )
+    return Replays(context, pauses.append).run_once()
