@@ -56,7 +56,7 @@ def test_every_expanded_schema_is_self_contained(name: str) -> None:
 
 
 def test_every_processor_has_both_schemas() -> None:
-    assert [made.name for made in CONTRACTS] == ["echo", "embed", "segmentation"]
+    assert {"echo", "embed", "segmentation"} <= {made.name for made in CONTRACTS}
     for made in CONTRACTS:
         assert '"header"' in request_schema(made)
         assert '"output"' in result_schema(made)
