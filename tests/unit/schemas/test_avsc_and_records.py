@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -19,8 +20,8 @@ CONTRACTS = [contract(name) for name in known_processors()]
 PYTHON = {"string": str, "int": int, "long": int, "double": float, "float": float, "bytes": bytes, "boolean": bool}
 
 
-def fields_of(name: str) -> dict[str, dict[str, Any]]:
-    return {field["name"]: field for field in json.loads((AVRO_DIR / f"{name}.avsc").read_text())["fields"]}
+def fields_of(name: str, folder: Path = AVRO_DIR) -> dict[str, dict[str, Any]]:
+    return {field["name"]: field for field in json.loads((folder / f"{name}.avsc").read_text())["fields"]}
 
 
 def assert_same(cls: type, fields: dict[str, dict[str, Any]]) -> None:
@@ -44,8 +45,9 @@ def test_a_shared_record_has_the_same_fields_in_avro_and_python(name: str) -> No
 
 @pytest.mark.parametrize("made", CONTRACTS, ids=lambda made: made.name)
 def test_a_processors_types_have_the_same_fields_in_avro_and_python(made: AnyContract) -> None:
-    assert_same(made.input, {f["name"]: f for f in fields_of(f"{made.camel}Request")["input"]["type"]["fields"]})
-    assert_same(made.output, {f["name"]: f for f in fields_of(f"{made.camel}Result")["output"]["type"][1]["fields"]})
+    request, result = fields_of(f"{made.camel}Request", made.avro_dir), fields_of(f"{made.camel}Result", made.avro_dir)
+    assert_same(made.input, {f["name"]: f for f in request["input"]["type"]["fields"]})
+    assert_same(made.output, {f["name"]: f for f in result["output"]["type"][1]["fields"]})
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in AVRO_DIR.glob("*.avsc")))
