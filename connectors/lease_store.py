@@ -4,9 +4,13 @@
        ▲                │ │
        └──── release ───┘ └── expire: waiting again, one execution further; after too many, given up
 
+    waiting ──claim(offered)──▶ offered ──the first heartbeat──▶ held; if none comes: waiting again, and nothing is counted
+
 The sink makes a run claimable when it stores its request, and deletes the lease when the run has ended. Each grant has a
 fence, a number that only rises: calls with an old fence are refused, so a worker that was suspended while its lease expired
 can do no harm. All times are on the store's clock.
+
+An offer is for clients that may only look (gateway/mri_polling): one that is not taken up is no execution and no crash.
 
 Crashes of an attempt are its leases that ran out plus its processes that died (column `losses`); state `lost` means given up.
 
@@ -94,7 +98,8 @@ class Expired:
     """A lease that expired. `execution`: the one that ended with it. `worker`: its holder.
 
     `given_up`: it was the last execution; the caller ends the job as WORKER_LOST, and until then the lease is returned again
-    every minute. Otherwise the job is claimable again. `key`, `value` and `headers` are those of the request.
+    every minute. Otherwise the job is claimable again. `offered`: it was only offered, and was not taken up. `key`, `value` and
+    `headers` are those of the request.
     """
 
     job_id: str
@@ -108,14 +113,15 @@ class Expired:
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
     coordinates: Coordinates | None
+    offered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseView:
-    """A lease as it is now, and its request. `state`: waiting, held, settled or lost. `worker`: its last holder.
+    """A lease as it is now, and its request. `state`: waiting, offered, held, settled or lost. `worker`: its last holder.
 
     `crashes` of at most `executions` have been counted. `renewed_at`: when it was granted or renewed, on the store's clock;
-    None if it never was. `expires_at`: None unless it is held, or given up.
+    None if it never was. `expires_at`: None unless it is offered or held, or given up.
     """
 
     attempt: int
@@ -161,7 +167,8 @@ class WorkerLeases(Protocol):
     def heartbeat(self, worker_id: str, holds: Sequence[Hold], lease_s: float) -> HeartbeatAnswer:
         """Renew these leases for `lease_s` seconds from now. Each run is in `renewed` or in `lost` of the answer.
 
-        An expired lease is renewed too if `expire` has not returned it yet: no other worker has it.
+        The first heartbeat takes up an offer. An expired lease is renewed too if `expire` has not returned it yet: no other
+        worker has it.
         """
         ...
 
@@ -190,8 +197,9 @@ class LeaseStore(WorkerLeases, Protocol):
         executions: int = EXECUTIONS,
         wait_s: float = 0.0,
         tenant: str | None = None,
+        offered: bool = False,
     ) -> list[Grant]:
-        """Claim as a worker does. `tenant`: jobs of this tenant only; None: of all."""
+        """Claim as a worker does. `tenant`: jobs of this tenant only; None: of all. `offered`: only offer the jobs."""
         ...
 
     def expire(self, limit: int) -> list[Expired]:

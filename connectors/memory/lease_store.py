@@ -27,11 +27,13 @@ class MemoryLeaseStore(MemoryStore):
         executions: int = EXECUTIONS,
         wait_s: float = 0.0,
         tenant: str | None = None,
+        offered: bool = False,
     ) -> list[Grant]:
         until = time.monotonic() + wait_s
         with self._db.changed:
             while True:
-                found = self._claim(processor, worker_id, count, timedelta(seconds=lease_s), executions, tenant)
+                state = "offered" if offered else "held"
+                found = self._claim(processor, worker_id, count, timedelta(seconds=lease_s), executions, tenant, state)
                 left = until - time.monotonic()
                 if found or left <= 0:
                     return found
@@ -48,7 +50,7 @@ class MemoryLeaseStore(MemoryStore):
 
     def release(self, job_id: str, run: int, fence: int, *, started: bool) -> bool:
         with self._db.writing():
-            lease = self._held(_key(job_id, run), fence)
+            lease = self._held(_key(job_id, run), fence, "offered")
             if lease is None:
                 return False
             lease.state, lease.worker, lease.expires_at = "waiting", None, None
@@ -93,7 +95,14 @@ class MemoryLeaseStore(MemoryStore):
     # ── claims ──
 
     def _claim(
-        self, processor: str, worker: str, count: int, duration: timedelta, executions: int, tenant: str | None
+        self,
+        processor: str,
+        worker: str,
+        count: int,
+        duration: timedelta,
+        executions: int,
+        tenant: str | None,
+        state: str,
     ) -> list[Grant]:
         with self._db.reading() as now:
             waiting = [lease for lease in self._db.leases.values() if self._may_be_claimed(lease, processor, now)]
@@ -101,7 +110,7 @@ class MemoryLeaseStore(MemoryStore):
             waiting.sort(key=lambda lease: lease.rank)
             waiting = _without_mates_of_suspects(waiting[:count])
             for lease in waiting:
-                lease.state, lease.worker, lease.executions = "held", worker, executions
+                lease.state, lease.worker, lease.executions = state, worker, executions
                 lease.fence, lease.renewed_at, lease.expires_at = next(self._db.fences), now, now + duration
             return [Grant(**self._request(lease), **_granted(self._db, lease)) for lease in waiting]
 
@@ -120,26 +129,30 @@ class MemoryLeaseStore(MemoryStore):
 
     # ── held leases ──
 
-    def _held(self, key: StoredKey, fence: int) -> StoredLease | None:
+    def _held(self, key: StoredKey, fence: int, *more_states: str) -> StoredLease | None:
         lease = self._db.leases.get(key)
-        return lease if lease is not None and (lease.state, lease.fence) == ("held", fence) else None
+        same = lease is not None and lease.fence == fence and lease.state in ("held", *more_states)
+        return lease if same else None
 
     def _renew(self, worker: str, hold: Hold, now: datetime, duration: timedelta) -> bool:
-        lease = self._held(_key(hold.job_id, hold.run), hold.fence)
+        lease = self._held(_key(hold.job_id, hold.run), hold.fence, "offered")
         if lease is None or lease.worker != worker:
             return False
+        lease.state = "held"
         lease.renewed_at, lease.expires_at = now, now + duration
         lease.execution = max(lease.execution, min(hold.execution, LARGEST_COUNT))
         lease.crashes = max(lease.crashes, min(hold.crashes, LARGEST_COUNT))
         return True
 
     def _expire(self, lease: StoredLease, now: datetime) -> Expired | None:
-        given_up = lease.state == "lost" or lease.crashes + 1 >= lease.executions
+        given_up = lease.state == "lost" or (lease.state == "held" and lease.crashes + 1 >= lease.executions)
+        offered = lease.state == "offered"
         known = (lease.job_id, lease.run) in self._db.payloads
-        expired = Expired(**self._request(lease), worker=lease.worker or "", given_up=given_up) if known else None
+        request = self._request(lease) | {"offered": offered}
+        expired = Expired(**request, worker=lease.worker or "", given_up=given_up) if known else None
         lease.crashes = min(lease.crashes + (lease.state == "held"), LARGEST_COUNT)
         lease.state = "lost" if given_up else "waiting"
-        lease.execution = min(lease.execution + (not given_up), LARGEST_COUNT)
+        lease.execution = min(lease.execution + (not given_up and not offered), LARGEST_COUNT)
         lease.worker = lease.worker if given_up else None
         lease.expires_at = now + timedelta(minutes=1) if given_up else None
         return expired

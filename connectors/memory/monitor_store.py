@@ -25,13 +25,13 @@ class MemoryMonitorStore(MemoryStore):
         with self._db.reading():
             found: dict[tuple[str, str], LeasedQueue] = {}
             for key, lease in self._db.leases.items():
-                if lease.state not in ("waiting", "held"):
+                if lease.state not in ("waiting", "offered", "held"):
                     continue
                 of = (lease.processor, lease.lane)
                 known, run = found.get(of, LeasedQueue(*of, 0, 0, None)), self._db.runs.get(key)
                 found[of] = LeasedQueue(
                     *of,
-                    known.waiting + (lease.state == "waiting"),
+                    known.waiting + (lease.state in ("waiting", "offered")),
                     known.held + (lease.state == "held"),
                     earliest(known.oldest_at, None if run is None else run.requested_at),
                 )

@@ -101,7 +101,9 @@ class MemoryRetentionStore(MemoryStore):
         for replay in db.replays.values():
             replay.erase(jobs, db.clock.now())
         db.payloads = {key: row for key, row in db.payloads.items() if key[0] not in jobs}
-        db.leases = {key: row for key, row in db.leases.items() if key[0] not in jobs or row.state != "waiting"}
+        db.leases = {
+            key: row for key, row in db.leases.items() if key[0] not in jobs or row.state not in ("waiting", "offered")
+        }
         for delivery in (each for each in db.deliveries.values() if each.job_id in jobs and each.destination):
             deliveries += 1
             delivery.destination, delivery.ended_at = "", delivery.ended_at or db.clock.now()

@@ -36,6 +36,7 @@ class PostgresLeaseStore(PostgresStore):
         executions: int = EXECUTIONS,
         wait_s: float = 0.0,
         tenant: str | None = None,
+        offered: bool = False,
     ) -> list[Grant]:
         parameters: dict[str, Any] = {
             "processor": processor,
@@ -43,6 +44,7 @@ class PostgresLeaseStore(PostgresStore):
             "count": count,
             "executions": executions,
             "tenant": tenant,
+            "state": "offered" if offered else "held",
         }
         parameters["lease"] = timedelta(seconds=lease_s)
         if wait_s > 0:

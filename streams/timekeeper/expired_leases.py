@@ -30,6 +30,9 @@ class ExpiredLeases:
     def run_once(self) -> bool:
         expired = self._context.leases.expire(BATCH)
         for lease in expired:
+            if lease.offered:
+                log.info("offer_expired", job_id=lease.job_id, run=lease.run)
+                continue
             log.warning(
                 "lease_expired",
                 job_id=lease.job_id,

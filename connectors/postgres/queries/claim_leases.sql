@@ -21,7 +21,7 @@ next AS (
 ),
 granted AS (
     UPDATE leases AS l SET
-        state = 'held', worker = %(worker)s, fence = nextval('lease_fences'), executions = %(executions)s,
+        state = %(state)s, worker = %(worker)s, fence = nextval('lease_fences'), executions = %(executions)s,
         claimed_at = now(), renewed_at = now(), expires_at = now() + %(lease)s
     FROM next
     WHERE l.job_id = next.job_id AND l.run = next.run

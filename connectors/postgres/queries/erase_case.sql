@@ -55,7 +55,7 @@ payloads_gone AS (
     DELETE FROM payloads AS p USING e WHERE p.job_id = e.job_id
 ),
 leases_gone AS (
-    DELETE FROM leases AS l USING e WHERE l.job_id = e.job_id AND l.state = 'waiting'
+    DELETE FROM leases AS l USING e WHERE l.job_id = e.job_id AND l.state IN ('waiting', 'offered')
 ),
 deliveries_erased AS (
     UPDATE deliveries AS d SET
