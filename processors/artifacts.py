@@ -40,7 +40,7 @@ _AR_HEADER = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
+class PackageFile:
     """`size` in bytes. `licence` is that of the file, which is never shipped."""
 
     url: str
@@ -54,9 +54,9 @@ class Artifact:
 
 
 @cache
-def table() -> dict[str, Artifact]:
+def table() -> dict[str, PackageFile]:
     """Return every artifact by name."""
-    return {name: Artifact(**entry) for name, entry in tomllib.loads(TABLE.read_text()).items()}
+    return {name: PackageFile(**entry) for name, entry in tomllib.loads(TABLE.read_text()).items()}
 
 
 def artifact(name: str, folder: Path | None = None) -> Path:
@@ -104,7 +104,7 @@ def default_folder() -> Path:
     return user_cache_path("sluice") / "artifacts"
 
 
-def _download(entry: Artifact, path: Path) -> None:
+def _download(entry: PackageFile, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for tries_left in reversed(range(_TRIES)):
         try:
@@ -118,7 +118,7 @@ def _download(entry: Artifact, path: Path) -> None:
                 ) from error
 
 
-def _download_once(entry: Artifact, path: Path) -> None:
+def _download_once(entry: PackageFile, path: Path) -> None:
     """Write under a temporary name and rename: a file in the cache is complete and checked after any crash."""
     digest = hashlib.sha256()
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as file:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from processors import artifacts
-from processors.artifacts import Artifact, artifact, unpacked
+from processors.artifacts import PackageFile, artifact, unpacked
 from schemas.errors import StartupError, Unreachable
 
 
@@ -38,7 +38,9 @@ def deb_of(files: dict[str, bytes]) -> bytes:
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder that holds a small Debian package called `heads`."""
     content = deb_of({"usr/share/heads/one.txt": b"a head"})
-    entry = Artifact((tmp_path / "none").as_uri() + "/heads_1%2b2.deb", hashlib.sha256(content).hexdigest(), 1, "MIT")
+    entry = PackageFile(
+        (tmp_path / "none").as_uri() + "/heads_1%2b2.deb", hashlib.sha256(content).hexdigest(), 1, "MIT"
+    )
     monkeypatch.setattr(artifacts, "table", lambda: {"heads": entry})
     (tmp_path / "heads_1+2.deb").write_bytes(content)
     return tmp_path
