@@ -1,4 +1,4 @@
-"""What the tests share: a volume with two lesions, callbacks as sluice sends them, and an inference service to talk to."""
+"""Helpers of the tests: a volume with two lesions, callbacks as sluice sends them, and an inference service to talk to."""
 
 from __future__ import annotations
 
