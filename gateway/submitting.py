@@ -58,7 +58,7 @@ class JobDoor:
         self._batches = batches
         rules = AllowRules.parse(",".join(settings.callbacks_allowed))
         # A backend gives the same URL with every job: reading its parts again costs a tenth of a submit.
-        self._check_url = lru_cache(4096)(partial(check_url, backend_url=settings.backend_url or None, rules=rules))
+        self._check_url = lru_cache(4096)(partial(check_url, backend_url=settings.backend, rules=rules))
         self._profiles = callback_profiles(settings.callback_shapes)
         self.check_claims: ClaimCheck | None = None
 

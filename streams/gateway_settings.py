@@ -7,10 +7,16 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+#: Port of the gateway, where backends expect the inference service.
+GATEWAY_PORT = 9000
+#: Former port of the inference service. Settings and documents that were not changed still name it.
+FORMER_PORT = 8001
+
 
 class GatewaySettings(BaseSettings):
-    #: Address where `sluice gateway` listens: host:port, port 0 for a free one. `sluice up` takes another port if it is in use.
-    gateway_address: str = Field("127.0.0.1:9000", pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")
+    #: Address where `sluice gateway` listens: host:port, port 0 for a free one. `sluice up` takes another port if it is in use,
+    #: and says so.
+    gateway_address: str = Field(f"127.0.0.1:{GATEWAY_PORT}", pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")
     #: token: every request needs a token of `sluice tokens create`. open: everyone is tenant `default` with every scope; for
     #: the local stack, which sets it.
     gateway_auth: str = Field("token", pattern="^(token|open)$")

@@ -16,6 +16,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict, SettingsError
 from schemas.contract import default_processors
 from schemas.errors import Unreachable, UsageError
 from schemas.states import Custody
+from streams.callback_settings import CallbackSettings
 from streams.gateway_settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -40,14 +41,14 @@ def default_home() -> Path:
 
 
 #: Variables with common names, without the SLUICE_ prefix.
-_USUAL = ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL")
+_USUAL = ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL", "DJANGO_URL", "MAIN_VM_IP")
 
 
 def _usual(name: str) -> AliasChoices:
     return AliasChoices(name, name.lower())
 
 
-class Settings(GatewaySettings):
+class Settings(GatewaySettings, CallbackSettings):
     # No error and no log line shows a value that may hold credentials: inputs are hidden, and such fields have no repr.
     model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -124,23 +125,6 @@ class Settings(GatewaySettings):
 
     #: Replays of one job, at least 1. Further ones are parked, unless they are forced.
     replay_limit: int = Field(5, ge=1)
-
-    # ── callbacks ──
-    #: URL that replaces http://localhost in callbacks, e.g. http://host.docker.internal:8000. "": no replacement.
-    backend_url: str = Field("", repr=False)
-    #: Hosts and networks that callbacks may reach besides public addresses: `localhost,10.0.0.0/8,*.corp.example`.
-    #: Empty: none; on the local stack, this machine.
-    callback_allow: Annotated[tuple[str, ...], NoDecode] = ()
-    #: Secrets that sign callbacks, newest first (whsec_… or base64); two while a key is rotated. Empty: unsigned.
-    callback_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    #: Seconds that one callback request may take.
-    callback_timeout_s: float = Field(10.0, gt=0)
-    #: TOML file of callback profiles: bodies in a backend's own shape (docs/callbacks.md). None: the standard event for all.
-    callback_shapes: Path | None = None
-    #: Upper limit of concurrent callback requests to one destination, at least 1. A notifier makes four times as many at most.
-    callback_connections: int = Field(64, ge=1)
-    #: Where callbacks are sent. inline: on a thread of the sink. service: in `sluice notify`, a process of its own.
-    notify: str = Field("inline", pattern="^(inline|service)$")
 
     # ── router ──
     #: TOML file with the router's rules (docs/routing.md). None: no router; `sluice up` starts one only if it is set.

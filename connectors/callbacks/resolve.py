@@ -24,11 +24,13 @@ _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 
 
 def resolve_callback_url(url: str, backend_url: str | None) -> str:
-    """Return `url`, or its path and query at `backend_url` if its host is loopback. Raises InvalidInput."""
+    """Return `url`, or its path and query behind `backend_url` if its host is loopback. Raises InvalidInput.
+
+    The port of `url` is dropped: the backend's own is in `backend_url`. A path of `backend_url` stays as a prefix."""
     _, authority, rest = split_url(url)
     if backend_url is None or not is_loopback_host(host_of(authority)):
         return url
-    return backend_origin(backend_url) + rest
+    return backend_base(backend_url) + rest
 
 
 def split_url(url: str) -> tuple[str, str, str]:
@@ -88,14 +90,29 @@ def literal_address(host: str) -> str | None:
 
 def backend_origin(backend_url: str) -> str:
     """Return `scheme://host:port` of the configured backend. Raises UsageError, because it is a setting and not job input."""
+    scheme, authority, _ = _split_backend(backend_url)
+    return f"{scheme}://{authority}"
+
+
+def backend_base(backend_url: str) -> str:
+    """Return the configured backend without trailing slashes, with its path as a prefix. Raises UsageError."""
+    scheme, authority, path = _split_backend(backend_url)
+    return f"{scheme}://{authority}{path.rstrip('/')}"
+
+
+@lru_cache(maxsize=16)
+def _split_backend(backend_url: str) -> tuple[str, str, str]:
+    """Cached: one backend is configured, and each callback asks for it."""
     try:
-        scheme, authority, _ = split_url(backend_url)
+        scheme, authority, path = split_url(backend_url)
+        if "?" in path or "#" in path:
+            raise _invalid("It has a query or a fragment.")
     except InvalidInput as error:
         raise UsageError(
-            f"SLUICE_BACKEND_URL is not usable: {error.message}",
+            f"The backend's URL (SLUICE_BACKEND_URL, DJANGO_URL or MAIN_VM_IP) is not usable: {error.message}",
             next_step="Give it as http://host:port, for example http://host.docker.internal:8000.",
         ) from error
-    return f"{scheme}://{authority}"
+    return scheme, authority, path
 
 
 def _check_authority(authority: str) -> None:

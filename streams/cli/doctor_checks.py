@@ -17,6 +17,7 @@ from pathlib import Path
 
 from schemas.errors import ConnectionFailed, SluiceError, Unreachable, UsageError
 from streams.cli.check import Check, Severity
+from streams.cli.doctor_callbacks import callback_backend, gateway_port
 from streams.cli.doctor_declarations import callback_shapes, processors, routing_rules
 from streams.cli.doctor_services import services
 from streams.settings import Settings
@@ -241,6 +242,8 @@ CHECKS: dict[str, CheckFunction] = {
     "router rules": routing_rules,
     "postgres": postgres,
     "callback shapes": callback_shapes,
+    "callback backend": callback_backend,
+    "gateway port": gateway_port,
     "object store": objects,
     "device": device,
     "disk": disk,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -15,6 +15,7 @@ from streams.cli.stack_events import EventPrinter
 if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.stack import LocalStack, ServiceSpec
+    from streams.stack.events import StackEvent
 
 NoServices = Annotated[bool, Parameter(help="Start only Kafka, the registry and Postgres.")]
 Only = Annotated[
@@ -76,7 +77,9 @@ def bring_up(
     settings = _with_addresses(settings, addresses)
     if with_services:
         _prepare(settings)
-        stack.run(_chosen(settings, stack, addresses, only), on_event=events)
+        chosen = _chosen(settings, stack, addresses, only)
+        check_gateway_port(stack, chosen, events)
+        stack.run(chosen, on_event=events)
     if restart:
         from streams.stack.services import supervisor
 
@@ -141,6 +144,32 @@ def check_only(settings: Settings, only: Sequence[str], with_services: bool) -> 
         near = difflib.get_close_matches(unknown[0], names, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"Unknown service {unknown[0]!r}.", next_step=f"{hint}Services: {', '.join(names)}.")
+
+
+def check_gateway_port(stack: LocalStack, chosen: Sequence[ServiceSpec], report: Callable[[StackEvent], None]) -> None:
+    """Name a port of the gateway that differs from the one that backends call.
+
+    Raises UsageError for a port that SLUICE_GATEWAY_ADDRESS sets and another program uses.
+    """
+    from schemas.errors import UsageError
+    from streams.gateway_settings import GATEWAY_PORT
+    from streams.stack import ports
+    from streams.stack.events import EventKind, StackEvent
+    from streams.stack.services import GATEWAY
+
+    runs = any(each.name == GATEWAY and each.running for each in stack.status().services)
+    for service in chosen:
+        if service.name != GATEWAY:
+            continue
+        port = int(service.env["SLUICE_GATEWAY_ADDRESS"].rpartition(":")[2])
+        if port and not runs and not ports.free(port):
+            raise UsageError(
+                f"Port {port} of SLUICE_GATEWAY_ADDRESS is in use by another program.",
+                next_step="End that program, or set another address.",
+            )
+        if port not in (0, GATEWAY_PORT):
+            text = f"the gateway gets port {port}: a backend that calls :{GATEWAY_PORT} does not reach it"
+            report(StackEvent(EventKind.PORT, GATEWAY, text))
 
 
 def _chosen(settings: Settings, stack: LocalStack, addresses: dict[str, str], only: Sequence[str]) -> list[ServiceSpec]:

@@ -98,7 +98,7 @@ def deliverer(settings: Settings) -> ShapedDeliverer:
     plain = Deliverer(
         AllowRules.parse(",".join(settings.callbacks_allowed)),
         [secret.get_secret_value() for secret in settings.callback_secrets],
-        settings.backend_url or None,
+        settings.backend,
         timeout_s=settings.callback_timeout_s,
         max_connections=settings.callback_connections * 4,
         per_destination=settings.callback_connections,

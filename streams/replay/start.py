@@ -39,7 +39,7 @@ def new_replay(settings: Settings, selection: dict[str, Any], options: ReplayOpt
     """Return the replay to start. `selection`: as its row says it. Raises UsageError, InvalidInput."""
     if options.callbacks not in (USUAL, NONE):
         rules = AllowRules.parse(",".join(settings.callbacks_allowed))
-        check_url(options.callbacks, settings.backend_url or None, rules)
+        check_url(options.callbacks, settings.backend, rules)
     if options.rate is not None and not SLOWEST <= options.rate <= FASTEST:
         raise UsageError(
             f"The rate is not between {SLOWEST:g} and {FASTEST:,.0f}.",

@@ -64,7 +64,7 @@ _ARROWS = {
     "connectors.postgres": "connectors",
     "bench": "connectors connectors.callbacks processors streams.cli streams.client streams.stack streams.wiring",
     "streams": "",
-    "streams.settings": "processors.rollout streams.gateway_settings",
+    "streams.settings": "processors.rollout streams.callback_settings streams.gateway_settings",
     "streams.environment": "",
     "streams.logs": "",
     "streams.process": "",
@@ -123,8 +123,8 @@ _ARROWS = {
     "streams.stack": "streams.health",
     "streams.dead_letters": "connectors streams.replay streams.timekeeper streams.wiring",
     "streams.cli": (
-        "connectors connectors.callbacks processors streams.admin streams.client streams.dead_letters "
-        "streams.explain streams.health streams.log "
+        "connectors connectors.callbacks processors streams.admin streams.callback_settings streams.client "
+        "streams.dead_letters streams.explain streams.gateway_settings streams.health streams.log "
         "streams.notify streams.receipts streams.replay streams.retention streams.router streams.shadow "
         "streams.sink streams.stack streams.timekeeper streams.wiring streams.worker streams.worker.child streams.audit"
     ),

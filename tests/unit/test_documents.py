@@ -51,9 +51,11 @@ def test_the_states_of_a_job_are_those_of_the_code() -> None:
 
 
 def test_every_setting_is_in_the_operators_table() -> None:
-    table = set(re.findall(r"`((?:SLUICE|KAFKA|SCHEMA|DATABASE)_\w+)`", text_of("docs/operations.md")))
-    addresses = {"KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL"}
-    names = {name.upper() if name.upper() in addresses else f"SLUICE_{name.upper()}" for name in Settings.model_fields}
+    table = set(re.findall(r"`((?:SLUICE|KAFKA|SCHEMA|DATABASE|DJANGO|MAIN_VM)_\w+)`", text_of("docs/operations.md")))
+    names = {
+        f"SLUICE_{name.upper()}" if not one.validation_alias else name.upper()
+        for name, one in Settings.model_fields.items()
+    }
     assert table == names
 
 

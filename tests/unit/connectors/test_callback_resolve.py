@@ -51,8 +51,23 @@ def test_the_scheme_is_the_backends_too() -> None:
     assert resolve_callback_url("http://localhost/cb", "https://api.example") == "https://api.example/cb"
 
 
-def test_a_backend_url_with_a_path_gives_only_its_origin() -> None:
-    assert resolve_callback_url("http://localhost:8000/cb", "http://web:8000/ignored/") == "http://web:8000/cb"
+@pytest.mark.parametrize(
+    "backend", ["http://web:8000/hospital", "http://web:8000/hospital/", "http://web:8000/hospital//"]
+)
+@pytest.mark.parametrize("rest", ["/api/ai/callback/", "/api/ai/callback/?ward=3&x=%2F", "", "?x=1"])
+def test_a_path_of_the_backends_url_stays_as_a_prefix(backend: str, rest: str) -> None:
+    assert resolve_callback_url(f"http://localhost:8000{rest}", backend) == f"http://web:8000/hospital{rest}"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://web/?next=http://localhost:8000/", "http://web/localhost/cb", "http://notlocalhost/"]
+)
+def test_localhost_is_found_by_host_and_not_as_a_part_of_the_text(url: str) -> None:
+    assert resolve_callback_url(url, BACKEND) == url
+
+
+def test_the_port_is_the_backends_own() -> None:
+    assert resolve_callback_url("http://localhost:8000/cb", "http://web") == "http://web/cb"
 
 
 @given(
@@ -113,7 +128,10 @@ def test_the_longest_allowed_url_passes() -> None:
     assert resolve_callback_url(url, BACKEND) == url
 
 
-@pytest.mark.parametrize("setting", ["backend:8000", "http://user:pw@backend", "ftp://backend", ""])
+@pytest.mark.parametrize(
+    "setting",
+    ["backend:8000", "http://user:pw@backend", "ftp://backend", "", "http://backend/?x=1", "http://backend/#x"],
+)
 def test_an_unusable_backend_setting_is_the_operators_error(setting: str) -> None:
     with pytest.raises(UsageError, match="SLUICE_BACKEND_URL"):
         backend_origin(setting)
