@@ -115,8 +115,8 @@ def check_url(url: str, backend_url: str | None, rules: AllowRules) -> None:
     if address is not None and not rules.allows_host(host) and not rules.allows_address(address):
         raise InvalidInput(
             "The callback URL's host is not a public address and not allowed.",
-            next_step="Use an address that callbacks may reach. The operator allows others with SLUICE_CALLBACK_ALLOW, and says "
-            "with SLUICE_BACKEND_URL (or DJANGO_URL) which backend localhost means.",
+            next_step="Use an address that callbacks may reach. The operator allows others with SLUICE_CALLBACK_ALLOW, and "
+            "says with SLUICE_BACKEND_URL (or DJANGO_URL) which backend localhost means.",
         )
 
 
