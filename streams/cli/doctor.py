@@ -9,10 +9,10 @@ from streams.cli.output import out, out_json
 def doctor(*, json: Json = False) -> int:
     """Check every dependency and say how to fix what is wrong.
 
-    Checks Kafka, the schema registry, topics, Postgres, callback shapes, the backend
-    of callbacks, the gateway's port, the object store, Java, the device, the disk and
-    the services. Writes one small object to
-    the object store and changes nothing else. Exit status 0 if nothing is wrong
+    Checks Kafka, the schema registry, topics, Postgres, callback shapes, the
+    backend of callbacks, the gateway's port, the object store, Java, the device,
+    the disk and the services. Writes one small object to the object store and
+    changes nothing else. Exit status 0 if nothing is wrong
     (warnings count as fine), 6 if something is unreachable, 8 if something answers
     but can't be used as it is.
 
