@@ -10,18 +10,18 @@ from processors.multimodal.fusion import REPLICATES
 from processors.multimodal.processor import DEVIATIONS, WEIGHTS_NAME, WEIGHTS_SHA256, Multimodal
 
 if TYPE_CHECKING:
-    from processors.multimodal.evaluate import Measured, Row
-    from processors.multimodal.measuring import Estimate
+    from processors.multimodal.evaluate import FusionScores, ViewScore
+    from processors.multimodal.measuring import WithInterval
 
 CARD = Path(__file__).parent / "CARD.md"
 
 
-def card(found: Measured) -> str:
+def card(found: FusionScores) -> str:
     """Return the whole card."""
     return _introduction(found) + _real(found) + _generated(found) + _interval(found) + _DATA
 
 
-def _introduction(found: Measured) -> str:
+def _introduction(found: FusionScores) -> str:
     return f"""# Model card: multimodal {Multimodal.version}
 
 **The link between MRI volumes, gene probabilities and the outcome is made up.** No data set that we found pairs MR images
@@ -52,7 +52,7 @@ groups by risk.
 """
 
 
-def _real(found: Measured) -> str:
+def _real(found: FusionScores) -> str:
     markers = found.markers
     assert markers.above_best is not None
     return f"""## Real: proteins, age and sex
@@ -66,7 +66,7 @@ def _real(found: Measured) -> str:
 """
 
 
-def _generated(found: Measured) -> str:
+def _generated(found: FusionScores) -> str:
     return f"""## Generated: with made-up volumes and gene probabilities
 
 The same people; the link was drawn with another seed than that of the shipped weights. **What is gained here was put in by
@@ -77,7 +77,7 @@ the generator.** The table shows that the fusion loses nothing that its inputs h
 """
 
 
-def _interval(found: Measured) -> str:
+def _interval(found: FusionScores) -> str:
     return f"""## The interval
 
 It is {DEVIATIONS:g} standard deviations of {REPLICATES - 1} fits of the whole model to people drawn with replacement, on the
@@ -90,7 +90,7 @@ interval says how well the weights are known, and nothing about the made-up link
 """
 
 
-def _table(rows: list[Row]) -> str:
+def _table(rows: list[ViewScore]) -> str:
     lines = "\n".join(
         f"| {row.view} | {row.auc.value:.4f} ({row.auc.low:.3f} to {row.auc.high:.3f}) "
         f"| {'' if row.above_best is None else f'{_estimate(row.above_best)} ({row.best})'} | {row.gap:.3f} |"
@@ -99,7 +99,7 @@ def _table(rows: list[Row]) -> str:
     return f"| inputs | AUC | above the best single input | gap |\n|---|---|---|---|\n{lines}"
 
 
-def _estimate(made: Estimate) -> str:
+def _estimate(made: WithInterval) -> str:
     return f"{made.value:+.4f} ({made.low:+.4f} to {made.high:+.4f})"
 
 

@@ -3,7 +3,7 @@
 flchain: 7,874 people of Olmsted County aged 50 and over, their serum free light chains and creatinine, and whether they died
 in the years that followed (Dispenzieri et al., Mayo Clinic Proceedings 2012). It is read from the wheel of scikit-survival.
 
-No data set pairs MR images with gene expression and serum proteins. So `Link` is an assumption, stated here and first thing in
+No data set pairs MR images with gene expression and serum proteins. So `OutcomeLink` is an assumption, stated here and first thing in
 the model card: volume and probability are drawn given the outcome, and are independent of each other and of all else given it.
 """
 
@@ -27,7 +27,7 @@ SEED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class OutcomeLink:
     """How lesion volume and gene probability are drawn. Natural log of ml, and logit of the probability, are normal.
 
     `gene_auc`: RNA alone predicts death with about .80 in TCGA's glioma patients. `volume_auc` is a guess. A volume below
@@ -43,7 +43,7 @@ class Link:
     gene_auc: float = 0.80
 
 
-LINK = Link()
+LINK = OutcomeLink()
 
 
 def shift(auc: float) -> float:
@@ -70,7 +70,7 @@ def real_people(wheel: Path) -> People:
     return People(raw, died)
 
 
-def linked(people: People, seed: int = SEED, link: Link = LINK) -> People:
+def linked(people: People, seed: int = SEED, link: OutcomeLink = LINK) -> People:
     """Return the same people with a made-up lesion volume and gene probability each."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(people.died), 2, generator=generator, dtype=torch.double)

@@ -15,7 +15,7 @@ from processors.multimodal.card import CARD, card
 from processors.multimodal.data import linked, real_people
 from processors.multimodal.fitting import People, fit
 from processors.multimodal.fusion import FEATURES, MODALITIES
-from processors.multimodal.measuring import Estimate, calibration_gap, difference, left_out_logits, only
+from processors.multimodal.measuring import WithInterval, calibration_gap, difference, left_out_logits, only
 from processors.multimodal.processor import DEVIATIONS, Multimodal, risk_and_interval
 
 log = structlog.get_logger()
@@ -44,34 +44,34 @@ WITHOUT: Views = {f"without {name}": [each for each in FEATURES if each not in o
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ViewScore:
     """A view of the data: the inputs that the model was given. `above_best`: AUC above that of the best single input in it."""
 
     view: str
-    auc: Estimate
-    above_best: Estimate | None
+    auc: WithInterval
+    above_best: WithInterval | None
     best: str
     gap: float
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class FusionScores:
     """All figures of the card. `gain`: AUC of proteins, age and sex above age and sex. `markers`: AUC of the proteins above
     the best single marker. `coverage`: share of known true risks within the interval; `usual_coverage`: within 1.96 standard
     deviations. `width`: mean of the interval."""
 
     people: int
     died: float
-    real: list[Row]
-    gain: Estimate
-    markers: Row
-    generated: list[Row]
+    real: list[ViewScore]
+    gain: WithInterval
+    markers: ViewScore
+    generated: list[ViewScore]
     coverage: float
     usual_coverage: float
     width: float
 
 
-def measured(people: People) -> Measured:
+def measured(people: People) -> FusionScores:
     """Return all measurements. `people`: those of flchain."""
     outcome = people.died
     real = left_out_logits(people, {**REAL, **MARKERS}, SEED)
@@ -85,16 +85,16 @@ def measured(people: People) -> Measured:
     logits = left_out_logits(made, {**SINGLE, **ALL, **WITHOUT}, SEED)
     generated = [row(name, logits, {}, outcome) for name in SINGLE]
     generated += [row(name, logits, _within(name), outcome) for name in (*ALL, *WITHOUT)]
-    return Measured(len(outcome), float(outcome.mean()), rows, gain, markers, generated, *interval_coverage(people))
+    return FusionScores(len(outcome), float(outcome.mean()), rows, gain, markers, generated, *interval_coverage(people))
 
 
-def row(view: str, logits: Mapping[str, torch.Tensor], singles: Views, outcome: torch.Tensor) -> Row:
+def row(view: str, logits: Mapping[str, torch.Tensor], singles: Views, outcome: torch.Tensor) -> ViewScore:
     """Return the figures of a view, compared with the best of `singles`."""
     aucs = {name: difference(logits[name], None, outcome, SEED) for name in singles}
     best = max(aucs, key=lambda name: aucs[name].value, default="")
     above = difference(logits[view], logits[best], outcome, SEED) if best else None
     own = difference(logits[view], None, outcome, SEED)
-    return Row(view, own, above, best, calibration_gap(logits[view], outcome))
+    return ViewScore(view, own, above, best, calibration_gap(logits[view], outcome))
 
 
 def interval_coverage(people: People) -> tuple[float, float, float]:

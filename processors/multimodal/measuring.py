@@ -16,7 +16,7 @@ GROUPS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class WithInterval:
     """A figure and its 95 % interval."""
 
     value: float
@@ -64,7 +64,7 @@ def auc(scores: torch.Tensor, outcome: torch.Tensor, counts: torch.Tensor) -> to
     return (positive * below).sum(1) / (positive.sum(1) * negative.sum(1))
 
 
-def difference(first: torch.Tensor, second: torch.Tensor | None, outcome: torch.Tensor, seed: int) -> Estimate:
+def difference(first: torch.Tensor, second: torch.Tensor | None, outcome: torch.Tensor, seed: int) -> WithInterval:
     """Return by how much the AUC of `first` is above that of `second` (None: its AUC), over resampled people (paired)."""
     generator = torch.Generator().manual_seed(seed)
     people = len(outcome)
@@ -79,7 +79,7 @@ def difference(first: torch.Tensor, second: torch.Tensor | None, outcome: torch.
         found.append(each if second is None else each - auc(second, outcome, counts))
     shares = torch.tensor([0.025, 0.975], dtype=torch.double)
     low, high = torch.cat(found[1:]).quantile(shares)
-    return Estimate(float(found[0][0]), float(low), float(high))
+    return WithInterval(float(found[0][0]), float(low), float(high))
 
 
 def calibration_gap(logits: torch.Tensor, outcome: torch.Tensor) -> float:
