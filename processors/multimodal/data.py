@@ -3,8 +3,8 @@
 flchain: 7,874 people of Olmsted County aged 50 and over, their serum free light chains and creatinine, and whether they died
 in the years that followed (Dispenzieri et al., Mayo Clinic Proceedings 2012). It is read from the wheel of scikit-survival.
 
-No data set pairs MR images with gene expression and serum proteins. So `OutcomeLink` is an assumption, stated here and first thing in
-the model card: volume and probability are drawn given the outcome, and are independent of each other and of all else given it.
+No data set pairs MR images with gene expression and serum proteins. So `OutcomeLink` is an assumption, stated here and first
+thing in the model card: volume and probability are drawn given the outcome, independent of each other and of all else.
 """
 
 from __future__ import annotations
