@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -17,10 +18,34 @@ from ai.slices import CannotShow, Volume, made
 _LPS_TO_RAS = np.diag((-1.0, -1.0, 1.0))
 
 
-@lru_cache(maxsize=2)
+_LOADING = threading.Lock()
+
+
+def segmentation_of(series_id: str) -> str:
+    """Return Orthanc's id of the newest segmentation that refers to a series, or "" if there is none. Raises CannotShow."""
+    series = _get(f"/series/{_orthanc_id(series_id)}").json()
+    uid = series["MainDicomTags"]["SeriesInstanceUID"]
+    found = ""
+    for other in _get(f"/studies/{series['ParentStudy']}/series").json():
+        if other["MainDicomTags"].get("Modality") != "SEG":
+            continue
+        headers = _get(f"/instances/{other['Instances'][0]}/tags?short").json()
+        if any(each.get("0020,000e") == uid for each in headers.get("0008,1115") or ()):
+            found = max(found, f"{other['LastUpdate']} {other['ID']}")
+    return found.rpartition(" ")[2]
+
+
 def series_volume(series_id: str, segmentation_id: str) -> Volume:
-    """Return the series as a volume, with the segmentation over it; "" for none. Both ids are Orthanc's. Raises CannotShow."""
-    slices = sorted(_instances(series_id), key=lambda each: float(np.dot(_normal(each), each.ImagePositionPatient)))
+    """Return the series as a volume, the segmentation over it ("": none). Kept for the next slices. Raises CannotShow."""
+    with _LOADING:  # the first pictures of a page ask at once
+        return _series_volume(series_id, segmentation_id)
+
+
+@lru_cache(maxsize=2)
+def _series_volume(series_id: str, segmentation_id: str) -> Volume:
+    slices = sorted(
+        _instances(_orthanc_id(series_id)), key=lambda each: float(np.dot(_normal(each), each.ImagePositionPatient))
+    )
     if not slices or not all(hasattr(each, "ImageOrientationPatient") for each in slices):
         raise CannotShow("The series has no slices in patient space.")
     data = np.stack([each.pixel_array.astype(np.float32) for each in slices], -1)
@@ -75,13 +100,26 @@ def _instances(series_id: str) -> list[Any]:
     return [pydicom.dcmread(BytesIO(_get(f"/instances/{each}/file").content)) for each in found]
 
 
+def _orthanc_id(series_id: str) -> str:
+    """Return Orthanc's id of a series that is named by it or by its SeriesInstanceUID."""
+    if "-" in series_id:
+        return series_id
+    found = [each["ID"] for each in _ask("POST", "/tools/lookup", series_id).json() if each["Type"] == "Series"]
+    if not found:
+        raise CannotShow("Orthanc has no such series.")
+    return str(found[0])
+
+
 def _get(path: str) -> requests.Response:
+    return _ask("GET", path)
+
+
+def _ask(method: str, path: str, data: str | None = None) -> requests.Response:
     if not settings.ORTHANC_URL:
         raise CannotShow("ORTHANC_URL is not set, so there are no pictures.")
     try:
-        answer = requests.get(
-            settings.ORTHANC_URL + path, auth=(settings.ORTHANC_USER, settings.ORTHANC_PASSWORD), timeout=30
-        )
+        login = (settings.ORTHANC_USER, settings.ORTHANC_PASSWORD)
+        answer = requests.request(method, settings.ORTHANC_URL + path, auth=login, data=data, timeout=30)
         answer.raise_for_status()
     except requests.RequestException:
         raise CannotShow("Orthanc does not answer, or has no such series.") from None

@@ -62,34 +62,38 @@ def segment(request: HttpRequest, series_id: str) -> HttpResponse:
 
 @require_GET
 def series(request: HttpRequest, series_id: str) -> HttpResponse:
-    found = next((each for each in _listed() if str(each.get("series_id")) == series_id), None)
+    found = next((each for each in _listed() if str(each.get("series_id")) == _checked(series_id)), None)
+    try:
+        version = orthanc.segmentation_of(series_id) if found else ""
+    except drawing.CannotShow:
+        version = ""  # the viewer says why
     context = {
-        "series_id": _checked(series_id),
+        "series_id": series_id,
         "found": found,
         "facts": charts.figures(found or {}),
         "viewer_address": reverse("series-slices", args=[series_id]),
-        "viewer_version": (found or {}).get("status", ""),
+        "viewer_version": version,
     }
     return render(request, "ai/series.html", context)
 
 
 @require_GET
-def slices(_: HttpRequest, series_id: str) -> JsonResponse:
+def slices(request: HttpRequest, series_id: str) -> JsonResponse:
     try:
-        return JsonResponse(_volume(series_id).about())
+        return JsonResponse(_volume(request, series_id).about())
     except drawing.CannotShow as problem:
         return JsonResponse({"error": str(problem)}, status=422)
 
 
 @require_GET
-def slice_picture(_: HttpRequest, series_id: str, view: str, layer: str, index: int) -> HttpResponse:
-    return picture_of(lambda: _volume(series_id), view, layer, index)
+def slice_picture(request: HttpRequest, series_id: str, view: str, layer: str, index: int) -> HttpResponse:
+    return picture_of(lambda: _volume(request, series_id), view, layer, index)
 
 
-def _volume(series_id: str) -> drawing.Volume:
-    found = next((each for each in _listed() if str(each.get("series_id")) == series_id), {})
-    result = found.get("result") if isinstance(found.get("result"), dict) else found
-    return orthanc.series_volume(_checked(series_id), str(result.get("seg_series_id") or ""))
+def _volume(request: HttpRequest, series_id: str) -> drawing.Volume:
+    """Return the series with the segmentation that the address names as `v`; without, with the newest one."""
+    series_id, version = _checked(series_id), request.GET.get("v", "")
+    return orthanc.series_volume(series_id, _checked(version) if version else orthanc.segmentation_of(series_id))
 
 
 def _listed() -> list[dict[str, Any]]:

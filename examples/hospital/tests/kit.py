@@ -94,7 +94,7 @@ class BackendTestCase(TestCase):
 
 @contextmanager
 def inference_service(answers: dict[str, tuple[int, Any]]) -> Iterator[list[tuple[str, bytes]]]:
-    """Answer "METHOD path" as given, over HTTP; yield the requests that came."""
+    """Answer "METHOD path" as given, over HTTP, with JSON or bytes; yield the requests that came."""
     seen: list[tuple[str, bytes]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ def inference_service(answers: dict[str, tuple[int, Any]]) -> Iterator[list[tupl
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             seen.append((f"{self.command} {self.path}", body))
             status, answer = answers[f"{self.command} {self.path.partition('?')[0]}"]
-            content = json.dumps(answer).encode()
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -117,7 +117,8 @@ def inference_service(answers: dict[str, tuple[int, Any]]) -> Iterator[list[tupl
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            with override_settings(INFERENCE_URL=f"http://127.0.0.1:{server.server_port}"):
+            address = f"http://127.0.0.1:{server.server_port}"
+            with override_settings(INFERENCE_URL=address, ORTHANC_URL=address):
                 yield seen
         finally:
             server.shutdown()

@@ -7,7 +7,7 @@ async function startViewer(section) {
   const layers = ["volume", "mask"].map((name) => find(`img.${name}`));
   const address = section.dataset.slices;
 
-  const answer = await fetch(address);
+  const answer = await fetch(`${address}?v=${section.dataset.version}`);
   const about = await answer.json();
   if (about.error) {
     const problem = find(".problem");

@@ -1,0 +1,184 @@
+"""Starts and stops what the demonstration needs: sluice, and Django in an environment of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+EXAMPLE = Path(__file__).resolve().parents[1]
+PROCESSORS = ("mri", "gene-expression", "multimodal", "mri-lab")
+#: Services of sluice; not a worker for `mri-lab`, because the old lab machine does its jobs.
+SERVICES = ("sink", "timekeeper", "gateway", "worker-mri", "worker-gene-expression", "worker-multimodal")
+START_S = 150.0
+STOP_S = 40.0
+_BEGAN = time.monotonic()
+
+
+class DemoError(Exception):
+    """The demonstration can't go on. The message says what happened and the next step."""
+
+
+def say(text: str) -> None:
+    """Print a line of progress, with the seconds since the start."""
+    print(f"[{time.monotonic() - _BEGAN:6.1f} s] {text}", flush=True)
+
+
+def check_ports(*ports: int) -> None:
+    """Raise DemoError if a port is taken."""
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                raise DemoError(
+                    f"Port {port} is in use. End the program that has it, or run"
+                    " `python examples/hospital/demo --backend-port N --gateway-port N`."
+                ) from None
+
+
+def django_environment(root: Path) -> Path:
+    """Return the interpreter of an environment with the example's requirements; makes it the first time."""
+    requirements = EXAMPLE / "requirements.txt"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    folder = root / ".tools" / "hospital"
+    python, stamp = folder / "bin" / "python", folder / "requirements.sha256"
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        uv = shutil.which("uv") or str(root / ".tools" / "uv" / "bin" / "uv")
+        _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
+        _run([uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(requirements)])
+        stamp.write_text(wanted)
+        say("Django is installed into .tools/hospital")
+    return python
+
+
+@contextmanager
+def sluice(root: Path, home: Path, port: int, backend_port: int) -> Iterator[str]:
+    """Run sluice with the processors of the hospital; yield the gateway's URL."""
+    environment = os.environ | {
+        "SLUICE_HOME": str(home),
+        "SLUICE_PROCESSORS": ",".join(PROCESSORS),
+        "SLUICE_GATEWAY_ADDRESS": f"127.0.0.1:{port}",
+        "DJANGO_URL": f"http://127.0.0.1:{backend_port}",
+        **DOORS,
+    }
+    command = [sys.executable, "-m", "streams.cli"]
+    if home.exists():  # an earlier run that was killed
+        subprocess.run([*command, "down"], env=environment, cwd=root, capture_output=True, check=False, timeout=STOP_S)
+        shutil.rmtree(home)
+    home.mkdir(parents=True)
+    say("sluice is started: Kafka, registry, Postgres, gateway and three workers")
+    with (home / "up.log").open("wb") as log:
+        up = subprocess.Popen(
+            [*command, "up", "--no-restart", *(word for name in SERVICES for word in ("--only", name))],
+            env=environment,
+            cwd=root,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        if up.wait(START_S) != 0:
+            raise DemoError(f"sluice did not start:\n{_end_of(home / 'up.log')}")
+        say("sluice is ready")
+        yield f"http://127.0.0.1:{port}"
+    except subprocess.TimeoutExpired:
+        raise DemoError(f"sluice was not ready after {START_S:.0f} s:\n{_end_of(home / 'up.log')}") from None
+    finally:
+        say("sluice is stopped")
+        _stop(up)
+        subprocess.run([*command, "down"], env=environment, cwd=root, capture_output=True, check=False, timeout=STOP_S)
+
+
+#: The compatible doors are off by default.
+DOORS = {
+    "SLUICE_GATEWAY_MRI": "networks",
+    "SLUICE_GATEWAY_MRI_NETWORKS": "127.0.0.0/8",
+    "USE_LOCAL_INFERENCE": "true",
+}
+
+
+@contextmanager
+def django(python: Path, home: Path, port: int, sluice_url: str, orthanc: Mapping[str, str]) -> Iterator[str]:
+    """Run the backend with an empty database; yield its URL."""
+    data = home / "backend"
+    data.mkdir(exist_ok=True)
+    environment = _without_ours() | {
+        "HOSPITAL_DATA_DIR": str(data),
+        "INFERENCE_URL": sluice_url,
+        # The old systems' own default: sluice replaces `localhost` by DJANGO_URL.
+        "CALLBACK_URL": "http://localhost:8000/api/ai/callback/",
+        "PYTHONUNBUFFERED": "1",
+        **orthanc,
+    }
+    _run([str(python), "manage.py", "migrate", "--verbosity", "0"], cwd=EXAMPLE, env=environment)
+    command = [str(python), "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
+    with running(command, data / "backend.log", cwd=EXAMPLE, env=environment) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(url, process, data / "backend.log")
+        say(f"Django is ready: {url}")
+        yield url
+
+
+def manage(python: Path, home: Path, *arguments: str) -> None:
+    """Run a command of the backend's manage.py."""
+    environment = _without_ours() | {"HOSPITAL_DATA_DIR": str(home / "backend")}
+    _run([str(python), "manage.py", *arguments], cwd=EXAMPLE, env=environment)
+
+
+@contextmanager
+def running(command: list[str], log: Path, *, cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process in a session of its own, so that Ctrl-C ends it in our order; stop it at the end."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=file, stderr=file, start_new_session=True)
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until something answers at a URL. Raises DemoError."""
+    give_up = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < give_up:
+        try:
+            requests.get(url, timeout=5)
+            return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise DemoError(f"Nothing answers at {url}:\n{_end_of(log)}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _run(command: list[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode != 0:
+        raise DemoError(f"{' '.join(command[:3])} failed:\n{done.stdout}{done.stderr}")
+
+
+def _without_ours() -> dict[str, str]:
+    """Return the environment without this one's Python: the backend has its own."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
+def _end_of(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-20:])
