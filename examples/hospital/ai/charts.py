@@ -25,8 +25,8 @@ def figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 def bars(inference: Inference) -> list[dict[str, Any]]:
     """Return the bars of a chart: MG's probability of each class, MM's contributions (log-odds, below zero to the left)."""
     values = inference.result.get("contributions" if inference.model == Model.MM else "probabilities") or {}
-    if isinstance(values, list):  # a list of objects with a name and a value
-        values = {str(each.get("name")): each.get("value") for each in values if isinstance(each, dict)}
+    if isinstance(values, list):  # in the order of the classes
+        values = dict(zip(map(str, inference.result.get("classes") or ()), values, strict=False))
     numbers = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
     scale = max((abs(each) for each in numbers.values()), default=0.0) or 1.0
     signed = any(each < 0 for each in numbers.values())

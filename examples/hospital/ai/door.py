@@ -17,7 +17,8 @@ from ai.models import BiomarkerOrder, Inference, Model, Patient, Status
 
 #: Sending a volume takes less.
 SEND_TIME = timedelta(minutes=5)
-_FAILED = ("FAILED", "CANCELLED", "EXPIRED")
+#: Names of MM's inputs, as a request names them.
+CHOICES = ("m1_ai_req_id", "mg_ai_req_id", "biomarker_upload_id")
 
 
 class Unavailable(Exception):
@@ -38,7 +39,7 @@ def start(
     try:
         with ExitStack() as stack:
             if file is None:
-                answer = _ask("POST", "/api/ai/inferences/", json={**fields, **_references(row)})
+                answer = _ask("POST", "/api/ai/inferences/", json={**fields, **row.chosen})
             else:
                 content = stack.enter_context(row.input.open("rb"))
                 sent = {"file": (file.name, content, file.content_type or "application/octet-stream")}
@@ -64,12 +65,9 @@ def refresh(row: Inference) -> None:
         if not row.job_id and row.created_at < timezone.now() - SEND_TIME:
             row.fail("CONNECTION_ERROR", "Sending it was interrupted.")
         return
-    if state.get("status") in _FAILED:
+    if state.get("status") == "FAILED":
         error = state.get("error") if isinstance(state.get("error"), dict) else {}
-        row.fail(
-            str(error.get("code") or state.get("error_code") or state["status"]),
-            str(error.get("message") or state.get("error_message") or "The job did not complete."),
-        )
+        row.fail(str(error.get("code") or state["status"]), str(error.get("message") or "The job did not complete."))
     elif state.get("status") not in (None, "PENDING"):
         row.status = Status.PROCESSING  # shown, and not stored: only an outcome is
     row.refresh_from_db(fields=("callback_at",))
@@ -97,11 +95,6 @@ def send_order(order: BiomarkerOrder) -> None:
     BiomarkerOrder.objects.filter(pk=order.pk).update(upload_id=upload["upload_id"])
 
 
-def _references(row: Inference) -> dict[str, Any]:
-    """Return what MM takes: the results and the order that a person chose."""
-    return dict(row.chosen)
-
-
 def _ask(method: str, path: str, *, timeout: float | None = None, **options: Any) -> dict[str, Any]:
     """Send a request; return the JSON object of the answer. Raises Unavailable."""
     headers = options.pop("headers", {})
@@ -120,6 +113,6 @@ def _ask(method: str, path: str, *, timeout: float | None = None, **options: Any
         raise Unavailable("The inference service does not answer. Try again later.") from None
     if not answer.ok or not isinstance(body, dict):
         said = body if isinstance(body, dict) else {}
-        reason = said.get("message") or said.get("error") or said.get("detail") or f"HTTP {answer.status_code}"
-        raise Unavailable(f"The inference service refused: {reason}")
+        sentences = [said.get("detail") or f"HTTP {answer.status_code}.", said.get("next_step")]
+        raise Unavailable(f"The inference service refused: {' '.join(str(each) for each in sentences if each)}")
     return body

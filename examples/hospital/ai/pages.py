@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +38,33 @@ def patient(request: HttpRequest, patient_id: str) -> HttpResponse:
 
 def _patient_page(request: HttpRequest, found: Patient, problem: str = "") -> HttpResponse:
     """Show a patient, and what went wrong with the last request, if anything did."""
-    done = found.inferences.filter(status=Status.COMPLETED).order_by("-pk")
     inputs = door.mm_inputs(found)
     context = {
         "patient": found,
         "problem": problem,
         "inferences": found.inferences.order_by("-pk"),
         "orders": found.orders.order_by("-pk"),
-        "volumes": done.filter(model=Model.M1),
-        "genes": done.filter(model=Model.MG),
         "file_models": FILE_MODELS,
-        "mm_inputs": None if inputs is None else json.dumps(inputs, indent=2, ensure_ascii=False),
+        "choices": _choices(found, inputs),
+        "listed": inputs is not None,
     }
     return render(request, "ai/patient.html", context, status=503 if problem else 200)
+
+
+def _choices(found: Patient, inputs: dict[str, Any] | None) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return name, title and options of MM's inputs: as sluice lists them for the patient, else from the rows here."""
+    if inputs is None:
+        done = found.inferences.filter(status=Status.COMPLETED).order_by("-pk")
+        m1, mg = (
+            [(row.ai_req_id, row.ai_req_id) for row in done.filter(model=model)] for model in (Model.M1, Model.MG)
+        )
+        orders = [
+            (row.upload_id, row.ocs_status) for row in found.orders.order_by("-pk") if row.eligible and row.upload_id
+        ]
+    else:
+        m1, mg = ([(each["ai_req_id"], each["ai_req_id"]) for each in inputs[name]] for name in ("m1", "mg"))
+        orders = [(each["upload_id"], each["ocs_status"]) for each in inputs["biomarkers"]]
+    return list(zip(door.CHOICES, ("M1 result", "MG result", "Proteins"), (m1, mg, orders), strict=True))
 
 
 @require_POST
@@ -76,7 +89,7 @@ def start(request: HttpRequest, patient_id: str) -> HttpResponse:
     file = request.FILES.get("file")
     if model not in Model or (file is None) != (model == Model.MM):
         return HttpResponse("Choose a model, and a file for M1 and MG.", status=400, content_type="text/plain")
-    chosen = {name: request.POST[name] for name in ("m1", "mg", "biomarker") if request.POST.get(name)}
+    chosen = {name: request.POST[name] for name in door.CHOICES if request.POST.get(name)}
     try:
         row = door.start(found, Model(model), file=file, chosen=chosen if model == Model.MM else {})
     except door.Unavailable as error:

@@ -73,8 +73,8 @@ def _tumour(hospital: Hospital, made: inputs.Inputs) -> list[report.Row]:
     started = {"M1": hospital.start("M1", made.volume), "MG": hospital.start("MG", made.genes)}
     order = hospital.add_order(made.proteins)
     ended = {model: hospital.ended(id_) for model, id_ in started.items()}
-    chosen = {**started, "biomarker": order}
     processes.say("MM (multimodal) is started with both results and the proteins")
+    chosen = {"m1_ai_req_id": started["M1"], "mg_ai_req_id": started["MG"], "biomarker_upload_id": order}
     ended["MM"] = hospital.ended(hospital.start_multimodal(chosen))
     return [report.tumour_row(model, row, hospital, made) for model, row in ended.items()]
 

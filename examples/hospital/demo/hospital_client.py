@@ -36,9 +36,8 @@ class Hospital:
             return self._start({"model": model}, {"file": (file.name, content)})
 
     def start_multimodal(self, chosen: dict[str, str]) -> str:
-        names = {"M1": "m1", "MG": "mg", "biomarker": "biomarker"}
-        form = {names[name]: value for name, value in chosen.items() if value}
-        page = self._post(f"/patients/{PATIENT}/inferences/", {"model": "MM", **form}, None)
+        """Choose MM's inputs on the patient's page and start it; return its id."""
+        page = self._post(f"/patients/{PATIENT}/inferences/", {"model": "MM", **chosen}, None)
         return page.url.rstrip("/").rpartition("/")[2]
 
     def _start(self, form: dict[str, str], files: Any) -> str:
@@ -70,7 +69,7 @@ class Hospital:
         order = {"job_role": "LIS", "job_type": "BIOMARKER", "ocs_status": "RESULT_READY"}
         with table.open("rb") as content:
             page = self._post(f"/patients/{PATIENT}/biomarkers/", order, {"table": (table.name, content)})
-        found = re.search(r'<option value="([^"]+)">order', page.text)
+        found = re.search(r'name="biomarker_upload_id">.*?<option value="([^"]+)">RESULT_READY', page.text)
         if found is None:
             raise processes.DemoError("The order of biomarkers was not offered for MM.")
         return found[1]

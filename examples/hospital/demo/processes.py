@@ -19,6 +19,14 @@ EXAMPLE = Path(__file__).resolve().parents[1]
 PROCESSORS = ("mri", "gene-expression", "multimodal", "mri-lab")
 #: Services of sluice; not a worker for `mri-lab`, because the old lab machine does its jobs.
 SERVICES = ("sink", "timekeeper", "gateway", "worker-mri", "worker-gene-expression", "worker-multimodal")
+#: The compatible doors are off by default.
+DOORS = {
+    "SLUICE_GATEWAY_BRAIN_TUMOUR": "true",
+    "SLUICE_CALLBACK_SHAPES": str(EXAMPLE.parents[1] / "docs" / "callback_shapes" / "brain_tumour.toml"),
+    "SLUICE_GATEWAY_MRI": "networks",
+    "SLUICE_GATEWAY_MRI_NETWORKS": "127.0.0.0/8",
+    "USE_LOCAL_INFERENCE": "true",
+}
 START_S = 150.0
 STOP_S = 40.0
 _BEGAN = time.monotonic()
@@ -98,14 +106,6 @@ def sluice(root: Path, home: Path, port: int, backend_port: int) -> Iterator[str
         say("sluice is stopped")
         _stop(up)
         subprocess.run([*command, "down"], env=environment, cwd=root, capture_output=True, check=False, timeout=STOP_S)
-
-
-#: The compatible doors are off by default.
-DOORS = {
-    "SLUICE_GATEWAY_MRI": "networks",
-    "SLUICE_GATEWAY_MRI_NETWORKS": "127.0.0.0/8",
-    "USE_LOCAL_INFERENCE": "true",
-}
 
 
 @contextmanager

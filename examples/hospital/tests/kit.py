@@ -101,7 +101,7 @@ def inference_service(answers: dict[str, tuple[int, Any]]) -> Iterator[list[tupl
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             seen.append((f"{self.command} {self.path}", body))
-            status, answer = answers[f"{self.command} {self.path.partition('?')[0]}"]
+            status, answer = answers.get(f"{self.command} {self.path.partition('?')[0]}", (404, {"error": "not found"}))
             content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))

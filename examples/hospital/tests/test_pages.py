@@ -75,6 +75,41 @@ class PagesTest(BackendTestCase):
         self.assertContains(page, '<rect class="above" x="100.0" y="2" width="100.0"')
         self.assertContains(page, '<rect class="below" x="66.7" y="2" width="33.3"')
 
+    def test_probabilities_are_a_chart_of_classes(self) -> None:
+        row = Inference.objects.create(patient=self.patient, model="MG")
+        result = {"classes": ["luminal A", "basal-like"], "probabilities": [0.9, 0.1], "risk": 0.1}
+        self.call_back(completed(row.ai_req_id, {}, model="MG", result=result))
+        page = self.client.get(f"/inferences/{row.ai_req_id}/")
+        self.assertContains(page, '<th scope="row">luminal A</th>')
+        self.assertContains(page, 'width="200.0"')
+
+    def test_mm_takes_what_sluice_lists_for_the_patient(self) -> None:
+        order = {"upload_id": "up_7", "ocs_status": "CONFIRMED"}
+        listed = {"m1": [{"ai_req_id": "ai_req_0001"}], "mg": [], "biomarkers": [order]}
+        answers = {
+            "GET /api/ai/patients/P-0001/mm-inputs/": (200, listed),
+            "POST /api/ai/inferences/": (202, {"job_id": "j2", "status": "PENDING"}),
+        }
+        with inference_service(answers) as seen:
+            page = self.client.get("/patients/P-0001/")
+            self.assertContains(page, '<option value="ai_req_0001">')
+            self.assertContains(page, '<option value="up_7">CONFIRMED')
+            form = {"model": "MM", "m1_ai_req_id": "ai_req_0001", "mg_ai_req_id": "", "biomarker_upload_id": "up_7"}
+            assert self.client.post("/patients/P-0001/inferences/", form).status_code == 302
+        sent = json.loads(next(body for path, body in seen if path == "POST /api/ai/inferences/"))
+        assert (sent["model"], sent["m1_ai_req_id"], sent["biomarker_upload_id"]) == ("MM", "ai_req_0001", "up_7")
+        assert "mg_ai_req_id" not in sent
+
+    def test_what_the_inference_service_refuses_is_shown_with_the_next_step(self) -> None:
+        refusal = {
+            "code": "OTHER_PATIENT",
+            "detail": "The file is not of this patient.",
+            "next_step": "Choose another.",
+        }
+        with inference_service({"POST /api/ai/inferences/": (422, refusal)}):
+            answer = self.client.post("/patients/P-0001/inferences/", {"model": "MM", "m1_ai_req_id": "ai_req_0001"})
+        self.assertContains(answer, "not of this patient. Choose another.", status_code=503)
+
     def test_an_order_is_sent_with_its_labels_and_only_eligible_ones_are_offered(self) -> None:
         table = "protein,value\nKi67,0.3\n"
         with inference_service({"POST /v1/uploads": (201, {"upload_id": "up_1"})}) as seen:
