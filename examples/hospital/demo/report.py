@@ -1,4 +1,4 @@
-"""What came out: a row for each request, pictures in a folder, and a page that shows them."""
+"""Results of the demonstration: a row for each request, pictures in a folder, and a page that shows them."""
 
 from __future__ import annotations
 
