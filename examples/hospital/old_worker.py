@@ -78,7 +78,7 @@ def report(path: str, number: str, body: dict[str, Any]) -> None:
 
 
 def segment(series_id: str, model: Any) -> dict[str, Any]:
-    """Download the series, run the network, store the SEG; return what the server is told."""
+    """Download the series, run the network, store the SEG; return the body of the completion."""
     from processors.mri_lab.dicom_seg import SegUids, write_seg
     from processors.mri_lab.series import read_series
     from processors.segmentation.components import count_components
