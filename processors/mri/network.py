@@ -38,8 +38,11 @@ def build(spec: Spec = SPEC) -> torch.nn.Module:
 
     try:
         return UNet(**spec)
-    except (TypeError, ValueError, KeyError) as error:
-        raise ModelNotFound(f"MONAI's UNet does not take this specification: {error}.") from error
+    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        raise ModelNotFound(
+            f"MONAI's UNet does not take this specification: {str(error).strip()[:500]}",
+            next_step="Correct the specification (docs/models.md).",
+        ) from error
 
 
 def multiple(spec: Spec = SPEC) -> int:

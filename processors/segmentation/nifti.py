@@ -68,8 +68,9 @@ def read_mask(path: Path) -> Volume:
         ) from error
 
 
-def write_mask(mask: NDArray[np.uint8], volume: Volume, path: Path) -> None:
-    """Write a .nii.gz whose bytes depend only on the mask and the volume's geometry.
+def write_mask(mask: NDArray[np.uint8], volume: Volume, path: Path, slope: float | None = None) -> None:
+    """Write a .nii.gz whose bytes depend only on the mask and the volume's geometry. `slope`: the value of one step, for a file
+    of fractions.
 
     The mask of a NIfTI file gets that file's transforms, codes and unit unchanged: programs differ in which transform they use,
     and each has to see the mask where it sees the image.
@@ -83,6 +84,8 @@ def write_mask(mask: NDArray[np.uint8], volume: Volume, path: Path) -> None:
         image = _KINDS[int(volume.nifti_header["sizeof_hdr"])](mask, None)
         for field in _GEOMETRY:
             image.header[field] = volume.nifti_header[field]
+    if slope is not None:
+        image.header.set_slope_inter(slope, 0.0)
     path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=3, mtime=0))
 
 

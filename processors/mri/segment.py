@@ -1,0 +1,54 @@
+"""From a volume to the probability of lesion in each of its voxels: `segment`, for every processor that uses this network.
+
+The volume is turned to R-A-S, resampled to one millimetre and z-scored within the brain (processors/segmentation/grid.py).
+A box that fits into the model's window is computed at once; a larger one by windows that overlap by half, weighted by a
+Gaussian (MONAI's `sliding_window_inference`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from processors.mri.loading import SegmentationModel
+from processors.segmentation.grid import to_model
+from processors.segmentation.volume import FloatArray, Volume
+
+OVERLAP = 0.5
+
+
+def segment(model: SegmentationModel, volume: Volume, before_window: Callable[[], None] = lambda: None) -> FloatArray:
+    """Return the probability of lesion, 0..1, by voxel of the volume; 0 outside the brain's box.
+
+    `before_window` is called before each window and may raise, to stop a job that was cancelled. Raises InvalidInput if there
+    is no brain in the volume, PayloadTooLarge if there is far more.
+    """
+    view = to_model(volume)
+    return view.back(box_probability(model, view.box, before_window))
+
+
+def box_probability(
+    model: SegmentationModel, box: torch.Tensor, before_window: Callable[[], None] = lambda: None
+) -> torch.Tensor:
+    """Return the probability of lesion (X, Y, Z) in a normalised box (1, 1, X, Y, Z), on the CPU."""
+    sides = box.shape[2:]
+    padded = functional.pad(box, [n for side in reversed(sides) for n in (0, model.padded(side) - side)])
+    window = [min(most, side) for most, side in zip(model.window, padded.shape[2:], strict=True)]
+
+    def probability(part: torch.Tensor) -> torch.Tensor:
+        before_window()
+        return model.lesion(model.network(part))
+
+    with torch.inference_mode():
+        image = padded.to(model.device)
+        if window == list(image.shape[2:]):
+            whole = probability(image)
+        else:
+            from monai.inferers.utils import sliding_window_inference
+
+            found: Any = sliding_window_inference(image, window, 1, probability, overlap=OVERLAP, mode="gaussian")
+            whole = found
+    return whole[0, 0, : sides[0], : sides[1], : sides[2]].cpu()
