@@ -7,7 +7,7 @@ if that fails, the timekeeper publishes it again with the same id (`DueStore.uns
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Self
 
@@ -35,6 +35,7 @@ class PartialUpload:
     kind: str = ""
     case_id: str | None = None
     metadata: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
     received: int = 0
     expires_at: datetime | None = None
 

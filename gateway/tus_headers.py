@@ -8,10 +8,10 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, Json, ValidationError
 
 from gateway.problems import Problem
-from gateway.uploads import Case, Kind, Sha256, Text
+from gateway.uploads import Case, Kind, Labels, Sha256, Text
 from schemas.errors import InvalidInput
 
 ALGORITHMS = ("sha256", "sha1", "md5")
@@ -19,13 +19,14 @@ LARGEST = 2**62
 
 
 class Metadata(BaseModel):
-    """The keys of Upload-Metadata that are used; others are kept and returned."""
+    """The keys of Upload-Metadata that are used; others are kept and returned. `labels`: JSON, an object of texts."""
 
     filename: Text = ""
     filetype: str = ""
     kind: Kind = ""
     case_id: Case | None = None
     sha256: Sha256 | None = None
+    labels: Json[Labels] = Field(default_factory=dict)
 
 
 def http_date(at: datetime) -> str:

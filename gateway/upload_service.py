@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial as partial_function
 from typing import TypeVar
 
@@ -45,6 +45,7 @@ class About:
     kind: str = ""
     case_id: str | None = None
     sha256: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 class UploadService:
@@ -133,7 +134,13 @@ class UploadService:
             await self.run(copy)
 
         about = About(
-            partial.tenant, partial.content_type, partial.filename, partial.kind, partial.case_id, partial.sha256
+            partial.tenant,
+            partial.content_type,
+            partial.filename,
+            partial.kind,
+            partial.case_id,
+            partial.sha256,
+            partial.labels,
         )
         try:
             upload = await self._take(about, write, partial)
@@ -178,6 +185,7 @@ class UploadService:
             kind=about.kind,
             case_id=about.case_id,
             source=SOURCE,
+            labels=about.labels,
         )
         added = await self.store.call(lambda store: store.add(upload, in_pieces=partial is not None))
         if not added:

@@ -21,6 +21,7 @@ from gateway.upload_service import About, check_length, unknown
 from schemas.errors import InvalidInput
 from schemas.ids import is_job_id, new_id
 from schemas.records import Upload
+from streams.client.job_options import LONGEST_ID, LONGEST_LABEL, MOST_LABELS
 
 router = APIRouter(prefix="/v1/uploads", tags=["Uploads"])
 
@@ -30,6 +31,15 @@ TEXT = r"^[^\x00]*$"
 Text = Annotated[str, Field(max_length=1024, pattern=TEXT)]
 Kind = Annotated[str, Field(max_length=128, pattern=TEXT)]
 Case = Annotated[str, Field(min_length=1, max_length=512, pattern=TEXT)]
+#: A label in a query: `name=text`.
+Label = Annotated[str, Field(pattern=rf"^[^=\x00]{{1,{LONGEST_ID}}}=[^\x00]{{0,{LONGEST_LABEL}}}$")]
+Labels = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=TEXT)],
+        Annotated[str, Field(max_length=LONGEST_LABEL, pattern=TEXT)],
+    ],
+    Field(max_length=MOST_LABELS),
+]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(;[\x20-\x7e]{0,200})?")
 #: Seconds for which a presigned url may be used.
@@ -53,6 +63,7 @@ class UploadBody(BaseModel):
     filename: str
     kind: str
     case_id: str | None
+    labels: dict[str, str]
     created_at: datetime
 
 
@@ -65,6 +76,7 @@ class PresignedRequest(BaseModel):
     filename: Text = ""
     kind: Kind = ""
     case_id: Case | None = None
+    labels: Labels = Field(default_factory=dict, examples=[{"ocs_status": "CONFIRMED"}])
 
 
 class PresignedBody(BaseModel):
@@ -96,6 +108,10 @@ async def upload(
     filename: Annotated[Text, Query(description="Name of the file, for people.")] = "",
     kind: Annotated[Kind, Query(description="Type of the content, free text: mr-volume, …")] = "",
     case_id: Annotated[Case | None, Query(description="The case that the file belongs to.")] = None,
+    label: Annotated[
+        list[Label] | None,
+        Query(description="A label, as `name=text`; repeatable. Routing rules can ask for it.", max_length=MOST_LABELS),
+    ] = None,
     content_digest: Annotated[
         str | None, Header(description="RFC 9530: `sha-256=:…:`. Other bytes are refused.", max_length=1024)
     ] = None,
@@ -113,6 +129,7 @@ async def upload(
         kind,
         case_id,
         digest(content_digest),
+        {name: text for name, _, text in (each.partition("=") for each in label or ())},
     )
     try:
         made = await service.receive(request.stream(), about)
@@ -145,6 +162,7 @@ async def presigned(ports: P, principal: CanUpload, wanted: PresignedRequest) ->
         wanted.filename,
         wanted.kind,
         wanted.case_id,
+        labels=wanted.labels,
     )
     await service.store.call(lambda store: store.begin(begun, service.lifetime_s))
     # Azure needs to know what kind of blob it is; the others refuse no header that is not signed.
@@ -201,6 +219,7 @@ def body_of(upload: Upload) -> UploadBody:
         filename=upload.filename,
         kind=upload.kind,
         case_id=upload.case_id,
+        labels=upload.labels,
         created_at=upload.created_at,
     )
 

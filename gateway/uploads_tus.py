@@ -61,7 +61,7 @@ async def options(ports: P, response: Response) -> None:
 
 @router.post("", status_code=201)
 async def create(request: Request, response: Response, ports: P, principal: CanUpload) -> None:
-    """Begin an upload; a body is its first piece. Upload-Metadata: filename, filetype, kind, case_id, sha256."""
+    """Begin an upload; a body is its first piece. Upload-Metadata: filename, filetype, kind, case_id, labels, sha256."""
     service, headers = ports.uploads, request.headers
     length = number(headers.get("upload-length"), "Upload-Length")
     if (length is None) == (headers.get("upload-defer-length") != "1"):
@@ -80,6 +80,7 @@ async def create(request: Request, response: Response, ports: P, principal: CanU
         about.kind,
         about.case_id,
         text,
+        labels=about.labels,
     )
     partial = await service.store.call(lambda store: store.begin(begun, service.lifetime_s))
     if headers.get("content-type") == PIECE_TYPE:

@@ -133,7 +133,7 @@ class Result(Generic[O_]):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that a backend uploaded."""
+    """A file that a backend uploaded. `labels`: names and texts of the backend's; the router's rules can ask for them."""
 
     upload_id: str
     claim: Claim
@@ -143,6 +143,7 @@ class Upload:
     tenant: str = "default"
     case_id: str | None = None
     source: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

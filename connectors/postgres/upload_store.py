@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from connectors.postgres.base import PostgresStore
 from connectors.upload_store import CHECK_IN_S, PartialUpload, UploadPart
 from schemas.records import Claim, Upload
@@ -34,6 +36,7 @@ class PostgresUploadStore(PostgresStore):
             kind=upload.kind,
             case_id=upload.case_id,
             source=upload.source,
+            labels=Jsonb(upload.labels),
             created_at=upload.created_at,
             check_in=timedelta(seconds=check_in_s),
             in_pieces=in_pieces,
@@ -67,6 +70,7 @@ class PostgresUploadStore(PostgresStore):
             kind=upload.kind,
             case_id=upload.case_id,
             metadata=upload.metadata,
+            labels=Jsonb(upload.labels),
             lifetime=timedelta(seconds=lifetime_s),
         )
         return replace(upload, expires_at=row["expires_at"])
@@ -107,6 +111,7 @@ def upload_of(row: dict[str, Any]) -> Upload:
         tenant=row["tenant"],
         case_id=row["case_id"],
         source=row["source"],
+        labels=row["labels"],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from schemas.errors import SluiceError
 from schemas.ids import new_id
 from schemas.records import Claim, Upload
 from streams import logs, wiring
+from streams.client.job_options import check_options
 from streams.log import kafka
 from streams.log.confirmed_producer import ConfirmedProducer
 from streams.log.port import LogProducer
@@ -106,6 +107,12 @@ def new_upload(claim: Claim, *, upload_id: str | None = None, filename: str = ""
     """Return an upload that happens now, with a safe file name."""
     made = {"source": "sluice/upload", **about}
     return Upload(upload_id or new_id(), claim, datetime.now(UTC), filename=safe_filename(filename), **made)
+
+
+def upload_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels of an upload, which have the limits of a job's. Raises UsageError."""
+    check_options({"labels": labels})
+    return dict(labels)
 
 
 def safe_filename(name: str) -> str:

@@ -92,6 +92,9 @@ class UploadMatch(_Strict):
     content_type: Globs = Field(default_factory=list, description="Content type, without its parameters.")
     filename: Globs = Field(default_factory=list, description="Name of the file, in any case.")
     source: Globs = Field(default_factory=list, description="Program that announced the upload.")
+    labels: dict[Annotated[str, Field(min_length=1)], Globs] = Field(
+        default_factory=dict, description="Labels that the upload must have, each with its globs."
+    )
     min_size: int = Field(0, ge=0, description="Smallest size in bytes.")
     max_size: int | None = Field(None, ge=0, description="Largest size in bytes. Default: any.")
 

@@ -17,7 +17,7 @@ HOUR = 3600.0
 
 
 def test_an_accepted_upload_is_its_tenants_and_is_accepted_once(stores: Stores) -> None:
-    one = upload(tenant="t", filename="사례.png", kind="scan", case_id="7")
+    one = upload(tenant="t", filename="사례.png", kind="scan", case_id="7", labels={"상태": "확인", "role": "LIS"})
     assert stores.uploads.add(one)
     assert not stores.uploads.add(replace(one, filename="other"))
     assert stores.uploads.get("t", one.upload_id) == one
@@ -26,7 +26,7 @@ def test_an_accepted_upload_is_its_tenants_and_is_accepted_once(stores: Stores) 
 
 
 def test_an_event_that_was_not_confirmed_in_time_is_due_and_one_that_was_is_not(stores: Stores) -> None:
-    late, done, young = upload(), upload(), upload()
+    late, done, young = upload(labels={"role": "LIS"}), upload(), upload()
     stores.due.lead()
     for each, check_in_s in ((late, 0.0), (done, 0.0), (young, HOUR)):
         stores.uploads.add(each, check_in_s)
@@ -52,7 +52,7 @@ def test_a_content_is_a_tenants_by_its_upload_or_by_a_result_of_its_job(stores: 
 
 
 def test_parts_are_appended_one_after_another(stores: Stores) -> None:
-    one = stores.uploads.begin(partial(), HOUR)
+    one = stores.uploads.begin(partial(labels={"role": "LIS"}), HOUR)
     assert stores.uploads.partial("t", one.upload_id) == one
     assert stores.uploads.partial("another", one.upload_id) is None
     first, second = UploadPart(0, 4, "p/1"), UploadPart(4, 6, "p/2")

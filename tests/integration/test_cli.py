@@ -205,10 +205,11 @@ def test_an_unknown_job_is_not_found(sluice: CommandLine) -> None:
 def test_an_upload_is_kept_and_announced(sluice: CommandLine, settings: Settings, tmp_path: Path) -> None:
     scan = tmp_path / "scan.nii.gz"
     scan.write_bytes(b"voxels")
-    event = sluice.json("upload", str(scan), "--kind", "mr-volume", "--case-id", "4711")
+    event = sluice.json("upload", str(scan), "--kind", "mr-volume", "--case-id", "4711", "--label", "role=LIS")
     (record,) = tail.last(settings, settings.topics.uploads, 10)
     assert record.value["claim"] == event["claim"]
     assert (record.value["kind"], record.value["case_id"]) == ("mr-volume", "4711")
+    assert record.value["labels"] == event["labels"] == {"role": "LIS"}
     assert event["claim"]["size"] == 6
 
 

@@ -92,7 +92,9 @@ async def begin(client: httpx.AsyncClient, **about: Any) -> Any:
 
 def test_a_presigned_upload_goes_straight_to_the_store_and_is_checked(settings: Settings, server: S3Server) -> None:
     async def use(client: httpx.AsyncClient, outside: httpx.AsyncClient) -> Any:
-        begun = await begin(client, sha256=SHA256, content_type="x/y", filename="a/b.nii", case_id="7")
+        begun = await begin(
+            client, sha256=SHA256, content_type="x/y", filename="a/b.nii", case_id="7", labels={"role": "LIS"}
+        )
         early = await client.post(begun["complete"])
         put = await outside.request(begun["method"], begun["url"], headers=begun["headers"], content=DATA)
         return early, put, [await client.post(begun["complete"]) for _ in range(2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, closing
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from sluice_client.download import download
 from sluice_client.http import arguments, blocks_of, broken_by, head_of
 from sluice_client.models import Batch, Event, File, Job, ProcessorInfo, Result, TextEvent, Upload
 from sluice_client.options import BatchOptions, EventFilter, JobFilter, JobOptions
-from sluice_client.upload import source_of, upload
+from sluice_client.upload import UploadFacts, source_of, upload
 from sluice_client.wire import (
     Answer,
     Blocking,
@@ -160,6 +160,7 @@ class AsyncClient:
         *,
         kind: str | None = None,
         case_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
         filename: str | None = None,
         content_type: str | None = None,
         resume: str | os.PathLike[str] | None = None,
@@ -169,10 +170,12 @@ class AsyncClient:
         `file`: a path, bytes, or a binary file that is open and can seek, such as an uploaded one in Django (`request.FILES`)
         or FastAPI (`UploadFile.file`). Streamed and never whole in memory. A large file is sent in parts, and continued after
         a broken connection. `resume`: a small file that remembers where the upload is, so that another process can continue
-        it; removed at the end.
+        it; removed at the end. `labels`: names and texts that the router's rules can ask for.
         """
         source, memory = source_of(file), None if resume is None else Path(resume)
-        return await self._run(upload(self._context, source, kind, case_id, filename, content_type, memory))
+        return await self._run(
+            upload(self._context, source, UploadFacts(kind, case_id, labels), filename, content_type, memory)
+        )
 
     async def _run(self, operation: Operation[T]) -> T:
         async with aclosing(_Performer(self._http, self._context.limits)) as performer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from sluice_client.download import download
 from sluice_client.http import arguments, blocks_of, broken_by, head_of
 from sluice_client.models import Batch, Event, File, Job, ProcessorInfo, Result, TextEvent, Upload
 from sluice_client.options import BatchOptions, EventFilter, JobFilter, JobOptions
-from sluice_client.upload import source_of, upload
+from sluice_client.upload import UploadFacts, source_of, upload
 from sluice_client.wire import (
     Answer,
     Blocking,
@@ -172,6 +172,7 @@ class Client:
         *,
         kind: str | None = None,
         case_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
         filename: str | None = None,
         content_type: str | None = None,
         resume: str | os.PathLike[str] | None = None,
@@ -181,10 +182,12 @@ class Client:
         `file`: a path, bytes, or a binary file that is open and can seek, such as an uploaded one in Django (`request.FILES`)
         or FastAPI (`UploadFile.file`). Streamed and never whole in memory. A large file is sent in parts, and continued after
         a broken connection. `resume`: a small file that remembers where the upload is, so that another process can continue
-        it; removed at the end.
+        it; removed at the end. `labels`: names and texts that the router's rules can ask for.
         """
         source, memory = source_of(file), None if resume is None else Path(resume)
-        return self._run(upload(self._context, source, kind, case_id, filename, content_type, memory))
+        return self._run(
+            upload(self._context, source, UploadFacts(kind, case_id, labels), filename, content_type, memory)
+        )
 
     def _run(self, operation: Operation[T]) -> T:
         return run(self._http, self._context.limits, operation)

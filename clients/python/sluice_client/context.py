@@ -95,7 +95,7 @@ class Context:
         url = self.url.rstrip("/") + path if path.startswith("/v1/") else urljoin(self.url.rstrip("/") + "/", path)
         query = {name: value for name, value in (query or {}).items() if value is not None}
         if query:
-            url += "?" + urlencode(query)
+            url += "?" + urlencode(query, doseq=True)
         sent = {"user-agent": f"sluice-client/{VERSION}", "accept-encoding": "identity", **(headers or {})}
         if self.token and origin_of(url) == origin_of(self.url):
             sent["authorization"] = f"Bearer {self.token}"

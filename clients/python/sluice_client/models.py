@@ -141,6 +141,7 @@ class Upload:
     kind: str | None = None
     case_id: str | None = None
     created_at: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

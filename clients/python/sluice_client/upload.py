@@ -8,6 +8,7 @@ import json
 import mimetypes
 import os
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,15 @@ _TUS = {"tus-resumable": "1.0.0"}
 
 
 @dataclass(frozen=True, slots=True)
+class UploadFacts:
+    """Facts about a file that only its uploader knows."""
+
+    kind: str | None
+    case_id: str | None
+    labels: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """The file to upload, and what is said about it."""
 
@@ -32,18 +42,10 @@ class Source:
     sha256: str
     filename: str
     content_type: str
-    kind: str | None
-    case_id: str | None
+    about: UploadFacts
 
     @classmethod
-    def of(
-        cls,
-        file: Path | OpenFile,
-        kind: str | None,
-        case_id: str | None,
-        filename: str | None,
-        content_type: str | None,
-    ) -> Source:
+    def of(cls, file: Path | OpenFile, about: UploadFacts, filename: str | None, content_type: str | None) -> Source:
         """Read the file once for its hash. Raises OSError."""
         digest, size = hashlib.sha256(), 0
         with opened(file) as stream:
@@ -53,7 +55,7 @@ class Source:
                 size += len(block)
         name = filename or os.path.basename(str(getattr(file, "name", "")))
         type_ = content_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return cls(file, size, digest.hexdigest(), name, type_, kind, case_id)
+        return cls(file, size, digest.hexdigest(), name, type_, about)
 
     def rest(self, offset: int, longest: int) -> FileSlice:
         return FileSlice(self.file, offset, min(self.size - offset, longest))
@@ -63,8 +65,9 @@ class Source:
         values = {
             "filename": self.filename,
             "filetype": self.content_type,
-            "kind": self.kind,
-            "case_id": self.case_id,
+            "kind": self.about.kind,
+            "case_id": self.about.case_id,
+            "labels": json.dumps(dict(self.about.labels), sort_keys=True) if self.about.labels else None,
             "sha256": self.sha256,
         }
         return {name: value for name, value in values.items() if value}
@@ -106,13 +109,12 @@ def source_of(file: str | os.PathLike[str] | bytes | OpenFile) -> Path | OpenFil
 def upload(
     context: Context,
     file: Path | OpenFile,
-    kind: str | None,
-    case_id: str | None,
+    about: UploadFacts,
     filename: str | None,
     content_type: str | None,
     resume: Path | None,
 ) -> Operation[Upload]:
-    source: Source = yield Blocking(partial(Source.of, file, kind, case_id, filename, content_type))
+    source: Source = yield Blocking(partial(Source.of, file, about, filename, content_type))
     if source.size < context.limits.parts_from and resume is None:
         return (yield from _whole(context, source))
     memory = Memory(resume, source)
@@ -126,10 +128,16 @@ def upload(
 
 def _whole(context: Context, source: Source) -> Operation[Upload]:
     """Send the file in one request. It is not sent again after a break in the middle, because that could store it twice."""
+    about = source.about
     request = context.request(
         "POST",
         "/v1/uploads",
-        {"filename": source.filename or None, "kind": source.kind, "case_id": source.case_id},
+        {
+            "filename": source.filename or None,
+            "kind": about.kind,
+            "case_id": about.case_id,
+            "label": [f"{name}={text}" for name, text in (about.labels or {}).items()] or None,
+        },
         source.rest(0, source.size),
         {"content-type": source.content_type, "content-digest": f"sha-256=:{_base64(source)}:"},
         repeatable=False,

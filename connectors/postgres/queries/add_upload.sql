@@ -8,11 +8,11 @@ parts_gone AS (
 ),
 added AS (
     INSERT INTO uploads (
-        upload_id, tenant, uri, sha256, size, content_type, filename, kind, case_id, source, created_at, check_at
+        upload_id, tenant, uri, sha256, size, content_type, filename, kind, case_id, source, labels, created_at, check_at
     )
     SELECT
         %(upload_id)s, %(tenant)s, %(uri)s, %(sha256)s, %(size)s, %(content_type)s, %(filename)s, %(kind)s, %(case_id)s,
-        %(source)s, %(created_at)s, now() + %(check_in)s
+        %(source)s, %(labels)s, %(created_at)s, now() + %(check_in)s
     WHERE NOT %(in_pieces)s OR EXISTS (SELECT FROM partial_gone)
     ON CONFLICT (upload_id) DO NOTHING
     RETURNING true

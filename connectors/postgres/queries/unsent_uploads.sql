@@ -5,4 +5,5 @@ WITH due AS MATERIALIZED (
 UPDATE uploads AS u SET
     check_at = now() + least(greatest(now() - u.created_at, interval '5 seconds'), interval '10 minutes')
 FROM due WHERE u.upload_id = due.upload_id
-RETURNING u.upload_id::text, u.tenant, u.uri, u.sha256, u.size, u.content_type, u.filename, u.kind, u.case_id, u.source, u.created_at
+RETURNING
+    u.upload_id::text, u.tenant, u.uri, u.sha256, u.size, u.content_type, u.filename, u.kind, u.case_id, u.source, u.labels, u.created_at

@@ -15,7 +15,7 @@ import pytest
 
 from sluice_client import Limits, Upload, errors
 from sluice_client.http import blocks_of
-from sluice_client.upload import source_of, upload
+from sluice_client.upload import UploadFacts, source_of, upload
 from sluice_client.wire import Broken, FileSlice, Request
 from tests.unit.clients.kit import Reply, Shell, cut, json_reply, problem
 
@@ -51,7 +51,8 @@ class TusServer:
             return self.take(request)
         assert (request.method, path) == ("GET", "/v1/uploads/u1")
         claim = {"uri": "file:///u1", "sha256": hashlib.sha256(self.stored).hexdigest(), "size": len(self.stored)}
-        return json_reply({"upload_id": "u1", "claim": claim, **self.metadata})
+        labels = json.loads(self.metadata.get("labels", "{}"))
+        return json_reply({"upload_id": "u1", "claim": claim, **self.metadata, "labels": labels})
 
     def take(self, request: Request) -> Reply | Broken:
         offset = int(request.headers["upload-offset"])
@@ -73,8 +74,11 @@ def sent_by(request: Request) -> bytes:
     return b"".join(blocks_of(content))
 
 
+LABELS = {"role": "LIS", "status": "확인"}
+
+
 def send(shell: Shell, path: Path, resume: Path | None = None) -> Upload:
-    return shell.run(upload(shell.context, path, "mr", "case-1", None, None, resume))
+    return shell.run(upload(shell.context, path, UploadFacts("mr", "case-1", LABELS), None, None, resume))
 
 
 @pytest.fixture
@@ -94,7 +98,8 @@ def test_a_small_file_goes_in_one_request_with_its_digest(tmp_path: Path) -> Non
     assert sent_by(request) == b"hello"
     assert request.headers["content-digest"] == "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"
     assert request.headers["content-type"] == "text/plain"
-    assert parse_qs(urlsplit(request.url).query) == {"filename": ["größe.txt"], "kind": ["mr"], "case_id": ["case-1"]}
+    query = {"filename": ["größe.txt"], "kind": ["mr"], "case_id": ["case-1"], "label": ["role=LIS", "status=확인"]}
+    assert parse_qs(urlsplit(request.url).query) == query
 
 
 @pytest.mark.parametrize("kind", ["path", "bytes", "open file", "file in memory"])
@@ -108,7 +113,7 @@ def test_whatever_can_be_read_can_be_uploaded(source: Path, kind: str) -> None:
             "open file": stream,
             "file in memory": io.BytesIO(CONTENT),
         }
-        made = upload(server.shell.context, source_of(files[kind]), None, None, None, None, None)
+        made = upload(server.shell.context, source_of(files[kind]), UploadFacts(None, None, None), None, None, None)
         assert server.shell.run(made).claim.sha256 == SHA256
         assert server.metadata.get("filename") == ("volume.nii" if kind in ("path", "open file") else None)
         assert not stream.closed
@@ -128,6 +133,7 @@ def test_a_large_file_goes_in_parts(source: Path) -> None:
     assert send(server.shell, source).claim.sha256 == SHA256
     assert server.parts == [0, 1_000_000, 2_000_000]
     assert server.metadata["sha256"] == SHA256
+    assert json.loads(server.metadata["labels"]) == LABELS
     assert server.metadata["filename"] == "volume.nii"
 
 

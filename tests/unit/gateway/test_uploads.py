@@ -28,13 +28,16 @@ def digest(data: bytes) -> dict[str, str]:
     return {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"}
 
 
+LABELS = ["job_role=LIS", "note=a=b 확인"]
+
+
 def test_an_upload_is_stored_under_its_hash_and_known_by_its_id(tmp_path: Path) -> None:
     data = b"volume" * 1000
 
     async def use(client: httpx.AsyncClient, ports: Ports) -> Any:
         made = await client.post(
             "/v1/uploads",
-            params={"filename": "../../사례 7/scan.nii", "kind": "mr-volume", "case_id": "4711"},
+            params={"filename": "../../사례 7/scan.nii", "kind": "mr-volume", "case_id": "4711", "label": LABELS},
             content=data,
             headers={"Content-Type": "application/x-nifti", **digest(data)},
         )
@@ -52,7 +55,16 @@ def test_an_upload_is_stored_under_its_hash_and_known_by_its_id(tmp_path: Path) 
     }
     assert Path(unquote(urlsplit(body["claim"]["uri"]).path)).read_bytes() == data
     assert (body["filename"], body["kind"], body["case_id"]) == ("scan.nii", "mr-volume", "4711")
+    assert body["labels"] == {"job_role": "LIS", "note": "a=b 확인"}
     assert stored(tmp_path) == [f"sha256/{sha256[:2]}/{sha256}"]
+
+
+@pytest.mark.parametrize("label", ["no equals sign", "=no name", "a=\0", f"{'a' * 513}=b", f"a={'b' * 5000}"])
+def test_a_label_that_can_not_be_used_is_refused(label: str, tmp_path: Path) -> None:
+    async def use(client: httpx.AsyncClient, ports: Ports) -> Any:
+        return (await client.post("/v1/uploads", params={"label": ["fine=yes", label]}, content=b"x")).status_code
+
+    assert run(tmp_path, use) == 422
 
 
 def test_the_event_of_an_upload_is_published(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,10 @@ def upload_of(at: str) -> str:
 
 
 def test_an_upload_in_pieces_ends_as_an_upload_in_one_request_does(tmp_path: Path) -> None:
-    about = metadata(filename="a/scan.nii", filetype="image/png", kind="scan", case_id="7", color="red")
+    labels = {"job_role": "LIS", "상태": "확인"}
+    about = metadata(
+        filename="a/scan.nii", filetype="image/png", kind="scan", case_id="7", color="red", labels=json.dumps(labels)
+    )
 
     async def use(client: httpx.AsyncClient, ports: Ports) -> Any:
         at = await create(client, headers=about)
@@ -74,6 +78,7 @@ def test_an_upload_in_pieces_ends_as_an_upload_in_one_request_does(tmp_path: Pat
     assert end == 1000
     assert (upload["claim"]["sha256"], upload["claim"]["content_type"]) == (sha256, "image/png")
     assert (upload["filename"], upload["kind"], upload["case_id"]) == ("scan.nii", "scan", "7")
+    assert upload["labels"] == labels
     assert stored(tmp_path) == [f"sha256/{sha256[:2]}/{sha256}"]  # and no piece
 
 
@@ -254,6 +259,9 @@ def test_an_empty_upload_is_accepted_at_once(tmp_path: Path) -> None:
         ({"Upload-Length": "5", **metadata(sha256="x")}, 422),
         ({"Upload-Length": "5", **metadata(filetype="no type")}, 422),
         ({"Upload-Length": "5", **metadata(case_id="\0")}, 422),
+        ({"Upload-Length": "5", **metadata(labels="job_role=LIS")}, 422),
+        ({"Upload-Length": "5", **metadata(labels='{"a": 1}')}, 422),
+        ({"Upload-Length": "5", **metadata(labels='{"a": "\\ud800"}')}, 422),
     ],
 )
 def test_a_creation_that_can_not_be_used_is_refused(headers: dict[str, Any], status: int, tmp_path: Path) -> None:
