@@ -30,6 +30,7 @@ from gateway import (
 )
 from gateway.access_log import AccessLog, RequestLines
 from gateway.http_limits import RequestLimits
+from gateway.mri_polling import routes as mri_polling
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 from gateway.principal import TokenFirst
@@ -68,6 +69,8 @@ def create_app(ports: Ports) -> FastAPI:
     settings = ports.settings
     app.add_middleware(TokenFirst)
     app.add_middleware(RequestLimits, body_bytes=settings.gateway_body_mib << 20, requests=settings.gateway_requests)
+    if settings.gateway_mri != "off":
+        mri_polling.install(app, ports)
     if settings.gateway_access_log:
         app.add_middleware(AccessLog, lines=lines)
     for module in ROUTES:

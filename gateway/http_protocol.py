@@ -39,6 +39,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self._in_headers:
             self._begin()
         super().on_message_begin()
+        # uvicorn takes `client` from X-Forwarded-For where the peer is this machine: a header that anyone may send.
+        self.scope["state"]["peer"] = self.client[0] if self.client else ""
 
     def on_headers_complete(self) -> None:
         self._end()

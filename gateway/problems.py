@@ -175,6 +175,11 @@ async def _of_validation(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
+    return unforeseen(error)
+
+
+def unforeseen(error: Exception) -> JSONResponse:
+    """Log an error that nothing expects, without its text, and return its problem."""
     log.error("request_failed", reason=type(error).__name__, frames=frames_of(error))
     return _internal()
 

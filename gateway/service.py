@@ -17,6 +17,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.http_protocol import BoundedHttpProtocol
+from gateway.mri_polling import polling as mri_polling
 from gateway.open_files import raise_limit
 from gateway.ports import Ports
 from schemas.errors import StartupError
@@ -48,6 +49,7 @@ class Gateway:
         self._settings = settings
         self._on_built = on_built
         logging.getLogger("uvicorn.error").addFilter(_without_exception)
+        mri_polling.check(settings)
         self._tls = _tls(settings)
         self._socket = _listen(settings.gateway_address)
         self._threads = LoopThreads("gateway", log)

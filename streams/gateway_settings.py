@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode
 
 #: Port of the gateway, where backends expect the inference service.
 GATEWAY_PORT = 9000
@@ -37,5 +39,41 @@ class GatewaySettings(BaseSettings):
     gateway_tls_client_ca: Path | None = None
     #: True: each request is logged (method, route, status, time, tenant, job; no query and no body).
     gateway_access_log: bool = True
+
+    # ── the polling contract of old lab machines (docs/mri_lab.md) ──
+    #: off: /api/mri is not served. networks: clients within SLUICE_GATEWAY_MRI_NETWORKS, without credentials. basic: clients
+    #: with Basic credentials, a token's name and the token.
+    gateway_mri: str = Field("off", pattern="^(off|networks|basic)$")
+    #: Networks whose machines may use /api/mri, by the address that connects: `10.20.0.0/16,192.0.2.7`. Empty: with `basic`,
+    #: all.
+    gateway_mri_networks: Annotated[tuple[str, ...], NoDecode] = ()
+    #: Tenant of clients that are let in by their network.
+    gateway_mri_tenant: str = Field("default", min_length=1, max_length=256)
+    #: True: POST …/segment/ starts jobs; false: it is refused. Read as USE_LOCAL_INFERENCE, or SLUICE_USE_LOCAL_INFERENCE.
+    use_local_inference: bool = Field(
+        False,
+        validation_alias=AliasChoices("USE_LOCAL_INFERENCE", "SLUICE_USE_LOCAL_INFERENCE", "use_local_inference"),
+    )
+    #: Seconds for which a poll's request is kept for the client that polled, until it reports on it.
+    gateway_mri_offer_s: float = Field(10.0, gt=0, le=300)
+    #: Seconds from a worker's report to its completion, in between it is silent. Then another worker gets the request.
+    gateway_mri_lease_s: float = Field(1800.0, gt=0, le=86_400)
+    #: Requests of a tenant that may be open at a time, at least 1. Further starts get 429.
+    gateway_mri_open: int = Field(1000, ge=1)
+    #: JSON object: names of our fields → their names in the old system. Default: our names.
+    gateway_mri_names: dict[str, str] = Field(default_factory=dict)
     #: URL of a gateway, for clients and lab machines. "": the local stack's.
     gateway_url: str = Field("", repr=False)
+
+    @field_validator("gateway_mri_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        found = [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+        if isinstance(found, list | tuple):
+            for each in found:
+                try:
+                    ipaddress.ip_network(each)
+                except ValueError:
+                    raise ValueError("it takes networks such as 10.20.0.0/16 and addresses, by comma") from None
+            return tuple(found)
+        return found

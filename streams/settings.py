@@ -41,7 +41,14 @@ def default_home() -> Path:
 
 
 #: Variables with common names, without the SLUICE_ prefix.
-_USUAL = ("KAFKA_BOOTSTRAP_SERVERS", "SCHEMA_REGISTRY_URL", "DATABASE_URL", "DJANGO_URL", "MAIN_VM_IP")
+_USUAL = (
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "SCHEMA_REGISTRY_URL",
+    "DATABASE_URL",
+    "DJANGO_URL",
+    "MAIN_VM_IP",
+    "USE_LOCAL_INFERENCE",
+)
 
 
 def _usual(name: str) -> AliasChoices:
