@@ -22,7 +22,7 @@ from schemas.errors import ModelNotFound
 
 #: Options of a processor that loads this model.
 MODEL_OPTIONS = ("MODEL_PATH", "MODEL_SHA256", "MODEL_SPEC")
-WEIGHTS_NAME = "lesions.safetensors"
+WEIGHTS_NAME = "tumour.safetensors"
 WEIGHTS_SHA256 = "0" * 64
 BESIDE = Path(__file__).parent / "weights"
 

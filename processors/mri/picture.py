@@ -96,10 +96,17 @@ def _turn(image: Bytes, mask: Bytes, affine: Affine, lesion: NDArray[np.int64]) 
     at = [0, 0, 0]
     for axis, (home, direction) in enumerate(orientation.astype(int)):
         side = image.shape[axis]
-        index = int(np.bincount(lesion[:, axis]).argmax()) if len(lesion) else _middle(image, axis)
+        index = _largest(lesion[:, axis]) if len(lesion) else _middle(image, axis)
         at[home] = index if direction > 0 else side - 1 - index
     spacing = spacing_of(affine)[np.argsort(orientation[:, 0])]
     return Turned(turned, turned_mask, spacing, (at[0], at[1], at[2]))
+
+
+def _largest(indices: NDArray[np.int64]) -> int:
+    """Return the most frequent index, the middle one of several."""
+    counts = np.bincount(indices)
+    most = np.flatnonzero(counts == counts.max())
+    return int(most[len(most) // 2])
 
 
 def _middle(image: Bytes, axis: int) -> int:
