@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from processors.gene_expression.network import GeneModel, Matrix
-from processors.gene_expression.table import Expression
+from processors.gene_expression.table import GeneTable
 
 #: Genes named for each sample, and samples for which they are named.
 TOP_GENES, DETAILED_SAMPLES = 15, 100
@@ -26,7 +26,7 @@ DECIMALS = 5
 class Standardised:
     """A table ready for the model. `values`: (samples, genes) in standard deviations."""
 
-    table: Expression
+    table: GeneTable
     values: Matrix
 
     @property

@@ -36,7 +36,7 @@ GENE_HEADERS = frozenset(["entrezgeneid", "entrezid", "entrez", "geneid", "genen
 
 
 @dataclass(frozen=True, slots=True)
-class Expression:
+class GeneTable:
     """`values`: log2, (samples, genes of the model); NaN in the columns of genes that the table lacks. `missing`: their places.
     `extra`: columns (or rows) that are no gene of the model. `scale`: the unit in the file, log2 or linear."""
 
@@ -52,7 +52,7 @@ class _Cells:
     """The numbers as they are in the file, before their unit is known.
 
     `numbers`: (samples, found genes), NaN where a cell is no number. `places`: which genes of the model were found. `extra`:
-    as in Expression. `lines` and `columns`: where the rows and columns that were read are in the file.
+    as in GeneTable. `lines` and `columns`: where the rows and columns that were read are in the file.
     """
 
     samples: list[str]
@@ -71,7 +71,7 @@ class _Cells:
         return f"Gene {symbol} in line {self.lines[row]}, column {self.columns[column] + 1} of the table"
 
 
-def read_table(path: Path, genes: GeneIndex, floor: float, sample: str | None = None, scale: str = AUTO) -> Expression:
+def read_table(path: Path, genes: GeneIndex, floor: float, sample: str | None = None, scale: str = AUTO) -> GeneTable:
     """Read a table into the order of `genes`.
 
     Args:
@@ -101,7 +101,7 @@ def read_table(path: Path, genes: GeneIndex, floor: float, sample: str | None = 
     found, unit = _as_log2(cells, genes, scale, floor)
     values = np.full((len(cells.samples), len(genes)), np.nan)
     values[:, cells.places] = found
-    return Expression(tuple(cells.samples), values, missing, cells.extra, unit)
+    return GeneTable(tuple(cells.samples), values, missing, cells.extra, unit)
 
 
 def _header(file: CsvFile) -> list[str]:

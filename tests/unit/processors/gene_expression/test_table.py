@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from processors.gene_expression import csv_file
 from processors.gene_expression.genes import Gene, GeneIndex
-from processors.gene_expression.table import Expression, read_table
+from processors.gene_expression.table import GeneTable, read_table
 from schemas.errors import InvalidInput, PayloadTooLarge
 from tests.unit.processors.gene_expression.tables import GENES, Rows, Values, samples_in_rows, transposed, write
 
@@ -22,11 +22,11 @@ NAMES = ["A", "B"]
 FLOOR = -8.0
 
 
-def read(path: Path, genes: GeneIndex = GENES, sample: str | None = None, scale: str = "auto") -> Expression:
+def read(path: Path, genes: GeneIndex = GENES, sample: str | None = None, scale: str = "auto") -> GeneTable:
     return read_table(path, genes, FLOOR, sample, scale)
 
 
-def read_text(folder: Path, text: str | bytes, sample: str | None = None, scale: str = "auto") -> Expression:
+def read_text(folder: Path, text: str | bytes, sample: str | None = None, scale: str = "auto") -> GeneTable:
     path = folder / "table.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read(path, sample=sample, scale=scale)
