@@ -24,8 +24,8 @@ class MriLabOutput:
 
     `segmentation_instance_uid`, `segmentation_series_uid`: of the DICOM SEG in Orthanc. `orthanc_id`: Orthanc's own id of that
     instance. `found`: True if at least one voxel is lesion. `lesion_volume_mm3`: all lesions together. `lesion_count`: groups
-    of voxels that touch. `threshold`: the one that was used. `device`: "cpu" or "cuda:N", and after it in brackets why a
-    better one was not used. `report`: a sentence or two for people.
+    of voxels that touch. `threshold`: the one that was used. `device`: "cpu" or "cuda:N"; the result's
+    `device_note` says why a better one was not used. `report`: a sentence or two for people.
     """
 
     segmentation_instance_uid: str | None = None

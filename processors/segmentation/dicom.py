@@ -58,7 +58,8 @@ _NEEDED = [
     "NumberOfSeriesRelatedInstances",
 ]
 _PLACE = ("Rows", "Columns", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-_FOREIGN = (
+#: What pydicom, zipfile and the decoders raise for damaged files.
+FOREIGN = (
     *(
         AttributeError,
         KeyError,
@@ -77,14 +78,29 @@ _FOREIGN = (
 def read_dicom_zip(path: Path) -> Volume:
     """The volume of the one series in the zip. Raises InvalidInput, PayloadTooLarge."""
     try:
-        slices = _read_slices(path)
-        _check_one_series(slices)
-        ordered, affine = _geometry(slices)
-        return Volume(check_data(_stack(ordered)), check_affine(affine))
-    except _FOREIGN as error:
+        return volume_of(_read_slices(path))[0]
+    except FOREIGN as error:
         raise InvalidInput(
             f"The zip of DICOM files can't be read: damaged, or no MR series ({type(error).__name__})."
         ) from error
+
+
+def volume_of(slices: list[FileDataset]) -> tuple[Volume, list[int]]:
+    """Return the volume of one series, and for each slice along its third axis the index in `slices`.
+
+    Raises InvalidInput, PayloadTooLarge; one of FOREIGN for a damaged slice.
+    """
+    _check_one_series(slices)
+    order, affine = _geometry(slices)
+    return Volume(check_data(_stack([slices[index] for index in order])), check_affine(affine)), order
+
+
+def read_slice(content: bytes) -> FileDataset | None:
+    """Return the image in a file, with the elements that geometry and pixels need; None if there is no whole one.
+
+    Raises PayloadTooLarge; one of FOREIGN for a damaged file.
+    """
+    return _read_slice(_inflated(content, MAX_INFLATED_BYTES))
 
 
 def _read_slices(path: Path) -> list[FileDataset]:
@@ -215,8 +231,8 @@ def _has_decoder(syntax: pydicom.uid.UID) -> bool:
         return False
 
 
-def _geometry(slices: list[FileDataset]) -> tuple[list[FileDataset], Affine]:
-    """The slices from first to last along their normal, and the affine from (column, row, slice) to R-A-S millimetres."""
+def _geometry(slices: list[FileDataset]) -> tuple[list[int], Affine]:
+    """Indices of the slices in order along their normal, and the affine from (column, row, slice) to R-A-S millimetres."""
     along_row, along_column = np.array(slices[0].ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
     normal = np.cross(along_row, along_column)
     positions = np.array([one.ImagePositionPatient for one in slices], dtype=np.float64)
@@ -229,7 +245,7 @@ def _geometry(slices: list[FileDataset]) -> tuple[list[FileDataset], Affine]:
     affine[:3, 2] = (positions[order[-1]] - positions[order[0]]) / (len(slices) - 1)
     affine[:3, 3] = positions[order[0]]
     # DICOM counts towards left and posterior, NIfTI towards right and anterior.
-    return [slices[index] for index in order], np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    return order.tolist(), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
 def _check_spacing(steps: Affine) -> None:
