@@ -77,6 +77,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     ),
     "Services": (
         Command("worker", "streams.cli.worker:worker", "Run processors: consume requests, publish results."),
+        Command("mri-lab", "streams.cli.mri_lab:mri_lab", "Run a lab machine of mri-lab by its old settings."),
         Command("sink", "streams.cli.sink:sink", "Store each job's outcome and send its callback."),
         Command("gateway", "gateway.cli:gateway", "Serve HTTP for backends and lab machines."),
         Command("notify", "streams.cli.notify:notify", "Send callbacks from a process of its own."),

@@ -31,12 +31,8 @@ MAY_IMPORT = {
     "sluice_client": set[str](),
 }
 LIVES_ONLY_IN = {
+    **{name: {"processors"} for name in ("highdicom", "monai", "nibabel", "pydicom", "safetensors", "torch")},
     "fastavro": {"schemas", "sluice_client"},
-    "torch": {"processors"},
-    "nibabel": {"processors"},
-    "pydicom": {"processors"},
-    "highdicom": {"processors"},
-    "safetensors": {"processors"},
     "psycopg": {"connectors"},
     "psycopg_pool": {"connectors"},
     "aiohttp": {"connectors"},

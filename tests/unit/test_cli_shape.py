@@ -21,7 +21,7 @@ from streams.cli.commands import COMMANDS, Command
 from streams.cli.overview import overview
 
 ROOT = Path(__file__).parents[2]
-PRINTS_NO_DATA = {"worker", "sink", "notify", "timekeeper", "gateway", "router"}
+PRINTS_NO_DATA = {"worker", "mri-lab", "sink", "notify", "timekeeper", "gateway", "router"}
 GROUPS_OF_COMMANDS = {"objects", "topics", "bench", "new", "tokens", "tenants", "deliveries", "dlq"}
 
 
