@@ -24,7 +24,7 @@ log = structlog.get_logger("worker")
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class FetchedSeries:
     """A series that was fetched and read. `ctx`: so that `run` can stop for a cancel."""
 
     series: Series
@@ -32,7 +32,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Segmented:
+class SegmentedSeries:
     """`probability`: of lesion, by voxel of the series' volume."""
 
     series: Series
@@ -70,7 +70,7 @@ class MriLab:
         self._device = ctx.device
         self.model_sha256 = self._model.sha256
 
-    def prepare(self, job: Job[MriLabInput], ctx: JobContext) -> Prepared:
+    def prepare(self, job: Job[MriLabInput], ctx: JobContext) -> FetchedSeries:
         if job.input.threshold is not None and not 0.0 < job.input.threshold < 1.0:
             raise InvalidInput("The threshold is a probability: above 0 and below 1.", next_step="0.5 is the default.")
         ctx.progress("waiting for the series")
@@ -84,12 +84,12 @@ class MriLab:
         if self.orthanc.find_series(found.orthanc_id).instances != found.instances:
             raise ConnectionFailed("The series changed while it was fetched. It is tried again.", retry_after_s=5.0)
         ctx.progress("reading")
-        return Prepared(read_series(paths), ctx)
+        return FetchedSeries(read_series(paths), ctx)
 
-    def run(self, items: Sequence[Prepared]) -> Sequence[Segmented]:
+    def run(self, items: Sequence[FetchedSeries]) -> Sequence[SegmentedSeries]:
         return [self._segment(item) for item in items]
 
-    def finish(self, job: Job[MriLabInput], raw: Segmented, ctx: JobContext) -> MriLabOutput:
+    def finish(self, job: Job[MriLabInput], raw: SegmentedSeries, ctx: JobContext) -> MriLabOutput:
         threshold = self._threshold if job.input.threshold is None else job.input.threshold
         mask = (raw.probability > threshold).astype(np.uint8)
         uids = SegUids.of(job.header.job_id, job.header.run)
@@ -111,10 +111,10 @@ class MriLab:
             report=_report(volume_mm3, count),
         )
 
-    def _segment(self, item: Prepared) -> Segmented:
+    def _segment(self, item: FetchedSeries) -> SegmentedSeries:
         _stop_if(item.ctx)
         item.ctx.progress("segmenting")
-        return Segmented(item.series, self._model.probability(item.series.volume))
+        return SegmentedSeries(item.series, self._model.probability(item.series.volume))
 
 
 def _threshold(text: str) -> float:

@@ -64,8 +64,9 @@ class Server:
         path = f"/dicom-web/studies/{study}/series/{series}/instances/{instance}"
         answer = self.http.get(path, headers={"Accept": accept}).raise_for_status()
         head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
-        (part,) = email.message_from_bytes(head + answer.content).get_payload()
-        content: bytes = part.get_payload(decode=True)
+        _, part = email.message_from_bytes(head + answer.content).walk()
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
         return content
 
 

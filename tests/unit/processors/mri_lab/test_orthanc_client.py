@@ -1,4 +1,4 @@
-"""The client of Orthanc against a server that answers as it is told: logins, errors, silence, and series that still grow."""
+"""The client of Orthanc against a server whose answers the test sets: logins, errors, silence, and series that still grow."""
 
 from __future__ import annotations
 
