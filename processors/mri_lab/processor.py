@@ -12,6 +12,7 @@ from processors.mri_lab.contract import MriLabInput, MriLabOutput
 from processors.mri_lab.dicom_seg import SegUids, write_seg
 from processors.mri_lab.model import LesionModel
 from processors.mri_lab.orthanc import LoginRefused, Orthanc
+from processors.mri_lab.report import report, tissue_ml
 from processors.mri_lab.series import Series, read_series
 from processors.policy import Limits, Policy, Retry
 from processors.protocol import Job, JobContext, LoadContext
@@ -108,7 +109,7 @@ class MriLab:
             lesion_count=count,
             threshold=threshold,
             device=self._device,
-            report=_report(volume_mm3, count),
+            report=report(volume_mm3, count, tissue_ml(raw.series.volume)),
         )
 
     def _segment(self, item: FetchedSeries) -> SegmentedSeries:
@@ -131,9 +132,3 @@ def _stop_if(ctx: JobContext) -> None:
     """Raise JobCancelled if the job should stop."""
     if ctx.cancelled():
         raise JobCancelled("Stopped on request.")
-
-
-def _report(volume_mm3: float, count: int) -> str:
-    if count == 0:
-        return "No lesion was found."
-    return f"{count} lesion{'s' if count > 1 else ''} of {volume_mm3 / 1000:.2f} ml together."

@@ -1,0 +1,170 @@
+"""`sluice mri-lab` by the old worker's settings: series in a real Orthanc, jobs from a gateway, a machine that is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from pydicom.uid import generate_uid
+
+from processors.mri_lab.contract import MRI_LAB, MriLabInput
+from processors.segmentation.nifti import read_nifti
+from processors.segmentation.samples import make_samples
+from streams.admin import topics
+from streams.client.submitter import Submitter
+from streams.settings import Settings
+from streams.sink import Sink
+from streams.timekeeper import Timekeeper
+from tests.harness.gateway_service import open_gateway, token_for
+from tests.harness.installation import installation
+from tests.harness.orthanc import PASSWORD, USER, Server, running_orthanc
+from tests.harness.scribe import Scribe
+from tests.harness.services import SLUICE
+from tests.harness.volumes import dicom_slices
+from tests.harness.waiting import in_thread, wait_until
+
+pytestmark = [pytest.mark.accept, pytest.mark.stack]
+
+#: How long a machine may take to start, and a job to run, on a busy machine.
+START_S, JOB_S = 120.0, 180.0
+
+
+class Lab:
+    """An installation with a gateway that asks for tokens, an Orthanc, and lab machines that know no other address."""
+
+    def __init__(self, settings: Settings, server: Server, api: str, folder: Path) -> None:
+        self.settings, self.server, self._api, self._folder = settings, server, api, folder
+        self.scribe = Scribe(settings)
+        self.machines: dict[subprocess.Popen[bytes], Path] = {}
+
+    def machine(self) -> subprocess.Popen[bytes]:
+        """Start a lab machine with the settings of the old worker alone."""
+        home = self._folder / f"machine-{len(self.machines)}"
+        home.mkdir()
+        env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ} | {
+            "DJANGO_API_URL": self._api,
+            "ORTHANC_URL": self.server.url,
+            "ORTHANC_USER": USER,
+            "ORTHANC_PASSWORD": PASSWORD,
+            "DEVICE": "cuda",
+            "POLL_INTERVAL": "30",
+            "SLUICE_HOME": str(home),
+            "SLUICE_TOPIC_PREFIX": self.settings.topic_prefix,
+            "SLUICE_LOG_FORMAT": "json",
+        }
+        with (home / "log").open("wb") as log:
+            started = subprocess.Popen([SLUICE, "mri-lab"], env=env, stdout=log, stderr=log, cwd=home)
+        self.machines[started] = home / "log"
+        wait_until(lambda: "worker_ready" in self.log(started) or started.poll(), lambda: self.log(started), START_S)
+        return started
+
+    def log(self, machine: subprocess.Popen[bytes]) -> str:
+        return self.machines[machine].read_text()
+
+    def submit(self, series: str) -> str:
+        with Submitter(self.settings) as submitter:
+            return submitter.submit("mri-lab", MriLabInput(series)).job_id
+
+    def row(self, query: str, job: str) -> tuple[Any, ...]:
+        found = self.scribe.rows(query, job)
+        return found[0] if found else ("none", "")
+
+    def wait(self, job: str, state: str) -> None:
+        def now() -> str:
+            return str(self.row("SELECT state FROM runs WHERE job_id = %s", job)[0])
+
+        logs = [self.log(each) for each in self.machines]
+        wait_until(lambda: now() == state, lambda: f"{now()}: {logs}", JOB_S)
+
+
+@pytest.fixture(scope="module")
+def lab(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lab")
+    with ExitStack() as parts:
+        made = parts.enter_context(installation(stack, folder / "home"))
+        settings = made.model_copy(update={"processors": ("mri-lab",)})
+        topics.apply(settings, [MRI_LAB])
+        url = parts.enter_context(open_gateway(settings, gateway_auth="token"))
+        parts.enter_context(in_thread(Sink(settings, notify=False).run))
+        parts.enter_context(in_thread(Timekeeper(settings).run))
+        server = parts.enter_context(running_orthanc(folder / "orthanc"))
+        api = url.replace("//", f"//lab1:{token_for(settings, '*', ('work',))}@") + "/api/mri"
+        running = Lab(settings, server, api, folder)
+        parts.callback(running.scribe.close)
+        yield running
+        for machine in running.machines:
+            end(machine)
+
+
+def end(machine: subprocess.Popen[bytes]) -> None:
+    """Kill a machine as a power cut does: the worker and its processes at once."""
+    family = (
+        [*psutil.Process(machine.pid).children(recursive=True), psutil.Process(machine.pid)]
+        if machine.poll() is None
+        else []
+    )
+    for one in family:
+        one.suspend()
+    for one in family:
+        one.kill()
+    machine.wait()
+
+
+@pytest.fixture(scope="module")
+def series(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Store the series of a real brain with lesions in Orthanc; return its SeriesInstanceUID."""
+    (sample,) = make_samples(tmp_path_factory.mktemp("sample"), 1, seed=7)
+    volume = read_nifti(sample.path)
+    slices, study, frame = dicom_slices(volume.data.astype(np.int16), volume.affine), generate_uid(), generate_uid()
+    for one in slices:
+        one.StudyInstanceUID, one.FrameOfReferenceUID, one.PatientID = study, frame, "P-1"
+    lab.server.send(slices)
+    return str(slices[0].SeriesInstanceUID)
+
+
+def test_a_job_of_a_machine_that_was_killed_is_completed_by_another_and_one_seg_is_stored(
+    lab: Lab, series: str
+) -> None:
+    first = lab.machine()
+    job = lab.submit(series)
+    lab.wait(job, "COMPLETED")
+    output, note = lab.row("SELECT output, device_note FROM outcomes WHERE job_id = %s", job)
+    assert output["found"]
+    assert "CUDA does not work here" in note
+    assert output["device"] == "cpu"
+    assert {one["00080018"]["Value"][0] for one in lab.server.instances("SEG")} == {output["segmentation_instance_uid"]}
+    log = lab.log(first)
+    assert "poll_interval_not_needed" in log
+    assert "slt_" not in log
+    assert PASSWORD not in log
+
+    lost = lab.submit(series)
+    lab.wait(lost, "PROCESSING")
+    end(first)
+    assert lab.row("SELECT state FROM runs WHERE job_id = %s", lost)[0] == "PROCESSING"  # killed in the middle
+    lab.machine()
+    lab.wait(lost, "COMPLETED")
+    status, execution = lab.row(
+        "SELECT status, execution FROM outcomes JOIN runs USING (job_id) WHERE job_id = %s", lost
+    )
+    assert (status, execution) == ("COMPLETED", 2)
+    assert len(lab.server.instances("SEG")) == 2
+
+
+def test_two_machines_share_the_jobs(lab: Lab, series: str) -> None:
+    while sum(machine.poll() is None for machine in lab.machines) < 2:
+        lab.machine()
+    jobs = [lab.submit(series) for _ in range(4)]
+    for job in jobs:
+        lab.wait(job, "COMPLETED")
+    workers = {lab.row("SELECT worker_id FROM outcomes WHERE job_id = %s", job)[0] for job in jobs}
+    assert len(workers) == 2
+    answers = {lab.row("SELECT output ->> 'lesion_volume_mm3' FROM outcomes WHERE job_id = %s", job)[0] for job in jobs}
+    assert len(answers) == 1
