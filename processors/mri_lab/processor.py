@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
+from processors.mri.loading import MODEL_OPTIONS
 from processors.mri_lab.contract import MriLabInput, MriLabOutput
 from processors.mri_lab.dicom_seg import SegUids, write_seg
 from processors.mri_lab.model import LesionModel
@@ -18,7 +19,7 @@ from processors.policy import Limits, Policy, Retry
 from processors.protocol import Job, JobContext, LoadContext
 from processors.segmentation.components import count_components
 from processors.segmentation.volume import FloatArray
-from schemas.errors import ConnectionFailed, InvalidInput, JobCancelled, StartupError
+from schemas.errors import ConnectionFailed, InvalidInput, JobCancelled, JobError, StartupError
 from schemas.states import Custody
 
 log = structlog.get_logger("worker")
@@ -45,7 +46,7 @@ class MriLab:
     version = "1.0"
     request = MriLabInput
     result = MriLabOutput
-    options = ("ORTHANC_URL", "ORTHANC_USER", "ORTHANC_PASSWORD", "MODEL_PATH", "THRESHOLD")
+    options = ("ORTHANC_URL", "ORTHANC_USER", "ORTHANC_PASSWORD", "THRESHOLD", *MODEL_OPTIONS)
     # The old workers took 10 to 20 minutes on a CPU, 2 to 5 of them for the download.
     policy = Policy(
         custody=Custody.LEASE,
@@ -67,7 +68,7 @@ class MriLab:
             raise StartupError(error.message, next_step=error.next_step) from error
         except ConnectionFailed as error:  # it may come back, and each job says so until then
             log.warning("orthanc_unreachable", reason=str(error))
-        self._model = LesionModel.load(ctx, ctx.option("MODEL_PATH"))
+        self._model = LesionModel.load(ctx)
         self._device = ctx.device
         self.model_sha256 = self._model.sha256
 
@@ -87,7 +88,7 @@ class MriLab:
         ctx.progress("reading")
         return FetchedSeries(read_series(paths), ctx)
 
-    def run(self, items: Sequence[FetchedSeries]) -> Sequence[SegmentedSeries]:
+    def run(self, items: Sequence[FetchedSeries]) -> Sequence[SegmentedSeries | JobError]:
         return [self._segment(item) for item in items]
 
     def finish(self, job: Job[MriLabInput], raw: SegmentedSeries, ctx: JobContext) -> MriLabOutput:
@@ -112,10 +113,13 @@ class MriLab:
             report=report(volume_mm3, count, tissue_ml(raw.series.volume)),
         )
 
-    def _segment(self, item: FetchedSeries) -> SegmentedSeries:
-        _stop_if(item.ctx)
+    def _segment(self, item: FetchedSeries) -> SegmentedSeries | JobError:
         item.ctx.progress("segmenting")
-        return SegmentedSeries(item.series, self._model.probability(item.series.volume))
+        try:
+            found = self._model.probability(item.series.volume, lambda: _stop_if(item.ctx))
+        except JobError as error:
+            return error
+        return SegmentedSeries(item.series, found)
 
 
 def _threshold(text: str) -> float:
