@@ -65,6 +65,7 @@ class MriLab:
         try:
             self.orthanc.check()
         except LoginRefused as error:
+            self.orthanc.close()
             raise StartupError(error.message, next_step=error.next_step) from error
         except ConnectionFailed as error:  # it may come back, and each job says so until then
             log.warning("orthanc_unreachable", reason=str(error))
