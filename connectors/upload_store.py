@@ -6,7 +6,7 @@ if that fails, the timekeeper publishes it again with the same id (`DueStore.uns
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Self
@@ -64,6 +64,12 @@ class UploadStore(Protocol):
 
     def get(self, tenant: str, upload_id: str) -> Upload | None:
         """Return a tenant's upload; None if there is none."""
+        ...
+
+    def of_case(
+        self, tenant: str, case_id: str, kind: str, *, labels: Mapping[str, Sequence[str]], limit: int
+    ) -> list[Upload]:
+        """Return a case's uploads of a kind that have one of the given values under each label, newest first."""
         ...
 
     def mark_published(self, upload_ids: Iterable[str]) -> None:

@@ -29,13 +29,14 @@ from gateway import (
     verification,
 )
 from gateway.access_log import AccessLog, RequestLines
+from gateway.brain_tumour import routes as brain_tumour
 from gateway.http_limits import RequestLimits
 from gateway.mri_polling import routes as mri_polling
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 from gateway.principal import TokenFirst
 
-#: Modules of routes. Each has a `router`.
+#: Modules of routes. Each has a `router`. A door of a system that speaks its own contract is added where a setting opens it.
 ROUTES = (
     replays,
     *(health, jobs, batches, deliveries, dead_letters, processors, results, events, explain),
@@ -73,6 +74,7 @@ def create_app(ports: Ports) -> FastAPI:
         mri_polling.install(app, ports)
     if settings.gateway_access_log:
         app.add_middleware(AccessLog, lines=lines)
-    for module in ROUTES:
+    doors = [brain_tumour] * settings.gateway_brain_tumour
+    for module in (*ROUTES, *doors):
         app.include_router(module.router)
     return app

@@ -17,6 +17,7 @@ FILES = (
     ("POST", re.compile("/v1/uploads(/tus)?")),
     ("PATCH", re.compile("/v1/uploads/tus/[^/]+")),
     ("PUT", re.compile("/v1/lab/objects/[^/]+")),
+    ("POST", re.compile("/api/ai/inferences/")),
 )
 #: Paths whose bodies hold much: batches, and results of laboratory machines.
 LARGE = re.compile("/v1/batches|/v1/lab/.*")

@@ -63,6 +63,16 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+#: Bodies that a route reads itself, by name.
+_BODIES: dict[str, type[BaseModel]] = {}
+
+
+def body_schema(model: type[BaseModel]) -> dict[str, str]:
+    """Return the schema of a body that a route reads itself: a reference to the model, which the document then has."""
+    _BODIES[model.__name__] = model
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
 def json_of(model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a model as the response, checked and encoded once."""
     return Response(model.model_dump_json(), status, dict(headers or {}), "application/json")
@@ -85,6 +95,8 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(details.pop("$defs"))
     schemas["ProblemDetails"] = details
+    used = str(document["paths"])
+    schemas.update({name: model.model_json_schema() for name, model in _BODIES.items() if f"/{name}'" in used})
     for operations in document["paths"].values():
         for operation in operations.values():
             if "security" in operation:

@@ -68,6 +68,10 @@ async def _principal(authenticator: Authenticator | None, token: str | None) -> 
     return principal
 
 
+#: Paths of routes that need a token.
+_PATHS = ("/v1/", "/api/ai/")
+
+
 class TokenFirst:
     """Refuses a request without a valid token before its body is read: FastAPI reads and parses it before any dependency."""
 
@@ -75,7 +79,7 @@ class TokenFirst:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1/") and _has_body(headers := Headers(scope=scope)):
+        if scope["type"] == "http" and scope["path"].startswith(_PATHS) and _has_body(headers := Headers(scope=scope)):
             scheme, token = get_authorization_scheme_param(headers.get("authorization"))
             try:
                 await _principal(scope["app"].state.ports.authenticator, token if scheme.lower() == "bearer" else None)

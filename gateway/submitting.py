@@ -62,8 +62,12 @@ class JobDoor:
         self._profiles = callback_profiles(settings.callback_shapes)
         self.check_claims: ClaimCheck | None = None
 
-    async def submit(self, tenant: str, job: SubmitJob, key: str | None) -> tuple[JobStatus, bool, Queue | None]:
+    async def submit(
+        self, tenant: str, job: SubmitJob, key: str | None, job_id: str | None = None
+    ) -> tuple[JobStatus, bool, Queue | None]:
         """Accept a job; return it, False if it was accepted before with this key, and the queue before it.
+
+        `job_id`: derived by the caller, for a key that several processors share.
 
         Raises UnknownProcessor, InvalidInput, PayloadTooLarge, UsageError, Conflict, Unreachable, and Problem for a used up
         quota or a deadline that can't be met.
@@ -73,7 +77,7 @@ class JobDoor:
         if job.callback_url is not None:
             self._check_url(job.callback_url)
         self._check_profile(job.callback_profile)
-        request = await self._encoded(job.processor, job.input, options)
+        request = await self._encoded(job.processor, job.input, options, job_id)
         await self._check_claims(tenant, [request])
         queue = await self._admitted(request, key is not None)
         acceptance = await self._accepted(request)
@@ -157,11 +161,13 @@ class JobDoor:
                 raise
         return requests
 
-    async def _encoded(self, processor: str, input_: Mapping[str, Any], options: dict[str, Any]) -> EncodedRequest:
-        lane = options.get("lane") or Lane.LIVE
-        if self._encoders.is_made(processor, lane):
-            return self._encoders.encode(processor, input_, options)
-        return await asyncio.to_thread(self._encoders.encode, processor, input_, options)
+    async def _encoded(
+        self, processor: str, input_: Mapping[str, Any], options: dict[str, Any], job_id: str | None
+    ) -> EncodedRequest:
+        encode = partial(self._encoders.encode, processor, input_, options, job_id=job_id)
+        if self._encoders.is_made(processor, options.get("lane") or Lane.LIVE):
+            return encode()
+        return await asyncio.to_thread(encode)
 
     async def _accepted(self, request: EncodedRequest) -> Acceptance:
         loop = asyncio.get_running_loop()

@@ -62,6 +62,8 @@ class GatewaySettings(BaseSettings):
     gateway_mri_open: int = Field(1000, ge=1)
     #: JSON object: names of our fields → their names in the old system. Default: our names.
     gateway_mri_names: dict[str, str] = Field(default_factory=dict)
+    #: True: the routes of brain tumour inference under /api/ai are served (docs/brain_tumour.md).
+    gateway_brain_tumour: bool = False
     #: URL of a gateway, for clients and lab machines. "": the local stack's.
     gateway_url: str = Field("", repr=False)
 

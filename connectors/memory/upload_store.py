@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -29,6 +29,14 @@ class MemoryUploadStore(MemoryStore):
         with self._db.reading():
             row = self._db.uploads.get(upload_id)
             return row.upload if row is not None and row.upload.tenant == tenant else None
+
+    def of_case(
+        self, tenant: str, case_id: str, kind: str, *, labels: Mapping[str, Sequence[str]], limit: int
+    ) -> list[Upload]:
+        with self._db.reading():
+            found = [row.upload for row in self._db.uploads.values() if row.upload.tenant == tenant]
+        found = [each for each in found if each.case_id == case_id and each.kind == kind and _has(each, labels)]
+        return sorted(found, key=lambda each: (each.created_at, each.upload_id), reverse=True)[:limit]
 
     def mark_published(self, upload_ids: Iterable[str]) -> None:
         with self._db.writing():
@@ -90,3 +98,7 @@ class MemoryUploadStore(MemoryStore):
     def _alive(self, upload_id: str, now: datetime) -> PartialUpload | None:
         found = self._db.partial_uploads.get(upload_id)
         return found if found is not None and found.expires_at is not None and found.expires_at > now else None
+
+
+def _has(upload: Upload, labels: Mapping[str, Sequence[str]]) -> bool:
+    return all(upload.labels.get(name) in values for name, values in labels.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -46,6 +46,15 @@ class PostgresUploadStore(PostgresStore):
     def get(self, tenant: str, upload_id: str) -> Upload | None:
         rows = self._rows("find_upload", tenant=tenant, upload_id=UUID(upload_id))
         return upload_of(rows[0]) if rows else None
+
+    def of_case(
+        self, tenant: str, case_id: str, kind: str, *, labels: Mapping[str, Sequence[str]], limit: int
+    ) -> list[Upload]:
+        wanted = {"tenant": tenant, "case_id": case_id, "kind": kind, "limit": limit}
+        rows = self._rows(
+            "uploads_of_case", **wanted, labels=Jsonb({name: list(each) for name, each in labels.items()})
+        )
+        return [upload_of(row) for row in rows]
 
     def mark_published(self, upload_ids: Iterable[str]) -> None:
         if ids := [UUID(one) for one in upload_ids]:

@@ -41,9 +41,11 @@ class RequestEncoder:
         self._check_finite = number_check(self._encoder.type_of("input"), finite=True)
 
     def encode(
-        self, input_: Any, options: Mapping[str, Any], key_space: str = ""
+        self, input_: Any, options: Mapping[str, Any], key_space: str = "", job_id: str | None = None
     ) -> tuple[JobHeader, list[Claim], bytes]:
         """Return the job's header, the claims of its input, and the framed request. `key_space`: see `derived_id`.
+
+        `job_id`: the job's id, where the caller derives it itself.
 
         Raises InvalidInput, PayloadTooLarge, UsageError.
         """
@@ -58,7 +60,7 @@ class RequestEncoder:
             self._check_finite(plain)
         except OutOfRange as error:
             raise InvalidInput(f"The input of {self._contract.name!r} can't be sent: {error}.") from error
-        header = self._header(self._checked_hash(plain), options, key_space)
+        header = self._header(self._checked_hash(plain), options, key_space, job_id)
         value = self._encoder.encode({"header": to_plain(header), "input": plain})
         return header, [claim for name in self._claims for claim in _claims_in(getattr(typed, name))], value
 
@@ -72,7 +74,7 @@ class RequestEncoder:
             )
         return hashlib.sha256(encoded).hexdigest()
 
-    def _header(self, input_sha256: str, options: Mapping[str, Any], key_space: str) -> JobHeader:
+    def _header(self, input_sha256: str, options: Mapping[str, Any], key_space: str, job_id: str | None) -> JobHeader:
         check_options(options)
         if None in options.values():
             options = {name: value for name, value in options.items() if value is not None}
@@ -85,8 +87,10 @@ class RequestEncoder:
         now = datetime.now(UTC)
         if (not_before := options.get("not_before")) is not None:
             options = {**options, "not_before": _checked_time(not_before, now, options)}
+        if job_id is None:
+            job_id = derived_id(tenant, name, key, key_space) if key is not None else new_id()
         return JobHeader(
-            job_id=derived_id(tenant, name, key, key_space) if key is not None else new_id(),
+            job_id=job_id,
             processor=name,
             created_at=now,
             input_sha256=input_sha256,

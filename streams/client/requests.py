@@ -39,14 +39,21 @@ class RequestEncoders:
         self._source = source
         self._encoders: dict[tuple[str, str], RequestEncoder] = {}
 
-    def encode(self, processor: str, input_: Any, options: Mapping[str, Any], key_space: str = "") -> EncodedRequest:
-        """Encode one job. `key_space`: see `derived_id`.
+    def encode(
+        self,
+        processor: str,
+        input_: Any,
+        options: Mapping[str, Any],
+        key_space: str = "",
+        job_id: str | None = None,
+    ) -> EncodedRequest:
+        """Encode one job. `key_space`: see `derived_id`. `job_id`: the job's id, where the caller derives it itself.
 
         Raises UnknownProcessor, InvalidInput, PayloadTooLarge, UsageError; and Unreachable at the first request of a processor
         and lane, which asks the registry.
         """
         encoder = self.encoder(processor, options.get("lane") or Lane.LIVE)
-        header, claims, value = encoder.encode(input_, options, key_space)
+        header, claims, value = encoder.encode(input_, options, key_space, job_id)
         headers = request_headers(header, source=self._source, claims=[claim.uri for claim in claims])
         key = (header.order_key or header.job_id).encode()
         return EncodedRequest(header, claims, encoder.topic, key, value, headers)
