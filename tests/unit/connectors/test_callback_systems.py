@@ -15,6 +15,7 @@ from connectors.callbacks.file_body import CHUNK
 from connectors.callbacks.profile import CallbackProfiles
 from connectors.callbacks.profile_file import callback_profiles
 from connectors.objects import ObjectStore
+from gateway.brain_tumour.catalogue import MODELS, TumourModel
 from schemas.plain import to_plain
 from tests.harness.shaped_callbacks import JOB, outcome, received, send
 from tests.harness.source_tree import ROOT
@@ -34,53 +35,79 @@ def example(name: str) -> CallbackProfiles:
 # ── system 1: one JSON body with the files inside ──
 
 
-def test_system_1_gets_one_json_body_with_the_files_of_m1_inside(store: ObjectStore) -> None:
-    names = {
-        "mask": "mask.nii.gz",
-        "overlay": "overlay.png",
-        "probabilities": "probabilities.npz",
-        "report": "report.json",
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "mri": {
+        "lesion_volume_mm3": 1250.5,
+        "lesion_count": 2,
+        "slice_areas_mm2": [0.0, 12.5],
+        "threshold": 0.5,
+        "voxel_mm3": 1.0,
+        "shape": [2, 2, 2],
+    },
+    "gene-expression": {
+        "samples": 1,
+        "predicted_class": "Basal",
+        "classes": ["Basal", "LumA"],
+        "probabilities": [0.9, 0.1],
+        "risk": 0.9,
+        "risk_classes": ["Basal"],
+        "genes_used": 50,
+        "genes_missing": 0,
+        "warnings": [],
+    },
+    "multimodal": {
+        "risk": 0.4,
+        "risk_low": 0.3,
+        "risk_high": 0.5,
+        "used": ["mri"],
+        "missing": ["proteins"],
+        "outside": [],
+        "contributions": {"mri": 0.2},
+    },
+}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_system_1_gets_one_json_body_with_the_files_of_each_model_inside(
+    model: TumourModel, store: ObjectStore
+) -> None:
+    files = {
+        field: os.urandom(CHUNK + 1) if field == "mask" else name.encode() for field, name in model.file_names.items()
     }
-    files = {name: os.urandom(CHUNK + 1) if name == "mask" else name.encode() for name in names}
-    output = {name: to_plain(store.put_bytes(data)) for name, data in files.items()}
-    body = outcome("m1", external_id="ai_req_0001", output={**output, "result": {"volume_ml": 1.5}})
-    request = received(send(body, example("brain_tumour"), store, processor="m1"))
-    assert request.headers["Content-Type"] == "application/json"
-    assert request.raw_path == "/cb"
+    output = OUTPUTS[model.processor] | {field: to_plain(store.put_bytes(data)) for field, data in files.items()}
+    body = outcome(model.processor, external_id="ai_req_0001", case_id="P-1", output=output)
+    request = received(send(body, example("brain_tumour"), store, processor=model.processor))
+    assert (request.headers["Content-Type"], request.raw_path) == ("application/json", "/cb")
     assert json.loads(request.body) == {
-        "job_id": JOB,
         "ai_req_id": "ai_req_0001",
+        "job_id": JOB,
+        "patient_id": "P-1",
+        "model": model.name,
         "status": "COMPLETED",
-        "model": "M1",
         "finished_at": "2026-01-02T03:04:05.678Z",
-        "result": {"volume_ml": 1.5},
-        "files": {names[name]: base64.b64encode(data).decode() for name, data in files.items()},
+        "result": OUTPUTS[model.processor],
+        "files": {model.file_names[field]: base64.b64encode(data).decode() for field, data in files.items()},
     }
 
 
-def test_system_1_gets_the_files_of_mg_by_the_names_that_it_chose(store: ObjectStore) -> None:
-    files = {"risk.json": b"{}", "plot.png": b"\x89PNG"}
-    output = {"files": {name: to_plain(store.put_bytes(data)) for name, data in files.items()}}
-    got = json.loads(received(send(outcome("mg", output=output), example("brain_tumour"), store, processor="mg")).body)
-    assert got["files"] == {name: base64.b64encode(data).decode() for name, data in files.items()}
-    assert (got["model"], got["status"], got["result"]) == ("MG", "COMPLETED", {})
-
-
-def test_system_1_hears_of_an_error_with_a_limit_of_its_own() -> None:
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_system_1_hears_of_an_error_with_a_limit_of_its_own(model: TumourModel) -> None:
     shapes = example("brain_tumour")
-    body = outcome("m1", "FAILED", error_code="OUT_OF_MEMORY", error_message="No room.")
-    got = json.loads(received(send(body, shapes, processor="m1")).body)
-    assert got == {
+    row = {"external_id": "ai_req_0001", "case_id": "P-1", "error_code": "OUT_OF_MEMORY", "error_message": "No room."}
+    assert json.loads(
+        received(send(outcome(model.processor, "FAILED", **row), shapes, processor=model.processor)).body
+    ) == {
+        "ai_req_id": "ai_req_0001",
         "job_id": JOB,
-        "ai_req_id": None,
+        "patient_id": "P-1",
+        "model": model.name,
         "status": "FAILED",
-        "model": "M1",
         "finished_at": "2026-01-02T03:04:05.678Z",
         "error_code": "OUT_OF_MEMORY",
         "error_message": "No room.",
     }
-    limits = [message.timeout_s for message in shapes.profiles["brain-tumour-m1"].messages.values()]
-    assert limits == [60, 10]
+    profile = shapes.profiles[f"brain-tumour-{model.name.lower()}"]
+    assert [message.timeout_s for message in profile.messages.values()] == [60, 10]
 
 
 # ── system 5: progress, then completed or failed ──
