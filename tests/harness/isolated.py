@@ -1,8 +1,8 @@
-"""A machine that reaches one port and nothing else: a program in a network namespace of its own.
+"""A machine that reaches one port, or a few, and nothing else: a program in a network namespace of its own.
 
 The namespace has a loopback device and no other. There a relay listens on 127.0.0.1 and hands each connection through a Unix
-socket to the test's process, which connects it to the port. Start the inner side as `python -m tests.harness.isolated SOCKET
-PORT PROGRAM…`, under `unshare --net`.
+socket to the test's process, which connects it to the port. Start the inner side as `python -m tests.harness.isolated
+HOST:PORT=SOCKET,… PROGRAM…`, under `unshare --net`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from tests.harness.source_tree import ROOT
@@ -29,12 +30,22 @@ Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 class Machine:
-    """A program of a machine of its own. `port`: the one that it reaches, as port `port` of its 127.0.0.1."""
+    """A program of a machine of its own. `port`: the one that it reaches, as port `port` of its 127.0.0.1. `also`: sockets of
+    further relays, by the address (a loopback one, host:port) at which the machine finds them."""
 
-    def __init__(self, folder: Path, relay: Path, port: int, program: Sequence[str], env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        relay: Path,
+        port: int,
+        program: Sequence[str],
+        env: dict[str, str],
+        also: Mapping[str, Path] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "machine.log"
-        inner = [sys.executable, "-m", "tests.harness.isolated", str(relay), str(port), *program]
+        relays = ",".join(f"{at}={path}" for at, path in {f"127.0.0.1:{port}": relay, **(also or {})}.items())
+        inner = [sys.executable, "-m", "tests.harness.isolated", relays, *program]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*unshare(), *inner], env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
@@ -115,18 +126,26 @@ def _relay(connect: Connect) -> Callable[[asyncio.StreamReader, asyncio.StreamWr
 # ── within the namespace ──
 
 
-def main(path: str, port: str, program: list[str]) -> None:
+def main(relays: str, program: list[str]) -> None:
     _loopback_up()
-    listener = socket.create_server(("127.0.0.1", int(port)))
+    listeners = {}
+    for relay in relays.split(","):
+        address, _, path = relay.partition("=")
+        host, _, port = address.rpartition(":")
+        listeners[path] = socket.create_server((host, int(port)))
     if os.fork():  # the program keeps this process's id
-        listener.close()
+        for listener in listeners.values():
+            listener.close()
         os.execvp(program[0], program)
-    asyncio.run(_serve(listener, path))
+    asyncio.run(_serve(listeners))
 
 
-async def _serve(listener: socket.socket, path: str) -> None:
-    server = await asyncio.start_server(_relay(lambda: asyncio.open_unix_connection(path)), sock=listener)
-    await server.serve_forever()
+async def _serve(listeners: Mapping[str, socket.socket]) -> None:
+    servers = [
+        await asyncio.start_server(_relay(partial(asyncio.open_unix_connection, path)), sock=listener)
+        for path, listener in listeners.items()
+    ]
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
 def _loopback_up() -> None:
@@ -137,4 +156,4 @@ def _loopback_up() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    main(sys.argv[1], sys.argv[2:])

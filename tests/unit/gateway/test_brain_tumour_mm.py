@@ -17,7 +17,7 @@ MM: dict[str, Any] = {"ai_req_id": "ai_req_0009", "model": "MM", "patient_id": "
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Hospital]:
-    """One hospital for all of these tests: each uses patients of its own."""
+    """Yield a hospital that all of these tests share: each uses patients of its own."""
     with Hospital() as made:
         for n, patient in enumerate(("P-1", "P-2")):
             made.post(file=NIFTI, ai_req_id=f"m1-{n}", model="M1", patient_id=patient)
@@ -56,7 +56,7 @@ def test_the_listing_shows_a_patients_completed_results_and_ready_orders_newest_
     hospital.order(None)
     assert ids(hospital, "P-1") == {"m1": ["m1-0"], "mg": ["mg-0"], "biomarkers": [ready, confirmed]}
     assert ids(hospital, "P-1", "another")["m1"] == []
-    assert ids(hospital, "nobody-yet") == {"m1": [], "mg": [], "biomarkers": []}
+    assert ids(hospital, "P-unknown") == {"m1": [], "mg": [], "biomarkers": []}
 
 
 def test_a_result_is_listed_once_it_is_completed(hospital: Hospital) -> None:
