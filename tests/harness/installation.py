@@ -6,6 +6,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
 
 from streams import wiring
 from streams.admin import topics
@@ -14,18 +17,17 @@ from tests.harness.databases import create_database, drop_database
 
 
 @contextmanager
-def installation(stack: Mapping[str, str], home: Path) -> Iterator[Settings]:
-    """Make topics, register schemas and migrate tables. `stack`: addresses by the names of the environment variables."""
+def installation(stack: Mapping[str, str], home: Path, **settings: Any) -> Iterator[Settings]:
+    """Make topics, register schemas and migrate tables. `stack`: addresses by the names of the environment variables.
+    `settings`: further ones of this installation."""
     name = f"t{uuid.uuid4().hex[:10]}"
     database = create_database(stack["DATABASE_URL"], name)
+    usual = {"home": home, "topic_prefix": f"{name}.", "partitions": 2, "callback_allow": ("127.0.0.0/8",)}
     made = Settings(
         kafka_bootstrap_servers=stack["KAFKA_BOOTSTRAP_SERVERS"],
         schema_registry_url=stack["SCHEMA_REGISTRY_URL"],
-        database_url=database,
-        home=home,
-        topic_prefix=f"{name}.",
-        partitions=2,
-        callback_allow=("127.0.0.0/8",),
+        database_url=SecretStr(database),
+        **usual | settings,
     )
     topics.apply(made, wiring.contracts(made))
     yield made

@@ -35,6 +35,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "SLUICE_OBJECTS_URL": settings.objects,
         **({"SLUICE_WEIGHTS_DIR": str(settings.weights_dir)} if settings.weights_dir else {}),
         **({"SLUICE_ROUTER_RULES": str(settings.router_rules)} if settings.router_rules else {}),
+        **({"SLUICE_PROCESSORS": ",".join(settings.processors)} if settings.processors else {}),
+        **({"SLUICE_CALLBACK_SHAPES": str(settings.callback_shapes)} if settings.callback_shapes else {}),
         **({"SLUICE_LEASED": ",".join(settings.leased)} if settings.leased else {}),
         **({"SLUICE_ROLLOUT": settings.rollout} if settings.rollout else {}),
         **({"SLUICE_MAX_BATCH": str(settings.max_batch)} if settings.max_batch else {}),
