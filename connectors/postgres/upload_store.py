@@ -50,7 +50,7 @@ class PostgresUploadStore(PostgresStore):
     def of_case(
         self, tenant: str, case_id: str, kind: str, *, labels: Mapping[str, Sequence[str]], limit: int
     ) -> list[Upload]:
-        wanted = {"tenant": tenant, "case_id": case_id, "kind": kind, "limit": limit}
+        wanted: dict[str, Any] = {"tenant": tenant, "case_id": case_id, "kind": kind, "limit": limit}
         rows = self._rows(
             "uploads_of_case", **wanted, labels=Jsonb({name: list(each) for name, each in labels.items()})
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from connectors.jsonb import jsonb
 from connectors.upload_store import UploadPart
@@ -23,6 +25,32 @@ def test_an_accepted_upload_is_its_tenants_and_is_accepted_once(stores: Stores) 
     assert stores.uploads.get("t", one.upload_id) == one
     assert stores.uploads.get("another", one.upload_id) is None
     assert stores.uploads.get("t", new_id()) is None
+
+
+def test_a_cases_uploads_are_found_by_kind_and_labels_newest_first(stores: Stores) -> None:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    about: dict[str, Any] = {"tenant": "t", "kind": "biomarker", "case_id": "7"}
+    ready, confirmed, late = (
+        upload(labels={"status": status, "role": "LIS", "more": "x"}, created_at=at + timedelta(hours=n), **about)
+        for n, status in enumerate(("READY", "CONFIRMED", "READY"))
+    )
+    others = [
+        upload(labels={"status": "CANCELLED", "role": "LIS"}, **about),
+        upload(labels={"status": "READY", "role": "ris"}, **about),
+        upload(labels={"status": "READY"}, **about),
+        upload(**about),
+        *(
+            upload(labels=ready.labels, **about | other)
+            for other in ({"tenant": "another"}, {"kind": "scan"}, {"case_id": "8"}, {"case_id": None})
+        ),
+    ]
+    for each in (confirmed, *others, late, ready):
+        stores.uploads.add(each)
+    wanted = {"status": ("READY", "CONFIRMED"), "role": ("LIS",)}
+    assert stores.uploads.of_case("t", "7", "biomarker", labels=wanted, limit=9) == [late, confirmed, ready]
+    assert stores.uploads.of_case("t", "7", "biomarker", labels=wanted, limit=1) == [late]
+    assert len(stores.uploads.of_case("t", "7", "biomarker", labels={}, limit=9)) == 7
+    assert stores.uploads.of_case("t", "9", "biomarker", labels={}, limit=9) == []
 
 
 def test_an_event_that_was_not_confirmed_in_time_is_due_and_one_that_was_is_not(stores: Stores) -> None:

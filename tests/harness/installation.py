@@ -22,7 +22,12 @@ def installation(stack: Mapping[str, str], home: Path, **settings: Any) -> Itera
     `settings`: further ones of this installation."""
     name = f"t{uuid.uuid4().hex[:10]}"
     database = create_database(stack["DATABASE_URL"], name)
-    usual = {"home": home, "topic_prefix": f"{name}.", "partitions": 2, "callback_allow": ("127.0.0.0/8",)}
+    usual: dict[str, Any] = {
+        "home": home,
+        "topic_prefix": f"{name}.",
+        "partitions": 2,
+        "callback_allow": ("127.0.0.0/8",),
+    }
     made = Settings(
         kafka_bootstrap_servers=stack["KAFKA_BOOTSTRAP_SERVERS"],
         schema_registry_url=stack["SCHEMA_REGISTRY_URL"],

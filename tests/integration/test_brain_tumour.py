@@ -1,7 +1,7 @@
 """The contract of brain tumour inference on the real stack, spoken by `requests` as the old backend's code does.
 
-The backend is down at first, and in another network namespace than the notifier: there `localhost` is the notifier's own machine, as
-in a container. Bodies are checked against docs/contracts/brain_tumour.schema.json.
+The backend is down at first, and the notifier is in another network namespace: there `localhost` is its own machine, as in a
+container. Bodies are checked against docs/contracts/brain_tumour.schema.json.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PROCESSORS = ("mri", "gene-expression", "multimodal")
 #: Where the notifier's machine finds the backend, which has a prefix of its own.
 DJANGO_URL = "http://127.0.0.2:8000/cdss/"
 PROTEINS = b"name,value,unit\nkappa,1.27,mg/dL\nlambda,15.1,mg/L\ncreatinine,97,umol/L\n"
-LABELS = {"job_role": "LIS", "job_type": "BIOMARKER", "ocs_status": "RESULT_READY"}
+LABELS = ["job_role=LIS", "job_type=BIOMARKER", "ocs_status=RESULT_READY"]
 #: Seconds that three workers may take to start on a busy machine.
 START_S = 120.0
 
@@ -160,9 +160,9 @@ def table_of_genes() -> bytes:
 
 def test_the_contract_from_the_request_to_the_callback(hospital: Hospital, tmp_path: Path) -> None:
     volume = make_samples(tmp_path, 1, seed=4242)[0].path.read_bytes()
-    m1 = {"ai_req_id": "ai_req_0001", "model": "M1", "patient_id": "P-7"}
-    mg = {"ai_req_id": "ai_req_0002", "model": "MG", "patient_id": "P-7"}
-    bad = {"ai_req_id": "ai_req_0003", "model": "MG", "patient_id": "P-8"}
+    m1: dict[str, Any] = {"ai_req_id": "ai_req_0001", "model": "M1", "patient_id": "P-7"}
+    mg: dict[str, Any] = {"ai_req_id": "ai_req_0002", "model": "MG", "patient_id": "P-7"}
+    bad: dict[str, Any] = {"ai_req_id": "ai_req_0003", "model": "MG", "patient_id": "P-8"}
 
     # Without callback_url the result goes to http://localhost:8000/api/ai/callback/.
     accepted = [hospital.post(file=volume, **m1), hospital.post(file=table_of_genes(), **mg)]
@@ -205,7 +205,7 @@ def multimodal(hospital: Hospital) -> Any:
     """Choose what MM may use for the patient, as a person does from the listing, and ask for it."""
     upload = requests.post(
         f"{hospital.url}/v1/uploads",
-        params={"kind": "biomarker", "case_id": "P-7", "filename": "p.csv", "labels": json.dumps(LABELS)},
+        params={"kind": "biomarker", "case_id": "P-7", "filename": "p.csv", "label": LABELS},
         data=PROTEINS,
         headers={"Content-Type": "text/csv"},
         timeout=30,
@@ -214,9 +214,9 @@ def multimodal(hospital: Hospital) -> Any:
     listed = hospital.get("/api/ai/patients/P-7/mm-inputs/", "mm_inputs")
     assert [one["ai_req_id"] for part in ("m1", "mg") for one in listed[part]] == ["ai_req_0001", "ai_req_0002"]
     assert [one["upload_id"] for one in listed["biomarkers"]] == [upload.json()["upload_id"]]
-    chosen = {"m1_ai_req_id": "ai_req_0001", "mg_ai_req_id": "ai_req_0002"}
+    chosen: dict[str, Any] = {"m1_ai_req_id": "ai_req_0001", "mg_ai_req_id": "ai_req_0002"}
     chosen["biomarker_upload_id"] = listed["biomarkers"][0]["upload_id"]
-    mm = {"ai_req_id": "ai_req_0004", "model": "MM", "patient_id": "P-7"}
+    mm: dict[str, Any] = {"ai_req_id": "ai_req_0004", "model": "MM", "patient_id": "P-7"}
     hospital.post(422, **mm | {"patient_id": "P-8"}, **chosen)  # never across patients
     assert hospital.get("/api/ai/patients/P-8/mm-inputs/", "mm_inputs")["mg"] == []
     return hospital.post(**mm, **chosen)

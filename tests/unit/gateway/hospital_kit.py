@@ -52,9 +52,18 @@ class Mri:
     def finish(self, job: Job[MriInput], raw: bytes, ctx: JobContext) -> MriOutput:
         if not raw.startswith(b"\x1f\x8b"):
             raise InvalidInput("The volume is neither NIfTI nor DICOM.")
-        files = [saved(ctx, name, name.encode() + raw, "application/x-nifti") for name in ("mask", "probability")]
-        pictures = [saved(ctx, "o.png", b"\x89PNG" + raw, "image/png"), saved(ctx, "r.json", b"{}", "application/json")]
-        return MriOutput(*files, *pictures, 1250.0, 2, [0.5], job.input.threshold or 0.5, 1.0, [1, 1, 1])
+        return MriOutput(
+            mask=saved(ctx, "mask", b"mask" + raw, "application/x-nifti"),
+            probability=saved(ctx, "probability", b"probability" + raw, "application/x-nifti"),
+            overlay=saved(ctx, "o.png", b"\x89PNG" + raw, "image/png"),
+            report=saved(ctx, "r.json", b"{}", "application/json"),
+            lesion_volume_mm3=1250.0,
+            lesion_count=2,
+            slice_areas_mm2=[0.5],
+            threshold=job.input.threshold or 0.5,
+            voxel_mm3=1.0,
+            shape=[1, 1, 1],
+        )
 
 
 class GeneExpression:
@@ -71,11 +80,21 @@ class GeneExpression:
         return list(items)
 
     def finish(self, job: Job[GeneExpressionInput], raw: str | None, ctx: JobContext) -> GeneExpressionOutput:
-        files = [saved(ctx, "p.csv", b"sample,class\n", "text/csv"), saved(ctx, "r.json", b"[]", "application/json")]
-        fields: dict[str, Any] = {"samples": 1, "classes": ["A", "B"], "risk_classes": ["A"], "predicted_class": "A"}
-        fields |= {"probabilities": [0.75, 0.25], "risk": None if raw == "all" else 0.75, "genes_used": 2}
-        fields |= {"genes_missing": 1, "genes_extra": 0, "scale": "log2", "warnings": []}
-        return GeneExpressionOutput(*files, **fields)
+        return GeneExpressionOutput(
+            predictions=saved(ctx, "p.csv", b"sample,class\n", "text/csv"),
+            report=saved(ctx, "r.json", b"[]", "application/json"),
+            samples=1,
+            classes=["A", "B"],
+            risk_classes=["A"],
+            predicted_class="A",
+            probabilities=[0.75, 0.25],
+            risk=None if raw == "all" else 0.75,
+            genes_used=2,
+            genes_missing=1,
+            genes_extra=0,
+            scale="log2",
+            warnings=[],
+        )
 
 
 class Multimodal:
@@ -97,8 +116,9 @@ class Multimodal:
     def finish(self, job: Job[MultimodalInput], raw: MultimodalInput, ctx: JobContext) -> MultimodalOutput:
         given = {"mri": raw.mri_volume_mm3, "genes": raw.gene_probability, "proteins": raw.proteins}
         used, missing = ([name for name, one in given.items() if (one is None) is away] for away in (False, True))
-        files = [saved(ctx, "r.json", b"{ }", "application/json"), saved(ctx, "c.png", b"\x89PNG bars", "image/png")]
-        return MultimodalOutput(0.4, 0.3, 0.5, used, missing, [], -1.0, {}, *files)
+        report = saved(ctx, "r.json", b"{ }", "application/json")
+        picture = saved(ctx, "c.png", b"\x89PNG bars", "image/png")
+        return MultimodalOutput(0.4, 0.3, 0.5, used, missing, [], -1.0, {}, report, picture)
 
 
 def hospital_flow() -> Flow:

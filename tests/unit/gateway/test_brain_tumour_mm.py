@@ -113,8 +113,16 @@ def test_the_table_of_an_order_may_come_with_the_request_if_the_order_is_ready(h
 
 @pytest.mark.parametrize("field", ["m1_ai_req_id", "mg_ai_req_id", "biomarker_upload_id"])
 def test_inputs_are_never_joined_across_patients(field: str, hospital: Hospital) -> None:
-    theirs = {"m1_ai_req_id": "m1-1", "mg_ai_req_id": "mg-1", "biomarker_upload_id": hospital.order("P-2")}
-    mine = {"m1_ai_req_id": "m1-0", "mg_ai_req_id": "mg-0", "biomarker_upload_id": hospital.order("P-1")}
+    theirs: dict[str, Any] = {
+        "m1_ai_req_id": "m1-1",
+        "mg_ai_req_id": "mg-1",
+        "biomarker_upload_id": hospital.order("P-2"),
+    }
+    mine: dict[str, Any] = {
+        "m1_ai_req_id": "m1-0",
+        "mg_ai_req_id": "mg-0",
+        "biomarker_upload_id": hospital.order("P-1"),
+    }
     answer = hospital.post(**MM | {"ai_req_id": f"across-{field}"}, **mine | {field: theirs[field]})
     assert (answer.status_code, answer.json()["code"]) == (422, "OTHER_PATIENT")
     assert "P-2" not in answer.text
