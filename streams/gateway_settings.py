@@ -39,6 +39,10 @@ class GatewaySettings(BaseSettings):
     gateway_tls_client_ca: Path | None = None
     #: True: each request is logged (method, route, status, time, tenant, job; no query and no body).
     gateway_access_log: bool = True
+    #: True: the routes of brain tumour inference under /api/ai are served (docs/brain_tumour.md).
+    gateway_brain_tumour: bool = False
+    #: URL of a gateway, for clients and lab machines. "": the local stack's.
+    gateway_url: str = Field("", repr=False)
 
     # ── the polling contract of old lab machines (docs/mri_lab.md) ──
     #: off: /api/mri is not served. networks: clients within SLUICE_GATEWAY_MRI_NETWORKS, without credentials. basic: clients
@@ -62,10 +66,6 @@ class GatewaySettings(BaseSettings):
     gateway_mri_open: int = Field(1000, ge=1)
     #: JSON object: names of our fields → their names in the old system. Default: our names.
     gateway_mri_names: dict[str, str] = Field(default_factory=dict)
-    #: True: the routes of brain tumour inference under /api/ai are served (docs/brain_tumour.md).
-    gateway_brain_tumour: bool = False
-    #: URL of a gateway, for clients and lab machines. "": the local stack's.
-    gateway_url: str = Field("", repr=False)
 
     @field_validator("gateway_mri_networks", mode="before")
     @classmethod
