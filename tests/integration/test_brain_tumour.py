@@ -1,7 +1,8 @@
 """The contract of brain tumour inference on the real stack, spoken by `requests` as the old backend's code does.
 
 The backend is down at first, and the notifier is in another network namespace: there `localhost` is its own machine, as in a
-container. Bodies are checked against docs/contracts/brain_tumour.schema.json.
+container. Bodies are checked against docs/contracts/brain_tumour.schema.json. M1 has weights by MODEL_PATH, as the old service
+had: a network that calls bright voxels lesions.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import jsonschema
 import nibabel
+import numpy as np
 import psycopg
 import pytest
 import requests
 from PIL import Image
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from streams.settings import Settings
 from streams.sink import Sink
@@ -48,6 +51,7 @@ PROCESSORS = ("mri", "gene-expression", "multimodal")
 DJANGO_URL = "http://127.0.0.2:8000/cdss/"
 PROTEINS = b"name,value,unit\nkappa,1.27,mg/dL\nlambda,15.1,mg/L\ncreatinine,97,umol/L\n"
 LABELS = ["job_role=LIS", "job_type=BIOMARKER", "ocs_status=RESULT_READY"]
+PARTS = ("weight", "bias")
 #: Seconds that three workers may take to start on a busy machine.
 START_S = 120.0
 
@@ -148,6 +152,8 @@ def hospital(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
     own = {"processors": PROCESSORS, "callback_shapes": SHAPES, "notify": "service"}
     with ExitStack() as parts:
         settings = parts.enter_context(installation(stack, folder / "home", **own))
+        patch = parts.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("MODEL_PATH", str(bright_voxels(folder)))
         worker = Service(settings, ["worker", *PROCESSORS])
         parts.callback(worker.stop)
         parts.enter_context(in_thread(Sink(settings, notify=False).run))
@@ -179,6 +185,26 @@ def notifier_on_a_machine_of_its_own(settings: Settings, folder: Path, port: int
         yield machine
 
 
+def bright_voxels(folder: Path) -> Path:
+    """Write a network of two convolutions that calls voxels above 3 standard deviations lesions; return its file."""
+    middle = np.zeros((1, 1, 3, 3, 3), np.float32)
+    middle[..., 1, 1, 1] = 1
+    last = np.zeros((2, 1, 3, 3, 3), np.float32)
+    last[0, 0, 1, 1, 1] = 10
+    none, path = np.zeros(1, np.float32), folder / "best_model.safetensors"
+    layers = {
+        "model.0.conv": (middle, none),
+        "model.1.submodule.conv": (middle, none),
+        "model.2.conv": (last, none - 30),
+    }
+    save_file(
+        {f"{name}.{part}": one for name, both in layers.items() for part, one in zip(PARTS, both, strict=True)}, path
+    )
+    spec = {"channels": [1, 1], "strides": [1], "num_res_units": 0, "norm": None, "act": "relu"}
+    path.with_suffix(".json").write_text(json.dumps(spec))
+    return path
+
+
 def table_of_genes() -> bytes:
     """Return a table with a sample near the shipped model's training mean."""
     (weights,) = (ROOT / "processors" / "gene_expression" / "weights").glob("*.safetensors")
@@ -208,6 +234,7 @@ def test_the_contract_from_the_request_to_the_callback(hospital: Hospital, tmp_p
     images, genes, failed = (hospital.ended(f"ai_req_000{n}") for n in (1, 2, 3))
     assert [one["status"] for one in (images, genes, failed)] == ["COMPLETED", "COMPLETED", "FAILED"], failed
     assert failed["error"]["code"] == "INVALID_INPUT"
+    assert images["result"]["lesion_count"] == 1
     assert genes["result"]["genes_used"] > 1000
     assert 0 <= genes["result"]["risk"] <= 1
     picture = Image.open(io.BytesIO(hospital.file(images, "overlay.png")))
