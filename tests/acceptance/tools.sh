@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Node and Go tools that `make accept` needs, or says which program is missing.
+# Installs the Node and Go tools and the browser that `make accept` needs, or says which program is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,6 +17,7 @@ need() { # program, Debian package
 need node nodejs
 need npm npm
 need go golang-go
+command -v chromium-browser google-chrome google-chrome-stable >/dev/null || need chromium chromium
 npm ci --prefix readers/node --no-progress --no-audit --no-fund --loglevel=error
 mkdir -p ../../.tools/bin
 go build -C readers/go -o "$PWD/../../.tools/bin/sluice-reader" .

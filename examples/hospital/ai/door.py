@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import timedelta
@@ -83,12 +82,12 @@ def mm_inputs(patient: Patient) -> dict[str, Any] | None:
 
 def send_order(order: BiomarkerOrder) -> None:
     """Send an order's table to sluice, as an upload of kind `biomarker` with the order's fields as labels."""
-    labels = {name: getattr(order, name) for name in ("job_role", "job_type", "ocs_status")}
+    labels = [f"{name}={getattr(order, name)}" for name in ("job_role", "job_type", "ocs_status")]
     params = {
         "kind": "biomarker",
         "case_id": order.patient.patient_id,
         "filename": "biomarkers.csv",
-        "labels": json.dumps(labels),
+        "label": labels,
     }
     with order.table.open("rb") as content:
         upload = _ask("POST", "/v1/uploads", params=params, data=content, headers={"Content-Type": "text/csv"})

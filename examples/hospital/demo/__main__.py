@@ -22,6 +22,7 @@ import report  # noqa: E402
 from hospital_client import Hospital  # noqa: E402
 
 HOME = ROOT / ".sluice" / "hospital"
+#: Page and pictures.
 OUTPUT = ROOT / ".sluice" / "hospital-demo"
 INTERRUPTED = 130
 
@@ -29,7 +30,10 @@ INTERRUPTED = 130
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo-hospital", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, for the browser")
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the page and pictures")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the page and pictures; emptied first")
+    parser.add_argument(
+        "--home", type=Path, default=HOME, help="folder of databases, logs and files; emptied at the start"
+    )
     parser.add_argument("--backend-port", type=int, default=8000, help="port of Django")
     parser.add_argument("--gateway-port", type=int, default=9000, help="port of sluice's gateway")
     options = parser.parse_args()
@@ -47,19 +51,20 @@ def main() -> int:
 def demonstrate(options: argparse.Namespace) -> int:
     """Run both systems. Returns the exit status: 1 if a job did not complete or a callback did not arrive."""
     processes.check_ports(options.backend_port, options.gateway_port)
+    home: Path = options.home.absolute()
     with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
-        # Files and programs are fetched while the stack starts.
-        making = pool.submit(inputs.make, HOME.parent / "hospital-inputs")
+        sluice = stack.enter_context(processes.sluice(ROOT, home, options.gateway_port, options.backend_port))
+        # All else is made and started while sluice starts.
         installing = pool.submit(processes.django_environment, ROOT)
         fetching = pool.submit(lab.programs)
-        sluice = stack.enter_context(processes.sluice(ROOT, HOME, options.gateway_port, options.backend_port))
-        python: Path = installing.result()
-        orthanc = stack.enter_context(lab.orthanc(fetching.result(), HOME))
-        backend = processes.django(python, HOME, options.backend_port, sluice, orthanc)
-        hospital = Hospital(stack.enter_context(backend), python, HOME, shows_series=bool(orthanc))
-        worker = stack.enter_context(lab.old_worker(sluice, orthanc, HOME))
-        made = making.result()
-        rows = [*_tumour(hospital, made), *lab.segment(hospital, worker, orthanc, made)]
+        python = installing.result()
+        orthanc = stack.enter_context(lab.orthanc(fetching.result(), home))
+        backend = processes.django(python, home, options.backend_port, sluice.url, orthanc)
+        hospital = Hospital(stack.enter_context(backend), python, home, shows_series=bool(orthanc))
+        folder = stack.enter_context(lab.old_worker(sluice.url, orthanc, home))
+        made = inputs.make(home / "inputs")
+        sluice.wait()
+        rows = [*_tumour(hospital, made), *lab.segment(hospital, folder, orthanc, made)]
         report.show(rows, report.write(options.output, rows, made.notes), made.notes)
         if options.keep:
             processes.say(f"Everything runs until Ctrl-C: {hospital.url}")

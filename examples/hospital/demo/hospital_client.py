@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import time
@@ -94,5 +95,5 @@ class Hospital:
         answer = self._session.post(self.url + path, data=fields, files=files, timeout=60)
         if not answer.ok:
             said = re.search(r'class="problem" role="alert">([^<]+)', answer.text)
-            raise processes.DemoError(said[1] if said else f"{path} answered {answer.status_code}")
+            raise processes.DemoError(html.unescape(said[1]) if said else f"{path} answered {answer.status_code}")
         return answer

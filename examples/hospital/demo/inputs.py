@@ -23,6 +23,8 @@ SEED = 27
 #: Millilitres of the lesions: one large, one small.
 LESIONS_ML = [9.0, 1.5]
 BRIGHTEST = 4095
+#: Which of the held-out patients of the TCGA table.
+PERSON = 0
 #: Serum markers of a person of middle age, as a laboratory reports them.
 PROTEINS = "검사명,결과,단위\nkappa,1.92,mg/dL\nlambda,16.4,mg/L\ncreatinine,97,µmol/L\n"
 #: Written as older Korean scanners do, in EUC-KR.
@@ -97,9 +99,8 @@ def _genes(path: Path, notes: list[str]) -> tuple[str, str]:
     except SluiceError:
         notes.append("The TCGA table could not be downloaded: the gene values are made up.")
         return _made_up_genes(path), ""
-    row = int(np.flatnonzero(held_out.labels == CLASSES.index("luminal B"))[0])
     names = [f"{gene.symbol}|{gene.entrez}" for gene in held_out.genes]
-    return _write_genes(path, names, held_out.values[row]), CLASSES[int(held_out.labels[row])]
+    return _write_genes(path, names, held_out.values[PERSON]), CLASSES[int(held_out.labels[PERSON])]
 
 
 def _series(data: Any, affine: Any) -> list[Any]:

@@ -76,7 +76,7 @@ def old_worker(sluice: str, orthanc: Mapping[str, str], home: Path) -> Iterator[
 def segment(hospital: Hospital, folder: Path, orthanc: Mapping[str, str], made: inputs.Inputs) -> list[report.Row]:
     """Store the series, press the button, and wait until the old worker has completed the request."""
     series_id = _send(made.series, orthanc) if orthanc else _keep(made.series, folder)
-    processes.say(f"the series is stored ({len(made.series)} slices, patient {inputs.KOREAN_NAME.partition('=')[2]})")
+    processes.say(f"the series is stored ({len(made.series)} slices, a Korean name in EUC-KR)")
     since = time.monotonic()
     hospital.segment(series_id)
     shown = ""

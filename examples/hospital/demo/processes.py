@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -70,9 +72,28 @@ def django_environment(root: Path) -> Path:
     return python
 
 
+@dataclass(frozen=True, slots=True)
+class Sluice:
+    """Sluice, which may still be starting. `url`: of its gateway."""
+
+    url: str
+    _up: subprocess.Popen[bytes]
+    _log: Path
+
+    def wait(self) -> None:
+        """Wait until every service is ready. Raises DemoError."""
+        try:
+            status = self._up.wait(START_S)
+        except subprocess.TimeoutExpired:
+            raise DemoError(f"sluice was not ready after {START_S:.0f} s:\n{_end_of(self._log)}") from None
+        if status != 0:
+            raise DemoError(f"sluice did not start:\n{_end_of(self._log)}")
+        say("sluice is ready")
+
+
 @contextmanager
-def sluice(root: Path, home: Path, port: int, backend_port: int) -> Iterator[str]:
-    """Run sluice with the processors of the hospital; yield the gateway's URL."""
+def sluice(root: Path, home: Path, port: int, backend_port: int) -> Iterator[Sluice]:
+    """Start sluice with the processors of the hospital; stop it at the end."""
     environment = os.environ | {
         "SLUICE_HOME": str(home),
         "SLUICE_PROCESSORS": ",".join(PROCESSORS),
@@ -81,31 +102,20 @@ def sluice(root: Path, home: Path, port: int, backend_port: int) -> Iterator[str
         **DOORS,
     }
     command = [sys.executable, "-m", "streams.cli"]
+    down = partial(subprocess.run, [*command, "down"], env=environment, cwd=root, capture_output=True, timeout=STOP_S)
     if home.exists():  # an earlier run that was killed
-        subprocess.run([*command, "down"], env=environment, cwd=root, capture_output=True, check=False, timeout=STOP_S)
+        down(check=False)
         shutil.rmtree(home)
     home.mkdir(parents=True)
     say("sluice is started: Kafka, registry, Postgres, gateway and three workers")
-    with (home / "up.log").open("wb") as log:
-        up = subprocess.Popen(
-            [*command, "up", "--no-restart", *(word for name in SERVICES for word in ("--only", name))],
-            env=environment,
-            cwd=root,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    only = [word for name in SERVICES for word in ("--only", name)]
+    up = [*command, "up", "--no-restart", *only]
     try:
-        if up.wait(START_S) != 0:
-            raise DemoError(f"sluice did not start:\n{_end_of(home / 'up.log')}")
-        say("sluice is ready")
-        yield f"http://127.0.0.1:{port}"
-    except subprocess.TimeoutExpired:
-        raise DemoError(f"sluice was not ready after {START_S:.0f} s:\n{_end_of(home / 'up.log')}") from None
+        with running(up, home / "up.log", cwd=root, env=environment) as process:
+            yield Sluice(f"http://127.0.0.1:{port}", process, home / "up.log")
     finally:
         say("sluice is stopped")
-        _stop(up)
-        subprocess.run([*command, "down"], env=environment, cwd=root, capture_output=True, check=False, timeout=STOP_S)
+        down(check=False)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"  # the old backend showed Seoul's time and its worker UTC
 STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "ai" / "static"
 MEDIA_ROOT = DATA_DIR / "media"
 #: A callback carries its files as base64 in one body; Django's own limit is 2.5 MiB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 512 * 1024 * 1024

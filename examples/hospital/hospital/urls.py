@@ -10,5 +10,5 @@ urlpatterns = [
     path("api/ai/", include("ai.api_urls")),
     path("", include("ai.page_urls")),
     # In production a web server serves these; here they work without one, and without a network.
-    re_path(r"^static/(?P<path>.+)$", serve, {"document_root": settings.BASE_DIR / "ai" / "static"}),
+    re_path(r"^static/(?P<path>.+)$", serve, {"document_root": settings.STATIC_ROOT}),
 ]

@@ -72,6 +72,14 @@ def failed(ai_req_id: str, **fields: Any) -> dict[str, Any]:
     }
 
 
+def volume_inference(patient: Patient) -> Inference:
+    """Return an open M1 inference whose volume grows brighter to the patient's right, and a little towards the feet."""
+    down, _, _ = np.indices(SHAPE)
+    right = np.broadcast_to(np.linspace(1, 0, SHAPE[1])[None, :, None], SHAPE)
+    content = ContentFile(nifti((right * 1000 + 5 * down).astype(np.int16)), "scan.nii.gz")
+    return Inference.objects.create(patient=patient, model="M1", input=content)
+
+
 class BackendTestCase(TestCase):
     """With a patient, a folder of its own for files, and no inference service unless a test starts one."""
 
@@ -82,10 +90,7 @@ class BackendTestCase(TestCase):
         self.patient = Patient.objects.create(patient_id="P-0001", name="김하늘")
 
     def volume_inference(self) -> Inference:
-        """Return an open M1 inference whose volume grows brighter to the patient's right."""
-        right = np.broadcast_to(np.linspace(1, 0, SHAPE[1])[None, :, None], SHAPE)
-        content = ContentFile(nifti((right * 1000).astype(np.int16)), "scan.nii.gz")
-        return Inference.objects.create(patient=self.patient, model="M1", input=content)
+        return volume_inference(self.patient)
 
     def call_back(self, body: Any, webhook_id: str = "msg_1", **headers: str) -> HttpResponse:
         given = {"webhook-id": webhook_id, **headers}

@@ -118,6 +118,7 @@ class PagesTest(BackendTestCase):
                 form["table"] = SimpleUploadedFile("t.csv", table.encode())
                 assert self.client.post("/patients/P-0001/biomarkers/", form).status_code == 302
         assert "kind=biomarker" in seen[0][0]
+        assert "label=job_role%3DLIS&label=job_type%3DBIOMARKER&label=ocs_status%3DRESULT_READY" in seen[0][0]
         assert seen[0][1] == table.encode()
         assert [each.eligible for each in BiomarkerOrder.objects.order_by("pk")] == [True, False]
         self.assertContains(self.client.get("/patients/P-0001/"), '<option value="up_1">', count=1)
