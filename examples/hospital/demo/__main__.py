@@ -37,7 +37,8 @@ def main() -> int:
     parser.add_argument("--backend-port", type=int, default=8000, help="port of Django")
     parser.add_argument("--gateway-port", type=int, default=9000, help="port of sluice's gateway")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background has SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         return demonstrate(options)
     except KeyboardInterrupt:
