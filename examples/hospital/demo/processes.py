@@ -114,7 +114,7 @@ def sluice(root: Path, home: Path, port: int, backend_port: int) -> Iterator[Slu
         with running(up, home / "up.log", cwd=root, env=environment) as process:
             yield Sluice(f"http://127.0.0.1:{port}", process, home / "up.log")
     finally:
-        say("sluice is stopped")
+        say("sluice is being stopped")
         down(check=False)
 
 
