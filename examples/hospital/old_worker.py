@@ -42,7 +42,8 @@ def main() -> None:
     from processors.mri_lab.model import LesionModel
     from processors.mri_lab.processor import MriLab
 
-    model = LesionModel.load(LocalLoadContext(MriLab, DEVICE), MODEL_PATH)
+    options = {"MODEL_PATH": MODEL_PATH} if MODEL_PATH else {}
+    model = LesionModel.load(LocalLoadContext(MriLab, DEVICE, options=options))
     log.info("the model is loaded; polling every %g s", POLL_INTERVAL)
     while True:
         for request in pending():
@@ -85,7 +86,7 @@ def segment(series_id: str, model: Any) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         series = read_series(download(series_id, Path(folder)))
-        mask = (model.probability(series.volume) > THRESHOLD).astype(np.uint8)
+        mask = (model.probability(series.volume, lambda: None) > THRESHOLD).astype(np.uint8)
         uids, path = SegUids(generate_uid(), generate_uid()), Path(folder) / "seg.dcm"
         write_seg(mask, series.headers, uids, path, model="old worker", model_sha256=model.sha256)
         orthanc_id = store(series_id, path)
