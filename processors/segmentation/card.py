@@ -14,6 +14,8 @@ from processors.segmentation.synthesis import BLUR_VOXELS, NOISE
 
 CARD = Path(__file__).parent / "CARD.md"
 SIZES = ("small", "medium", "large")
+#: Measured and written by `processors.mri.evaluate`; kept when this card is written again.
+ELSEWHERE = "## On a head it never saw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,14 @@ def _family(family: Family) -> str:
 
 def card(rows: list[SizeClass]) -> str:
     """Return the whole card."""
-    return _introduction() + _measurements(rows) + _data() + _REMAKING
+    text = _introduction() + _measurements(rows) + _data() + _REMAKING
+    _, _, kept = CARD.read_text().partition(ELSEWHERE) if CARD.is_file() else ("", "", "")
+    return with_elsewhere(text, ELSEWHERE + kept) if kept else text
+
+
+def with_elsewhere(text: str, section: str) -> str:
+    """Return the card with this as its last section, ELSEWHERE, instead of the one it may have."""
+    return text.partition(ELSEWHERE)[0].rstrip() + "\n\n" + section.rstrip() + "\n"
 
 
 def _introduction() -> str:

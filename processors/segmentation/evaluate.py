@@ -67,8 +67,10 @@ def measure(processor: Segmentation, case: Case, rule: Rule, folder: Path) -> Me
     output = run_one(processor, SegmentationInput(claim_of(path)), folder)
     seconds = time.perf_counter() - started
     mask, truth = load_mask(path_of(output.mask)) > 0, load_mask(truth_path) > 0
-    lesions, found, false_blobs = _touching(mask, truth)
-    return Measured(dice_of(mask, truth), dice_of(_baseline(path, rule), truth), lesions, found, false_blobs, seconds)
+    lesions, found, false_blobs = touching(mask, truth)
+    return Measured(
+        dice_of(mask, truth), dice_of(baseline_mask(path, rule), truth), lesions, found, false_blobs, seconds
+    )
 
 
 def tuned_rule(size: int, folder: Path) -> Rule:
@@ -79,13 +81,13 @@ def tuned_rule(size: int, folder: Path) -> Rule:
         save_case(size_case(TRAINING, size, TUNING_SEED, index), path, truth_path)
         view = to_model(read_volume(path))
         truth = view.there(load_mask(truth_path).astype(np.float32)) > 0.5
-        cases.append((*_image_and_brain(view), truth))
+        cases.append((*image_and_brain(view), truth))
     rule, dice = tune(cases)
     log.info("baseline tuned", size=SIZES[size], rule=rule, training_dice=round(dice, 3))
     return rule
 
 
-def _touching(mask: BoolArray, truth: BoolArray) -> tuple[int, int, int]:
+def touching(mask: BoolArray, truth: BoolArray) -> tuple[int, int, int]:
     """Lesions there, lesions touched by the mask, blobs of the mask that touch no lesion."""
     corners = np.ones((3, 3, 3))
     lesions, lesion_count = ndimage.label(truth, corners)
@@ -95,15 +97,15 @@ def _touching(mask: BoolArray, truth: BoolArray) -> tuple[int, int, int]:
     return lesion_count, found, blob_count - true_blobs
 
 
-def _image_and_brain(view: ModelView) -> tuple[FloatArray, BoolArray]:
+def image_and_brain(view: ModelView) -> tuple[FloatArray, BoolArray]:
     """The z-scored box and where the brain is in it; outside an extracted brain all voxels share one value."""
     image: FloatArray = view.box[0, 0].numpy()
     return image, image != image[-1, -1, -1]
 
 
-def _baseline(path: Path, rule: Rule) -> BoolArray:
+def baseline_mask(path: Path, rule: Rule) -> BoolArray:
     view = to_model(read_volume(path))
-    mask = rule.apply(*_image_and_brain(view))
+    mask = rule.apply(*image_and_brain(view))
     native: BoolArray = view.back(torch.from_numpy(mask.astype(np.float32))) > 0.5
     return native
 

@@ -64,8 +64,8 @@ class Subject:
         truth = np.zeros(shape, dtype=np.uint8)
         for lesion in lesions:
             truth.flat[lesion.voxels] = 1
-            _paint(clean.view(-1), lesion, self.tissue_range, rng)
-        image = _blurred(clean, self.blur) * bias
+            paint(clean.view(-1), lesion, self.tissue_range, rng)
+        image = blurred(clean, self.blur) * bias
         return Phantom(self._noised(image, maps[3] > 0.5, rng), truth, lesions)
 
     def statistics(self) -> Statistics:
@@ -122,7 +122,7 @@ def grid_points(shape: Shape, affine: FloatArray) -> torch.Tensor:
     return axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :] + matrix[:3, 3]
 
 
-def _paint(image: torch.Tensor, lesion: Lesion, tissue_range: float, rng: np.random.Generator) -> None:
+def paint(image: torch.Tensor, lesion: Lesion, tissue_range: float, rng: np.random.Generator) -> None:
     """Shift the lesion's voxels up or down by its contrast; down only where that leaves a signal."""
     voxels = torch.from_numpy(lesion.voxels)
     shift = lesion.contrast * tissue_range
@@ -131,12 +131,12 @@ def _paint(image: torch.Tensor, lesion: Lesion, tissue_range: float, rng: np.ran
     image[voxels] = (image[voxels] + (-shift if darkens else shift) * texture).clamp(min=0.0)
 
 
-def _blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
+def blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """A Gaussian over three voxels along each axis: enough for sigmas below 0.7."""
     beside = float(np.exp(-1.0 / (2.0 * sigma**2)))
     for axis, size in enumerate(image.shape):
-        blurred = image.clone()
-        blurred.narrow(axis, 1, size - 1).add_(image.narrow(axis, 0, size - 1), alpha=beside)
-        blurred.narrow(axis, 0, size - 1).add_(image.narrow(axis, 1, size - 1), alpha=beside)
-        image = blurred.div_(1.0 + 2.0 * beside)
+        spread = image.clone()
+        spread.narrow(axis, 1, size - 1).add_(image.narrow(axis, 0, size - 1), alpha=beside)
+        spread.narrow(axis, 0, size - 1).add_(image.narrow(axis, 1, size - 1), alpha=beside)
+        image = spread.div_(1.0 + 2.0 * beside)
     return image

@@ -134,7 +134,7 @@ def _train_round(network: LesionNet, part: Round, batches: DataLoader[Batch], we
     for step, (images, truth) in enumerate(batches):
         loss = _step(network, images, truth, optimiser)
         schedule.step()
-        _average(average, network, min(AVERAGE_DECAY, (step + 1) / (step + 10)))
+        update_average(average, network, min(AVERAGE_DECAY, (step + 1) / (step + 10)))
         recent += 0.02 * (loss - recent)
         if step % 50 == 0:
             log.info("training", step=step, loss=round(recent, 4), seconds=round(time.monotonic() - started))
@@ -154,7 +154,7 @@ def _step(network: LesionNet, images: torch.Tensor, truth: torch.Tensor, optimis
 
 
 @torch.no_grad()
-def _average(average: LesionNet, network: LesionNet, decay: float) -> None:
+def update_average(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
     """Move the running average, of BatchNorm's statistics too, towards the network."""
     for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if kept.dtype.is_floating_point:
@@ -163,7 +163,7 @@ def _average(average: LesionNet, network: LesionNet, decay: float) -> None:
             kept.copy_(new)
 
 
-def save(network: LesionNet, weights: Path) -> None:
+def save(network: torch.nn.Module, weights: Path) -> None:
     """Half-precision safetensors: a file that can't carry code."""
     # BatchNorm's count of batches, the only integer, is of no use later.
     tensors = {name: tensor for name, tensor in network.state_dict().items() if tensor.dtype.is_floating_point}
