@@ -80,7 +80,7 @@ and every false voxel anywhere in the brain counts against its Dice. Intervals: 
 ### A head it never saw: Colin27
 
 Nothing was trained or chosen on Colin27 (`ch2bet`, the average of 27 scans of one man). **Untouched**, the network finds
-**{plain.false_ml:.2f} ml** in {plain.blobs} blobs there, all of it false ({_verdict(plain.false_ml <= MOST_FALSE_ML)}: at most
+**{plain.false_ml:.2f} ml** in {plain.blobs} blobs there, all of it false ({_reached(plain.false_ml <= MOST_FALSE_ML)}: at most
 {MOST_FALSE_ML} ml). The older weights of `segmentation` find {plain_old.false_ml:.1f} ml in {plain_old.blobs} blobs.
 
 With lesions put into its real T1, one to four a volume, all of one size class:
@@ -175,7 +175,7 @@ def _colin_row(row: Row, old: Row) -> str:
         _size(row),
         f"{row.volumes}",
         f"**{row.dice.mean:.3f}** ({row.dice.low:.3f} to {row.dice.high:.3f})",
-        f"{bar:.2f}, {_verdict(row.dice.mean >= bar)}",
+        f"{bar:.2f}, {_reached(row.dice.mean >= bar)}",
         f"{row.median:.3f}",
         f"{row.worst:.3f}",
         f"{row.found} of {row.lesions}",
@@ -194,7 +194,7 @@ def _family_row(row: Row) -> str:
         f"{row.volumes}",
         f"**{row.dice.mean:.3f}** ({row.dice.low:.3f} to {row.dice.high:.3f})",
         f"{SEGMENTATION_DICE[row.size]:.3f}",
-        f"{bar:.3f}, {_verdict(row.dice.mean >= bar)}",
+        f"{bar:.3f}, {_reached(row.dice.mean >= bar)}",
         f"{row.found} of {row.lesions}",
         f"{row.false_ml:.2f}",
     ]
@@ -215,5 +215,5 @@ def _rule(rule: Rule | None) -> str:
     return f"{rule.map}, smoothed {rule.smoothing_mm:g} mm, above {rule.threshold:.2f}, blobs of {rule.smallest}+"
 
 
-def _verdict(reached: bool) -> str:
+def _reached(reached: bool) -> str:
     return "reached" if reached else "**missed**"

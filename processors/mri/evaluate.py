@@ -59,7 +59,7 @@ _nifti: Any = nib.nifti1
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class VolumeScore:
     """A volume: Dice of the network and of thresholding, lesions there and found (touched), false voxels in ml (all, and in
     blobs that touch no lesion), seconds from file to mask."""
 
@@ -119,14 +119,14 @@ def tuned_rule(size: int, folder: Path) -> Rule:
     return rule
 
 
-def on_colin(masks: Masks, size: int, rule: Rule | None, volumes: int, folder: Path) -> Iterator[Measured]:
+def on_colin(masks: Masks, size: int, rule: Rule | None, volumes: int, folder: Path) -> Iterator[VolumeScore]:
     """Measure Colin27 with lesions of a size class; without a rule thresholding is left out."""
     for index in range(volumes):
         path, truth = _saved(colin_case(size, index), folder)
         yield _measured(masks, path, truth, rule)
 
 
-def on_family(masks: Masks, size: int, volumes: int, folder: Path) -> Iterator[Measured]:
+def on_family(masks: Masks, size: int, volumes: int, folder: Path) -> Iterator[VolumeScore]:
     """Measure the made-up brains of the card of `segmentation`: the same seeds, so the same volumes."""
     for index in range(volumes):
         path, truth_path = folder / "volume.nii.gz", folder / "truth.nii.gz"
@@ -142,7 +142,7 @@ def interval(values: list[float]) -> Interval:
     return Interval(float(seen.mean()), float(low), float(high))
 
 
-def summarised(size: int, measured: list[Measured], rule: Rule | None) -> Row:
+def summarised(size: int, measured: list[VolumeScore], rule: Rule | None) -> Row:
     """A row of a table. The gain over thresholding is paired: of each volume's own difference."""
     dices = [one.dice for one in measured]
     return Row(
@@ -161,7 +161,7 @@ def summarised(size: int, measured: list[Measured], rule: Rule | None) -> Row:
     )
 
 
-def _measured(masks: Masks, path: Path, truth: BoolArray, rule: Rule | None) -> Measured:
+def _measured(masks: Masks, path: Path, truth: BoolArray, rule: Rule | None) -> VolumeScore:
     started = time.perf_counter()
     mask = masks(path)
     seconds = time.perf_counter() - started
@@ -170,7 +170,7 @@ def _measured(masks: Masks, path: Path, truth: BoolArray, rule: Rule | None) -> 
     false = mask & ~np.isin(blobs, np.unique(blobs[mask & truth]))
     voxel_ml = _voxel_ml(_nifti.load(path).affine)
     baseline = dice_of(family.baseline_mask(path, rule), truth) if rule is not None else 0.0
-    return Measured(dice_of(mask, truth), baseline, lesions, found, float(false.sum()) * voxel_ml, seconds)
+    return VolumeScore(dice_of(mask, truth), baseline, lesions, found, float(false.sum()) * voxel_ml, seconds)
 
 
 def _saved(volume: RealVolume, folder: Path) -> tuple[Path, BoolArray]:

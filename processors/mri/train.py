@@ -90,7 +90,7 @@ def _fluid_point(anatomy: Anatomy, rng: np.random.Generator) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Batches(Dataset[Batch]):
+class HeadBatches(Dataset[Batch]):
     """The batch of each step; the same seed and step give the same batch."""
 
     seed: int
@@ -122,7 +122,7 @@ def train(seed: int, weights: Path, start: Path | None, rounds: tuple[Round, ...
     network = network.to(memory_format=torch.channels_last_3d)
     for number, part in enumerate(rounds):
         # One process makes batches while this one learns from them.
-        batches = DataLoader(Batches(seed + number, part), None, num_workers=1, prefetch_factor=4)
+        batches = DataLoader(HeadBatches(seed + number, part), None, num_workers=1, prefetch_factor=4)
         network = _train_round(network, part, batches, weights)
         save(network, weights)
     log.info("weights written", sha256=sha256_of(weights))
