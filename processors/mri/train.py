@@ -40,7 +40,7 @@ AVERAGE_DECAY = 0.98
 STEPS = 360
 #: Where training begins: `LesionNet`'s weights, which outline lesions well but take unseen fluid for them.
 START = Path(segmentation.__file__).parent / "weights" / "lesions.safetensors"
-WEIGHTS = Path(__file__).parent / "weights" / "lesions.safetensors"
+WEIGHTS = Path(__file__).parent / "weights" / "tumour.safetensors"
 #: How many lesions a patch that is not empty has, all of one size class, and how often: more than a volume, to learn faster.
 LESIONS, LESIONS_SHARE = (1, 3, 5, 8), (0.25, 0.25, 0.25, 0.25)
 #: The generator of `segmentation` on the average brain (`None`), the average brain itself, and S1.
