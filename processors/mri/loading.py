@@ -23,7 +23,7 @@ from schemas.errors import ModelNotFound
 #: Options of a processor that loads this model.
 MODEL_OPTIONS = ("MODEL_PATH", "MODEL_SHA256", "MODEL_SPEC")
 WEIGHTS_NAME = "tumour.safetensors"
-WEIGHTS_SHA256 = "0" * 64
+WEIGHTS_SHA256 = "151eee0a72e98b93516464a966a27665624856f4c3f019345519549588ac3c14"
 BESIDE = Path(__file__).parent / "weights"
 
 
