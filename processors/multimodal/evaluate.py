@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 import torch
 
+from processors.artifacts import artifact
 from processors.local import loaded
 from processors.multimodal.card import CARD, card
-from processors.multimodal.data import linked, real_people
+from processors.multimodal.data import ARTIFACT, linked, real_people
 from processors.multimodal.fitting import People, fit
 from processors.multimodal.fusion import FEATURES, MODALITIES
 from processors.multimodal.measuring import WithInterval, calibration_gap, difference, left_out_logits, only
@@ -128,11 +128,9 @@ def _within(view: str) -> Views:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("wheel", type=Path)
-    options = parser.parse_args()
+    argparse.ArgumentParser(description=__doc__).parse_args()
     torch.set_num_threads(1)
-    found = measured(real_people(options.wheel))
+    found = measured(real_people(artifact(ARTIFACT)))
     CARD.write_text(card(found), encoding="utf-8")
     log.info("card written", gain=found.gain.value, low=found.gain.low)
 

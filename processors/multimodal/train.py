@@ -1,4 +1,4 @@
-"""Fit the model: `python -m processors.multimodal.train`. Some seconds on one core; needs the artifact `scikit-survival`."""
+"""Fit the model: `python -m processors.multimodal.train`. Some seconds on one core; downloads flchain the first time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import structlog
 import torch
 from safetensors.torch import save_file
 
-from processors.multimodal.data import linked, real_people
+from processors.artifacts import artifact
+from processors.multimodal.data import ARTIFACT, linked, real_people
 from processors.multimodal.fitting import fit
 from processors.multimodal.fusion import REPLICATES, LateFusion
 from processors.weights import sha256_of
@@ -32,11 +33,10 @@ def save(model: LateFusion, weights: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("wheel", type=Path)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    save(trained(options.wheel), options.weights)
+    save(trained(artifact(ARTIFACT)), options.weights)
     log.info("weights written", file=str(options.weights), sha256=sha256_of(options.weights))
 
 
