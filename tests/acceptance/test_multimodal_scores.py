@@ -1,4 +1,4 @@
-"""multimodal, measured anew on flchain: proteins add something, fusion loses nothing, and the shipped weights are these.
+"""multimodal, measured again on flchain: proteins add something, fusion loses nothing, and the shipped weights are these.
 
 flchain is downloaded (processors/artifacts.toml). People are assessed by models that were fitted without them. On generated
 cases the gain is by construction: the model card reports it, and nothing here demands it.
