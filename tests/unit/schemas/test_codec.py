@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.avsc import request_schema, result_schema
+from schemas.avsc import request_schema, result_schema, self_contained
 from schemas.codec import Codec, schema_id_of
 from schemas.envelope import header_of, input_hash, request_of, result_of, typed_input
 from schemas.errors import InvalidInput, UndecodableRecord, UnknownSchema
@@ -31,8 +32,10 @@ from schemas.records import (
     ResultInfo,
     SegmentationInput,
     Timings,
+    Upload,
 )
 from schemas.registry import MemoryRegistry
+from schemas.release import released
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 TEXT = st.text(max_size=40)
@@ -128,6 +131,16 @@ def test_a_missing_schema_names_the_command_that_registers_it() -> None:
 def test_a_field_of_a_newer_writer_is_ignored() -> None:
     plain = to_plain(JobHeader(new_id(), "echo", NOW, "")) | {"invented_later": 1}
     assert header_of({"header": plain}).processor == "echo"
+
+
+def test_an_upload_written_before_there_were_labels_has_none() -> None:
+    made = codec()
+    before = made.encoder("uploads-value", released()["0.1.0"]["uploads"], register=True)
+    upload = Upload(new_id(), Claim("file:///x", "ab" * 32, 1), datetime.now(UTC), labels={"role": "LIS"})
+    fields = {name: value for name, value in to_plain(upload).items() if name != "labels"}
+    now = made.typed(Upload, "uploads-value", self_contained("Upload"), register=True)
+    assert now.decode(before.encode(fields)) == replace(upload, labels={})
+    assert now.decode(now.encode(upload)) == upload
 
 
 def test_equal_inputs_have_equal_hashes_and_others_do_not() -> None:
