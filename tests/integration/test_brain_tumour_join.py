@@ -40,7 +40,12 @@ def test_patients_with_both_results_and_an_eligible_order_start_one_job_each(rou
     joining = router.settings
     complete(joining, "mri", "gene-expression")
     claim = Claim("file:///table.csv", "ab" * 32, 9, "text/csv")
-    changes = ({}, {"ocs_status": "RESULT_READY"}, {"job_role": "RIS"}, {"ocs_status": "ORDERED"})
+    changes: tuple[dict[str, str], ...] = (
+        {},
+        {"ocs_status": "RESULT_READY"},
+        {"job_role": "RIS"},
+        {"ocs_status": "ORDERED"},
+    )
     orders = [
         new_upload(claim, kind="biomarker", case_id=case, labels=ORDER | change)
         for case, change in zip(CASES, changes, strict=True)
