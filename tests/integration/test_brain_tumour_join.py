@@ -15,10 +15,10 @@ from streams.admin import topics
 from streams.client.uploads import UploadPublisher, new_upload
 from streams.log import kafka
 from streams.settings import Settings
+from tests.harness.brain_tumour_join import ORDER, RULES, outcome
+from tests.harness.router_process import RouterProcess
 from tests.harness.topic_reader import read_topic
 from tests.harness.waiting import wait_until
-from tests.integration.test_router import RouterProcess
-from tests.unit.streams.router.test_brain_tumour import ORDER, RULES, outcome
 
 pytestmark = pytest.mark.stack
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ from streams import wiring
 from streams.admin import topics
 from streams.client.commands import CommandClient
 from streams.client.uploads import accept, new_upload, upload_codec
-from streams.health.ask import get
-from streams.health.service_files import running as service_files
 from streams.log import kafka
 from streams.settings import Settings
 from streams.sink import Sink
-from tests.harness.services import Service, running
+from tests.harness.router_process import PATIENCE_S, RouterProcess
+from tests.harness.services import running
 from tests.harness.topic_reader import read_topic
 from tests.harness.volumes import ball, write_nifti
 from tests.harness.waiting import in_thread, wait_until
@@ -50,42 +48,8 @@ processor = "echo"
 lane = "bulk"
 input = { message = "$seg.output.mask.sha256" }
 """
-PATIENCE_S = 60.0
 #: Where the joined jobs are asked for.
 THIRD = "requests.echo.bulk"
-
-
-class RouterProcess:
-    """`sluice router`, and what it did."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._service = Service(settings, ["router"], program=(sys.executable, "-m", "streams.cli"))
-        self.wait_ready()
-
-    def wait_ready(self) -> None:
-        pid = self._service.pid
-        wait_until(lambda: self.status(pid).get("ready"), self._service.log.read_text, PATIENCE_S)
-
-    def status(self, pid: int | None = None) -> dict[str, Any]:
-        for found in service_files(self.settings.home):
-            if found.service == "router" and found.pid == (pid or self._service.pid):
-                return get(found.url, "/status")[1]
-        return {}
-
-    def wait_for(self, **counts: int) -> None:
-        """Wait until its status has these counts."""
-        wait_until(lambda: self.status().items() >= counts.items(), lambda: f"{self.status()}", PATIENCE_S)
-
-    def kill(self) -> None:
-        self._service.kill()
-
-    def restart(self) -> None:
-        self._service.start()
-        self.wait_ready()
-
-    def stop(self) -> int:
-        return self._service.stop()
 
 
 @pytest.fixture

@@ -54,16 +54,13 @@ def upload(upload_id: str = "u1", **changes: Any) -> Upload:
     return replace(made, **changes)
 
 
-def result(
-    processor: str, number: int = 0, disposition: str = "succeeded", output: Any = None, **header: Any
-) -> Result[Any]:
-    """Return an outcome; a greater number is a newer job. `output`: needed for processors other than echo and embed."""
+def result(processor: str, number: int = 0, disposition: str = "succeeded", **header: Any) -> Result[Any]:
+    """Return an outcome; a greater number is a newer job."""
     fields: dict[str, Any] = {"case_id": "c1", "created_at": START + timedelta(seconds=number), "input_sha256": ""}
     job = JobHeader(job_id=f"00000000-0000-0000-0000-{number:012d}", processor=processor, **fields | header)
-    if output is None:
-        output = {"echo": EchoOutput(f"message {number}", 9), "embed": EmbedOutput([1.0])}[processor]
+    outputs = {"echo": EchoOutput(f"message {number}", 9), "embed": EmbedOutput([1.0])}
     info = ResultInfo(disposition, "w", "cpu", Timings(START, START, START))
-    return Result(job, info, output if disposition == "succeeded" else None)
+    return Result(job, info, outputs[processor] if disposition == "succeeded" else None)
 
 
 class Recorder:

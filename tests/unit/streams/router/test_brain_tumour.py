@@ -6,28 +6,10 @@ from typing import Any
 
 import pytest
 
-from processors.gene_expression.contract import GeneExpressionOutput
-from processors.mri.contract import MriOutput
-from schemas.records import Claim, Result, Upload
+from schemas.records import Upload
 from streams.router.checks import checked_rules
-from tests.harness.source_tree import ROOT
-from tests.unit.streams.router.kit import HandlerKit, result, upload
-
-RULES = ROOT / "deploy" / "rules" / "brain_tumour.toml"
-FILE = Claim("file:///f", "cd" * 32, 5)
-OUTPUTS = {
-    "mri": MriOutput(FILE, FILE, FILE, FILE, 8200.0, 2, [1.0], 0.5, 1.0, [1, 1, 1]),
-    "gene-expression": GeneExpressionOutput(FILE, FILE, 1, ["a"], ["a"], "a", [0.7], 0.7, 9, 0, 0, "log2", []),
-}
-ORDER = {"job_role": "LIS", "job_type": "BIOMARKER", "ocs_status": "CONFIRMED"}
-
-
-def outcome(processor: str, number: int, **header: Any) -> Result[Any]:
-    return result(processor, number, output=OUTPUTS[processor], **header)
-
-
-def order(upload_id: str = "u1", case_id: str = "c1", tenant: str = "default", **labels: str) -> Upload:
-    return upload(upload_id, kind="biomarker", case_id=case_id, tenant=tenant, labels=ORDER | labels)
+from tests.harness.brain_tumour_join import RULES, order, outcome
+from tests.unit.streams.router.kit import HandlerKit
 
 
 @pytest.fixture
@@ -68,9 +50,9 @@ def test_an_eligible_order_starts_the_job_with_the_patients_results(kit: Handler
         order(ocs_status="ORDERED"),
         order(ocs_status="CANCELLED"),
         order(ocs_status="confirmed"),
-        upload(kind="biomarker", labels={"job_role": "LIS", "job_type": "BIOMARKER"}),
-        upload(kind="biomarker"),
-        upload(kind="mr-volume", labels=ORDER),
+        order(ocs_status=""),
+        order(job_role="", job_type="", ocs_status=""),
+        order(kind="mr-volume"),
     ],
     ids=lambda made: f"{made.kind} {made.labels}",
 )
