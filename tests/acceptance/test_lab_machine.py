@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import requests
 from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
@@ -40,8 +41,8 @@ START_S, JOB_S = 120.0, 180.0
 class Lab:
     """An installation with a gateway that asks for tokens, an Orthanc, and lab machines that know no other address."""
 
-    def __init__(self, settings: Settings, server: Server, api: str, folder: Path) -> None:
-        self.settings, self.server, self._api, self._folder = settings, server, api, folder
+    def __init__(self, settings: Settings, server: Server, url: str, folder: Path) -> None:
+        self.settings, self.server, self._url, self._folder = settings, server, url, folder
         self.scribe = Scribe(settings)
         self.machines: dict[subprocess.Popen[bytes], Path] = {}
 
@@ -50,7 +51,7 @@ class Lab:
         home = self._folder / f"machine-{len(self.machines)}"
         home.mkdir()
         env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ} | {
-            "DJANGO_API_URL": self._api,
+            "DJANGO_API_URL": self.api("lab1", "*", "work"),
             "ORTHANC_URL": self.server.url,
             "ORTHANC_USER": USER,
             "ORTHANC_PASSWORD": PASSWORD,
@@ -65,6 +66,10 @@ class Lab:
         self.machines[started] = home / "log"
         wait_until(lambda: "worker_ready" in self.log(started) or started.poll(), lambda: self.log(started), START_S)
         return started
+
+    def api(self, name: str, tenant: str, *scopes: str) -> str:
+        """Return the URL of the old API with credentials of its own."""
+        return self._url.replace("//", f"//{name}:{token_for(self.settings, tenant, scopes)}@") + "/api/mri"
 
     def log(self, machine: subprocess.Popen[bytes]) -> str:
         return self.machines[machine].read_text()
@@ -92,12 +97,12 @@ def lab(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iter
         made = parts.enter_context(installation(stack, folder / "home"))
         settings = made.model_copy(update={"processors": ("mri-lab",)})
         topics.apply(settings, [MRI_LAB])
-        url = parts.enter_context(open_gateway(settings, gateway_auth="token"))
+        door = {"gateway_mri": "basic", "use_local_inference": True}
+        url = parts.enter_context(open_gateway(settings, gateway_auth="token", **door))
         parts.enter_context(in_thread(Sink(settings, notify=False).run))
         parts.enter_context(in_thread(Timekeeper(settings).run))
         server = parts.enter_context(running_orthanc(folder / "orthanc"))
-        api = url.replace("//", f"//lab1:{token_for(settings, '*', ('work',))}@") + "/api/mri"
-        running = Lab(settings, server, api, folder)
+        running = Lab(settings, server, url, folder)
         parts.callback(running.scribe.close)
         yield running
         for machine in running.machines:
@@ -170,3 +175,16 @@ def test_two_machines_share_the_jobs(lab: Lab) -> None:
     assert len(workers) == 2
     answers = {lab.row("SELECT output ->> 'lesion_volume_mm3' FROM outcomes WHERE job_id = %s", job)[0] for job in jobs}
     assert len(answers) == 1
+
+
+def test_a_series_that_the_old_server_starts_is_done_by_a_lab_machine(lab: Lab) -> None:
+    if all(machine.poll() is not None for machine in lab.machines):
+        lab.machine()
+    series = stored(lab.server, ball(), np.eye(4))
+    api = f"{lab.api('django', 'default', 'submit', 'read')}/segmentation"
+    started = requests.post(f"{api}/series/{series}/segment/", timeout=30)
+    assert started.json()["success"], started.text
+    job = str(started.json()["job_id"])
+    lab.wait(job, "COMPLETED")
+    listed = requests.get(f"{api}/requests/", timeout=30).json()["requests"]
+    assert [(one["job_id"], one["series_id"], one["status"]) for one in listed] == [(job, series, "completed")]
