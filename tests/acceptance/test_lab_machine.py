@@ -43,6 +43,7 @@ class Lab:
 
     def __init__(self, settings: Settings, server: Server, url: str, folder: Path) -> None:
         self.settings, self.server, self._url, self._folder = settings, server, url, folder
+        self._api = self.api("lab1", "*", "work")
         self.scribe = Scribe(settings)
         self.machines: dict[subprocess.Popen[bytes], Path] = {}
 
@@ -51,7 +52,7 @@ class Lab:
         home = self._folder / f"machine-{len(self.machines)}"
         home.mkdir()
         env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ} | {
-            "DJANGO_API_URL": self.api("lab1", "*", "work"),
+            "DJANGO_API_URL": self._api,
             "ORTHANC_URL": self.server.url,
             "ORTHANC_USER": USER,
             "ORTHANC_PASSWORD": PASSWORD,
