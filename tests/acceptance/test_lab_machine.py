@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import psutil
@@ -43,7 +44,7 @@ class Lab:
 
     def __init__(self, settings: Settings, server: Server, url: str, folder: Path) -> None:
         self.settings, self.server, self._url, self._folder = settings, server, url, folder
-        self._api = self.api("lab1", "*", "work")
+        self._api = self.api("*", "work")
         self.scribe = Scribe(settings)
         self.machines: dict[subprocess.Popen[bytes], Path] = {}
 
@@ -68,9 +69,10 @@ class Lab:
         wait_until(lambda: "worker_ready" in self.log(started) or started.poll(), lambda: self.log(started), START_S)
         return started
 
-    def api(self, name: str, tenant: str, *scopes: str) -> str:
-        """Return the URL of the old API with credentials of its own."""
-        return self._url.replace("//", f"//{name}:{token_for(self.settings, tenant, scopes)}@") + "/api/mri"
+    def api(self, tenant: str, *scopes: str) -> str:
+        """Return the URL of the old API with a new token and its name."""
+        token = token_for(self.settings, tenant, scopes)
+        return self._url.replace("//", f"//{quote(f'token of {tenant}')}:{token}@") + "/api/mri"
 
     def log(self, machine: subprocess.Popen[bytes]) -> str:
         return self.machines[machine].read_text()
@@ -182,7 +184,7 @@ def test_a_series_that_the_old_server_starts_is_done_by_a_lab_machine(lab: Lab) 
     if all(machine.poll() is not None for machine in lab.machines):
         lab.machine()
     series = stored(lab.server, ball(), np.eye(4))
-    api = f"{lab.api('django', 'default', 'submit', 'read')}/segmentation"
+    api = f"{lab.api('default', 'submit', 'read')}/segmentation"
     started = requests.post(f"{api}/series/{series}/segment/", timeout=30)
     assert started.json()["success"], started.text
     job = str(started.json()["job_id"])

@@ -215,7 +215,7 @@ def test_compressed_series_and_korean_names_go_through(
 def test_that_nothing_was_found_is_a_valid_seg(server: Server, head: Head, tmp_path: Path) -> None:
     series = series_of(head.healthy)
     server.send(series)
-    with started(server, THRESHOLD="0.99") as careful:
+    with started(server, THRESHOLD="0.9999999") as careful:
         output = segmented(careful, series[0].SeriesInstanceUID, tmp_path, "nothing")
     assert (output.found, output.lesion_volume_mm3, output.lesion_count) == (False, 0.0, 0)
     seg = stored(server, output, series, tmp_path)
