@@ -39,11 +39,11 @@ def main() -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(message)s")
     logging.Formatter.converter = time.gmtime
     from processors.local import LocalLoadContext
-    from processors.mri_lab.model import LesionModel
+    from processors.mri.loading import load_model
     from processors.mri_lab.processor import MriLab
 
     options = {"MODEL_PATH": MODEL_PATH} if MODEL_PATH else {}
-    model = LesionModel.load(LocalLoadContext(MriLab, DEVICE, options=options))
+    model = load_model(LocalLoadContext(MriLab, DEVICE, options=options))
     log.info("the model is loaded; polling every %g s", POLL_INTERVAL)
     while True:
         for request in pending():
@@ -80,13 +80,14 @@ def report(path: str, number: str, body: dict[str, Any]) -> None:
 
 def segment(series_id: str, model: Any) -> dict[str, Any]:
     """Download the series, run the network, store the SEG; return the body of the completion."""
+    from processors.mri import segment as network
     from processors.mri_lab.dicom_seg import SegUids, write_seg
     from processors.mri_lab.series import read_series
     from processors.segmentation.components import count_components
 
     with tempfile.TemporaryDirectory() as folder:
         series = read_series(download(series_id, Path(folder)))
-        mask = (model.probability(series.volume, lambda: None) > THRESHOLD).astype(np.uint8)
+        mask = (network.segment(model, series.volume) > THRESHOLD).astype(np.uint8)
         uids, path = SegUids(generate_uid(), generate_uid()), Path(folder) / "seg.dcm"
         write_seg(mask, series.headers, uids, path, model="old worker", model_sha256=model.sha256)
         orthanc_id = store(series_id, path)

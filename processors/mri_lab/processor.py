@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from processors.mri.loading import MODEL_OPTIONS
+from processors.mri.loading import MODEL_OPTIONS, load_model
+from processors.mri.segment import segment
 from processors.mri_lab.contract import MriLabInput, MriLabOutput
 from processors.mri_lab.dicom_seg import SegUids, write_seg
-from processors.mri_lab.model import LesionModel
 from processors.mri_lab.orthanc import LoginRefused, Orthanc
 from processors.mri_lab.report import report, tissue_ml
 from processors.mri_lab.series import Series, read_series
@@ -69,7 +69,7 @@ class MriLab:
             raise StartupError(error.message, next_step=error.next_step) from error
         except ConnectionFailed as error:  # it may come back, and each job says so until then
             log.warning("orthanc_unreachable", reason=str(error))
-        self._model = LesionModel.load(ctx)
+        self._model = load_model(ctx)
         self._device = ctx.device
         self.model_sha256 = self._model.sha256
 
@@ -117,7 +117,7 @@ class MriLab:
     def _segment(self, item: FetchedSeries) -> SegmentedSeries | JobError:
         item.ctx.progress("segmenting")
         try:
-            found = self._model.probability(item.series.volume, lambda: _stop_if(item.ctx))
+            found = segment(self._model, item.series.volume, lambda: _stop_if(item.ctx))
         except JobError as error:
             return error
         return SegmentedSeries(item.series, found)

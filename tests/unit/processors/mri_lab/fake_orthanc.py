@@ -37,6 +37,7 @@ class FakeOrthanc:
 def serving(fake: FakeOrthanc) -> Iterator[FakeOrthanc]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # the head and the body of an answer are two packets
 
         def answer(self) -> None:
             request = f"{self.command} {self.path}"
