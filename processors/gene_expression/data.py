@@ -57,24 +57,30 @@ def split(cohort: Cohort) -> tuple[Cohort, Cohort]:
 
 def load_breast(wheel: Path) -> Cohort:
     """Read the table from the package's wheel."""
+    patients, genes, values = read_expression(wheel, FOLDER)
     with zipfile.ZipFile(wheel) as archive:
         labels = {row["patient"]: int(row["pam50"]) for row in _rows(archive, "pam50.csv")}
         ages = {row["patient"]: float(row["age_at_index"]) for row in _rows(archive, "clinical.csv")}
-        with archive.open(f"{FOLDER}/rna.csv") as raw:
-            text = io.TextIOWrapper(raw, encoding="utf-8")
-            genes = next(text).rstrip("\n").split(",")[1:]
-            patients, rows = [], []
-            for line in text:
-                patient, *cells = line.rstrip("\n").split(",")
-                patients.append(patient)
-                rows.append(np.array(cells, dtype=np.float64))
     return Cohort(
-        np.stack(rows),
-        tuple(Gene.parse(name) for name in genes),
+        values,
+        genes,
         np.array([labels[patient] for patient in patients]),
         np.array([ages[patient] for patient in patients]),
-        tuple(patients),
+        patients,
     )
+
+
+def read_expression(wheel: Path, folder: str) -> tuple[tuple[str, ...], tuple[Gene, ...], NDArray[np.float64]]:
+    """Return the patients, the genes and the values (patients, genes) of `rna.csv` in a folder of the wheel."""
+    with zipfile.ZipFile(wheel) as archive, archive.open(f"{folder}/rna.csv") as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8")
+        genes = next(text).rstrip("\n").split(",")[1:]
+        patients, rows = [], []
+        for line in text:
+            patient, *cells = line.rstrip("\n").split(",")
+            patients.append(patient)
+            rows.append(np.array(cells, dtype=np.float64))
+    return tuple(patients), tuple(Gene.parse(name) for name in genes), np.stack(rows)
 
 
 def _rows(archive: zipfile.ZipFile, name: str) -> list[dict[str, str]]:

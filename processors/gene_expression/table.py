@@ -87,7 +87,8 @@ def read_table(path: Path, genes: GeneIndex, floor: float, sample: str | None = 
         raise InvalidInput("The scale is none of auto, log2 and linear.", next_step="auto is the default.")
     file = CsvFile(path)
     header = _header(file)
-    across = sum(genes.find(name) is not None for name in header)
+    places = [genes.find(name) for name in header]
+    across = sum(place is not None for place in places)
     down = sum(genes.find(row[0]) is not None for _, row in file.rows())
     if not across and not down:
         raise InvalidInput(
@@ -95,7 +96,10 @@ def read_table(path: Path, genes: GeneIndex, floor: float, sample: str | None = 
             next_step="Name genes by symbol (ESR1), Entrez id (2099) or both (ESR1_2099).",
         )
     wanted = None if sample is None else _name(sample)
-    cells = (_samples_in_rows if across >= down else _genes_in_rows)(file, header, genes, wanted)
+    if across >= down:
+        cells = _samples_in_rows(file, header, places, genes, wanted)
+    else:
+        cells = _genes_in_rows(file, header, genes, wanted)
     missing = _missing(cells.places, genes)
     _check_samples(cells.samples, wanted)
     found, unit = _as_log2(cells, genes, scale, floor)
@@ -122,14 +126,16 @@ def _body(file: CsvFile, width: int) -> Iterator[tuple[int, list[str]]]:
         yield line, row[:width]
 
 
-def _samples_in_rows(file: CsvFile, header: list[str], genes: GeneIndex, wanted: str | None) -> _Cells:
+def _samples_in_rows(
+    file: CsvFile, header: list[str], places: list[int | None], genes: GeneIndex, wanted: str | None
+) -> _Cells:
     column_of: dict[int, int] = {}
-    for column, name in enumerate(header):
-        if (place := genes.find(name)) is not None:
+    for column, place in enumerate(places):
+        if place is not None:
             _check_once(place, column_of, genes)
             column_of[place] = column
     columns = list(column_of.values())
-    named = _sample_column(header, genes)
+    named = _sample_column(header, places)
     samples: list[str] = []
     numbers: list[list[float]] = []
     lines: list[int] = []
@@ -163,12 +169,12 @@ def _genes_in_rows(file: CsvFile, header: list[str], genes: GeneIndex, wanted: s
     return _Cells(samples, array, list(rows), extra, lines, columns, samples_in_rows=False)
 
 
-def _sample_column(header: list[str], genes: GeneIndex) -> int | None:
+def _sample_column(header: list[str], places: list[int | None]) -> int | None:
     """Return the column of sample names: the first with a header known for it, else the first column unless it is a gene."""
     for column, name in enumerate(header):
         if _key(name) in SAMPLE_HEADERS:
             return column
-    return 0 if genes.find(header[0]) is None else None
+    return 0 if places[0] is None else None
 
 
 def _numbers(cells: list[str], decimal_comma: bool) -> list[float]:

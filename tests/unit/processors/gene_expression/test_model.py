@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +15,16 @@ from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyp
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score  # type: ignore[import-untyped]
 
 from processors.gene_expression.contract import GeneExpressionInput
-from processors.gene_expression.data import held_out
+from processors.gene_expression.data import FOLDER, held_out, load_breast
 from processors.gene_expression.genes import Gene
+from processors.gene_expression.glioma import read_groups
 from processors.gene_expression.network import GeneModel, load_model, save_model
 from processors.gene_expression.processor import WEIGHTS_NAME, GeneExpression
 from processors.gene_expression.scores import balanced_accuracy, folds, interval, macro_auc
 from processors.gene_expression.train import Labels, Values, fit
 from processors.local import LocalLoadContext, claim_of, run_one
 from processors.weights import sha256_of, weights_beside
-from schemas.errors import ModelNotFound
+from schemas.errors import ModelNotFound, StartupError
 from tests.unit.processors.gene_expression.tables import typical, write
 
 GENES = [Gene(f"G{n}", str(100 + n)) for n in range(12)]
@@ -183,3 +186,24 @@ def test_folds_part_the_patients_and_share_every_class() -> None:
 def test_a_patient_is_held_out_by_name_alone() -> None:
     assert [held_out(name) for name in ("TCGA-3C-AAAU", "TCGA-3C-AALI", "TCGA-3C-AALJ")] == [False, False, False]
     assert 180 <= sum(held_out(f"TCGA-{n}") for n in range(800)) <= 220
+
+
+def test_the_breast_table_is_read_from_its_wheel(tmp_path: Path) -> None:
+    wheel = tmp_path / "package.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(
+            f"{FOLDER}/rna.csv", "patient,ESR1_2099,HLA_F_3134\nTCGA-A1-0001,1.5,2\nTCGA-B2-0002,3,-4.25\n"
+        )
+        archive.writestr(f"{FOLDER}/pam50.csv", "patient,pam50\nTCGA-B2-0002,4\nTCGA-A1-0001,1\n")
+        archive.writestr(f"{FOLDER}/clinical.csv", "patient,x,age_at_index\nTCGA-A1-0001,,61\nTCGA-B2-0002,,48\n")
+    cohort = load_breast(wheel)
+    assert cohort.genes == (Gene("ESR1", "2099"), Gene("HLA_F", "3134"))
+    assert cohort.values.tolist() == [[1.5, 2.0], [3.0, -4.25]]
+    assert (cohort.labels.tolist(), cohort.ages.tolist(), cohort.sites) == ([1, 4], [61.0, 48.0], ["A1", "B2"])
+
+
+def test_without_rdata_the_glioma_script_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "rdata", None)
+    monkeypatch.setitem(sys.modules, "rdata.parser", None)
+    with pytest.raises(StartupError, match=r"pip install 'rdata>=1,<2'"):
+        read_groups(tmp_path / "labels.rda")
