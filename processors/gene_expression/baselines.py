@@ -1,4 +1,4 @@
-"""What the model is compared with: scikit-learn's logistic regression, tuned, and one that knows the age alone."""
+"""Baselines: scikit-learn's logistic regression, tuned; one that knows the age alone; and the most frequent class."""
 
 from __future__ import annotations
 
