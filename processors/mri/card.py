@@ -18,6 +18,8 @@ CARD = Path(__file__).parent / "CARD.md"
 MOST_FALSE_ML = 0.5
 LEAST_DICE = (0.55, 0.75, 0.85)
 MOST_FALL = 0.03
+#: How often results on Colin27 were seen before these.
+LOOKS = "these weights are the first that were measured on it"
 #: Dice of the weights of `segmentation` on the made-up brains, by size, from its card.
 SEGMENTATION_DICE = (0.861, 0.958, 0.948)
 _COLIN = (
@@ -79,8 +81,8 @@ and every false voxel anywhere in the brain counts against its Dice. Intervals: 
 
 ### A head it never saw: Colin27
 
-Nothing was trained or chosen on Colin27 (`ch2bet`, the average of 27 scans of one man). **Untouched**, the network finds
-**{plain.false_ml:.2f} ml** in {plain.blobs} blobs there, all of it false ({_reached(plain.false_ml <= MOST_FALSE_ML)}: at most
+Nothing was trained or chosen on Colin27 (`ch2bet`, the average of 27 scans of one man); {LOOKS}.
+**Untouched**, the network finds **{plain.false_ml:.2f} ml** in {plain.blobs} blobs there, all of it false ({_reached(plain.false_ml <= MOST_FALSE_ML)}: at most
 {MOST_FALSE_ML} ml). The older weights of `segmentation` find {plain_old.false_ml:.1f} ml in {plain_old.blobs} blobs.
 
 With lesions put into its real T1, one to four a volume, all of one size class:
@@ -98,7 +100,7 @@ is given each class's best rule on the training heads:
 {_table(_FAMILY)}
 {families}
 
-Time for one volume on one CPU core, from file to mask: {seconds:.1f} s (median of the slowest class; the machine was busy).
+Time for one volume on one CPU core, from file to mask: {seconds:.1f} s (processor time; median of the slowest class).
 
 {_data()}"""
 
@@ -120,7 +122,7 @@ for lesions. With lesions put into its real T1:
 |---|---|---|---|---|
 {table}
 
-The lesions are found, but the false ones outweigh the small. `mri` has weights that were trained against this.
+Most lesions are found, but the false ones outweigh the small. `mri` has weights that were trained against this.
 Measured by `python -m processors.mri.evaluate`.
 """
 
@@ -164,8 +166,8 @@ heads.
 ## Making it again
 
 `python -m processors.mri.train` (seeded), then put the sha256 that it prints into `loading.py`, then
-`python -m processors.mri.evaluate`. Expect the same scores, not the same bytes: the rounds were run one by one, each from the
-half-precision file of the one before.
+`python -m processors.mri.evaluate`. Expect the same scores, not the same bytes: data and steps are seeded, but sums on
+CPUs differ.
 """
 
 
