@@ -16,6 +16,7 @@ from torch.nn import functional
 from processors.mri.loading import SegmentationModel
 from processors.segmentation.grid import to_model
 from processors.segmentation.volume import FloatArray, Volume
+from schemas.errors import ProcessorBug
 
 OVERLAP = 0.5
 
@@ -24,7 +25,7 @@ def segment(model: SegmentationModel, volume: Volume, before_window: Callable[[]
     """Return the probability of lesion, 0..1, by voxel of the volume; 0 outside the brain's box.
 
     `before_window` is called before each window and may raise, to stop a job that was cancelled. Raises InvalidInput if there
-    is no brain in the volume, PayloadTooLarge if there is far more.
+    is no brain in the volume, PayloadTooLarge if there is far more, ProcessorBug if the network answers NaN.
     """
     view = to_model(volume)
     return view.back(box_probability(model, view.box, before_window))
@@ -51,4 +52,6 @@ def box_probability(
 
             found: Any = sliding_window_inference(image, window, 1, probability, overlap=OVERLAP, mode="gaussian")
             whole = found
+    if not bool(torch.isfinite(whole).all()):
+        raise ProcessorBug(f"{model.name} answers NaN for this volume: its numbers overflow.")
     return whole[0, 0, : sides[0], : sides[1], : sides[2]].cpu()

@@ -26,11 +26,11 @@ from processors.mri.segment import box_probability, segment
 from processors.protocol import Processor
 from processors.segmentation.reading import read_volume
 from processors.weights import sha256_of
-from schemas.errors import InvalidInput, JobCancelled, ModelNotFound, StartupError
+from schemas.errors import InvalidInput, JobCancelled, ModelNotFound, ProcessorBug, StartupError
 from schemas.records import Claim
 from streams.testing import Flow
 from tests.harness.volumes import nifti, write_nifti
-from tests.unit.processors.mri.detector import FLIPPED, LESION, OBLIQUE, SPEC, brain, detector, write_brain
+from tests.unit.processors.mri.detector import FLIPPED, LESION, OBLIQUE, SPEC, brain, detector, state, write_brain
 
 SCHEMA = json.loads((Path(processors.mri.__path__[0]) / "report.schema.json").read_text())
 VOXELS = int(np.prod([part.stop - part.start for part in LESION]))
@@ -255,6 +255,14 @@ def test_what_monai_refuses_is_a_clear_error(spec: dict[str, Any], tmp_path: Pat
     with pytest.raises(ModelNotFound, match="MONAI's UNet does not take") as caught:
         load(detector(tmp_path, **spec))
     assert caught.value.next_step
+
+
+def test_a_network_that_answers_nan_fails_the_job(tmp_path: Path) -> None:
+    weights = state(outputs=2)
+    weights["model.2.conv.weight"] *= 1e37
+    made = load(detector(tmp_path, weights, out_channels=2))
+    with pytest.raises(ProcessorBug, match="NaN"):
+        run_one(made, MriInput(claim_of(write_brain(tmp_path / "volume.nii"))), tmp_path)
 
 
 def test_a_cancelled_job_stops_between_two_windows(tmp_path: Path) -> None:
