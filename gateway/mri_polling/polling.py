@@ -10,9 +10,9 @@ from typing import Any
 from connectors.lease_store import Grant, LeaseView
 from connectors.views import JobView
 from gateway.lab_results import HandIn
-from gateway.mri_polling.askers import Askers
 from gateway.mri_polling.bodies import End, RequestId, request_entry, unknown_request
 from gateway.mri_polling.callers import Caller
+from gateway.mri_polling.recent_offers import RecentOffers
 from gateway.mri_polling.records import Records
 from gateway.ports import Ports
 from gateway.problems import Problem
@@ -58,7 +58,7 @@ class MriPolling:
         self._settings = ports.settings
         self._leases = ports.lab.leases
         self._records = Records(ports.settings, ports.codec)
-        self._askers = Askers(PAUSE_OFFERS * self._settings.gateway_mri_offer_s, time.monotonic)
+        self._recent = RecentOffers(PAUSE_OFFERS * self._settings.gateway_mri_offer_s, time.monotonic)
 
     async def pending(self, caller: Caller) -> list[dict[str, Any]]:
         """Offer at most one request to whoever asks, for a moment; `report` makes it the client's own."""
@@ -71,7 +71,7 @@ class MriPolling:
             )
         )
         for grant in grants:
-            self._askers.offered(_asker(caller), grant.hold)
+            self._recent.offered(_client(caller), grant.hold)
         return [entry for grant in grants if (entry := await self._entry(caller, grant)) is not None]
 
     async def report(self, caller: Caller, request: RequestId) -> None:
@@ -80,7 +80,7 @@ class MriPolling:
         answer = await self._leases.call(lambda store: store.heartbeat(caller.owner, [hold], lease_s))
         if hold.key not in answer.renewed:
             raise await self._refusal(caller, request)
-        self._askers.forget(_asker(caller))
+        self._recent.forget(_client(caller))
         if hold.key in answer.cancelled:
             await self._leases.call(lambda store: store.release(hold.job_id, hold.run, hold.fence, started=True))
             raise Problem(409, "CANCELLED", "The request was cancelled.", next_step="Poll for the next one.")
@@ -110,8 +110,8 @@ class MriPolling:
 
     async def _may_have_one(self, caller: Caller) -> bool:
         """Return False for a client that was offered a request lately and did not take it up."""
-        asker = _asker(caller)
-        offer = self._askers.last_offer(asker)
+        client = _client(caller)
+        offer = self._recent.last_offer(client)
         if offer is None:
             return True
         lease = await self._leases.call(lambda store: store.find(offer.job_id, offer.run))
@@ -121,7 +121,7 @@ class MriPolling:
             view = await self._ports.jobs.call(lambda store: store.job(offer.job_id, offer.run))
             taken_up = view is None or is_of(view.owner, offer.fence)
         if taken_up:
-            self._askers.forget(asker)
+            self._recent.forget(client)
         return taken_up
 
     async def _entry(self, caller: Caller, grant: Grant) -> dict[str, Any] | None:
@@ -197,5 +197,5 @@ def is_of(owner: str | None, fence: int) -> bool:
     return owner is not None and owner.startswith("polling~") and owner.endswith(f"~{fence}")
 
 
-def _asker(caller: Caller) -> tuple[str, str, str]:
+def _client(caller: Caller) -> tuple[str, str, str]:
     return caller.owner, caller.peer, caller.agent

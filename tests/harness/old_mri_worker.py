@@ -25,6 +25,7 @@ FOUND = {
     "found": True,
     "lesion_volume_mm3": 1234.5,
     "lesion_count": 2,
+    "report": "two lesions",
     "message": "m" * 600,
 }
 NOTHING_FOUND = {**FOUND, "found": False, "lesion_volume_mm3": 0, "lesion_count": 0}

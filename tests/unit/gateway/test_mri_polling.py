@@ -12,9 +12,9 @@ from functools import partial
 import pytest
 import requests
 
+from tests.harness.mri_hospital import LEASE_S, SERIES, Hospital, hospital
 from tests.harness.old_mri_worker import FOUND, NOTHING_FOUND, checked
 from tests.harness.waiting import wait_until
-from tests.unit.gateway.mri_kit import LEASE_S, SERIES, Hospital, hospital
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A hospital on twins in memory: sink, timekeeper and a gateway that speaks the polling contract, and its old lab machines."""
+"""A hospital: sink, timekeeper and a gateway that speaks the polling contract of its old lab machines."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ from tests.harness.waiting import in_thread, wait_until
 #: Short, so that a test need not wait for the real ones: 10 s and 30 min.
 OFFER_S = 0.3
 LEASE_S = 1.0
+SETTINGS: dict[str, Any] = {
+    "processors": ("mri-lab",),
+    "gateway_mri": "networks",
+    "gateway_mri_networks": ("127.0.0.0/8",),
+    "gateway_mri_offer_s": OFFER_S,
+    "gateway_mri_lease_s": LEASE_S,
+    "use_local_inference": True,
+}
 SERIES = "0b2a5d0e-6b1f4a57-9a4c1e57-1f2e3d4c-5b6a7988"
 
 
@@ -66,17 +74,23 @@ class Hospital:
 
     def results(self) -> list[str]:
         """Return the job of each result in the log."""
-        return [record.headers["sluice-job"] for record in tail.last(self.settings, "results.mri-lab", 500)]
+        topic = self.settings.topics.results("mri-lab")
+        return [record.headers["sluice-job"] for record in tail.last(self.settings, topic, 500)]
 
     def close(self) -> None:
         self._open.close()
 
 
 @contextmanager
-def hospital(home: Path, **changes: Any) -> Iterator[Hospital]:
-    more = {"gateway_mri": "networks", "gateway_mri_networks": "127.0.0.0/8", "use_local_inference": True}
-    more |= {"gateway_mri_offer_s": OFFER_S, "gateway_mri_lease_s": LEASE_S, "processors": ("mri-lab",)}
-    settings = memory_settings(home, **more | changes)
+def hospital(home: Path) -> Iterator[Hospital]:
+    """Run one on twins in memory."""
+    with hospital_on(memory_settings(home, **SETTINGS)) as made:
+        yield made
+
+
+@contextmanager
+def hospital_on(settings: Settings) -> Iterator[Hospital]:
+    """Run one on an installation whose settings have SETTINGS."""
     with ExitStack() as parts:
         parts.enter_context(in_thread(Sink(settings, notify=False).run))
         parts.enter_context(in_thread(Timekeeper(settings).run))
