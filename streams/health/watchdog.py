@@ -82,6 +82,7 @@ class Watchdog:
         self._begin_to_stop(number)
 
     def _begin_to_stop(self, number: int) -> None:
+        self.begin()  # first: once `stop` is set, another thread may take the GIL and keep it
         if not self._stop.is_set():
             self._stop.set()
             self._log.info("stopping", signal=signal.Signals(number).name)

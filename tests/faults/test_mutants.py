@@ -227,7 +227,7 @@ def ignores_the_fence(broken: pytest.MonkeyPatch) -> None:
 
 
 def leases_without_a_token(broken: pytest.MonkeyPatch) -> None:
-    broken.setattr(MemoryLeaseStore, "_held", lambda self, key, fence: self._db.leases.get(key))
+    broken.setattr(MemoryLeaseStore, "_held", lambda self, key, fence, *states: self._db.leases.get(key))
 
 
 MUTANTS: dict[str, tuple[Callable[[Installation, pytest.MonkeyPatch], None], Mutate, str]] = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,7 +127,8 @@ def test_ctrl_c_ends_the_watching_and_says_how_to_watch_or_cancel_the_replay(
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("streams.cli.replays.time.sleep", interrupted)
+    # Only in the command: background threads sleep as well.
+    monkeypatch.setattr("streams.cli.replays.time", SimpleNamespace(sleep=interrupted, monotonic=time.monotonic))
     with pytest.raises(KeyboardInterrupt):
         replay(which=Which(error="INVALID_INPUT"))
     said = capsys.readouterr().err

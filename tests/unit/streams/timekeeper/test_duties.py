@@ -56,7 +56,7 @@ def test_a_failing_duty_shows_in_health_until_it_succeeds_again(
 
 def test_a_stopped_timekeeper_waits_for_kafka_only_some_seconds_more(monkeypatch: pytest.MonkeyPatch) -> None:
     now, kept, stop = [100.0], list[int](), threading.Event()
-    monkeypatch.setattr("streams.timekeeper.timekeeper.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("streams.timekeeper.timekeeper.time", SimpleNamespace(monotonic=lambda: now[0]))
     wait = _StoppableWait(lambda: kept.append(1), stop)
     wait()
     now[0] += 1000
