@@ -21,10 +21,12 @@ MOST_FALL = 0.03
 #: How often results on Colin27 were seen, and what was not shipped.
 LOOKS = """these
 weights were the first to be measured on it. Two more rounds of training (540 steps, more T2) did better on the training
-heads and on T2, but worse here (3.2 ml untouched; Dice 0.17, 0.41, 0.73 on the first six to eight volumes of each class).
-They are not shipped, so this is the better of two looks, and two heads are too few to learn where fluid may lie"""
+heads and on T2, but worse here (3.2 ml untouched; Dice 0.17, 0.41, 0.73 on the first six to eight volumes of each class),
+and are not shipped. So one choice was made on Colin27, between two files of weights; these figures are the better of two
+looks, and two heads are too few to learn where fluid may lie"""
 #: Known from the measurements; the card of another file of weights has to say its own.
-WEAK = """Most misses among the made-up brains are T2-like volumes (4 of the 48), where bright fluid is taken for lesions, 6 to 14 ml."""
+WEAK = """Most misses among the made-up brains are T2-like volumes (4 of the 48), where bright fluid is taken for lesions:
+6 to 14 ml."""
 #: Dice of the weights of `segmentation` on the made-up brains, by size, from its card.
 SEGMENTATION_DICE = (0.861, 0.958, 0.948)
 _COLIN = (
@@ -86,7 +88,7 @@ and every false voxel anywhere in the brain counts against its Dice. Intervals: 
 
 ### A head it never saw: Colin27
 
-Nothing was trained or chosen on Colin27 (`ch2bet`, the average of 27 scans of one man); {LOOKS}.
+Nothing was trained on Colin27 (`ch2bet`, the average of 27 scans of one man); {LOOKS}.
 **Untouched**, the network finds **{plain.false_ml:.2f} ml** in {plain.blobs} blobs there, all of it false
 (bar: at most {MOST_FALSE_ML} ml, {_reached(plain.false_ml <= MOST_FALSE_ML)}). The older weights of `segmentation` find
 {plain_old.false_ml:.1f} ml in {plain_old.blobs} blobs.

@@ -1,7 +1,7 @@
 """Measure the network of `mri` and write its model card: `python -m processors.mri.evaluate`.
 
 Every volume is processed like a job: a file in, the processor's mask in the file's geometry out, every false voxel counted.
-Colin27 is a head that nothing was trained or chosen on: untouched, and with lesions put into its real T1. The made-up brains
+Colin27 is a head that nothing was trained on: untouched, and with lesions put into its real T1. The made-up brains
 are those of the card of `segmentation`, by the same seeds.
 """
 

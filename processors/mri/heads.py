@@ -1,7 +1,7 @@
 """Real heads that packages hold: the MNI152 average (nilearn), subject S1 (pycortex) and Colin27 (MRIcron).
 
 A `Head` is an anatomy whose T1 is real, with soft maps of grey and white matter and how deep each voxel lies in the
-brain. S1 and MNI152 are trained on; Colin27 is for the last measurement alone. Heads are moved (not turned) so that
+brain. S1 and MNI152 are trained on; Colin27 is for measurement alone. Heads are moved (not turned) so that
 their brains lie about the middle that deformations turn about.
 """
 
@@ -74,7 +74,7 @@ def s1() -> Head:
 
 @cache
 def colin27() -> Head:
-    """Colin27 (`ch2bet`, brain extracted by others). Held out: nothing is trained or chosen on it."""
+    """Colin27 (`ch2bet`, brain extracted by others). Held out: nothing is trained on it."""
     image = _nib.load(colin27_file())
     t1 = np.asarray(image.dataobj, dtype=np.float32)
     return _head("Colin27", t1, t1 > 0, np.asarray(image.affine), None, outside=False)
