@@ -41,8 +41,8 @@ Names = Mapping[str, str]
 
 
 class RequestId(NamedTuple):
-    """One hand-out of a job to a worker. As text: `JOB.RUN.FENCE`. A job that is handed out again has another one, so the
-    completion of a worker that lost its request can't be taken for that of its successor."""
+    """Names a job's lease: the text is `JOB.RUN.FENCE`. The next lease of the job has another id, so a completion by a worker
+    that lost its lease can't be taken for its successor's."""
 
     job_id: str
     run: int

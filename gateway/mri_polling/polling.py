@@ -61,7 +61,7 @@ class MriPolling:
         self._recent = RecentOffers(PAUSE_OFFERS * self._settings.gateway_mri_offer_s, time.monotonic)
 
     async def pending(self, caller: Caller) -> list[dict[str, Any]]:
-        """Offer at most one request to whoever asks, for a moment; `report` makes it the client's own."""
+        """Offer the caller at most one request, for some seconds. `report` turns the offer into a long lease."""
         if self._ports.stopping.is_set() or not await self._may_have_one(caller):
             return []
         settings = self._settings

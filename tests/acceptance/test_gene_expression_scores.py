@@ -60,12 +60,10 @@ def test_the_recipe_and_the_weights_are_better_than_age_and_majority(recipe: Rec
         assert measured.model.balanced_interval[0] > measured.majority.balanced
 
 
-def test_the_shipped_weights_reach_the_bounds_on_held_out_patients_within_their_interval(held: Held) -> None:
-    """Ten of the 207 are of the smallest class, so the macro AUC of 0.968 is no evidence against 0.97."""
+def test_the_shipped_weights_reach_the_bounds_on_held_out_patients(held: Held) -> None:
     print(f"held-out patients: {held.model}; {held.milliseconds:.1f} ms of CPU a job")
     assert held.model.balanced >= BALANCED_ACCURACY
-    assert held.model.auc_interval[0] <= MACRO_AUC <= held.model.auc_interval[1]
-    assert held.model.auc >= 0.96
+    assert held.model.auc >= MACRO_AUC
 
 
 def test_other_forms_of_the_same_table_cost_little(held: Held) -> None:
