@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -76,22 +77,26 @@ class Driver:
         self._journal = journal
         self._callback = callback
         self._stopping = threading.Event()
-        self._to_cancel: list[tuple[str, str]] = []
-        self._threads = [
+        self._all_answered = threading.Event()
+        self._to_cancel: deque[str] = deque()
+        self._doors = [
             threading.Thread(target=self._keep_busy, args=(number, door, rate), name=f"door-{number}")
             for number, (door, rate) in enumerate(doors)
         ]
-        self._threads.append(threading.Thread(target=self._cancel, name="canceller"))
+        self._canceller = threading.Thread(target=self._cancel, name="canceller")
 
     def start(self) -> None:
-        for thread in self._threads:
+        for thread in (*self._doors, self._canceller):
             thread.start()
 
     def stop(self) -> None:
         """End once each door has its last answer and every cancel was accepted."""
         self._stopping.set()
-        for thread in self._threads:
+        for thread in self._doors:
             thread.join()
+        # A job of the last answer may have to be cancelled too, so the canceller ends after the doors.
+        self._all_answered.set()
+        self._canceller.join()
 
     def _keep_busy(self, number: int, open_door: Callable[[], Door], rate: float) -> None:
         door: Door | None = open_door()
@@ -125,22 +130,22 @@ class Driver:
                 {"type": kind, "token": job.token, "job_id": job_id, "at": time.time(), "error": failed}
             )
             if job.cancel and job_id is not None:
-                self._to_cancel.append((job.token, job_id))
+                self._to_cancel.append(job_id)
         return not failed
 
     def _cancel(self) -> None:
         """Cancel what is to be cancelled, each until the broker has confirmed it."""
         with ExitStack() as stack:
             client: CommandClient | None = None
-            while not (self._stopping.wait(0.5) and not self._to_cancel):
-                pending, self._to_cancel = self._to_cancel, []
+            while not (self._all_answered.wait(0.5) and not self._to_cancel):
+                pending = [self._to_cancel.popleft() for _ in range(len(self._to_cancel))]
                 if not pending:
                     continue
                 try:
                     client = client or stack.enter_context(CommandClient(self._settings, by="driver"))
-                    client.cancel_many((job_id, 0) for _, job_id in pending)
+                    client.cancel_many((job_id, 0) for job_id in pending)
                 except SluiceError:
-                    self._to_cancel += pending
+                    self._to_cancel.extend(pending)
                     client = None
 
 
