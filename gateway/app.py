@@ -36,10 +36,11 @@ from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 from gateway.principal import TokenFirst
 
-#: Modules of routes. Each has a `router`. A door of a system that speaks its own contract is added where a setting opens it.
+#: Modules of routes. Each has a `router`. Those that are called most come first: routes are tried in turn. A door of a system
+#: that speaks its own contract is added where a setting opens it.
 ROUTES = (
-    replays,
-    *(health, jobs, batches, deliveries, dead_letters, processors, results, events, explain),
+    jobs,
+    *(health, replays, batches, deliveries, dead_letters, processors, results, events, explain),
     *(verification, audits, topics, uploads_tus, uploads, lab, lab_files),
     shadow_reports,
 )

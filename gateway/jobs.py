@@ -13,6 +13,7 @@ from gateway.paging import cursor_of, place_of
 from gateway.ports import P
 from gateway.principal import CanCancel, CanRead, CanSubmit
 from gateway.reading import LONGEST_WAIT_S
+from gateway.submit_route import SubmitRoute
 from schemas.states import TERMINAL, State
 from streams.client.job_options import LARGEST_NUMBER, LONGEST_ID
 
@@ -32,17 +33,22 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post(
-    "",
-    status_code=202,
-    response_model=Job,
-    responses={200: {"model": Job, "description": "The job that was submitted with this key before."}, **problems(409)},
-)
 async def submit(ports: P, principal: CanSubmit, body: SubmitJob, idempotency_key: IdempotencyKey = None) -> Response:
     """Submit a job. It is accepted once this returns: it ends in exactly one outcome, whatever fails from then on."""
     status, new, queue = await ports.door.submit(principal.tenant, body, idempotency_key)
     job = Job.of(status, queue)
     return json_of(job, 202 if new else 200, {"Location": job.links.self})
+
+
+router.add_api_route(
+    "",
+    submit,
+    methods=["POST"],
+    status_code=202,
+    response_model=Job,
+    responses={200: {"model": Job, "description": "The job that was submitted with this key before."}, **problems(409)},
+    route_class_override=SubmitRoute,
+)
 
 
 @router.get("", response_model=JobPage)

@@ -109,7 +109,7 @@ async def _is_valid(authenticator: Authenticator, token: str) -> bool:
         return True
 
 
-def scope(name: str, *others: str) -> Callable[..., Awaitable[Principal]]:
+def scope(name: str, *others: str) -> Callable[[Principal], Awaitable[Principal]]:
     """Return a dependency that yields the principal if its token has one of these scopes. It raises Problem 401 and 403."""
     enough = {name, *others}
 
@@ -126,7 +126,15 @@ def scope(name: str, *others: str) -> Callable[..., Awaitable[Principal]]:
     return checked
 
 
-CanSubmit = Annotated[Principal, Depends(scope("submit"))]
+_may_submit = scope("submit")
+
+
+async def submitter(request: Request) -> Principal:
+    """Return the principal of a submit, as `CanSubmit` does. Raises Problem 401 and 403."""
+    return await _may_submit(await authenticated(request, await _bearer(request)))
+
+
+CanSubmit = Annotated[Principal, Depends(_may_submit)]
 CanRead = Annotated[Principal, Depends(scope("read"))]
 CanReadUpload = Annotated[Principal, Depends(scope("read", "upload"))]
 CanCancel = Annotated[Principal, Depends(scope("cancel"))]

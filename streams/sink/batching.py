@@ -1,4 +1,4 @@
-"""Selects the events to store now: all events of jobs that have more than a request, and requests held long enough.
+"""Selects the events to store now: those that must not wait, and those held long enough.
 
 Most requests are never decoded: they are held by their Kafka headers until the result comes, which has the same job header.
 """
@@ -15,12 +15,13 @@ from connectors.dead_letter_store import DeadLetterRow
 from connectors.sink_store import LogPosition
 from schemas.contract import unknown_processor
 from schemas.errors import SluiceError, UndecodableRecord, Unreachable
+from schemas.states import Lane
 from streams import logs
 from streams.sink.dead_letter_rows import dead_letter_row
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder, is_near
 from streams.sink.event import Event, Phase
-from streams.sink.request_buffer import RequestBuffer
+from streams.sink.event_buffer import EventBuffer
 from streams.sink.suspects import BATCH, Suspects
 from streams.sink.topic_table import TopicRole
 from streams.sink.waiting import WaitingRecords
@@ -28,6 +29,8 @@ from streams.sink.waiting import WaitingRecords
 log = logs.get("sink")
 T = TypeVar("T")
 
+#: So many jobs of the bulk lane are stored along with other events at most: a live result waits for them.
+ALONG = 10
 #: Seconds between two lines of the log that say that records wait.
 WARN_S = 30.0
 
@@ -38,7 +41,7 @@ class EventBatches:
     def __init__(
         self,
         decoder: EventDecoder,
-        buffer: RequestBuffer,
+        buffer: EventBuffer,
         waiting: WaitingRecords,
         dead_letters: DeadLetters,
         suspects: Suspects,
@@ -61,7 +64,7 @@ class EventBatches:
         return letters
 
     def take_held(self, limit: int) -> list[Event]:
-        """Return the held requests of at most `limit` jobs, even if their time is not over."""
+        """Return the held events of at most `limit` jobs, even if their time is not over."""
         return list(self._with_headers(self._buffer.take_due(float("inf"), limit)))
 
     def decode(self, message: Message) -> Event | None:
@@ -108,21 +111,30 @@ class EventBatches:
         return events
 
     def _gather(self, events: Sequence[Event]) -> list[Event]:
-        moving = {event.job_id for event in events if event.phase is not Phase.REQUESTED}
+        moving = {event.job_id for event in events if event.phase is not Phase.REQUESTED and not self._may_wait(event)}
         now = time.monotonic()
         ready: list[Event] = []
         for job_id in moving:
             ready += self._buffer.take(job_id)
         ready += self._buffer.take_due(now, BATCH)
         for event in events:
-            urgent = event.leased or (not event.undecoded and is_near(event.header["deadline"]))
-            if event.job_id in moving or urgent or self._suspects.searching:
+            if event.job_id in moving or not self._may_wait(event):
                 ready.append(event)
             else:
                 self._buffer.hold(event, now)
         while self._buffer.full:
             ready += self._buffer.take_due(float("inf"), BATCH)
+        if ready:  # beside others they cost little; a commit of their own costs much
+            ready += self._buffer.take_results(ALONG)
         return ready
+
+    def _may_wait(self, event: Event) -> bool:
+        """True if the event need not be stored at once: a request, or a result of the bulk lane."""
+        if self._suspects.searching or event.phase is Phase.NOTED:
+            return False
+        if event.phase is Phase.REQUESTED:
+            return not event.leased and (event.undecoded or not is_near(event.header["deadline"]))
+        return bool(event.header["lane"] == Lane.BULK)
 
     def _with_headers(self, events: Sequence[Event]) -> Iterator[Event]:
         """Fill in the header of undecoded requests: copied from the result of the same run, else decoded now."""

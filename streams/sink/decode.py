@@ -34,7 +34,7 @@ _STATES = {
 }
 #: A foreign producer may write any number: a run that waited longer would not find its request in the log any more.
 LONGEST_WAIT_MS = LONGEST_WAIT // timedelta(milliseconds=1)
-#: A deadline nearer than this is urgent. A little longer than requests are held (request_buffer.py).
+#: A deadline nearer than this is urgent. A little longer than requests are held (event_buffer.py).
 NEAR = timedelta(seconds=1.5)
 
 Plain = Mapping[str, Any]

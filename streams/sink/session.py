@@ -1,8 +1,8 @@
 """The sink's loop, from joining the consumer group until it leaves the group or is fenced.
 
-    poll ─▶ decode ─▶ hold back lone requests ─▶ fold ─▶ one statement ─▶ deliveries handed off ─▶ outcomes published
+    poll ─▶ decode ─▶ hold back what may wait ─▶ fold ─▶ one statement ─▶ deliveries handed off ─▶ outcomes published
 
-The loop has no timer: an idle sink stores one event at a time, a busy one everything that came while it stored the last batch.
+Live results never wait: an idle sink stores one event at a time, a busy one all that came while it stored the last batch.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from streams.sink.batching import EventBatches
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder
 from streams.sink.event import Event
+from streams.sink.event_buffer import EventBuffer
 from streams.sink.fold import JobFold
 from streams.sink.handoff import DeliveryHandoff
 from streams.sink.lease_fence import LeaseFence
@@ -35,7 +36,6 @@ from streams.sink.offset_mirror import OffsetMirror
 from streams.sink.outcomes import OutcomePublisher
 from streams.sink.patience import Patience
 from streams.sink.positions import Key, Positions
-from streams.sink.request_buffer import RequestBuffer
 from streams.sink.rows import delivery_id, pending_delivery
 from streams.sink.suspects import BATCH, Suspects
 from streams.sink.topic_table import TopicTable
@@ -76,7 +76,7 @@ class Session:
         self._patience = Patience(settings)
         self._writer = BatchWriter(store, dead_letters, stop, self._patience, progress_rule)
         self._stored_winners = StoredWinners(store, stop, self._patience)
-        self._buffer = RequestBuffer()
+        self._buffer = EventBuffer()
         self._waiting = WaitingRecords()
         self._fence = LeaseFence(store, decoder, stop, self._patience)
         self._batches = EventBatches(decoder, self._buffer, self._waiting, dead_letters, suspects)

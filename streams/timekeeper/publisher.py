@@ -17,6 +17,10 @@ from streams.settings import Settings
 #: written all the same, and then written again.
 TIMEOUT_S = QUEUE_FULL_S
 
+#: Records that are put one after another go together: each request costs the broker and every reader more than a record does.
+#: A flush does not wait for it.
+LINGER_MS = 20
+
 
 class Discarded(Unreachable):
     """Kafka took no record, or leadership was lost: all queued records were given up."""
@@ -34,7 +38,8 @@ class RecordPublisher:
 
     def __init__(self, settings: Settings, on_wait: Callable[[], None]) -> None:
         self.on_wait = on_wait
-        self._producer = ConfirmedProducer(kafka.producer(settings), "record", TIMEOUT_S, on_wait)
+        producer = kafka.producer(settings, **{"linger.ms": LINGER_MS})
+        self._producer = ConfirmedProducer(producer, "record", TIMEOUT_S, on_wait)
         self._queued: dict[Hashable, _Record] = {}
         self._errors: dict[Hashable, KafkaError] = {}
 

@@ -8,6 +8,7 @@ A row of another source than a request is published by another method of `_SOURC
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -41,11 +42,11 @@ from streams.timekeeper.requests import ReadRequests
 log = logs.get("timekeeper")
 
 BATCH = 500
-#: A turn's rows are spread over this time at most, by their replay's rate: live jobs that come with twenty others at once wait
-#: for them in the worker and the sink. Other duties wait meanwhile, so it is short.
-SPREAD_S = 0.15
-#: Shorter pauses between two rows are left out.
-SHORTEST_PAUSE_S = 0.001
+#: A turn's rows are published in groups, over this time at most, by their replay's rate. Not all at once: a live job waits for
+#: a few of them in the worker and the sink. Not one by one: each group costs the broker and its readers a request. Other duties
+#: wait meanwhile, so it is short.
+SPREAD_S = 0.25
+GROUP_S = 0.05
 #: Times that a record is read again before its row fails.
 TRIES = 5
 GONE = "Its request is no longer in the log."
@@ -83,8 +84,8 @@ class Replays:
         marks: dict[tuple[str, int], MarkedRow] = {}
         away: Unreachable | None = None
         for work in works:
-            pause = pause_s(work)
-            for row in work.rows:
+            group, pause_s = groups_of(work)
+            for n, row in enumerate(work.rows, 1):
                 try:
                     marked = self._marked(work, row, requests)
                 except Discarded:
@@ -94,8 +95,8 @@ class Replays:
                     break  # the others of this replay need the same, and keep their order
                 if marked is not None:
                     marks[work.replay.replay_id, row.n] = marked
-                if pause:
-                    self._sleep(pause)
+                if n % group == 0 and n < len(work.rows):
+                    self._sleep(pause_s)
         away = self._confirm(marks) or away
         self._store.mark(list(marks.values()))
         published = sum(mark.state == PUBLISHED for mark in marks.values())
@@ -204,12 +205,13 @@ _SOURCES: dict[str, Callable[[Replays, ReplayWork, ReplayJob, Record], None]] = 
 }
 
 
-def pause_s(work: ReplayWork) -> float:
-    """Return the seconds between two rows of a turn; 0 if they need not be spread."""
-    if work.replay.rate is None:
-        return 0.0
-    pause = min(1 / work.replay.rate, SPREAD_S / len(work.rows))
-    return pause if pause >= SHORTEST_PAUSE_S else 0.0
+def groups_of(work: ReplayWork) -> tuple[int, float]:
+    """Return how many rows of a turn are published together, and the seconds from one group to the next."""
+    rate = work.replay.rate
+    if rate is None:
+        return len(work.rows), 0.0
+    size = math.ceil(len(work.rows) * GROUP_S / SPREAD_S)
+    return size, min(GROUP_S, size / rate)
 
 
 def coordinates_of(row: ReplayJob) -> Coordinates | None:

@@ -19,6 +19,7 @@ from streams import logs
 from streams.log import kafka
 from streams.log.polling import poll_batch
 from streams.settings import Settings
+from streams.timekeeper.records_ahead import RecordsAhead, place_of, size_of
 
 log = logs.get("timekeeper")
 
@@ -134,11 +135,17 @@ class ReadRequests:
 
 
 class RequestReader:
-    """Reads by assignment, outside any group. For one thread. `on_wait` is called at least once a second while it reads."""
+    """Reads by assignment, outside any group. For one thread. `on_wait` is called at least once a second while it reads.
 
-    def __init__(self, settings: Settings, on_wait: Callable[[], None], *, timeout_s: float = TIMEOUT_S) -> None:
+    `ahead_bytes`: how much it keeps of what it read between and behind wanted records, for the next read.
+    """
+
+    def __init__(
+        self, settings: Settings, on_wait: Callable[[], None], *, timeout_s: float = TIMEOUT_S, ahead_bytes: int = 0
+    ) -> None:
         self._on_wait = on_wait
         self._timeout_s = timeout_s
+        self._ahead = RecordsAhead(ahead_bytes)
         self._consumer = kafka.reader(
             settings,
             **{
@@ -154,17 +161,17 @@ class RequestReader:
     def read(self, requests: Iterable[Coordinates]) -> ReadRequests:
         """Read the records at these coordinates. Raises Unreachable if Kafka does not answer at all."""
         by_offset = {(request.topic, request.partition, request.offset): request for request in requests}
-        result = ReadRequests()
-        wanted = WantedOffsets(by_offset.values())
+        known = self._ahead.take(by_offset, time.monotonic())
+        result = ReadRequests({by_offset[place]: message for place, message in known.items()})
+        wanted = WantedOffsets(request for place, request in by_offset.items() if place not in known)
         if not wanted:
             return result
         try:
             self._assign(wanted)
             size = 0
             for message in self._messages(wanted):
-                request = by_offset[message.topic() or "", message.partition() or 0, message.offset() or 0]
-                result.found[request] = message
-                size += len(message.value() or b"")
+                result.found[by_offset[place_of(message)]] = message
+                size += size_of(message)
                 if size > MAX_BYTES:
                     break
         except KafkaException as error:
@@ -207,6 +214,8 @@ class RequestReader:
             self._give_up(error, key, offset, wanted)
             return False
         taken = wanted.take(key, offset)
+        if not taken:
+            self._ahead.keep(message)
         if (target := wanted.seek_target(key, offset)) is not None:
             self._consumer.seek(TopicPartition(*key, target))
         return taken

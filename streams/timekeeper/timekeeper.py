@@ -47,6 +47,8 @@ TURN_S = 0.2
 FOLLOW_S = 1.0
 #: Seconds that a stopped timekeeper waits for records to be confirmed.
 STOP_S = 5.0
+#: Bytes of requests that are kept between two turns, because a replay wants the next ones soon.
+AHEAD_BYTES = 8 * 1024 * 1024
 
 DUTIES: Sequence[MakeDuty] = (
     *(DueRuns, Cancels, ExpiredLeases, Unsent, RequestsGone, SilentRuns, Pauses),
@@ -82,7 +84,7 @@ class Timekeeper:
         store = tracked(wiring.due_store(self._settings), self._loop_health, "Postgres")
         leases, replays = wiring.lease_store(self._settings), wiring.replay_store(self._settings)
         wait = _StoppableWait(store.keep_leading, stop)
-        reader = RequestReader(self._settings, wait)
+        reader = RequestReader(self._settings, wait, ahead_bytes=AHEAD_BYTES)
         try:
             self._loop(store, self.duties(store, leases, replays, reader, wait), stop)
         finally:

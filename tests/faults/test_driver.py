@@ -16,7 +16,7 @@ from tests.harness.waiting import wait_until
 
 
 class SlowDoor:
-    """Answers its only submission after the driver was told to stop."""
+    """Answers its only submission after the driver was asked to stop."""
 
     name = "slow"
     kinds: tuple[str, ...] = ("cancelled before",)
@@ -42,7 +42,7 @@ def test_a_job_whose_door_answers_after_the_stop_is_cancelled_all_the_same(tmp_p
         assert door.entered.wait(30)
         stopping = threading.Thread(target=driver.stop)
         stopping.start()
-        wait_until(driver._stopping.is_set, lambda: "the driver was not told to stop")
+        wait_until(driver._stopping.is_set, lambda: "the driver was not asked to stop")
         # The canceller looks twice a second: within one it is gone, if it does not wait for the doors.
         next(one for one in threading.enumerate() if one.name == "canceller").join(1.0)
         door.answer.set()

@@ -32,7 +32,7 @@ POLL_AT_MOST = 500
 BULK_AT_MOST = 100
 #: How long a poll waits for a live job before it looks at an idle bulk lane, and at one that has just given something.
 POLL_LIVE_S = 0.05
-POLL_LIVE_BESIDE_BULK_S = 0.002
+POLL_LIVE_BESIDE_BULK_S = 0.005
 #: How long a bulk lane that gave something counts as flowing.
 BULK_FLOWS_S = 0.1
 #: How long the loop waits for a free bulk place, or an ordered job, before it looks at the live lane again.

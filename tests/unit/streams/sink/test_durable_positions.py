@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from connectors.memory import MemoryDatabase
 from connectors.sink_store import Fenced
 from schemas.errors import Unreachable
+from schemas.states import Lane
 from streams import wiring
 from streams.log.memory import MemoryLog
 from streams.log.reconnect import Stopped
@@ -120,8 +121,8 @@ class Run:
             self.close()
 
     def write(self) -> None:
-        twice = job()
-        self.values += write_results(self._installation, [job(), job()])
+        twice, bulk = job(), Lane.BULK.value  # results of the bulk lane wait for others
+        self.values += write_results(self._installation, [job(), job(lane=bulk), job(lane=bulk), job()])
         # One of these two becomes the outcome; which of them the registry may decide.
         self.either.append(write_results(self._installation, [twice, replace(twice, input_sha256="b" * 64)]))
 

@@ -18,11 +18,11 @@ from schemas.records import Progress
 from streams import wiring
 from streams.log.polling import poll_batch
 from streams.settings import Settings
-from streams.sink import progress, request_buffer, session
+from streams.sink import event_buffer, progress, session
 from streams.sink.dead_letters import LONGEST_HEADER, DeadLetters
 from streams.sink.event import Phase
+from streams.sink.event_buffer import EventBuffer
 from streams.sink.progress import ProgressWriter
-from streams.sink.request_buffer import RequestBuffer
 from streams.sink.session import parts
 from tests.harness.events import event
 from tests.harness.sink_kit import open_sink, records, states, step_until_read, submit_jobs, write
@@ -65,7 +65,7 @@ def test_what_was_polled_is_handled_in_parts_of_so_many_bytes(
 def test_requests_beyond_the_limit_of_bytes_are_stored_at_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_buffer, "MOST_BYTES", 300)
+    monkeypatch.setattr(event_buffer, "MOST_BYTES", 300)
     submit_jobs(settings, 20)
     sink = open_sink(settings)
     step_until_read(sink)
@@ -74,7 +74,7 @@ def test_requests_beyond_the_limit_of_bytes_are_stored_at_once(
 
 
 def test_the_buffer_counts_what_it_holds() -> None:
-    buffer = RequestBuffer()
+    buffer = EventBuffer()
     held = event(Phase.REQUESTED, 1)
     size = len(held.message.value() or b"")
     buffer.hold(held, 0.0)

@@ -14,9 +14,9 @@ from streams.log import kafka
 from streams.settings import Settings
 from streams.sink import offset_mirror
 from streams.sink import session as session_module
+from streams.sink.event_buffer import EventBuffer
 from streams.sink.offset_mirror import OffsetMirror
 from streams.sink.positions import Positions
-from streams.sink.request_buffer import RequestBuffer
 from tests.harness.sink_kit import open_sink, states, step_until_read, submit_jobs
 
 
@@ -30,7 +30,7 @@ def committed(settings: Settings) -> int:
 def test_requests_stored_right_after_a_commit_are_committed_with_the_next_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "RequestBuffer", partial(RequestBuffer, hold_s=0.0))
+    monkeypatch.setattr(session_module, "EventBuffer", partial(EventBuffer, hold_s=0.0))
     monkeypatch.setattr(offset_mirror, "MIRROR_S", float("inf"))
     submit_jobs(settings, 5)
     sink = open_sink(settings)

@@ -49,9 +49,11 @@ def record(partition: int, offset: int, value: bytes = b"x", error: int | None =
     return Message(topic="t", partition=partition, offset=offset, value=value, **given)
 
 
-def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, consumer: FakeConsumer) -> RequestReader:
+def reader(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, consumer: FakeConsumer, ahead_bytes: int = 0
+) -> RequestReader:
     monkeypatch.setattr(kafka, "reader", lambda *_, **__: consumer)
-    return RequestReader(Settings(home=tmp_path), lambda: None, timeout_s=0.0)
+    return RequestReader(Settings(home=tmp_path), lambda: None, timeout_s=0.0, ahead_bytes=ahead_bytes)
 
 
 def at(*places: tuple[int, int]) -> list[Coordinates]:
@@ -64,6 +66,17 @@ def test_a_damaged_record_costs_only_its_own_run(monkeypatch: pytest.MonkeyPatch
     result = reader(monkeypatch, tmp_path, consumer).read(wanted)
     assert result.unread == {wanted[0]}
     assert [result.get(one) is not None for one in wanted] == [False, True, True]
+
+
+def test_what_came_along_with_a_wanted_record_is_not_read_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reading = reader(monkeypatch, tmp_path, FakeConsumer(record(0, 1), record(0, 2), record(1, 5)), ahead_bytes=100)
+    reading.read(at((1, 5)))
+    later = reading.read(at((0, 1), (0, 2)))
+    assert [later.get(place) is not None for place in at((0, 1), (0, 2))] == [True, True]
+    (again,) = at((0, 2))
+    assert again in reading.read([again]).unread, "a record is kept for one read"
 
 
 def test_a_partition_that_sends_nothing_costs_only_its_own_runs(

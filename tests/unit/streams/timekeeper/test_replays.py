@@ -16,7 +16,7 @@ from schemas.records import JobHeader
 from schemas.states import Lane
 from streams import wiring
 from streams.testing import Flow
-from streams.timekeeper.replays import BATCH, SPREAD_S, Replays
+from streams.timekeeper.replays import BATCH, GROUP_S, SPREAD_S, Replays
 from streams.timekeeper.requests import ReadRequests
 
 FAILS = {"message": "x", "fail": "INVALID_INPUT"}
@@ -157,15 +157,23 @@ def test_an_edited_input_runs_and_a_patch_that_does_not_fit_fails_its_row(sluice
 
 
 @pytest.mark.parametrize(
-    ("rate", "count", "pause"),
-    [(100.0, 5, 0.01), (100.0, 20, SPREAD_S / 20), (0.5, 1, SPREAD_S), (10_000.0, 400, 0.0), (None, 20, 0.0)],
+    ("rate", "count", "pauses"),
+    [
+        (100.0, 5, [0.01] * 4),
+        (100.0, 20, [0.04] * 4),
+        (100.0, 48, [GROUP_S] * 4),
+        (0.5, 1, []),
+        (10_000.0, 400, [0.008] * 4),
+        (None, 20, []),
+    ],
 )
-def test_the_rows_of_a_turn_are_spread_by_the_rate_and_no_longer_than_other_duties_may_wait(
-    rate: float | None, count: int, pause: float
+def test_the_rows_of_a_turn_are_published_in_groups_by_the_rate_and_no_longer_than_other_duties_may_wait(
+    rate: float | None, count: int, pauses: list[float]
 ) -> None:
-    pauses: list[float] = []
-    one_turn(rate, count, pauses)
-    assert pauses == [pytest.approx(pause)] * (count if pause else 0)
+    slept: list[float] = []
+    one_turn(rate, count, slept)
+    assert slept == pytest.approx(pauses)
+    assert sum(slept) <= SPREAD_S
 
 
 @pytest.mark.parametrize(("count", "more"), [(1, False), (BATCH - 1, False), (BATCH, True)])

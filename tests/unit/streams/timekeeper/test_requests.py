@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.records import Coordinates
+from streams.timekeeper.records_ahead import AHEAD_S, RecordsAhead
 from streams.timekeeper.requests import GAP, WantedOffsets
 
 KEY = ("requests.echo", 3)
@@ -60,3 +62,25 @@ def test_another_partition_is_ignored() -> None:
     requested = wanted(1)
     assert not requested.take(("requests.echo", 4), 1)
     assert requested.seek_target(("requests.echo", 4), 1) is None
+
+
+def record(offset: int, size: int = 10) -> Message:
+    return Message(topic="t", partition=0, offset=offset, value=b"x" * size)
+
+
+def test_records_ahead_are_kept_by_their_size_and_the_oldest_go_first() -> None:
+    ahead = RecordsAhead(most_bytes=30)
+    for offset in range(5):
+        ahead.keep(record(offset))
+    ahead.keep(record(9, size=31))
+    ahead.keep(record(4))
+    places = [("t", 0, offset) for offset in range(10)]
+    assert [offset for _, _, offset in ahead.take(places, now=0.0)] == [2, 3, 4]
+    assert ahead.take(places, now=0.0) == {}
+
+
+def test_records_ahead_are_dropped_once_they_are_old() -> None:
+    ahead = RecordsAhead(most_bytes=30)
+    ahead.take([], now=0.0)
+    ahead.keep(record(1))
+    assert ahead.take([("t", 0, 1)], now=AHEAD_S + 1) == {}

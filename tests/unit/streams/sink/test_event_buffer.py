@@ -1,19 +1,19 @@
-"""Requests held back: found by job, due after a while, and keeping their partition's offset back."""
+"""Events held back: found by job, due after a while, and keeping their partition's offset back."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from streams.sink.event import Phase
-from streams.sink.request_buffer import RequestBuffer
-from tests.harness.events import JOB, REQUESTS, event
+from streams.sink.event_buffer import EventBuffer
+from tests.harness.events import JOB, REQUESTS, RESULTS, event
 
 OTHER = UUID("01890000-0000-7000-8000-000000000002")
 PARTITION = (REQUESTS, 0)
 
 
 def test_a_held_request_keeps_its_offset_back_until_it_is_taken() -> None:
-    held = RequestBuffer()
+    held = EventBuffer()
     held.hold(event(Phase.REQUESTED, 5), now=0.0)
     held.hold(event(Phase.REQUESTED, 6, job=OTHER), now=0.0)
     assert held.lowest(PARTITION) == 5
@@ -23,7 +23,7 @@ def test_a_held_request_keeps_its_offset_back_until_it_is_taken() -> None:
 
 
 def test_what_was_held_long_enough_is_due() -> None:
-    held = RequestBuffer(hold_s=1.0)
+    held = EventBuffer(hold_s=1.0)
     held.hold(event(Phase.REQUESTED, 5), now=10.0)
     held.hold(event(Phase.REQUESTED, 6, job=OTHER), now=10.5)
     assert held.wait_s(10.25) == 0.75
@@ -35,7 +35,7 @@ def test_what_was_held_long_enough_is_due() -> None:
 
 
 def test_a_job_that_was_taken_meanwhile_is_not_due() -> None:
-    held = RequestBuffer(hold_s=1.0)
+    held = EventBuffer(hold_s=1.0)
     held.hold(event(Phase.REQUESTED, 5), now=0.0)
     held.take(JOB.bytes)
     assert held.wait_s(0.0) is None
@@ -43,15 +43,46 @@ def test_a_job_that_was_taken_meanwhile_is_not_due() -> None:
 
 
 def test_no_more_are_due_at_once_than_a_batch_takes() -> None:
-    held = RequestBuffer(hold_s=0.0)
+    held = EventBuffer(hold_s=0.0)
     for number in range(5):
         held.hold(event(Phase.REQUESTED, number, job=UUID(int=number)), now=0.0)
     assert [len(held.take_due(1.0, 2)) for _ in range(3)] == [2, 2, 1]
 
 
 def test_what_came_from_a_partition_that_is_gone_is_forgotten() -> None:
-    held = RequestBuffer()
+    held = EventBuffer()
     held.hold(event(Phase.REQUESTED, 5), now=0.0)
     held.forget(PARTITION)
     assert len(held) == 0
     assert held.lowest(PARTITION) is None
+
+
+def test_a_result_makes_its_job_due_sooner_and_with_its_request() -> None:
+    held = EventBuffer(hold_s=1.0, hold_results_s=0.25)
+    held.hold(event(Phase.REQUESTED, 5), now=0.0)
+    held.hold(event(Phase.REQUESTED, 6, job=OTHER), now=0.0)
+    held.hold(event(Phase.ENDED, 9), now=0.5)
+    assert held.wait_s(0.5) == 0.25
+    assert [each.phase for each in held.take_due(0.75, 100)] == [Phase.REQUESTED, Phase.ENDED]
+    assert held.wait_s(0.75) == 0.25
+    assert held.lowest((RESULTS, 0)) is None
+
+
+def test_the_oldest_results_can_be_taken_before_they_are_due() -> None:
+    held = EventBuffer()
+    held.hold(event(Phase.REQUESTED, 0), now=0.0)
+    for number in range(3):
+        held.hold(event(Phase.ENDED, number, job=UUID(int=number)), now=0.0)
+    assert [each.position.offset for each in held.take_results(2)] == [0, 1]
+    assert [each.position.offset for each in held.take_results(2)] == [2]
+    assert held.take_results(2) == []
+    assert len(held) == 1, "the lone request waits on"
+
+
+def test_a_record_that_comes_late_keeps_back_the_offset_before_those_that_passed_it() -> None:
+    held = EventBuffer()
+    held.hold(event(Phase.ENDED, 8), now=0.0)
+    held.hold(event(Phase.ENDED, 5, job=OTHER), now=0.0)
+    assert held.lowest((RESULTS, 0)) == 5
+    held.take(OTHER.bytes)
+    assert held.lowest((RESULTS, 0)) == 8
