@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from schemas.errors import UsageError
-from streams.cli.output import json_text, one_line, printable
+from streams.cli.output import err, json_text, one_line, printable
 
 if TYPE_CHECKING:
     from streams.admin.records import LogRecord
@@ -36,8 +36,9 @@ Write = Callable[["LogRecord"], None]
 def open_output(path: Path | None) -> Iterator[TextIO]:
     """Yield stdout, or a file. Raises UsageError.
 
-    A regular file gets its name once the block has ended, so that an error keeps what was there; a device, a FIFO or a
-    symlink is written directly. Only the owner may read a new file: records are personal data.
+    A regular file gets its name once the block has ended, so that an error keeps what was there. After Ctrl-C a file that was
+    there is kept, too, and what was read is beside it as NAME.partial. A device, a FIFO or a symlink is written directly. Only
+    the owner may read a new file: records are personal data.
     """
     if path is None:
         yield sys.stdout
@@ -52,12 +53,25 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     with file:
         try:
             yield file
+        except KeyboardInterrupt:
+            file.close()
+            if not direct:
+                _keep_partial(part, path, replaces=before is not None)
+            raise
         except BaseException:
             if not direct:
                 part.unlink(missing_ok=True)
             raise
     if not direct:
         os.replace(part, path)
+
+
+def _keep_partial(part: Path, path: Path, *, replaces: bool) -> None:
+    """Give a file that is not complete its name, unless a complete one may have it."""
+    kept = path.with_name(f"{path.name}.partial") if replaces else path
+    os.replace(part, kept)
+    if replaces:
+        err(f"{path} is as it was; what was read is in {kept}.")
 
 
 def _temporary(path: Path, mode: int | None) -> Path:

@@ -215,6 +215,7 @@ def _run(reader: TopicReader, selection: Selection, write: Write, follow: bool) 
         if selection.scans and scan.read < scan.total:
             scan.partial = f"Ctrl-C after {scan.read:,} of {scan.total:,} records"
             _report(reader, scan)
+            raise  # the file is not complete
         return ExitCode.INTERRUPTED
     return _status(scan) if selection.scans else ExitCode.OK
 

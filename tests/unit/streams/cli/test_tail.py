@@ -132,6 +132,12 @@ def test_an_interrupt_ends_a_scan_with_what_was_read(
     assert "partial: Ctrl-C after 6 of 9 records" in capsys.readouterr().err
     assert [json.loads(line)["offset"] for line in file.read_text().splitlines()] == list(range(6))
     assert list(tmp_path.iterdir()) == [file]
+    file.write_text("yesterday's, complete")
+    shown.clear()
+    assert run(asked) == ExitCode.INTERRUPTED
+    assert "records.jsonl.partial" in capsys.readouterr().err
+    assert file.read_text() == "yesterday's, complete"
+    assert len((tmp_path / "records.jsonl.partial").read_text().splitlines()) == 6
 
 
 def test_a_failed_tail_leaves_no_file(flow: Flow, tmp_path: Path) -> None:
