@@ -190,6 +190,7 @@ class Session:
         if stored:
             self._publish_again(stored)
         events = self._batches.take(fresh)
+        self._suspects.joined_by(event.message for event in events)
         self._writer.letters += self._batches.take_letters()
         if events or self._writer.letters or (self._mirror.due and self._offset_rows()):
             self._write(events)

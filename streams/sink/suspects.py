@@ -7,7 +7,7 @@ those that pass are cleared, until one record fails alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from confluent_kafka import Message
 
@@ -32,7 +32,7 @@ class Suspects:
         self._trying: Sequence[Message] = ()
         self._failures: Counter[Place] = Counter()
         self._convicted: set[Place] = set()
-        #: True after a failure until its records have passed. No request is held back then: a step fails by its own records.
+        #: True after a failure until its records have passed. No record is held back then: a step fails by its own.
         self.searching = False
 
     def split(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
@@ -51,6 +51,10 @@ class Suspects:
     def trying(self, messages: Sequence[Message]) -> None:
         """Note the records of a step that begins."""
         self._trying = messages
+
+    def joined_by(self, messages: Iterable[Message]) -> None:
+        """Note records that were held back before and are handled in this step, too."""
+        self._trying = [*self._trying, *messages]
 
     def passed(self) -> None:
         """Note that the step has succeeded."""

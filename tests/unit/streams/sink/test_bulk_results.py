@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from contextlib import closing
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from connectors.memory import MemorySinkStore
 from schemas.records import JobHeader
 from schemas.states import Lane
 from streams.settings import Settings
 from streams.sink import event_buffer
+from streams.sink.suspects import Suspects
 from tests.harness.sink_kit import job, open_sink, outcomes, states, step_until_read, write_results
 
 
@@ -67,3 +70,25 @@ def test_a_sink_that_leaves_stores_what_waits(settings: Settings) -> None:
         step_until_read(sink)
         sink.settle()
         assert states(settings) == {"COMPLETED": 3}
+
+
+def test_a_result_that_waited_and_makes_a_step_fail_is_suspected_with_those_that_came_later(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suspects, (bad,) = Suspects(), bulk(1)
+    store = MemorySinkStore.store
+
+    def refuse(self: MemorySinkStore, runs: Any, *more: Any) -> Any:
+        if any(UUID(bytes=row.job_id) == UUID(bad.job_id) and row.status == "COMPLETED" for row in runs):
+            raise RuntimeError("nothing foresees this")
+        return store(self, runs, *more)
+
+    monkeypatch.setattr(MemorySinkStore, "store", refuse)
+    with closing(open_sink(settings, suspects=suspects)) as sink:
+        write_results(settings, [bad], partition=0)
+        step_until_read(sink)
+        write_results(settings, [job()], partition=1)
+        with pytest.raises(RuntimeError):
+            step_until_read(sink)
+    suspects.failed()
+    assert {partition for _, partition, _ in suspects._suspected} == {0, 1}
