@@ -2,7 +2,7 @@
 
 Two questions, each on patients that the model in question never saw. How good are the shipped weights on the held-out patients?
 Each patient's table goes through the processor, from CSV to the file of predictions. How good is the recipe, compared with
-scikit-learn's tuned logistic regression? Cross-validation over all patients, everything chosen within each training part.
+scikit-learn's tuned logistic regression? Cross-validation over all patients; everything is fitted on each training part.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from processors.gene_expression.scores import (
     interval,
     macro_auc,
 )
-from processors.gene_expression.train import GENES, PENALTIES, fit
+from processors.gene_expression.train import EMPHASIS, GENES, PENALTY, fit
 from processors.local import claim_of, loaded, path_of, run_one
 
 log = structlog.get_logger()
@@ -166,8 +166,8 @@ def measure_recipe(cohort: Cohort) -> Recipe:
 
 
 def by_recipe(training: Cohort, test: Cohort) -> Scores:
-    """Train as `train.py` does, penalty chosen within `training`; return the probabilities of `test`."""
-    model = fit(training.values, training.labels, training.genes, CLASSES, PENALTIES, GENES)
+    """Train as `train.py` does; return the probabilities of `test`."""
+    model = fit(training.values, training.labels, training.genes, CLASSES, [PENALTY], GENES, EMPHASIS)
     place = {gene: number for number, gene in enumerate(test.genes)}
     values = test.values[:, [place[gene] for gene in model.genes.genes]]
     return model.probabilities(model.standardise(values)).astype(np.float64)

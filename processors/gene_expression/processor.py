@@ -26,7 +26,7 @@ from processors.weights import find_weights, sha256_of
 from schemas.errors import InvalidInput, ModelNotFound, PayloadTooLarge
 
 WEIGHTS_NAME = "breast_pam50.safetensors"
-WEIGHTS_SHA256 = "f42cf3171cfea3d491f4b27ffdd587888c87690337708b1eaaf30c8f41871bd2"
+WEIGHTS_SHA256 = "967d503fdf16652d3baeab3732544e01642bf0ce04544752863d61dceb1db75f"
 
 
 @dataclass(frozen=True, slots=True)

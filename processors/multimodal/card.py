@@ -31,7 +31,8 @@ ln {LINK.volume_median_ml:g} for those who lived, and shifted so that it has an 
 {LINK.smallest_ml:g} ml nothing is found. The logit of the probability is normal with standard deviation {LINK.gene_sd:g}
 around {LINK.gene_mean:g}, and shifted to an AUC of {LINK.gene_auc:.2f} (what RNA alone reaches for death among TCGA's glioma
 patients). Given the outcome they are independent of each other and of all else. So what they add is an assumption, and not a
-result.
+result. The shipped `gene-expression` gives the PAM50 class of breast tissue: its `risk` is a probability of three of these
+classes, not of anything in a brain. Paired with an MR volume of a brain it shows how the systems work together, no more.
 
 **What proteins, age and sex add is real**: {found.people:,} people of the study flchain, of whom {found.died:.1%} died in
 the years that were followed. They are inhabitants of one American county aged 50 and over, and hardly any of them had a brain

@@ -62,7 +62,7 @@ def test_it_is_a_processor_that_knows_its_weights(processor: GeneExpression, mod
 
 def test_the_fields_are_those_of_the_only_sample(processor: GeneExpression, model: GeneModel, tmp_path: Path) -> None:
     output = classify(processor, write(tmp_path / "t.csv", typical(model)))
-    assert (output.samples, output.genes_used, output.genes_missing, output.genes_extra) == (1, 2000, 0, 0)
+    assert (output.samples, output.genes_used, output.genes_missing, output.genes_extra) == (1, 4000, 0, 0)
     assert (output.classes, output.scale, output.warnings) == (list(CLASSES), "log2", [])
     assert sum(output.probabilities) == pytest.approx(1.0, abs=1e-4)
     assert output.predicted_class == CLASSES[int(np.argmax(output.probabilities))]
@@ -77,7 +77,7 @@ def test_both_files_say_the_same_as_the_fields(processor: GeneExpression, model:
     assert [float(row[f"p_{name}"]) for name in CLASSES] == output.probabilities
     report = report_of(output)
     assert report["model"]["sha256"] == WEIGHTS_SHA256
-    assert report["genes"] == {"used": 2000, "missing": 0, "extra": 0, "missing_names": []}
+    assert report["genes"] == {"used": 4000, "missing": 0, "extra": 0, "missing_names": []}
     assert report["samples"][0]["class"] == output.predicted_class
 
 
@@ -117,10 +117,10 @@ def test_several_samples_have_a_row_each_and_fields_only_of_the_chosen_one(
 
 def test_missing_genes_are_named_and_warned_of(processor: GeneExpression, model: GeneModel, tmp_path: Path) -> None:
     output = classify(processor, write(tmp_path / "t.csv", typical(model, leave_out=7)))
-    assert (output.genes_used, output.genes_missing) == (1993, 7)
+    assert (output.genes_used, output.genes_missing) == (3993, 7)
     assert report_of(output)["genes"]["missing_names"] == [gene.symbol for gene in model.genes.genes[-7:]]
     [warning] = output.warnings
-    assert "7 of the model's 2,000 genes are missing" in warning
+    assert "7 of the model's 4,000 genes are missing" in warning
 
 
 def test_a_sample_far_from_the_training_data_is_warned_of(
@@ -137,7 +137,7 @@ def test_values_in_another_unit_are_refused(
 ) -> None:
     """z-scores look like low log2 values; linear values that are said to be log2 are too high."""
     genes = [gene.symbol for gene in model.genes.genes]
-    values = np.linspace(-3, 3, 2000)[None] if scale == "auto" else 2.0 ** model.mean[None]
+    values = np.linspace(-3, 3, 4000)[None] if scale == "auto" else 2.0 ** model.mean[None]
     with pytest.raises(InvalidInput, match="standard deviations from the training data as a whole"):
         classify(processor, write(tmp_path / "t.csv", samples_in_rows(["P"], genes, values)), scale=scale)
 

@@ -21,7 +21,7 @@ from processors.gene_expression.glioma import read_groups
 from processors.gene_expression.network import GeneModel, load_model, save_model
 from processors.gene_expression.processor import WEIGHTS_NAME, GeneExpression
 from processors.gene_expression.scores import balanced_accuracy, folds, interval, macro_auc
-from processors.gene_expression.train import Labels, Values, fit
+from processors.gene_expression.train import Labels, Values, fit, reaches
 from processors.local import LocalLoadContext, claim_of, run_one
 from processors.weights import sha256_of, weights_beside
 from schemas.errors import ModelNotFound, StartupError
@@ -61,15 +61,26 @@ def test_the_most_variable_genes_are_kept_and_the_classes_are_learnt() -> None:
     np.testing.assert_allclose(found.sum(1), 1.0, atol=1e-6)
 
 
-def test_the_recipe_is_scikit_learns_logistic_regression() -> None:
+@pytest.mark.parametrize("emphasis", [0.0, 1.0])
+def test_the_recipe_is_scikit_learns_logistic_regression_on_values_times_their_reach(emphasis: float) -> None:
     values, labels = small_table()
     values, labels = values[:80], labels[:80]  # classes of 27, 27 and 26, so that their weights matter
-    model = fit(values, labels, GENES, ["a", "b", "c"], [0.1], count=6)
+    model = fit(values, labels, GENES, ["a", "b", "c"], [0.1], count=6, emphasis=emphasis)
     inputs = model.standardise(values[:, :6])
+    scaled = inputs * reaches(inputs, labels, emphasis)
     # tol: scikit-learn stops at a gradient of 1e-4 by default, further from the optimum than this comparison allows
     reference = LogisticRegression(C=1 / (0.1 * 80), class_weight="balanced", max_iter=500, tol=1e-8)
-    expected = reference.fit(inputs, labels).predict_proba(inputs)
+    expected = reference.fit(scaled, labels).predict_proba(scaled)
     np.testing.assert_allclose(model.probabilities(inputs), expected, atol=2e-4)
+
+
+def test_a_gene_that_separates_the_classes_reaches_further() -> None:
+    values, labels = small_table()
+    inputs = small_model().standardise(values[:, :6])
+    even, uneven = (reaches(inputs, labels, emphasis) for emphasis in (0.0, 1.0))
+    np.testing.assert_array_equal(even, np.ones(6))
+    assert uneven[:3].min() > 5 * uneven[3:].max()
+    assert (uneven**2).mean() == pytest.approx(1.0)
 
 
 def test_the_penalty_that_scores_best_across_folds_is_chosen() -> None:
