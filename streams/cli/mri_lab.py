@@ -23,6 +23,8 @@ def mri_lab() -> int:
     ORTHANC_URL      default http://localhost:8042
     ORTHANC_USER, ORTHANC_PASSWORD
     MODEL_PATH       weights; default: those that sluice ships
+    MODEL_SHA256     what the file of MODEL_PATH must hash to
+    MODEL_SPEC       its architecture: JSON, or the path of a file with it
     DEVICE           cpu, or cuda, which falls back to the CPU
     THRESHOLD        default 0.5; a job may have its own
     POLL_INTERVAL    accepted, not needed: jobs start as soon as they are there

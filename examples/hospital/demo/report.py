@@ -56,7 +56,7 @@ def tumour_row(model: str, row: dict[str, Any], hospital: Hospital, made: inputs
             found.pictures[f"{row['id']}-{each['name']}"] = content
         elif model == "M1" and each["name"].startswith("mask"):
             mask = np.asarray(_nib.Nifti1Image.from_bytes(_unzipped(content)).dataobj) > 0
-            found.score = f"Dice {inputs.dice(mask, made.truth):.3f}; {found.score}"
+            found.score = f"Dice {inputs.dice(mask, made.truth):.3f}; {found.score} ({_put_in(made)})"
     if model == "M1" and not error:
         found.pictures[f"{row['id']}-slices.png"] = _viewer_picture(hospital, f"/inferences/{row['id']}/slices/")
     if model == "MG" and made.genes_class:
@@ -82,7 +82,7 @@ def lab_row(
         return row
     mask = _mask_of(segmentation, made)
     volume = float(mask.sum()) * abs(float(np.linalg.det(made.affine[:3, :3]))) / 1000
-    row.score = f"Dice {inputs.dice(mask, made.truth):.3f}; {volume:.2f} ml in a DICOM SEG"
+    row.score = f"Dice {inputs.dice(mask, made.truth):.3f}; {volume:.2f} ml in a DICOM SEG ({_put_in(made)})"
     row.ok = True
     if hospital.shows_series:
         row.url = f"{hospital.url}/mri/series/{series_id}/"
@@ -134,6 +134,12 @@ def _score(model: str, result: dict[str, Any]) -> str:
         return f"{result.get('predicted_class')}, risk {_number(result.get('risk'))}"
     used = ", ".join(result.get("used") or ())
     return f"risk {_number(result.get('risk'))} from {used or 'nothing'}"
+
+
+def _put_in(made: inputs.Inputs) -> str:
+    """Return what was put into the volume: what is found beyond it is a false alarm."""
+    millilitres = float(made.truth.sum()) * abs(float(np.linalg.det(made.affine[:3, :3]))) / 1000
+    return f"put in: {millilitres:.2f} ml in {len(inputs.LESIONS_ML)}"
 
 
 def _number(value: Any) -> str:
@@ -219,5 +225,6 @@ _PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 1rem auto; padding: 0 1rem; }}
 img {{ max-width: 100%; background: #000; }} figure {{ margin: 1rem 0; }} small {{ font-weight: normal; }}</style></head>
 <body><h1>Hospital demonstration</h1>{notes}{body}
-<p>The models are no medical device.</p></body></html>
+<p>The models are no medical device. MG knows breast tissue, and the risk of MM rests on a link that is made up
+(processors/multimodal/CARD.md).</p></body></html>
 """
