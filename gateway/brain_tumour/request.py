@@ -59,8 +59,8 @@ async def read_request(request: Request, most_bytes: int) -> AsyncIterator[tuple
             raise Problem(400, "BAD_REQUEST", "The connection was closed before the whole form had come.") from None
     else:
         raise InvalidInput(
-            "The body is neither JSON nor a form.",
-            next_step="Send `Content-Type: application/json`, or multipart/form-data with the file.",
+            "The body is neither JSON nor multipart/form-data.",
+            next_step="Send `Content-Type: application/json`, or a form with the file: `files={'file': …}` in requests.",
         )
 
 
@@ -94,7 +94,7 @@ async def _json(request: Request) -> Any:
     except ClientDisconnect:
         raise Problem(400, "BAD_REQUEST", "The connection was closed before the whole body had come.") from None
     except (ValueError, RecursionError):
-        raise Problem(400, "BAD_REQUEST", "The body is not JSON.") from None
+        raise Problem(400, "BAD_REQUEST", "The body is not JSON.", next_step="Send a JSON object.") from None
 
 
 def _counted(receive: Receive, most: int) -> Receive:

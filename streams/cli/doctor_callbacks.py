@@ -70,9 +70,13 @@ def callback_backend(settings: Settings) -> list[Check]:
     if backend is None:
         if not any(file.exists() for file in CONTAINER_FILES):
             return [Check("callback backend", Severity.OK, "none: a callback to localhost goes to this machine")]
-        detail = "a callback to localhost stays in this container, where no backend listens"
-        step = f"Set DJANGO_URL, for example to http://host.docker.internal:{BACKEND_PORT}."
-        return [Check("callback backend", Severity.WARNING, detail, step)]
+        detail = f"a callback to localhost stays in this container, where nothing listens on port {BACKEND_PORT}"
+        step = f"Set DJANGO_URL, for example to http://host.docker.internal:{BACKEND_PORT}, or start the backend here."
+        try:
+            socket.create_connection(("localhost", BACKEND_PORT), PATIENCE_S).close()
+        except OSError:
+            return [Check("callback backend", Severity.WARNING, detail, step)]
+        return [Check("callback backend", Severity.OK, f"none: port {BACKEND_PORT} of this container answers")]
     try:
         scheme, authority, _ = split_url(backend_base(backend))
     except UsageError as error:

@@ -42,6 +42,14 @@ def callback_shapes(settings: Settings) -> list[Check]:
     from connectors.callbacks.profile_file import callback_profiles
     from schemas.contract import known_processors
 
+    if settings.callback_shapes is None and settings.gateway_brain_tumour:
+        detail = (
+            "none, but SLUICE_GATEWAY_BRAIN_TUMOUR is true: its backend expects another body than the standard event"
+        )
+        step = (
+            "Set SLUICE_CALLBACK_SHAPES to docs/callback_shapes/brain_tumour.toml, or to a copy with keys of your own."
+        )
+        return [Check("callback shapes", Severity.WARNING, detail, step)]
     if settings.callback_shapes is None:
         return [Check("callback shapes", Severity.OK, "none: every callback is the standard event")]
     try:

@@ -14,6 +14,7 @@ from streams.callback_settings import BACKEND_PORT
 from streams.cli import doctor_callbacks
 from streams.cli.check import Check, Severity
 from streams.cli.doctor_callbacks import callback_backend, gateway_port
+from streams.cli.doctor_declarations import callback_shapes
 from streams.cli.up import check_gateway_port
 from streams.gateway_settings import FORMER_PORT, GATEWAY_PORT
 from streams.settings import Settings
@@ -91,14 +92,24 @@ def test_a_backend_that_accepts_no_connection_is_named_before_a_callback_fails(t
 
 
 def test_in_a_container_without_the_setting_doctor_says_that_callbacks_to_localhost_stay_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int, free: int
 ) -> None:
     monkeypatch.setattr(doctor_callbacks, "CONTAINER_FILES", (tmp_path / "no",))
     assert only(callback_backend(Settings())).severity is Severity.OK
     monkeypatch.setattr(doctor_callbacks, "CONTAINER_FILES", (tmp_path,))
+    monkeypatch.setattr(doctor_callbacks, "BACKEND_PORT", taken)
+    assert only(callback_backend(Settings())).severity is Severity.OK
+    monkeypatch.setattr(doctor_callbacks, "BACKEND_PORT", free)
     check = only(callback_backend(Settings()))
     assert check.severity is Severity.WARNING
     assert "DJANGO_URL" in str(check.next_step)
+
+
+def test_doctor_says_that_a_brain_tumour_backend_needs_callbacks_in_its_own_shape(tmp_path: Path) -> None:
+    assert only(callback_shapes(Settings(home=tmp_path))).severity is Severity.OK
+    check = only(callback_shapes(Settings(home=tmp_path, gateway_brain_tumour=True)))
+    assert check.severity is Severity.WARNING
+    assert "docs/callback_shapes/brain_tumour.toml" in str(check.next_step)
 
 
 def test_the_compose_file_and_the_documents_have_the_same_ports() -> None:
