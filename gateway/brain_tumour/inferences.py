@@ -27,7 +27,7 @@ from gateway.models import JobError, SubmitJob
 from gateway.ports import Ports
 from gateway.upload_service import About
 from gateway.uploads import content_type
-from schemas.errors import Conflict, InvalidInput, NotFound
+from schemas.errors import Conflict, InvalidInput, NotFound, UnknownProcessor
 from schemas.plain import to_plain
 from schemas.records import Claim, Upload
 from schemas.states import State
@@ -66,6 +66,11 @@ async def submit(ports: Ports, tenant: str, asked: InferenceFields, file: Upload
             status = (await ports.door.submit(tenant, job, asked.ai_req_id, job_id))[0]
         except Conflict as error:
             raise _other_request() from error
+        except UnknownProcessor as error:
+            raise UnknownProcessor(
+                f"{model.name} needs the processor {model.processor!r}, which this gateway does not serve.",
+                next_step="Name it in SLUICE_PROCESSORS of the gateway, and start a worker for it.",
+            ) from error
     if status.labels.get(REQUEST) != fingerprint:
         raise _other_request()
     return AcceptedInference(ai_req_id=asked.ai_req_id, job_id=job_id, status=state_of(status.state))

@@ -207,15 +207,14 @@ def _prose(value: Any, name: str) -> str:
 def _number(value: Any, name: str) -> float:
     usable = isinstance(value, int | float) and not isinstance(value, bool)
     if not usable or not 0 <= value <= 1e12 or not math.isfinite(value):
-        raise bad_request(f"`{name}` is not a number from 0.")
+        raise bad_request(f"`{name}` is not a number, or is below 0 or too large.")
     return float(value)
 
 
 def _fraction(value: Any, name: str) -> float:
-    found = _number(value, name)
-    if found > 1:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
         raise bad_request(f"`{name}` is not a number from 0 to 1.")
-    return found
+    return float(value)
 
 
 def _count(value: Any, name: str) -> int:

@@ -210,3 +210,11 @@ def test_a_request_without_a_token_is_refused_before_its_body_is_read(door: Hosp
         return await client.post("/api/ai/inferences/", content=b"{", headers={"Content-Type": "application/json"})
 
     assert door.visit(use).status_code == 401
+
+
+def test_a_model_whose_processor_is_not_served_is_refused_with_the_setting_that_serves_it() -> None:
+    with Hospital(processors=("mri",)) as hospital:
+        answer = hospital.post(file=b"gene,1\n", **MG)
+    assert (answer.status_code, answer.json()["code"]) == (422, "UNKNOWN_PROCESSOR")
+    assert "MG needs the processor 'gene-expression'" in answer.json()["detail"]
+    assert "SLUICE_PROCESSORS" in answer.json()["next_step"]

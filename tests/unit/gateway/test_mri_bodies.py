@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from connectors.lease_store import Grant, Hold
 from connectors.memory import MemoryDatabase
 from gateway.mri_polling import recent_offers
-from gateway.mri_polling.bodies import RequestId, end_of, request_entry
+from gateway.mri_polling.bodies import RequestId, end_of, request_entry, threshold_of
 from gateway.mri_polling.recent_offers import RecentOffers
 from gateway.problems import Problem
 from processors.mri_lab.contract import MRI_LAB, MriLabInput, MriLabOutput
@@ -31,6 +31,12 @@ from tests.harness.lease_rows import waiting_jobs
 from tests.harness.stores import Stores
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", ["half", True, -0.1, 1.5, float("nan")])
+def test_a_threshold_that_is_no_fraction_is_refused_with_its_range(value: object) -> None:
+    with pytest.raises(Problem, match="`threshold` is not a number from 0 to 1"):
+        threshold_of({"threshold": value})
 
 
 @pytest.mark.parametrize(
