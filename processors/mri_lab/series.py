@@ -10,7 +10,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import FileDataset
 
-from processors.segmentation.dicom import FOREIGN, read_slice, volume_of
+from processors.segmentation.dicom import FOREIGN, read_slice, volume_of, within_limits
 from processors.segmentation.volume import Volume
 from schemas.errors import InvalidInput
 
@@ -29,7 +29,8 @@ class Series:
 def read_series(paths: Sequence[Path]) -> Series:
     """Read the files of one series, in any order. Raises InvalidInput, PayloadTooLarge; no message names a patient."""
     try:
-        contents = [path.read_bytes() for path in paths]
+        size = sum(path.stat().st_size for path in paths)
+        contents = list(within_limits((path.read_bytes() for path in paths), size))
         headers = [_header(content) for content in contents]
         _check_kind(headers)
         slices = [one for content in contents if (one := read_slice(content)) is not None]

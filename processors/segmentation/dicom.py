@@ -12,6 +12,7 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
+from processors.segmentation.deflated import inflated_files
 from processors.segmentation.volume import Affine, FloatArray, Volume, check_affine, check_data, check_shape
 from schemas.errors import InvalidInput, PayloadTooLarge
 
@@ -36,8 +38,6 @@ MAX_UNPACKED_BYTES = 1 << 30
 MAX_INFLATED_BYTES = 64 << 20
 #: Files and folders that programs add to a series; a name that begins with `._` is another.
 _BY_FILES = frozenset({"DICOMDIR", "__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
-_EXPLICIT = b"1.2.840.10008.1.2.1\0\0\0"
 #: Bytes of pixel data beyond what an image's size needs.
 _MAX_PADDING = 4096
 #: Slices may be off their even spacing by this share of it.
@@ -70,6 +70,7 @@ FOREIGN = (
         OSError,
         NotImplementedError,
         RuntimeError,
+        OverflowError,
     ),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, InvalidDicomError),
 )
@@ -95,12 +96,12 @@ def volume_of(slices: list[FileDataset]) -> tuple[Volume, list[int]]:
     return Volume(check_data(_stack([slices[index] for index in order])), check_affine(affine)), order
 
 
-def read_slice(content: bytes) -> FileDataset | None:
-    """Return the image in a file, with the elements that geometry and pixels need; None if there is no whole one.
+def within_limits(contents: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield the files of a series, which have `size` bytes together, without the deflated transfer syntax.
 
     Raises PayloadTooLarge; one of FOREIGN for a damaged file.
     """
-    return _read_slice(_inflated(content, MAX_INFLATED_BYTES))
+    return inflated_files(contents, MAX_INFLATED_BYTES, MAX_UNPACKED_BYTES - size)
 
 
 def _read_slices(path: Path) -> list[FileDataset]:
@@ -108,14 +109,9 @@ def _read_slices(path: Path) -> list[FileDataset]:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir() and not _is_by_file(member.filename)]
         _check_members(members)
-        left, slices = MAX_UNPACKED_BYTES - sum(member.file_size for member in members), []
-        for member in members:
-            content = archive.read(member)
-            plain = _inflated(content, max(1, min(MAX_INFLATED_BYTES, left + len(content))))
-            left -= len(plain) - len(content)
-            one = _read_slice(plain)
-            if one is not None:
-                slices.append(one)
+        size = sum(member.file_size for member in members)
+        files = within_limits((archive.read(member) for member in members), size)
+        slices = [one for file in files if (one := read_slice(file)) is not None]
     if not slices:
         raise InvalidInput(f"None of the {len(members)} files in the zip is a DICOM image.")
     if len(slices) < len(members):
@@ -144,24 +140,9 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
         raise InvalidInput("The zip is packed by another method than deflate.", next_step="Pack it as a plain zip.")
 
 
-def _inflated(content: bytes, limit: int) -> bytes:
-    """The file without the deflated transfer syntax, which pydicom would inflate to any size. Raises PayloadTooLarge."""
-    start = 132 if content[128:132] == b"DICM" else 0
-    end = start + 12 + int.from_bytes(content[start + 8 : start + 12], "little")
-    meta = content[:end]
-    if _DEFLATED not in meta:
-        return content
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = inflater.decompress(content[end:], limit)
-    if inflater.unconsumed_tail or len(data) >= limit:
-        raise PayloadTooLarge(f"A deflated file in the zip inflates to more than {limit >> 20} MiB.")
-    if not inflater.eof:
-        raise EOFError
-    return meta.replace(_DEFLATED, _EXPLICIT) + data
-
-
-def _read_slice(content: bytes) -> FileDataset | None:
-    """The image in a file, with or without the 132 bytes before the data set; None if there is no whole one."""
+def read_slice(content: bytes) -> FileDataset | None:
+    """Return the image in a file that `within_limits` yielded; None if there is no whole one. Only the elements that geometry
+    and pixels need are read; the 132 bytes before the data set may be missing. Raises one of FOREIGN for a damaged file."""
     bare = content[128:132] != b"DICM"
     if bare and content[:2] not in (b"\2\0", b"\x08\0"):  # the first group: of the file's meta data, of the image
         return None
