@@ -6,6 +6,8 @@
 
     waiting ──claim(offered)──▶ offered ──the first heartbeat──▶ held; if none comes: waiting again, and nothing is counted
 
+    waiting again, and not claimed since ──resume by the last fence──▶ held
+
 The sink makes a run claimable when it stores its request, and deletes the lease when the run has ended. Each grant has a
 fence, a number that only rises: calls with an old fence are refused, so a worker that was suspended while its lease expired
 can do no harm. All times are on the store's clock.
@@ -200,6 +202,13 @@ class LeaseStore(WorkerLeases, Protocol):
         offered: bool = False,
     ) -> list[Grant]:
         """Claim as a worker does. `tenant`: jobs of this tenant only; None: of all. `offered`: only offer the jobs."""
+        ...
+
+    def resume(self, worker_id: str, hold: Hold, lease_s: float) -> bool:
+        """Hold a lease again that has expired, if no other worker has claimed it since; its counts stay as they are.
+
+        False if the fence is stale, or the run has ended, was cancelled or missed its deadline. The caller checks whose it is.
+        """
         ...
 
     def expire(self, limit: int) -> list[Expired]:

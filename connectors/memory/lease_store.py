@@ -1,4 +1,5 @@
-"""Custody by lease in memory: the statements claim_leases, renew_leases, release_lease, settle_lease and expire_leases."""
+"""Custody by lease in memory: the statements claim_leases, renew_leases, release_lease, resume_lease, settle_lease
+and expire_leases."""
 
 from __future__ import annotations
 
@@ -55,6 +56,14 @@ class MemoryLeaseStore(MemoryStore):
                 return False
             lease.state, lease.worker, lease.expires_at = "waiting", None, None
             lease.execution = min(lease.execution + started, LARGEST_COUNT)
+            return True
+
+    def resume(self, worker_id: str, hold: Hold, lease_s: float) -> bool:
+        with self._db.reading() as now:
+            lease = self._db.leases.get(_key(hold.job_id, hold.run))
+            if lease is None or lease.fence != hold.fence or not self._may_be_held(lease, now):
+                return False
+            lease.state, lease.worker, lease.expires_at = "held", worker_id, now + timedelta(seconds=lease_s)
             return True
 
     def settle(self, job_id: str, run: int, fence: int) -> bool:
@@ -115,13 +124,20 @@ class MemoryLeaseStore(MemoryStore):
             return [Grant(**self._request(lease), **_granted(self._db, lease)) for lease in waiting]
 
     def _may_be_claimed(self, lease: StoredLease, processor: str, now: datetime) -> bool:
-        key, command = (lease.job_id, lease.run), self._db.commands.get(processor)
+        command = self._db.commands.get(processor)
+        return (
+            lease.processor == processor
+            and self._may_be_held(lease, now)
+            and (lease.job_id, lease.run) in self._db.payloads
+            and (command is None or command.action != "pause")
+        )
+
+    def _may_be_held(self, lease: StoredLease, now: datetime) -> bool:
+        key = lease.job_id, lease.run
         run = self._db.runs.get(key)
-        if lease.state != "waiting" or lease.processor != processor or run is None or key not in self._db.payloads:
+        if lease.state != "waiting" or run is None or run.state not in ("PENDING", "PROCESSING"):
             return False
-        if run.state not in ("PENDING", "PROCESSING") or (run.deadline is not None and run.deadline <= now):
-            return False
-        return not self._cancelled(key) and (command is None or command.action != "pause")
+        return (run.deadline is None or run.deadline > now) and not self._cancelled(key)
 
     def _cancelled(self, key: StoredKey) -> bool:
         cancel = self._db.cancels.get(key)

@@ -80,6 +80,11 @@ class PostgresLeaseStore(PostgresStore):
         parameters: dict[str, Any] = {"job_id": UUID(job_id), "run": run, "fence": fence, "started": started}
         return bool(self._rows("release_lease", **parameters, most=LARGEST_COUNT))
 
+    def resume(self, worker_id: str, hold: Hold, lease_s: float) -> bool:
+        lease, job_id = timedelta(seconds=lease_s), UUID(hold.job_id)
+        parameters: dict[str, Any] = {"job_id": job_id, "run": hold.run, "fence": hold.fence}
+        return bool(self._rows("resume_lease", worker=worker_id, lease=lease, **parameters))
+
     def settle(self, job_id: str, run: int, fence: int) -> bool:
         return bool(self._rows("settle_lease", job_id=UUID(job_id), run=run, fence=fence))
 

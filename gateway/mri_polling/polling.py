@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,7 +79,7 @@ class MriPolling:
         """Keep a request for the worker that works on it, without a word from it until its completion."""
         hold, lease_s = request.hold, self._settings.gateway_mri_lease_s
         answer = await self._leases.call(lambda store: store.heartbeat(caller.owner, [hold], lease_s))
-        if hold.key not in answer.renewed:
+        if hold.key not in answer.renewed and not await self._resumed(caller, request):
             raise await self._refusal(caller, request)
         self._recent.forget(_client(caller))
         if hold.key in answer.cancelled:
@@ -91,6 +92,8 @@ class MriPolling:
         lease = await self._find(request)
         if lease is None or lease.fence != request.fence:
             return await self._after_end(caller, request)
+        if lease.state == "waiting" and end.output is not None and await self._resumed(caller, request):
+            lease = replace(lease, state="held", worker=caller.owner)
         if lease.worker != caller.owner or lease.state not in ("offered", "held", "settled"):
             raise await self._refusal(caller, request)
         if lease.state == "settled":
@@ -158,6 +161,15 @@ class MriPolling:
 
     async def _find(self, request: RequestId) -> LeaseView | None:
         return await self._leases.call(lambda store: store.find(request.job_id, request.run))
+
+    async def _resumed(self, caller: Caller, request: RequestId) -> bool:
+        """Return whether a worker whose lease has expired has it again, because no other one has the request.
+
+        Any worker of the tenant could get the request by a poll, so which of them comes back does not matter.
+        """
+        await self._job(caller, request)
+        hold, lease_s = request.hold, self._settings.gateway_mri_lease_s
+        return await self._leases.call(lambda store: store.resume(caller.owner, hold, lease_s))
 
     async def _job(self, caller: Caller, request: RequestId) -> JobView:
         """Return the job of a request. Raises Problem 404 if there is none, or if it is not the caller's."""

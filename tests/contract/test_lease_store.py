@@ -212,6 +212,21 @@ def test_an_expired_lease_that_was_not_processed_yet_can_be_renewed(stores: Stor
     assert leases.expire(10) == []
 
 
+def test_an_expired_lease_can_be_resumed_until_it_is_claimed_or_its_run_cancelled(stores: Stores) -> None:
+    leases = lease_store(stores)
+    [job] = waiting_jobs(stores)
+    [grant] = claim(leases, lease_s=0.0)
+    assert not leases.resume("w1", grant.hold, 60.0)  # still its own
+    leases.expire(10)
+    assert leases.resume("w1", grant.hold, 0.0)
+    assert (claim(leases, worker="w2"), len(leases.expire(10))) == ([], 1)
+    [other] = claim(leases, 1, 0.0, worker="w2")
+    assert (other.execution, leases.resume("w1", grant.hold, 60.0)) == (3, False)
+    stores.commands.write([CancelRow(job.bytes, 0, AT, "me", "")], [], [])
+    leases.release(other.job_id, 0, other.fence, started=False)
+    assert not leases.resume("w2", other.hold, 60.0)
+
+
 def test_the_next_worker_continues_the_counts_of_the_last_one(stores: Stores) -> None:
     leases = lease_store(stores)
     [job] = waiting_jobs(stores)

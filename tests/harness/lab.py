@@ -55,6 +55,9 @@ class ThroughGateway:
     def settle(self, job_id: str, run: int, fence: int) -> bool:
         return self._store.settle(job_id, run, fence)
 
+    def resume(self, worker_id: str, hold: Hold, lease_s: float) -> bool:
+        return self._store.resume(f"default:open/{worker_id}", hold, lease_s)
+
     def expire(self, limit: int) -> list[Expired]:
         """A lease names its worker with the token that let it in."""
         return [replace(out, worker=out.worker.removeprefix("default:open/")) for out in self._store.expire(limit)]

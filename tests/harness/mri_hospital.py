@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from connectors.lease_store import LeaseView
 from connectors.views import JobView
 from streams import wiring
 from streams.admin import tail
@@ -65,6 +66,12 @@ class Hospital:
     def job(self, job_id: str) -> JobView:
         with wiring.job_store(self.settings) as jobs:
             found = jobs.job(job_id)
+        assert found is not None
+        return found
+
+    def lease(self, job_id: str) -> LeaseView:
+        with wiring.lease_store(self.settings) as leases:
+            found = leases.find(job_id, 0)
         assert found is not None
         return found
 
