@@ -37,7 +37,11 @@ SOURCE = "sluice/gateway"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Facts about an upload that its client states. `sha256`: lower-case hex of all bytes; None: not stated."""
+    """Facts about an upload that its client states.
+
+    `sha256`: lower-case hex of all bytes; None: not stated. `upload_id`: of an upload that may be sent again, which is then the
+    first one; None: each is a new one.
+    """
 
     tenant: str
     content_type: str = "application/octet-stream"
@@ -46,6 +50,7 @@ class About:
     case_id: str | None = None
     sha256: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    upload_id: str | None = None
 
 
 class UploadService:
@@ -179,7 +184,7 @@ class UploadService:
             raise
         upload = new_upload(
             claim,
-            upload_id=partial.upload_id if partial is not None else None,
+            upload_id=partial.upload_id if partial is not None else about.upload_id,
             filename=about.filename,
             tenant=about.tenant,
             kind=about.kind,
@@ -189,10 +194,18 @@ class UploadService:
         )
         added = await self.store.call(lambda store: store.add(upload, in_pieces=partial is not None))
         if not added:
-            raise unknown()
+            return await self._first(about)
         with suppress(asyncio.QueueFull):
             self._unpublished.put_nowait(upload)
         return upload
+
+    async def _first(self, about: About) -> Upload:
+        """Return the upload that was accepted before under this id. Raises NotFound if there is none."""
+        upload_id = about.upload_id
+        found = upload_id and await self.store.call(lambda store: store.get(about.tenant, upload_id))
+        if not found:
+            raise unknown()
+        return found
 
     def _checked(self, incoming: IncomingObject, about: About, length: int | None) -> Claim:
         """Keep the object if it has the size and hash that its client states, and is no harmful archive."""

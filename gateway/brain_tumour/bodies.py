@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.models import EXAMPLE_ID, JobError, Url
 
@@ -16,9 +16,17 @@ STATES = Literal["PENDING", "PROCESSING", "COMPLETED", "FAILED"]
 REQUEST_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 PATIENT_ID = r"^[^\s/\\?#%.\x00-\x1f\x7f][^\s/\\?#%\x00-\x1f\x7f]{0,127}$"
 
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a boolean is no number")
+    return value
+
+
 RequestId = Annotated[str, Field(pattern=REQUEST_ID, examples=["ai_req_0001"])]
 PatientId = Annotated[str, Field(pattern=PATIENT_ID, examples=["P-2026-0007"])]
 UploadId = Annotated[str, Field(max_length=64, examples=[EXAMPLE_ID])]
+Number = Annotated[float, BeforeValidator(_no_boolean)]
 UtcTime = Annotated[datetime, AfterValidator(lambda time: time.astimezone(UTC))]
 
 #: Fields of a request that only some models take.
@@ -53,13 +61,13 @@ class InferenceRequest(BaseModel):
         None, description="Where the result is POSTed. Default: http://localhost:8000/api/ai/callback/."
     )
     upload_id: UploadId | None = Field(None, description="M1, MG: the MRI volume, or the table of gene expression.")
-    threshold: float | None = Field(None, ge=0, le=1, description="M1: lesion probability above which a voxel counts.")
+    threshold: Number | None = Field(None, gt=0, lt=1, description="M1: lesion probability above which a voxel counts.")
     sample: str | None = Field(None, min_length=1, max_length=256, description="MG: the only sample to classify.")
     scale: Literal["auto", "log2", "linear"] | None = Field(None, description="MG: unit of the values.")
     m1_ai_req_id: RequestId | None = Field(None, description="MM: a completed M1 inference of this patient.")
     mg_ai_req_id: RequestId | None = Field(None, description="MM: a completed MG inference of this patient.")
     biomarker_upload_id: UploadId | None = Field(None, description="MM: an eligible biomarker order of this patient.")
-    age: float | None = Field(None, ge=0, le=150, description="MM: years.")
+    age: Number | None = Field(None, ge=0, le=130, description="MM: years.")
     sex: Literal["female", "male"] | None = Field(None, description="MM.")
 
     @model_validator(mode="after")

@@ -3,10 +3,11 @@ patient."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote
 
 from starlette.datastructures import UploadFile
@@ -28,6 +29,7 @@ from gateway.ports import Ports
 from gateway.upload_service import About
 from gateway.uploads import content_type
 from schemas.errors import Conflict, InvalidInput, NotFound, UnknownProcessor
+from schemas.ids import derived_id
 from schemas.plain import to_plain
 from schemas.records import Claim, Upload
 from schemas.states import State
@@ -43,25 +45,25 @@ _STATES: Mapping[State, STATES] = {
 REQUEST = "request_sha256"
 
 
+class SentFile(NamedTuple):
+    """The file of a form, and its hash."""
+
+    file: UploadFile
+    sha256: str
+
+
 async def submit(ports: Ports, tenant: str, asked: InferenceFields, file: UploadFile | None) -> AcceptedInference:
     """Accept an inference; return the one of before for a repeated request.
 
     Raises Conflict for another request under this `ai_req_id`, and as `JobDoor.submit` and `chosen_inputs`.
     """
     model, job_id = MODELS[asked.model], job_id_of(tenant, asked.ai_req_id)
-    upload = await _upload(ports, tenant, model, asked, file)
-    fingerprint = _fingerprint(asked, upload if file is not None else None)
+    sent = None if file is None else await _sent(file)
+    fingerprint = _fingerprint(asked, sent)
     status = await _known(ports, tenant, job_id)
     if status is None:
-        job = SubmitJob(
-            processor=model.processor,
-            input=await _input(ports, tenant, model, asked, upload),
-            external_id=asked.ai_req_id,
-            case_id=asked.patient_id,
-            upload_id=None if upload is None else upload.upload_id,
-            callback_url=asked.callback_url or CALLBACK_URL,
-            labels={REQUEST: fingerprint, **_parts(asked)},
-        )
+        job = await _job(ports, tenant, model, asked, sent)
+        job.labels[REQUEST] = fingerprint
         try:
             status = (await ports.door.submit(tenant, job, asked.ai_req_id, job_id))[0]
         except Conflict as error:
@@ -76,6 +78,16 @@ async def submit(ports: Ports, tenant: str, asked: InferenceFields, file: Upload
     return AcceptedInference(ai_req_id=asked.ai_req_id, job_id=job_id, status=state_of(status.state))
 
 
+async def _sent(file: UploadFile) -> SentFile:
+    """Raises InvalidInput for an empty file."""
+    if not file.size:
+        raise InvalidInput("The file is empty.", next_step="Send the whole file.")
+    await file.seek(0)
+    digest = await asyncio.to_thread(hashlib.file_digest, cast(Any, file.file), "sha256")
+    await file.seek(0)
+    return SentFile(file, digest.hexdigest())
+
+
 def _other_request() -> Conflict:
     return Conflict("Another request was submitted with this ai_req_id.", next_step="Use a new ai_req_id.")
 
@@ -87,10 +99,10 @@ async def _known(ports: Ports, tenant: str, job_id: str) -> JobStatus | None:
         return None
 
 
-def _fingerprint(asked: InferenceFields, sent: Upload | None) -> str:
+def _fingerprint(asked: InferenceFields, sent: SentFile | None) -> str:
     """Return a hash of a request, by which its repetition is recognized. A file that was sent again counts by its content."""
     fields = asked.model_dump(exclude={"ai_req_id", "callback_url"}, exclude_none=True)
-    content = [fields, None if sent is None else sent.claim.sha256]
+    content = [fields, None if sent is None else sent.sha256]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -100,37 +112,57 @@ def _parts(asked: InferenceFields) -> dict[str, str]:
     return cast(dict[str, str], chosen)
 
 
-async def _input(
-    ports: Ports, tenant: str, model: TumourModel, asked: InferenceFields, upload: Upload | None
-) -> dict[str, Any]:
-    """Return the processor's input. Options that were not given are the processor's defaults."""
+async def _job(
+    ports: Ports, tenant: str, model: TumourModel, asked: InferenceFields, sent: SentFile | None
+) -> SubmitJob:
+    """Return the job of a request, and store its file. Options that were not given are the processor's defaults."""
+    found: list[Upload] = []
+
+    async def find_upload() -> Upload | None:
+        upload = await _upload(ports, tenant, model, asked, sent)
+        found.extend([] if upload is None else [upload])
+        return upload
+
     options = asked.model_dump(include=set(model.options), exclude_none=True)
     if model is MM:
-        return options | await chosen_inputs(ports, tenant, asked, upload)
-    if upload is None:
+        input_ = options | await chosen_inputs(ports, tenant, asked, find_upload)
+    elif (upload := await find_upload()) is None:
         raise InvalidInput(f"{model.name} needs a file.", next_step="Send `upload_id`, or a form with `file`.")
-    if upload.case_id is not None:
-        check_patient(upload.case_id, asked.patient_id, "file")
-    return {**options, model.file: to_plain(upload.claim)}
+    else:
+        if upload.case_id is not None:
+            check_patient(upload.case_id, asked.patient_id, "file")
+        input_ = {**options, model.file: to_plain(upload.claim)}
+    return SubmitJob(
+        processor=model.processor,
+        input=input_,
+        external_id=asked.ai_req_id,
+        case_id=asked.patient_id,
+        upload_id=found[0].upload_id if found else None,
+        callback_url=asked.callback_url or CALLBACK_URL,
+        labels=_parts(asked),
+    )
 
 
 async def _upload(
-    ports: Ports, tenant: str, model: TumourModel, asked: InferenceFields, file: UploadFile | None
+    ports: Ports, tenant: str, model: TumourModel, asked: InferenceFields, sent: SentFile | None
 ) -> Upload | None:
     """Return the upload that a request names, or its file once it is stored; None without either."""
     field = "biomarker_upload_id" if model is MM else "upload_id"
     upload_id: str | None = getattr(asked, field)
-    if file is None:
+    if sent is None:
         return None if upload_id is None else await upload_of(ports, tenant, upload_id, field)
     if upload_id is not None:
         raise InvalidInput(f"The request has a file and {field}.", next_step="Send one of them.")
+    file = sent.file
     about = About(
         tenant,
         content_type(file.content_type or ""),
         file.filename or "",
         model.kind,
         asked.patient_id,
+        sent.sha256,
         labels=asked.model_dump(include=set(ELIGIBLE), exclude_none=True),
+        upload_id=derived_id(tenant, _fingerprint(asked, sent), asked.ai_req_id, "brain-tumour-file"),
     )
     return await ports.uploads.receive(_chunks(file), about)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,16 +83,19 @@ def _order(order: Upload) -> BiomarkerOrder:
     )
 
 
-async def chosen_inputs(ports: Ports, tenant: str, asked: InferenceFields, order: Upload | None) -> dict[str, Any]:
+async def chosen_inputs(
+    ports: Ports, tenant: str, asked: InferenceFields, find_order: Callable[[], Awaitable[Upload | None]]
+) -> dict[str, Any]:
     """Return MM's input from the inferences that a request names and its biomarker order; each may be missing, but not all.
 
+    `find_order` returns the order. It is called last, because it may store a file.
     Raises InvalidInput, Problem 422 for another patient's or an ineligible one, Problem 409 for one that has not ended.
     """
     inputs: dict[str, Any] = {}
     for choice in _CHOICES:
         if (ai_req_id := getattr(asked, choice.field)) is not None:
             inputs[choice.input] = await _value(ports, tenant, asked.patient_id, ai_req_id, choice)
-    if order is not None:
+    if (order := await find_order()) is not None:
         check_patient(order.case_id, asked.patient_id, "biomarker order")
         if (label := why_not_eligible(order)) is not None:
             needs = " or ".join((BIOMARKER,) if label == "kind" else ELIGIBLE[label])

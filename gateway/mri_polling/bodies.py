@@ -163,9 +163,12 @@ def bad_request(detail: str, next_step: str | None = None) -> Problem:
 
 
 def threshold_of(body: Mapping[str, Any]) -> float | None:
-    """Return the threshold of a start. Raises Problem 400 unless it is 0 to 1, or null."""
+    """Return the threshold of a start. Raises Problem 400 unless it is above 0 and below 1, as the processor asks, or null."""
     value = body.get("threshold")
-    return None if value is None else _fraction(value, "threshold")
+    found = None if value is None else _fraction(value, "threshold")
+    if found is not None and not 0.0 < found < 1.0:
+        raise bad_request("`threshold` is not a number above 0 and below 1.")
+    return found
 
 
 def _succeeded(body: Mapping[str, Any]) -> bool:

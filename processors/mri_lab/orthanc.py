@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -67,7 +67,7 @@ class Orthanc:
 
     def __init__(self, url: str, user: str = "", password: str = "", *, timeout_s: float = TIMEOUT_S) -> None:
         parts = _checked(url)
-        user, password = user or parts.username or "", password or parts.password or ""
+        user, password = user or unquote(parts.username or ""), password or unquote(parts.password or "")
         port = f":{parts.port}" if parts.port else ""
         host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
         #: For messages: without credentials and path.

@@ -89,9 +89,8 @@ def read_proteins(path: Path) -> Proteins:
         if marker in values:
             raise InvalidInput(f"Row {number} of the protein table has {marker} a second time.", next_step=_NEXT)
         where = f"{marker} in row {number} of the protein table"
-        values[marker] = _value(_cell(row, columns["value"]), where) * _factor(
-            marker, _cell(row, columns["unit"]), where
-        )
+        factor = _factor(marker, _cell(row, columns["unit"]), where)
+        values[marker] = _value(_cell(row, columns["value"]), factor, where)
     if not values:
         raise InvalidInput(f"The protein table has none of {', '.join(MARKERS)}.", next_step=_NEXT)
     return Proteins(values, ignored)
@@ -134,9 +133,10 @@ def _marker(cell: str) -> str | None:
     return next((marker for marker, names in MARKERS.items() if folded in names), None)
 
 
-def _value(cell: str, where: str) -> float:
+def _value(cell: str, factor: float, where: str) -> float:
+    """Return a cell in mg/dL. Raises InvalidInput, also for a number that no float can hold in mg/dL."""
     try:
-        value = float(cell) if cell.isascii() and "_" not in cell else math.nan
+        value = factor * float(cell) if cell.isascii() and "_" not in cell else math.nan
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0.0):

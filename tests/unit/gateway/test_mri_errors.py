@@ -82,6 +82,8 @@ WRONG: list[tuple[str, str, dict[str, Any], int]] = [
     ("POST", COMPLETE, {"content": b" " * 70_000}, 413),
     ("POST", COMPLETE, {"content": b" " * 1_100_000}, 413),
     ("POST", START, {"json": {"threshold": 2}}, 400),
+    ("POST", START, {"json": {"threshold": 0}}, 400),
+    ("POST", START, {"json": {"threshold": 1}}, 400),
     ("POST", f"{BASE}/series/a%20b/segment/", {}, 400),
 ]
 

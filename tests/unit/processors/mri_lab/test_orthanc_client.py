@@ -78,6 +78,14 @@ def test_credentials_in_the_url_log_in_and_are_in_no_message(fake: FakeOrthanc) 
     client.close()
 
 
+def test_a_password_in_the_address_may_have_any_character_as_urls_encode_it(fake: FakeOrthanc) -> None:
+    fake.says("GET /system", {})
+    client = Orthanc(fake.url.replace("//", "//lab%40home:a%2Fb%25@"))
+    client.check()
+    assert fake.logins == {"Basic bGFiQGhvbWU6YS9iJQ=="}  # lab@home:a/b%
+    client.close()
+
+
 @pytest.mark.parametrize("away", [None, (503, b""), (502, b"<html>")])
 def test_a_server_that_is_away_for_a_moment_is_asked_again(fake: FakeOrthanc, client: Orthanc, away: Answer) -> None:
     fake.says("GET /system", away, away, {})

@@ -74,6 +74,8 @@ def test_rows_may_be_missing_and_others_are_ignored(tmp_path: Path) -> None:
         (HEADER + "kappa,nan,mg/dL", "no positive number"),
         (HEADER + "kappa,inf,mg/dL", "no positive number"),
         (HEADER + "kappa,0,mg/dL", "no positive number"),
+        (HEADER + "kappa,1e308,g/dL", "no positive number"),  # infinite in mg/dL
+        (HEADER + "kappa,1e-323,µg/dL", "no positive number"),  # 0 in mg/dL
         (HEADER + "kappa,<77.125,mg/dL", "no positive number"),
         (HEADER + 'kappa,"77,125",mg/dL', "no positive number"),
         (HEADER + "kappa,77_125,mg/dL", "no positive number"),
