@@ -202,10 +202,11 @@ class UploadService:
     async def _first(self, about: About) -> Upload:
         """Return the upload that was accepted before under this id. Raises NotFound if there is none."""
         upload_id = about.upload_id
-        found = upload_id and await self.store.call(lambda store: store.get(about.tenant, upload_id))
-        if not found:
-            raise unknown()
-        return found
+        if upload_id is not None:
+            found = await self.store.call(lambda store: store.get(about.tenant, upload_id))
+            if found is not None:
+                return found
+        raise unknown()
 
     def _checked(self, incoming: IncomingObject, about: About, length: int | None) -> Claim:
         """Keep the object if it has the size and hash that its client states, and is no harmful archive."""

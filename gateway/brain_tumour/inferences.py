@@ -62,8 +62,7 @@ async def submit(ports: Ports, tenant: str, asked: InferenceFields, file: Upload
     fingerprint = _fingerprint(asked, sent)
     status = await _known(ports, tenant, job_id)
     if status is None:
-        job = await _job(ports, tenant, model, asked, sent)
-        job.labels[REQUEST] = fingerprint
+        job = await _job(ports, tenant, model, asked, sent, fingerprint)
         try:
             status = (await ports.door.submit(tenant, job, asked.ai_req_id, job_id))[0]
         except Conflict as error:
@@ -113,7 +112,7 @@ def _parts(asked: InferenceFields) -> dict[str, str]:
 
 
 async def _job(
-    ports: Ports, tenant: str, model: TumourModel, asked: InferenceFields, sent: SentFile | None
+    ports: Ports, tenant: str, model: TumourModel, asked: InferenceFields, sent: SentFile | None, fingerprint: str
 ) -> SubmitJob:
     """Return the job of a request, and store its file. Options that were not given are the processor's defaults."""
     found: list[Upload] = []
@@ -139,7 +138,7 @@ async def _job(
         case_id=asked.patient_id,
         upload_id=found[0].upload_id if found else None,
         callback_url=asked.callback_url or CALLBACK_URL,
-        labels=_parts(asked),
+        labels={REQUEST: fingerprint, **_parts(asked)},
     )
 
 

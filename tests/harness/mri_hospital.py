@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class Hospital:
         return found
 
     def lease(self, job_id: str) -> LeaseView:
-        with wiring.lease_store(self.settings) as leases:
+        with closing(wiring.lease_store(self.settings)) as leases:
             found = leases.find(job_id, 0)
         assert found is not None
         return found
