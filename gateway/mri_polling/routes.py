@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from gateway.mri_polling.bodies import (
     End,
@@ -126,10 +127,13 @@ async def list_requests(
 async def json_body(request: Request) -> dict[str, Any]:
     """Read a body, which is a JSON object or empty. Raises Problem 400 and 413."""
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > LARGEST_BODY:
-            raise Problem(413, "PAYLOAD_TOO_LARGE", f"The body has more than {LARGEST_BODY} bytes.")
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > LARGEST_BODY:
+                raise Problem(413, "PAYLOAD_TOO_LARGE", f"The body has more than {LARGEST_BODY} bytes.")
+    except ClientDisconnect:
+        raise bad_request("The connection was closed before the whole body had come.") from None
     if not data.strip():
         return {}
     try:

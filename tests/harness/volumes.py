@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +81,19 @@ def file_bytes(one: FileDataset) -> bytes:
 def _short(value: float) -> float:
     """DICOM's decimal strings have sixteen characters."""
     return float(f"{value:.8f}")
+
+
+def deflated(one: FileDataset, behind: int = 0) -> bytes:
+    """The file in the deflated transfer syntax; `behind`: MiB of zeros in an element before the pixels."""
+    content = file_bytes(one)
+    end = 144 + int.from_bytes(content[140:144], "little")
+    meta = content[:end].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
+    grown = len(meta) - end
+    meta = meta.replace(b"UI\x14\x001.2.840.10008.1.2.1.99", b"UI\x16\x001.2.840.10008.1.2.1.99")
+    meta = meta[:140] + (int.from_bytes(meta[140:144], "little") + grown).to_bytes(4, "little") + meta[144:]
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    parts = [meta]
+    if behind:
+        parts.append(packer.compress(struct.pack("<HH2sHI", 0x0007, 0x1010, b"OB", 0, behind << 20)))
+        parts += [packer.compress(bytes(1 << 20)) for _ in range(behind)]
+    return b"".join([*parts, packer.compress(content[end:]), packer.flush()])

@@ -190,3 +190,27 @@ def test_whatever_is_asked_the_answer_is_json_with_success(made: Settings) -> No
     for answer in answers:
         assert answer.json()["success"] is (answer.status_code == 200), answer.text
         assert answer.status_code < 500
+
+
+def test_a_body_that_breaks_off_is_no_fault_of_the_gateway(tmp_path: Path) -> None:
+    sent: list[Any] = []
+
+    async def ask() -> None:
+        async with serving(mri_settings(tmp_path)) as (client, _):
+            path = START.encode()
+            scope = {"type": "http", "method": "POST", "path": START, "raw_path": path, "query_string": b""}
+            more = {"headers": [(b"host", b"x")], "client": ("127.0.0.1", 1), "server": ("x", 80), "scheme": "http"}
+            came = iter([{"type": "http.request", "body": b'{"thr', "more_body": True}])
+
+            async def receive() -> Any:
+                return next(came, {"type": "http.disconnect"})
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            transport = client._transport
+            assert isinstance(transport, httpx.ASGITransport)
+            await transport.app(scope | more | {"state": {}}, receive, send)
+
+    asyncio.run(ask())
+    assert sent[0]["status"] == 400

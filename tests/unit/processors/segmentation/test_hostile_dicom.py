@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
@@ -15,8 +16,7 @@ from processors.mri_lab.series import read_series
 from processors.segmentation import dicom
 from processors.segmentation.reading import read_volume
 from schemas.errors import InvalidInput, PayloadTooLarge
-from tests.harness.volumes import ball, dicom_slices, file_bytes, write_dicom_zip
-from tests.unit.processors.segmentation.test_reading_dicom import OBLIQUE, deflated
+from tests.harness.volumes import ball, deflated, dicom_slices, file_bytes, write_dicom_zip
 
 #: Transfer syntax element of a file's meta data that says deflated.
 SAYS_DEFLATED = b"\2\0\x10\0UI\x16\0" + b"1.2.840.10008.1.2.1.99"
@@ -41,7 +41,7 @@ def read(request: pytest.FixtureRequest) -> Callable[[list[bytes], Path], None]:
 
 @pytest.fixture
 def slices() -> list[FileDataset]:
-    made = dicom_slices(ball(), OBLIQUE)
+    made = dicom_slices(ball(), np.eye(4))
     study, frame = generate_uid(), generate_uid()
     for one in made:
         one.StudyInstanceUID, one.FrameOfReferenceUID, one.Modality = study, frame, "MR"

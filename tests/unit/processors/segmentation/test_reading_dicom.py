@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 import tracemalloc
 import zipfile
-import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -19,7 +17,7 @@ from processors.segmentation import dicom
 from processors.segmentation.reading import read_volume
 from processors.segmentation.volume import Volume
 from schemas.errors import InvalidInput, PayloadTooLarge
-from tests.harness.volumes import ball, dicom_slices, file_bytes, write_dicom_zip
+from tests.harness.volumes import ball, deflated, dicom_slices, file_bytes, write_dicom_zip
 
 OBLIQUE = np.array([[0.9, 0.1, 0.0, 12.0], [-0.09, 1.0, 0.1, -30.0], [0.0, -0.1, 1.1, 44.0], [0.0, 0.0, 0.0, 1.0]])
 OBLIQUE[:3, 2] = np.cross(OBLIQUE[:3, 0], OBLIQUE[:3, 1])
@@ -133,22 +131,6 @@ def test_an_enhanced_image_is_refused_as_such(slices: list[FileDataset], tmp_pat
         delattr(one, tag)
     with pytest.raises(InvalidInput, match="multi-frame"):
         read_volume(write_dicom_zip(tmp_path / "series", [one]))
-
-
-def deflated(one: FileDataset, behind: int = 0) -> bytes:
-    """The file in the deflated transfer syntax; `behind`: MiB of zeros in an element before the pixels."""
-    content = file_bytes(one)
-    end = 144 + int.from_bytes(content[140:144], "little")
-    meta = content[:end].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
-    grown = len(meta) - end
-    meta = meta.replace(b"UI\x14\x001.2.840.10008.1.2.1.99", b"UI\x16\x001.2.840.10008.1.2.1.99")
-    meta = meta[:140] + (int.from_bytes(meta[140:144], "little") + grown).to_bytes(4, "little") + meta[144:]
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    parts = [meta]
-    if behind:
-        parts.append(packer.compress(struct.pack("<HH2sHI", 0x0007, 0x1010, b"OB", 0, behind << 20)))
-        parts += [packer.compress(bytes(1 << 20)) for _ in range(behind)]
-    return b"".join([*parts, packer.compress(content[end:]), packer.flush()])
 
 
 def test_the_deflated_transfer_syntax_is_read(slices: list[FileDataset], tmp_path: Path) -> None:
