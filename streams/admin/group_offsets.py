@@ -29,6 +29,8 @@ from streams.router.checks import router_rules
 from streams.router.rules import Rules
 from streams.settings import Settings
 
+#: Seconds for the first answer about a group: a new broker makes its offsets topic first, which takes long on a busy machine.
+FIRST_ANSWER_S = 60.0
 _UNRUN = "requests left the log before they were run"
 #: Errors of a commit from outside a group that has members: only they may commit.
 _ACTIVE = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.STALE_MEMBER_EPOCH})
@@ -116,7 +118,7 @@ def apply(
     """
 
     def seed(group: SeededGroup, consumer: LogConsumer) -> list[Change]:
-        faults = _faults(group, consumer, partitions, there or {})
+        faults = _faults(group, consumer, partitions, there or {}, FIRST_ANSWER_S)
         return _seed(group, consumer, faults, new) if any(faults) else []
 
     return _each(settings, contracts, seed)
@@ -147,12 +149,16 @@ def _each(
 
 
 def _faults(
-    group: SeededGroup, consumer: LogConsumer, partitions: Mapping[str, int], there: Mapping[str, int]
+    group: SeededGroup,
+    consumer: LogConsumer,
+    partitions: Mapping[str, int],
+    there: Mapping[str, int],
+    timeout_s: float = TIMEOUT_S,
 ) -> _Faults:
     wanted = [TopicPartition(topic, number) for topic in group.topics for number in range(partitions.get(topic, 0))]
     faults = _Faults([], [], [])
     try:
-        for partition in retry_until_ready(lambda: consumer.committed(wanted, timeout=TIMEOUT_S)):
+        for partition in retry_until_ready(lambda: consumer.committed(wanted, timeout=timeout_s), timeout_s):
             if partition.offset < 0:
                 faults.missing.append(partition)
             elif partition.partition < there.get(partition.topic, 0):

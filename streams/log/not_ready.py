@@ -27,9 +27,9 @@ _NOT_YET = frozenset(
 )
 
 
-def retry_until_ready(ask: Callable[[], T]) -> T:
-    """Return what `ask` returns, calling again for up to `TIMEOUT_S` while Kafka is not ready. Raises KafkaException."""
-    until = time.monotonic() + TIMEOUT_S
+def retry_until_ready(ask: Callable[[], T], timeout_s: float = TIMEOUT_S) -> T:
+    """Return what `ask` returns, calling again for up to `timeout_s` while Kafka is not ready. Raises KafkaException."""
+    until = time.monotonic() + timeout_s
     while True:
         try:
             return ask()
