@@ -22,6 +22,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "net_st
 #: What wrappers of the network put before its layers' names: DataParallel, torch.compile.
 PREFIXES = ("module.", "_orig_mod.")
 NAMED = 10
+#: First bytes of a torch file: a zip, or in old ones a pickle.
+_STARTS = (b"PK", b"\x80")
 #: BatchNorm's count of batches, which inference does not use.
 COUNTERS = "num_batches_tracked"
 _SAVE = "Save the weights alone: torch.save(model.state_dict(), 'best_model.pth')."
@@ -69,6 +71,13 @@ def _loaded(file: Path) -> Any:
         with torch.serialization.safe_globals([*((scalar, name) for name in names), np.dtype, *kinds]):
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        with file.open("rb") as opened:
+            start = opened.read(2)
+        if not start.startswith(_STARTS):
+            raise ModelNotFound(
+                f"{file.name} is no torch file: it begins like neither a zip nor a pickle.",
+                next_step="A page of a failed download or a pointer of Git LFS looks so: fetch the file itself.",
+            ) from error
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"the class {found[1][:80]}" if found else "more than tensors"
         raise ModelNotFound(

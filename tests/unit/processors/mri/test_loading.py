@@ -129,6 +129,13 @@ def test_no_code_in_a_file_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("content", ["<!DOCTYPE html>", "version https://git-lfs.github.com/spec/v1"])
+def test_a_text_in_the_place_of_weights_is_named_as_that(tmp_path: Path, content: str) -> None:
+    options = detector(tmp_path)
+    Path(options["MODEL_PATH"]).write_text(content)
+    assert "is no torch file" in refusal(options).message
+
+
 def test_the_first_ten_misfits_are_named_and_the_others_counted(tmp_path: Path) -> None:
     extra = {f"head.{number:02}": torch.ones(2) for number in range(13)}
     message = refusal(detector(tmp_path, state() | extra)).message
