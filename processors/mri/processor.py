@@ -14,7 +14,7 @@ from processors.mri.contract import MriInput, MriOutput
 from processors.mri.loading import MODEL_OPTIONS, load_model
 from processors.mri.picture import greys, overlay
 from processors.mri.report import Findings, foreground_of, lesions_of, report_of
-from processors.mri.segment import box_probability
+from processors.mri.segment import box_probability, lesion_mask
 from processors.policy import Batch, Limits, Policy
 from processors.protocol import Job, JobContext, LoadContext
 from processors.segmentation.grid import ModelView, to_model
@@ -81,7 +81,7 @@ class Mri:
         geometry = prepared.geometry
         threshold = self._threshold if job.input.threshold is None else job.input.threshold
         probability = prepared.view.back(raw.probability)
-        mask = (probability > threshold).astype(np.uint8)
+        mask = lesion_mask(self._model, probability, threshold)
         found = Findings(
             geometry,
             mask.shape,
@@ -95,7 +95,7 @@ class Mri:
         write_mask(mask, geometry, folder / "mask.nii.gz")
         steps = np.round(probability * PROBABILITY_STEPS).astype(np.uint8)
         write_mask(steps, geometry, folder / "probability.nii.gz", slope=1.0 / PROBABILITY_STEPS)
-        (folder / "overlay.png").write_bytes(_picture(prepared, mask, found))
+        (folder / "overlay.png").write_bytes(_picture(prepared, mask, found, self._model.peak))
         files = {
             "mask": ctx.save(folder / "mask.nii.gz", NIFTI),
             "probability": ctx.save(folder / "probability.nii.gz", NIFTI),
@@ -125,14 +125,14 @@ class Mri:
             return error
 
 
-def _picture(prepared: PreparedBrain, mask: NDArray[np.uint8], found: Findings) -> bytes:
+def _picture(prepared: PreparedBrain, mask: NDArray[np.uint8], found: Findings, peak: float) -> bytes:
     if found.lesions:
         largest, count = found.lesions[0], len(found.lesions)
         which = "the lesion" if count == 1 else f"the largest of {count} lesions"
         text = f"Slices through {which}, {largest.volume_mm3 / 1000.0:.2f} ml. Outline: probability above {found.threshold:g}."
         voxels = largest.voxels
     else:
-        text = f"No lesion: the probability is nowhere above {found.threshold:g}. Middle slices."
+        text = f"No lesion: the probability is nowhere above {max(found.threshold, peak):g}. Middle slices."
         voxels = np.zeros((0, 3), dtype=np.int64)
     return overlay(prepared.greys, mask, found.geometry.affine, voxels, text)
 

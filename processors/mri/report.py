@@ -118,7 +118,7 @@ def report_of(found: Findings, model: SegmentationModel, version: str, files: Ma
             "name": model.name,
             "sha256": model.sha256,
             "own": model.own,
-            "architecture": {**model.architecture.unet, "window": model.window},
+            "architecture": {**model.architecture.unet, "window": model.window, "peak": model.peak},
         },
         "input": {
             "sha256": found.input_sha256,

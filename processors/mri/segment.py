@@ -1,4 +1,5 @@
-"""From a volume to the probability of lesion in each of its voxels: `segment`, for every processor that uses this network.
+"""From a volume to the probability of lesion in each of its voxels, and to a mask: `segment` and `lesion_mask`, for every
+processor that uses this network.
 
 The volume is turned to R-A-S, resampled to one millimetre and z-scored within the brain (processors/segmentation/grid.py).
 A box that fits into the model's window is computed at once; a larger one by windows that overlap by half, weighted by a
@@ -10,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from processors.mri.loading import SegmentationModel
+from processors.segmentation.components import component_labels
 from processors.segmentation.grid import to_model
 from processors.segmentation.volume import FloatArray, Volume
 from schemas.errors import ProcessorBug
@@ -29,6 +33,19 @@ def segment(model: SegmentationModel, volume: Volume, before_window: Callable[[]
     """
     view = to_model(volume)
     return view.back(box_probability(model, view.box, before_window))
+
+
+def lesion_mask(model: SegmentationModel, probability: FloatArray, threshold: float) -> NDArray[np.uint8]:
+    """Return 1 where the probability exceeds the threshold, in blobs (26-connectivity) that reach the model's peak."""
+    mask = (probability > threshold).astype(np.uint8)
+    if model.peak > threshold:
+        voxels = np.argwhere(mask)
+        labels = component_labels(voxels)
+        _, blob = np.unique(labels, return_inverse=True)
+        peaks = np.zeros(int(blob.max()) + 1 if len(blob) else 0, dtype=np.float32)
+        np.maximum.at(peaks, blob, probability[tuple(voxels.T)])
+        mask[tuple(voxels[peaks[blob] < model.peak].T)] = 0
+    return mask
 
 
 def box_probability(

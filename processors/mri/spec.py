@@ -1,4 +1,4 @@
-"""The architecture of a network as data: MONAI's arguments, and the window in which the network is used."""
+"""The architecture of a network as data: MONAI's arguments, its window, and the peak that a lesion must reach."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ KEYS = (
     *("spatial_dims", "in_channels", "out_channels", "channels", "strides", "kernel_size", "up_kernel_size"),
     *("num_res_units", "act", "norm", "dropout", "bias", "adn_ordering"),
 )
+#: What a specification may have besides them.
+OWN_KEYS = ("window", "peak")
 _NEXT = "Correct the specification (docs/models.md): MODEL_SPEC, or the JSON file beside the weights."
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """`unet`: arguments of MONAI's UNet. `window`: voxels along each axis that are computed at once, at most."""
+    """`unet`: arguments of MONAI's UNet. `window`: voxels along each axis that are computed at once, at most. `peak`: the
+    probability that some voxel of a lesion must reach; 0 if any voxel above the threshold will do."""
 
     unet: Mapping[str, Any]
     window: tuple[int, int, int]
+    peak: float = 0.0
 
     def padded(self, side: int) -> int:
         """Return the next length that the network takes: a multiple of its strides, and at least two of them."""
@@ -55,10 +59,10 @@ def specified(file: Path, option: str) -> Mapping[str, Any]:
 def architecture_of(spec: Mapping[str, Any]) -> Architecture:
     """Check a specification. What it does not say is as in the shipped network. Raises ModelNotFound."""
     given = dict(spec)
-    window = given.pop("window", None)
+    window, peak = given.pop("window", None), given.pop("peak", 0.0)
     for name in given:
         if name not in KEYS:
-            near = difflib.get_close_matches(name, (*KEYS, "window"), n=1)
+            near = difflib.get_close_matches(name, (*KEYS, *OWN_KEYS), n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
             raise ModelNotFound(f"A network's specification has no {name[:40]!r}.", next_step=f"{hint}{_NEXT}")
     unet = {**SPEC, **given}
@@ -71,8 +75,10 @@ def architecture_of(spec: Mapping[str, Any]) -> Architecture:
         )
     if not _sizes(unet["channels"]) or not _sizes(unet["strides"]) or len(unet["strides"]) != len(unet["channels"]) - 1:
         raise ModelNotFound("`channels` and `strides` are lists of numbers, with one stride fewer.", next_step=_NEXT)
+    if type(peak) not in (int, float) or not 0.0 <= peak < 1.0:
+        raise ModelNotFound("`peak` is a probability: from 0 on, below 1.", next_step=_NEXT)
     step = multiple(unet)
-    return Architecture(unet, _window(WINDOW + -WINDOW % step if window is None else window, step))
+    return Architecture(unet, _window(WINDOW + -WINDOW % step if window is None else window, step), float(peak))
 
 
 def _sizes(value: Any) -> bool:

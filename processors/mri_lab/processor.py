@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
 
 from processors.mri.loading import MODEL_OPTIONS, load_model
-from processors.mri.segment import segment
+from processors.mri.segment import lesion_mask, segment
 from processors.mri_lab.contract import MriLabInput, MriLabOutput
 from processors.mri_lab.dicom_seg import SegUids, write_seg
 from processors.mri_lab.orthanc import LoginRefused, Orthanc
@@ -94,7 +93,7 @@ class MriLab:
 
     def finish(self, job: Job[MriLabInput], raw: SegmentedSeries, ctx: JobContext) -> MriLabOutput:
         threshold = self._threshold if job.input.threshold is None else job.input.threshold
-        mask = (raw.probability > threshold).astype(np.uint8)
+        mask = lesion_mask(self._model, raw.probability, threshold)
         uids = SegUids.of(job.header.job_id, job.header.run)
         path = ctx.scratch() / "seg.dcm"
         write_seg(mask, raw.series.headers, uids, path, model=self.version, model_sha256=self.model_sha256)

@@ -61,11 +61,11 @@ class Subject:
         spacing = np.linalg.norm(affine[:3, :3], axis=0).astype(np.float32)
         tissue, white = (maps[1] + maps[2]).numpy(), maps[2].numpy()
         lesions = place_lesions(tissue, tissue if cortex else white, spacing, volumes_ml, rng)
-        truth = np.zeros(shape, dtype=np.uint8)
+        truth, painted = np.zeros(shape, dtype=np.uint8), clean.clone()
         for lesion in lesions:
             truth.flat[lesion.voxels] = 1
-            paint(clean.view(-1), lesion, self.tissue_range, rng)
-        image = blurred(clean, self.blur) * bias
+            paint(painted.view(-1), lesion, self.tissue_range, rng)
+        image = self._seen(clean, painted) * bias
         return Phantom(self._noised(image, maps[3] > 0.5, rng), truth, lesions)
 
     def statistics(self) -> Statistics:
@@ -88,6 +88,10 @@ class Subject:
         # The average brain's own fine structure, which tissue shares alone would lose.
         image += self.detail * self.tissue_range * (t1 - self.anatomy.t1_mean) * mask
         return image.clamp_(min=0.0), maps, bias
+
+    def _seen(self, clean: torch.Tensor, painted: torch.Tensor) -> torch.Tensor:
+        """The anatomy with lesions painted in, at the scanner's resolution. `clean` is without them."""
+        return blurred(painted, self.blur)
 
     def _noised(self, image: torch.Tensor, inside: torch.Tensor, rng: np.random.Generator) -> FloatArray:
         """Rician noise within the brain; outside it is zero, as brain extraction leaves it."""

@@ -206,6 +206,7 @@ def test_a_hash_without_a_path_is_refused() -> None:
         ({"strides": [0]}, "lists of numbers"),
         ({"window": 15, "strides": [2]}, "a multiple of 2"),
         ({"window": [16, 16]}, "one size or three"),
+        ({"peak": 1.0}, "`peak` is a probability"),
     ],
 )
 def test_a_wrong_specification_says_what_is_wrong(spec: dict[str, Any], message: str, tmp_path: Path) -> None:

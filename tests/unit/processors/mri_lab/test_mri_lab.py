@@ -36,7 +36,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> None:
         bright: FloatArray = (0.9 * volume.data / volume.data.max()).astype(np.float32)
         return bright
 
-    monkeypatch.setattr(processor, "load_model", lambda ctx: SimpleNamespace(sha256="ab" * 32))
+    monkeypatch.setattr(processor, "load_model", lambda ctx: SimpleNamespace(sha256="ab" * 32, peak=0.0))
     monkeypatch.setattr(processor, "segment", segment)
 
 
