@@ -191,7 +191,17 @@ def _seed(group: SeededGroup, consumer: LogConsumer, faults: _Faults, new: Set[s
 
 def _bounds(consumer: LogConsumer, partition: TopicPartition) -> tuple[int, int]:
     """Return the first offset of a partition, and the one after its last."""
-    return retry_until_ready(lambda: consumer.get_watermark_offsets(partition, timeout=TIMEOUT_S))
+
+    def ask() -> tuple[int, int]:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError._UNKNOWN_PARTITION:
+                # The client remembers the topic as it was before partitions were added, for minutes, unless it is asked again.
+                consumer.list_topics(partition.topic, timeout=TIMEOUT_S)
+            raise
+
+    return retry_until_ready(ask)
 
 
 def _commit(consumer: LogConsumer, offsets: list[TopicPartition]) -> None:

@@ -18,11 +18,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka import ConsumerGroupState, KafkaException
 
 from schemas import contract
 from streams import logs
 from streams.audit.once import audit
 from streams.audit.scope import Scope
+from streams.log import kafka
+from streams.log.port import LogAdmin
 from tests.faults.cluster import PROCESSORS, SERVICES, Cluster, cluster
 from tests.faults.doors import ClientDoor, CommandLineDoor, ForeignDoor, RowDoor
 from tests.faults.driver import Door, Driver, Journal
@@ -46,6 +49,8 @@ AFTER_S = 20.0
 #: Seconds until all services are ready, and without any progress until what is open counts as stuck.
 READY_S = 120.0
 QUIET_S = 45.0
+#: Processors whose workers share the partitions of a consumer group.
+SHARED = ("chore", "queue")
 
 
 def run(folder: Path, seed: int, seconds: float, faults: list[Fault] | None = None, after_s: float = AFTER_S) -> Report:
@@ -126,12 +131,31 @@ def _begin(evidence: Evidence) -> float:
 
 
 def _wait_until_ready(made: Cluster) -> None:
+    """Wait until all services are ready and the workers share the partitions: a rebalance is a reason to run a job twice,
+    and it would be none of the faults."""
+    admin = kafka.admin(made.addresses.direct)
+
     def ready() -> bool:
         logs = {name: service.log.read_text() for name, service in made.services.items()}
         events = {"sink": "partitions_assigned", "timekeeper": "leadership_acquired", "notify": "notify_started"}
-        return all(events.get(name, "worker_ready") in text for name, text in logs.items())
+        begun = all(events.get(name, "worker_ready") in text for name, text in logs.items())
+        return begun and all(_is_shared(made, admin, processor) for processor in SHARED)
 
     wait_until(ready, lambda: f"not all services are ready; logs in {made.folder}", READY_S)
+
+
+def _is_shared(made: Cluster, admin: LogAdmin, processor: str) -> bool:
+    """True if each worker of a processor is in its group with both lanes, and each partition is assigned."""
+    settings = made.addresses.direct
+    group = f"{settings.topic_prefix}workers.{processor}"
+    try:
+        described = admin.describe_consumer_groups([group], request_timeout=READY_S)[group].result()
+    except KafkaException:
+        return False
+    workers = sum(processor in arguments for arguments in SERVICES.values())
+    assigned = [place for member in described.members for place in member.assignment.topic_partitions]
+    whole = len(described.members) == 2 * workers and len(assigned) == 2 * settings.partitions
+    return whole and described.state is ConsumerGroupState.STABLE
 
 
 def _observe(database: str, journal: Journal, stop: threading.Event) -> None:

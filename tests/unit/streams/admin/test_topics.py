@@ -6,16 +6,17 @@ import uuid
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from pydantic import SecretStr
 
 from schemas.errors import Conflict
 from schemas.records import ECHO
 from schemas.registry import MemoryRegistry
 from schemas.topics import Topic, TopicNames, declared
-from streams.admin import subjects, topics
+from streams.admin import group_offsets, subjects, topics
 from streams.admin.changes import Change, ChangeKind
 from streams.admin.group_offsets import worker_groups
 from streams.admin.topics import BrokerTopic, differences
@@ -187,3 +188,21 @@ submit = [{ processor = "echo", input = { message = "x" } }]
 def test_the_partitions_of_a_joins_topics_are_never_added(echo: Settings, tmp_path: Path) -> None:
     fixed = Topic("t", 4, 1000, None, fixed=True)
     assert topics.differences([fixed], {"t": topics.BrokerTopic(2, fixed.config())}) == []
+
+
+def test_a_client_that_remembers_fewer_partitions_is_made_to_ask_again() -> None:
+    """librdkafka keeps what it knew of a topic for minutes."""
+    asked: list[str] = []
+
+    class Consumer:
+        def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+            if not asked:
+                raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+            return 3, 9
+
+        def list_topics(self, topic: str, timeout: float) -> None:
+            asked.append(topic)
+
+    consumer: Any = Consumer()
+    assert group_offsets._bounds(consumer, TopicPartition("wider", 2)) == (3, 9)
+    assert asked == ["wider"]
