@@ -149,6 +149,8 @@ def simulated() -> Iterator[None]:
         patch.setattr(streams.worker.supervision.supervisor, "ChildProcess", InProcessChild)
         for name in (*STORES, "registry", "object_store"):
             patch.setattr(wiring, name, _ported(name, getattr(wiring, name)))
+        # Tests of other modules follow in this process, and outside a world nothing may be captured.
+        stack.callback(structlog.configure, **structlog.get_config())
         structlog.configure(processors=[structlog.stdlib.add_log_level, _capture])
         yield
 
