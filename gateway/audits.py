@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from connectors.access_store import EVERY_TENANT
 from gateway.models import EXAMPLE_ID, EXAMPLE_TIME, Processor, Time
@@ -32,8 +32,8 @@ class AuditRequest(BaseModel):
     since: Time = Field(examples=[EXAMPLE_TIME], description="Only requests that were written since then.")
     until: Time | None = Field(None, description="Only requests that were written before then; null: until now.")
     processors: list[Processor] = Field([], max_length=100, description="Empty: all.")
-    late_s: int = Field(300, ge=1, le=10_000_000, description="Seconds that a service may take for its work.")
-    examples: int = Field(EXAMPLES, ge=0, le=1000, description="Examples of each kind of finding.")
+    late_s: StrictInt = Field(300, ge=1, le=10_000_000, description="Seconds that a service may take for its work.")
+    examples: StrictInt = Field(EXAMPLES, ge=0, le=1000, description="Examples of each kind of finding.")
 
 
 class Example(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 from connectors.dead_letter_store import DeadLetter, DeadLetterFilter, DeadLetterGroup, LetterPlace
 from connectors.replay_store import FASTEST, MOST_OPERATIONS, SLOWEST
@@ -129,11 +129,11 @@ class RedriveRequest(LetterSelection):
     without copy and move. `dry_run`: read each record, and only say what would become of it."""
 
     edit: list[dict[str, Any]] | None = Field(None, max_length=MOST_OPERATIONS)
-    rate: float | None = Field(100.0, ge=SLOWEST, le=FASTEST, description="Records a second; null: no limit.")
-    max: int | None = Field(None, ge=1, le=100_000)
+    rate: StrictFloat | None = Field(100.0, ge=SLOWEST, le=FASTEST, description="Records a second; null: no limit.")
+    max: StrictInt | None = Field(None, ge=1, le=100_000)
     note: str = Field("", max_length=2000, pattern=PLAIN)
-    force: bool = False
-    dry_run: bool = False
+    force: StrictBool = False
+    dry_run: StrictBool = False
 
 
 class RefusalBody(BaseModel):

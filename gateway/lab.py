@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StringConstraints
 
 from connectors.gateway_client.wire import answer_to_json, grant_to_json, to_bytes
 from connectors.lease_store import Hold
@@ -34,24 +34,24 @@ LONGEST_VALUE = 1_500_000
 
 WorkerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~:-]{1,200}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
-Count = Annotated[int, Field(ge=0, lt=2**31)]
-Fence = Annotated[int, Field(ge=0, lt=2**63)]
-LeaseS = Annotated[float, Field(ge=0, le=LONGEST_LEASE_S, allow_inf_nan=False)]
+Count = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+Fence = Annotated[StrictInt, Field(ge=0, lt=2**63)]
+LeaseS = Annotated[StrictFloat, Field(ge=0, le=LONGEST_LEASE_S, allow_inf_nan=False)]
 
 
 class Join(BaseModel):
     processor: Name
-    protocol: int
+    protocol: StrictInt
     version: Annotated[str, StringConstraints(max_length=50)] = ""
 
 
 class ClaimLeases(BaseModel):
     processor: Name
     worker_id: WorkerId
-    count: int = Field(1, ge=1, le=1000)
+    count: StrictInt = Field(1, ge=1, le=1000)
     lease_s: LeaseS
-    executions: int = Field(3, ge=1, le=1000)
-    wait_s: float = Field(0.0, ge=0, le=LONGEST_WAIT_S, allow_inf_nan=False)
+    executions: StrictInt = Field(3, ge=1, le=1000)
+    wait_s: StrictFloat = Field(0.0, ge=0, le=LONGEST_WAIT_S, allow_inf_nan=False)
 
 
 class Held(BaseModel):
@@ -64,7 +64,7 @@ class Held(BaseModel):
 
 
 class CountedHold(Held):
-    execution: int = Field(1, ge=1, lt=2**31)
+    execution: StrictInt = Field(1, ge=1, lt=2**31)
     crashes: Count = 0
 
 
@@ -76,7 +76,7 @@ class Heartbeat(BaseModel):
 
 class Release(Held):
     worker_id: WorkerId
-    started: bool
+    started: StrictBool
 
 
 class Result(CountedHold):

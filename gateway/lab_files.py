@@ -14,7 +14,7 @@ from connectors.incoming_object import IncomingObject
 from connectors.lease_store import LeaseView
 from connectors.object_backend import CHUNK
 from gateway.file_response import file_response
-from gateway.lab import Count, WorkerId
+from gateway.lab import WorkerId
 from gateway.lab_memos import LabMemos
 from gateway.lab_request import LabRequest
 from gateway.lab_uploads import LeaseUploads
@@ -28,6 +28,8 @@ from schemas.records import Claim
 
 router = APIRouter(prefix="/v1/lab", tags=["Lab machines"], include_in_schema=False)
 
+Run = Annotated[int, Query(ge=0, lt=2**31)]
+
 #: Bytes of a checkpoint.
 LARGEST_CHECKPOINT = 1 << 20
 
@@ -37,13 +39,13 @@ async def _leased(
     ports: P,
     worker_id: Annotated[WorkerId, Query()],
     job_id: Annotated[UUID, Query()],
-    run: Annotated[Count, Query()],
+    run: Run,
 ) -> LeaseView:
     worker = ports.lab.worker(principal, worker_id)
     return await ports.lab.leases.call(partial(worker.held, str(job_id), run))
 
 
-def _checkpoint(job_id: Annotated[UUID, Query()], run: Annotated[Count, Query()]) -> str:
+def _checkpoint(job_id: Annotated[UUID, Query()], run: Run) -> str:
     return f"checkpoints/{job_id}/{run}"
 
 
@@ -66,7 +68,7 @@ async def upload(
     sha256: str,
     lease: Leased,
     job_id: Annotated[UUID, Query()],
-    run: Annotated[Count, Query()],
+    run: Run,
     ports: P,
     request: Request,
 ) -> dict[str, Any]:
@@ -122,7 +124,7 @@ async def put_memo(
     key: MemoKey,
     lease: Leased,
     job_id: Annotated[UUID, Query()],
-    run: Annotated[Count, Query()],
+    run: Run,
     ports: P,
     request: Request,
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 from connectors.access_store import EVERY_TENANT
 from connectors.replay_store import (
@@ -56,16 +56,16 @@ class ReplayRequest(BaseModel):
     since: Time | None = None
     until: Time | None = None
     job_ids: list[str] | None = Field(None, min_length=1, max_length=100_000)
-    rate: float | None = Field(100.0, ge=SLOWEST, le=FASTEST, description="Jobs a second; null: no limit.")
-    max: int | None = Field(None, ge=1, le=2**31 - 1)
+    rate: StrictFloat | None = Field(100.0, ge=SLOWEST, le=FASTEST, description="Jobs a second; null: no limit.")
+    max: StrictInt | None = Field(None, ge=1, le=2**31 - 1)
     reason: str = Field("", max_length=2000, pattern=r"^[^\x00]*$")
-    force: bool = Field(False, description="Also jobs that were replayed too often.")
+    force: StrictBool = Field(False, description="Also jobs that were replayed too often.")
     callbacks: str = Field("usual", max_length=2048, description="usual, none, or a URL instead of the job's.")
     edit: list[dict[str, Any]] | None = Field(None, max_length=MOST_OPERATIONS)
-    deadline_s: float | None = Field(
+    deadline_s: StrictFloat | None = Field(
         None, gt=0, le=1e7, description="Time limit of each new run; null: none of its own."
     )
-    dry_run: bool = Field(False, description="Only count and check; change nothing.")
+    dry_run: StrictBool = Field(False, description="Only count and check; change nothing.")
 
     def wanted(self) -> ReplayFilter:
         return checked_filter(ReplayFilter(**{name: getattr(self, name) for name in ReplayFilter.__slots__}))

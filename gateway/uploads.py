@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictInt
 from starlette.requests import ClientDisconnect
 
 from connectors.upload_store import PRESIGNED, TUS, PartialUpload, UploadStore
@@ -70,7 +70,7 @@ class UploadBody(BaseModel):
 class PresignedRequest(BaseModel):
     """`size`: of the file; the limit is the gateway's. `sha256`: checked when the upload is completed."""
 
-    size: int = Field(ge=0, le=2**62, examples=[1_048_576])
+    size: StrictInt = Field(ge=0, le=2**62, examples=[1_048_576])
     sha256: Sha256 | None = None
     content_type: str = Field("application/octet-stream", max_length=255)
     filename: Text = ""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
-from gateway.app import create_app
+from gateway.app import ROUTES, create_app
+from gateway.brain_tumour.bodies import InferenceRequest
 from gateway.json_schema import input_schema
 from gateway.ports import Ports
 from schemas.records import ECHO, SEGMENTATION
@@ -68,3 +71,39 @@ def test_an_inputs_json_schema_is_that_of_its_avro_schema() -> None:
     volume = input_schema(SEGMENTATION)["properties"]["volume"]
     assert set(volume["properties"]) == {"uri", "sha256", "size", "content_type"}
     assert volume["required"] == ["uri", "sha256", "size"]
+
+
+def bodies() -> Iterator[type[BaseModel]]:
+    """Yield the models of all JSON bodies that the gateway takes."""
+    yield InferenceRequest
+    for module in ROUTES:
+        for route in module.router.routes:
+            body = getattr(route, "body_field", None)
+            model = None if body is None else body.field_info.annotation
+            if isinstance(model, type) and issubclass(model, BaseModel):
+                yield model
+
+
+def numbers_and_booleans(model: type[BaseModel]) -> Iterator[tuple[str, object]]:
+    """Yield the fields that JSON gives a number or a boolean, each with a value of the other kind."""
+    for name, schema in model.model_json_schema()["properties"].items():
+        kinds = {one.get("type") for one in schema.get("anyOf", [schema])}
+        if kinds & {"integer", "number"}:
+            yield name, True
+        elif "boolean" in kinds:
+            yield name, 1
+
+
+def test_no_body_takes_a_boolean_for_a_number_or_a_number_for_a_boolean() -> None:
+    checked, taken = 0, []
+    for model in set(bodies()):
+        for name, wrong in numbers_and_booleans(model):
+            checked += 1
+            try:
+                model.model_validate({name: wrong})
+            except ValidationError as error:
+                if any(one["loc"][:1] == (name,) for one in error.errors()):
+                    continue
+            taken.append(f"{model.__name__}.{name}")
+    assert taken == []
+    assert checked >= 20
