@@ -55,6 +55,7 @@ injection: sync ## inject every kind of fault at every call of every service (ha
 	SLUICE_INJECTION=all $(RUN) pytest tests/injection -s
 
 accept: sync tools ## acceptance tests: time limits, and readers in other languages
+	@$(UV) sync --all-extras --group accept --locked --inexact --quiet
 	$(RUN) pytest -m accept -s tests/acceptance
 
 bench: sync ## measure latency and throughput of this machine

@@ -32,6 +32,9 @@ MAY_IMPORT = {
 }
 LIVES_ONLY_IN = {
     **{name: {"processors"} for name in ("highdicom", "monai", "nibabel", "pydicom", "safetensors", "torch")},
+    **{name: {"processors"} for name in ("av", "ctranslate2", "faster_whisper", "onnxruntime", "pocketsphinx")},
+    **{name: {"processors"} for name in ("docx", "kiwipiepy", "langgraph", "pypdfium2", "sentence_transformers")},
+    **{name: {"processors"} for name in ("huggingface_hub", "tokenizers", "transformers")},
     "fastavro": {"schemas", "sluice_client"},
     "psycopg": {"connectors"},
     "psycopg_pool": {"connectors"},
