@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -87,7 +88,15 @@ def _show(figures: dict[str, Any], as_json: bool) -> None:
     if as_json:
         out_json(figures)
         return
-    out(table([(name, _text(value)) for name, value in figures.items()], ("FIGURE", "VALUE")))
+    out(table([(name, _text(value)) for name, value in _flat(figures)], ("FIGURE", "VALUE")))
+
+
+def _flat(figures: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name} {process}", each) for process, each in value.items())
+        else:
+            yield name, value
 
 
 def _text(value: Any) -> str:

@@ -7,11 +7,12 @@ is a process of its own, so that it competes for the CPU as a real backend on th
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from schemas.records import EchoInput
 from streams import wiring
 from streams.client.submitter import Submitter
 from streams.settings import Settings
+from streams.stack.local_stack import LocalStack
+from streams.stack.usage import NONE, Usage, usage_by_process, usage_of
 
 POLL_S = 0.1
 #: Give up if no new callback arrives for this long, in seconds.
@@ -33,7 +36,8 @@ class ThroughputReport:
     """Figures of one run.
 
     `seconds`: from the first submit to the last callback. `submit_s`: from the first submit until Kafka confirmed all jobs.
-    `completed_rows`: COMPLETED jobs in Postgres.
+    `completed_rows`: COMPLETED jobs in Postgres. `cpu_us`: CPU time of each process, in microseconds a job; only of processes
+    on this machine. `rss_mb`: resident memory of each at the end, in megabytes.
     """
 
     jobs: int
@@ -43,18 +47,23 @@ class ThroughputReport:
     completed_rows: int
     callbacks: int
     duplicate_callbacks: int
+    cpu_us: Mapping[str, float]
+    rss_mb: Mapping[str, float]
 
 
 def measure(settings: Settings, jobs: int, warm_up: int) -> ThroughputReport:
     """Run the benchmark on a running installation. Raises SluiceError if callbacks stop arriving."""
-    with _receiver() as url, Submitter(settings) as submitter:
+    stack = LocalStack(settings.home)
+    with _receiver() as (url, receiver), Submitter(settings) as submitter:
         _submit(submitter, url, warm_up, "warm-up")
         _wait(url, warm_up)
         batch = new_id()
+        before = _usage(stack, receiver)
         started = time.monotonic()
         _submit(submitter, url, jobs, batch)
         submitted = time.monotonic()
         stats = _wait(url, warm_up + jobs)
+        after = _usage(stack, receiver)
     seconds = stats["last_new_at"] - started
     with wiring.job_store(settings) as store:
         rows = store.counts(batch_id=batch).get("COMPLETED", 0)
@@ -66,7 +75,13 @@ def measure(settings: Settings, jobs: int, warm_up: int) -> ThroughputReport:
         completed_rows=rows,
         callbacks=int(stats["unique"]) - warm_up,
         duplicate_callbacks=int(stats["requests"] - stats["unique"]),
+        cpu_us={name: (used.cpu_s - before.get(name, NONE).cpu_s) * 1e6 / jobs for name, used in after.items()},
+        rss_mb={name: used.rss / 1e6 for name, used in after.items()},
     )
+
+
+def _usage(stack: LocalStack, receiver: int) -> dict[str, Usage]:
+    return {**usage_by_process(stack.status()), "receiver": usage_of(receiver), "client": usage_of(os.getpid())}
 
 
 def _submit(submitter: Submitter, url: str, jobs: int, batch: str) -> None:
@@ -98,14 +113,15 @@ def _stats(url: str) -> dict[str, float]:
 
 
 @contextmanager
-def _receiver() -> Iterator[str]:
+def _receiver() -> Iterator[tuple[str, int]]:
+    """Start the receiver; yield its URL and its pid."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.receiver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield json.loads(process.stdout.readline())["url"]
+        yield json.loads(process.stdout.readline())["url"], process.pid
     finally:
         process.stdin.close()
         process.wait(10)

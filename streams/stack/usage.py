@@ -1,0 +1,52 @@
+"""How much of the machine the stack's processes have used: CPU time and memory."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psutil
+
+from streams.stack.state import StackState
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """`cpu_s`: seconds of CPU since the process began, in user and kernel mode. `rss`: resident memory in bytes."""
+
+    cpu_s: float
+    rss: int
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.cpu_s + other.cpu_s, self.rss + other.rss)
+
+
+NONE = Usage(0.0, 0)
+
+
+def usage_of(pid: int) -> Usage:
+    """Return what one process has used; nothing if it has ended."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return Usage(times.user + times.system, process.memory_info().rss)
+    return NONE
+
+
+def usage_by_process(state: StackState) -> dict[str, Usage]:
+    """Return what each running component and service has used, by its name.
+
+    The processes that a service has started, such as a worker's child, count together as `NAME child`; those of Postgres count
+    as Postgres.
+    """
+    used: dict[str, Usage] = {}
+    for each in (*state.components, *state.services):
+        if each.pid is None or not each.running:
+            continue
+        used[each.name] = usage_of(each.pid)
+        with suppress(psutil.Error):
+            for child in psutil.Process(each.pid).children(recursive=True):
+                name = each.name if each.name == "postgres" else f"{each.name} child"
+                used[name] = used.get(name, NONE) + usage_of(child.pid)
+    return used
