@@ -1,0 +1,5 @@
+"""Language models that processors share: a server that speaks OpenAI's protocol, or a Hugging Face directory in the process.
+
+`model.py` is the port and its errors, light to import. `loading.py` opens the model that a processor's options name.
+`server.py` talks to servers (httpx); `answers.py` makes answers meet a JSON schema. docs/language_models.md is for users.
+"""
