@@ -35,6 +35,7 @@ from gateway.mri_polling import routes as mri_polling
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 from gateway.principal import TokenFirst
+from gateway.video import routes as video
 
 #: Modules of routes. Each has a `router`. Those that are called most come first: routes are tried in turn. A door of a system
 #: that speaks its own contract is added where a setting opens it.
@@ -73,6 +74,8 @@ def create_app(ports: Ports) -> FastAPI:
     app.add_middleware(RequestLimits, body_bytes=settings.gateway_body_mib << 20, requests=settings.gateway_requests)
     if settings.gateway_mri != "off":
         mri_polling.install(app, ports)
+    if settings.gateway_video:
+        video.install(app)
     if settings.gateway_access_log:
         app.add_middleware(AccessLog, lines=lines)
     doors = [brain_tumour] * settings.gateway_brain_tumour

@@ -79,28 +79,44 @@ def json_of(model: BaseModel, status: int = 200, headers: Mapping[str, str] | No
 
 
 class DescribedApp(FastAPI):
-    """An application whose document declares its problems."""
+    """An application whose document declares its problems. `error_bodies`: what they are replaced by, by prefix of the path."""
+
+    def __init__(self, **described: Any) -> None:
+        super().__init__(**described)
+        self.error_bodies: dict[str, type[BaseModel]] = {}
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             made = get_openapi(title=self.title, version=self.version, summary=self.summary, routes=self.routes)
-            self.openapi_schema = _with_problems(made)
+            self.openapi_schema = _with_problems(made, self.error_bodies)
         return self.openapi_schema
 
 
-def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
+def _with_problems(document: dict[str, Any], error_bodies: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    details = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(details.pop("$defs"))
-    schemas["ProblemDetails"] = details
+    for model in (ProblemDetails, *error_bodies.values()):
+        described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(described.pop("$defs", {}))
+        schemas[model.__name__] = described
     used = str(document["paths"])
     schemas.update({name: model.model_json_schema() for name, model in _BODIES.items() if f"/{name}'" in used})
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
+        shaped = next((model for prefix, model in error_bodies.items() if path.startswith(prefix)), None)
         for operation in operations.values():
             if "security" in operation:
                 declared = problems(*_COMMON, *(_OF_BODIES if "requestBody" in operation else ()))
                 operation["responses"].pop("422", None)
                 operation["responses"] |= {str(status): each for status, each in declared.items()}
+            if shaped is not None:
+                _reshape(operation["responses"], shaped)
     return document
+
+
+def _reshape(responses: dict[str, Any], model: type[BaseModel]) -> None:
+    """Let the errors of an operation have this body."""
+    body = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+    for status, answer in responses.items():
+        if status >= "400":
+            responses[status] = {**answer, "content": body}

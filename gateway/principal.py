@@ -111,19 +111,23 @@ async def _is_valid(authenticator: Authenticator, token: str) -> bool:
 
 def scope(name: str, *others: str) -> Callable[[Principal], Awaitable[Principal]]:
     """Return a dependency that yields the principal if its token has one of these scopes. It raises Problem 401 and 403."""
-    enough = {name, *others}
 
     async def checked(principal: Annotated[Principal, Depends(authenticated)]) -> Principal:
-        if enough.isdisjoint(principal.scopes):
-            raise Problem(
-                403,
-                "FORBIDDEN",
-                f"The token lacks the scope {name!r}.",
-                next_step=f"Make one with `sluice tokens create --scope {name}`.",
-            )
-        return principal
+        return check_scope(principal, name, *others)
 
     return checked
+
+
+def check_scope(principal: Principal, name: str, *others: str) -> Principal:
+    """Return the principal if its token has one of these scopes. Raises Problem 403."""
+    if principal.scopes.isdisjoint({name, *others}):
+        raise Problem(
+            403,
+            "FORBIDDEN",
+            f"The token lacks the scope {name!r}.",
+            next_step=f"Make one with `sluice tokens create --scope {name}`.",
+        )
+    return principal
 
 
 _may_submit = scope("submit")

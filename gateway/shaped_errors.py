@@ -22,19 +22,20 @@ Shape = Callable[[Mapping[str, Any]], dict[str, Any]]
 class ShapedErrors:
     """Gives every problem below `prefix` another body; its status and headers stay. Pure ASGI; other responses pass through.
 
-    Paths below it reach the routes with exactly one slash at their end, as Django has them, so none is redirected.
+    Paths below it reach the routes with exactly this `end`, so none is redirected: a slash, as Django has them, or nothing.
     """
 
-    def __init__(self, app: ASGIApp, *, prefix: str, shape: Shape) -> None:
+    def __init__(self, app: ASGIApp, *, prefix: str, shape: Shape, end: str = "/") -> None:
         self._app = app
         self._prefix = prefix
         self._shape = shape
+        self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not f"{scope['path']}/".startswith(self._prefix):
             await self._app(scope, receive, send)
             return
-        scope["path"] = scope["path"].rstrip("/") + "/"
+        scope["path"] = scope["path"].rstrip("/") + self._end
         answer = _Answer(send, self._shape)
         try:
             await self._app(scope, receive, answer.send)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from gateway.brain_tumour.bodies import InferenceFields, InferenceForm, InferenceRequest
-from gateway.http_limits import SMALL, too_large
+from gateway.json_body import checked, read_json
 from gateway.openapi import body_schema
 from gateway.problems import Problem
 from gateway.upload_service import check_length
 from schemas.errors import InvalidInput
-
-T = TypeVar("T", bound=InferenceRequest)
 
 #: The form's part that has the file.
 FILE = "file"
@@ -47,7 +41,7 @@ async def read_request(request: Request, most_bytes: int) -> AsyncIterator[tuple
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        asked = _checked(InferenceRequest, await _json(request))
+        asked = checked(InferenceRequest, await read_json(request))
         yield InferenceFields.model_construct(**asked.model_dump()), None
     elif kind == "multipart/form-data":
         counted = Request(request.scope, _counted(request.receive, most_bytes))
@@ -72,29 +66,7 @@ def _of_form(parts: list[tuple[str, UploadFile | str]]) -> tuple[InferenceFields
     files = [(name, value) for name, value in parts if isinstance(value, UploadFile)]
     if FILE in fields or any(name != FILE for name, _ in files):
         raise InvalidInput(f"The form's file is not its part {FILE!r}.", next_step=f"Send the file as {FILE!r}.")
-    return _checked(InferenceFields, fields), files[0][1] if files else None
-
-
-def _checked(model: type[T], fields: Any) -> T:
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
-
-
-async def _json(request: Request) -> Any:
-    data = bytearray()
-    try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > SMALL:
-                raise too_large(SMALL)
-        return json.loads(data)
-    except ClientDisconnect:
-        raise Problem(400, "BAD_REQUEST", "The connection was closed before the whole body had come.") from None
-    except (ValueError, RecursionError):
-        raise Problem(400, "BAD_REQUEST", "The body is not JSON.", next_step="Send a JSON object.") from None
+    return checked(InferenceFields, fields), files[0][1] if files else None
 
 
 def _counted(receive: Receive, most: int) -> Receive:

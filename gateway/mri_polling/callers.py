@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 
 from connectors.access_store import EVERY_TENANT
 from gateway.ports import Ports
-from gateway.principal import OPEN, Principal
+from gateway.principal import OPEN, Principal, check_scope
 from gateway.problems import Problem
 
 #: The name of the principal of a client that is known by its network alone.
@@ -96,17 +96,11 @@ def is_within(address: str, networks: Sequence[str]) -> bool:
     return any((mapped or found) in ipaddress.ip_network(network) for network in networks)
 
 
-def with_scope(*enough: str) -> Callable[..., Awaitable[Caller]]:
+def with_scope(name: str, *others: str) -> Callable[..., Awaitable[Caller]]:
     """Return a dependency that yields the caller if it has one of these scopes. It raises Problem 401 and 403."""
 
     async def checked(request: Request, principal: Annotated[Principal, Depends(let_in)]) -> Caller:
-        if principal.scopes.isdisjoint(enough):
-            raise Problem(
-                403,
-                "FORBIDDEN",
-                f"The token lacks the scope {enough[0]!r}.",
-                next_step=f"Make one with `sluice tokens create --scope {enough[0]}`.",
-            )
+        check_scope(principal, name, *others)
         tenant = None if principal.tenant == EVERY_TENANT else principal.tenant
         owner = f"{principal.tenant}:{principal.name}/polling"
         return Caller(tenant, owner, peer_of(request), request.headers.get("user-agent", ""))
