@@ -96,7 +96,8 @@ def _with_problems(document: dict[str, Any], error_bodies: Mapping[str, type[Bas
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for model in (ProblemDetails, *error_bodies.values()):
+    errors: list[type[BaseModel]] = [ProblemDetails, *error_bodies.values()]
+    for model in errors:
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(described.pop("$defs", {}))
         schemas[model.__name__] = described

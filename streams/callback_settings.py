@@ -27,7 +27,8 @@ class CallbackSettings(BaseSettings):
     callback_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     #: Seconds that one callback request may take.
     callback_timeout_s: float = Field(10.0, gt=0)
-    #: TOML file of callback profiles: bodies in a backend's own shape (docs/callbacks.md). None: the standard event for all.
+    #: TOML file of callback profiles, or a folder of such files: bodies in a backend's own shape (docs/callbacks.md). None: the
+    #: standard event for all.
     callback_shapes: Path | None = None
     #: Upper limit of concurrent callback requests to one destination, at least 1. A notifier makes four times as many at most.
     callback_connections: int = Field(64, ge=1)

@@ -1,4 +1,5 @@
-"""Reads SLUICE_CALLBACK_SHAPES: a TOML file of callback profiles (docs/callbacks.md, shapes.schema.json).
+"""Reads SLUICE_CALLBACK_SHAPES: a TOML file of callback profiles, or a folder of such files (docs/callbacks.md,
+shapes.schema.json).
 
 Everything is checked here, once, when a service starts: an error names the place in the file and the nearest right name.
 """
@@ -46,9 +47,11 @@ NO_PROFILES = CallbackProfiles()
 
 
 def callback_profiles(file: FilePath | None) -> CallbackProfiles:
-    """Return the profiles of SLUICE_CALLBACK_SHAPES; none without a file. Raises UsageError."""
+    """Return the profiles of SLUICE_CALLBACK_SHAPES, a file or a folder of them; none without one. Raises UsageError."""
     if file is None:
         return NO_PROFILES
+    if file.is_dir():
+        return _of_all(sorted(file.glob("*.toml")))
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -57,6 +60,19 @@ def callback_profiles(file: FilePath | None) -> CallbackProfiles:
             f"The file of callback shapes {file} can't be read: {reason}.", next_step="Check SLUICE_CALLBACK_SHAPES."
         ) from error
     return parse_profiles(text, str(file))
+
+
+def _of_all(files: list[FilePath]) -> CallbackProfiles:
+    """Return what all files of a folder declare. Raises UsageError for a name that two of them have."""
+    found: dict[str, dict[str, Any]] = {"profiles": {}, "processors": {}, "destinations": {}}
+    for file in files:
+        made = callback_profiles(file)
+        for section, names in found.items():
+            declared = getattr(made, section)
+            if twice := names.keys() & declared.keys():
+                raise (Place(str(file)) / section / min(twice)).error("another file of the folder declares it too")
+            names.update(declared)
+    return CallbackProfiles(**found)
 
 
 def parse_profiles(text: str, file: str = "callback shapes") -> CallbackProfiles:

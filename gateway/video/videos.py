@@ -79,14 +79,15 @@ def _job(settings: Settings, asked: VideoRequest, fingerprint: str) -> SubmitJob
             "The request has no fastapi_base_url, so the result could go nowhere.",
             next_step="Send it, or set FASTAPI_BASE_URL for the gateway.",
         )
-    return SubmitJob(
+    job = SubmitJob(
         processor=PROCESSOR,
         input=asked.model_dump(include=_INPUTS, exclude_none=True),
         external_id=asked.job_id,
         callback_url=base.rstrip("/"),
-        deadline=datetime.now(UTC) + timedelta(seconds=settings.gateway_video_deadline_s),
         labels={REQUEST: fingerprint},
     )
+    deadline = datetime.now(UTC) + timedelta(seconds=settings.gateway_video_deadline_s)
+    return job.model_copy(update={"deadline": deadline})  # as a field it is a text
 
 
 def _fingerprint(asked: VideoRequest) -> str:

@@ -37,18 +37,24 @@ def _nearest(names: Sequence[str], known: Sequence[str]) -> str:
     return f"{hint}Correct the setting, or install them. Installed: {', '.join(known)}."
 
 
+def _doors(settings: Settings) -> dict[str, str]:
+    """Return the open doors of backends that expect bodies of their own: the setting, and the file of shapes."""
+    doors = {
+        "SLUICE_GATEWAY_BRAIN_TUMOUR": (settings.gateway_brain_tumour, "docs/callback_shapes/brain_tumour.toml"),
+        "SLUICE_GATEWAY_VIDEO": (settings.gateway_video, "docs/callback_shapes/video_analysis.toml"),
+    }
+    return {name: file for name, (is_open, file) in doors.items() if is_open}
+
+
 def callback_shapes(settings: Settings) -> list[Check]:
     """Read the file of callback profiles as the sink and notify do."""
     from connectors.callbacks.profile_file import callback_profiles
     from schemas.contract import known_processors
 
-    if settings.callback_shapes is None and settings.gateway_brain_tumour:
-        detail = (
-            "none, but SLUICE_GATEWAY_BRAIN_TUMOUR is true: its backend expects another body than the standard event"
-        )
-        step = (
-            "Set SLUICE_CALLBACK_SHAPES to docs/callback_shapes/brain_tumour.toml, or to a copy with keys of your own."
-        )
+    if settings.callback_shapes is None and (doors := _doors(settings)):
+        names, files = " and ".join(doors), " or ".join(doors.values())
+        detail = f"none, but {names} is true: its backend expects another body than the standard event"
+        step = f"Set SLUICE_CALLBACK_SHAPES to {files}, or to a copy with keys of your own."
         return [Check("callback shapes", Severity.WARNING, detail, step)]
     if settings.callback_shapes is None:
         return [Check("callback shapes", Severity.OK, "none: every callback is the standard event")]

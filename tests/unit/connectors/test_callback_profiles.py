@@ -190,3 +190,18 @@ def test_the_schema_refuses_what_the_reader_refuses(text: str) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(tomllib.loads(text), SCHEMA)
+
+
+def test_a_folder_of_files_declares_what_all_of_them_do_and_no_name_twice(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('[processors]\nmri = "a"\n[profiles.a.success]\nbody = {}')
+    (tmp_path / "b.toml").write_text('[processors]\nvideo = "b"\n[profiles.b.success]\nbody = {}')
+    (tmp_path / "README.md").write_text("no shapes")
+    found = callback_profiles(tmp_path)
+    assert (sorted(found.profiles), dict(found.processors)) == (["a", "b"], {"mri": "a", "video": "b"})
+    (tmp_path / "c.toml").write_text("[profiles.a.failure]\nbody = {}")
+    with pytest.raises(UsageError, match=r"c\.toml.*profiles\.a.*another file"):
+        callback_profiles(tmp_path)
+
+
+def test_all_example_files_fit_together_in_one_folder() -> None:
+    assert {"mri", "video"} <= callback_profiles(ROOT / "docs" / "callback_shapes").processors.keys()

@@ -112,6 +112,9 @@ def test_system_1_hears_of_an_error_with_a_limit_of_its_own(model: TumourModel) 
 
 # ── system 5: progress, then completed or failed ──
 
+#: The backend's own id of a job.
+FILM = "5b0c7f9e-2f53-4a0e-9d0d-0a6a3f1c2b4d"
+
 
 def to_system_5(body: bytes) -> Any:
     request = received(send(body, example("video_analysis"), path="", processor="video"))
@@ -122,13 +125,14 @@ def to_system_5(body: bytes) -> Any:
 def test_system_5_hears_of_progress() -> None:
     row = {
         "job_id": JOB,
+        "external_id": FILM,
         "processor": "video",
         "tenant": "t",
         "stage": "transcribe",
         "percent": 41.9,
         "message": "Half way",
     }
-    expected = {"job_id": JOB, "status": "processing", "progress": 41, "message": "Half way"}
+    expected = {"job_id": FILM, "status": "processing", "progress": 41, "message": "Half way"}
     assert to_system_5(progress_event(row)) == expected
 
 
@@ -137,10 +141,10 @@ def test_system_5_gets_a_result_and_no_error_when_it_is_completed() -> None:
         {"start": 0.0, "end": 1.5, "text": "안녕하세요", "speaker": "A", "confidence": 0.9},
         {"start": 1.5, "end": 2, "text": "hi"},
     ]
-    output = {"text": "안녕하세요 hi", "segments": segments, "language": "ko", "duration": 2.0}
-    numbers = {"processing_time": 0.4, "unique_speakers": 1, "total_segments": 2}
-    assert to_system_5(outcome("video", output={**output, **numbers})) == {
-        "job_id": JOB,
+    metadata = {"model_version": "1+base", "processing_time": 0.4, "unique_speakers": 1, "total_segments": 2}
+    output = {"text": "안녕하세요 hi", "segments": segments, "language": "ko", "duration": 2.0, "metadata": metadata}
+    assert to_system_5(outcome("video", external_id=FILM, output={**output, "emotion": "not available"})) == {
+        "job_id": FILM,
         "status": "completed",
         "progress": 100,
         "message": "Analysis completed",
@@ -152,7 +156,7 @@ def test_system_5_gets_a_result_and_no_error_when_it_is_completed() -> None:
             ],
             "language": "ko",
             "duration": 2.0,
-            "metadata": {"model_version": "1.2.0", **numbers},
+            "metadata": metadata,
         },
     }
 
@@ -170,8 +174,9 @@ def test_system_5_gets_a_result_and_no_error_when_it_is_completed() -> None:
 def test_system_5_gets_an_error_that_it_knows_and_no_result_when_it_failed(
     status: str, code: str | None, stored: str
 ) -> None:
-    assert to_system_5(outcome("video", status, error_code=code, error_message=code and "Why.")) == {
-        "job_id": JOB,
+    row = {"external_id": FILM, "error_code": code, "error_message": code and "Why."}
+    assert to_system_5(outcome("video", status, **row)) == {
+        "job_id": FILM,
         "status": "failed",
         "progress": 0,
         "message": "Analysis failed",

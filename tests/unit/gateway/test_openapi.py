@@ -13,13 +13,16 @@ from gateway.app import ROUTES, create_app
 from gateway.brain_tumour.bodies import InferenceRequest
 from gateway.json_schema import input_schema
 from gateway.ports import Ports
+from gateway.video.bodies import VideoRequest
 from schemas.records import ECHO, SEGMENTATION
 from tests.harness.gateway_app import memory_settings
 
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    with closing(Ports(memory_settings(tmp_path_factory.mktemp("home"), gateway_brain_tumour=True))) as ports:
+    with closing(
+        Ports(memory_settings(tmp_path_factory.mktemp("home"), gateway_brain_tumour=True, gateway_video=True))
+    ) as ports:
         return create_app(ports).openapi()
 
 
@@ -38,10 +41,23 @@ def test_every_error_is_declared_as_a_problem(document: dict[str, Any]) -> None:
         for status, answer in operation["responses"].items()
         if status >= "400"
         and "security" in operation
+        and "/api/upload-video/" not in name
         and list(answer.get("content", {})) != ["application/problem+json"]
     ]
     assert wrong == []
     assert "HTTPValidationError" not in str(document)
+
+
+def test_every_error_of_video_analysis_is_declared_in_the_backends_shape(document: dict[str, Any]) -> None:
+    errors = [
+        answer["content"]
+        for name, operation in operations(document).items()
+        for status, answer in operation["responses"].items()
+        if "/api/upload-video/" in name and status >= "400"
+    ]
+    assert len(errors) > 10
+    body = {"application/json": {"schema": {"$ref": "#/components/schemas/VideoError"}}}
+    assert all(content == body for content in errors)
 
 
 def test_every_operation_is_described_and_every_json_body_has_an_example(document: dict[str, Any]) -> None:
@@ -75,7 +91,7 @@ def test_an_inputs_json_schema_is_that_of_its_avro_schema() -> None:
 
 def bodies() -> Iterator[type[BaseModel]]:
     """Yield the models of all JSON bodies that the gateway takes."""
-    yield InferenceRequest
+    yield from (InferenceRequest, VideoRequest)
     for module in ROUTES:
         for route in module.router.routes:
             body = getattr(route, "body_field", None)

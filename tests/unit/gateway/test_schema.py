@@ -15,6 +15,7 @@ def test_some_hundred_examples_meet_no_fault_and_no_answer_that_is_not_declared(
 ) -> None:
     """Every boundary of every parameter, once; tests/acceptance/test_http_schema.py runs 10,000 examples."""
     monkeypatch.setattr(reading, "LONGEST_WAIT_S", 0.1)  # no job ends here
-    settings = memory_settings(tmp_path, gateway_brain_tumour=True)
+    doors = {"gateway_brain_tumour": True, "gateway_video": True}
+    settings = memory_settings(tmp_path, processors=("echo", "embed", "segmentation", "video"), **doors)
     with open_gateway(settings, gateway_auth="token") as url:
         assert check_schema(url, token_for(settings, "clinic"), "--phases", "examples,coverage", "--seed", "1") > 300

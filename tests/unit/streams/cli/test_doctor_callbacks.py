@@ -110,6 +110,9 @@ def test_doctor_says_that_a_brain_tumour_backend_needs_callbacks_in_its_own_shap
     check = only(callback_shapes(Settings(home=tmp_path, gateway_brain_tumour=True)))
     assert check.severity is Severity.WARNING
     assert "docs/callback_shapes/brain_tumour.toml" in str(check.next_step)
+    both = only(callback_shapes(Settings(home=tmp_path, gateway_brain_tumour=True, gateway_video=True)))
+    assert "SLUICE_GATEWAY_BRAIN_TUMOUR and SLUICE_GATEWAY_VIDEO" in both.detail
+    assert "docs/callback_shapes/video_analysis.toml" in str(both.next_step)
 
 
 def test_the_compose_file_and_the_documents_have_the_same_ports() -> None:
