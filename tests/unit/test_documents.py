@@ -52,7 +52,9 @@ def test_the_states_of_a_job_are_those_of_the_code() -> None:
 
 def test_every_setting_is_in_the_operators_table() -> None:
     table = set(
-        re.findall(r"`((?:SLUICE|KAFKA|SCHEMA|DATABASE|DJANGO|FASTAPI|MAIN_VM|USE)_\w+)`", text_of("docs/operations.md"))
+        re.findall(
+            r"`((?:SLUICE|KAFKA|SCHEMA|DATABASE|DJANGO|FASTAPI|MAIN_VM|USE)_\w+)`", text_of("docs/operations.md")
+        )
     )
     names = {
         f"SLUICE_{name.upper()}" if not one.validation_alias else name.upper()
