@@ -1,0 +1,147 @@
+"""One research run: what its stages do. `graph.py` decides when they run, and keeps their state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from processors.protocol import JobContext
+from processors.research import report
+from processors.research.contract import ResearchInput, ResearchOutput, ResearchSource
+from processors.research.documents import Document, DocumentFolder, Folder
+from processors.research.graph import STAGES, RunState, Section, Stage, run_graph
+from processors.research.ranking import Index
+from processors.research.terms import Terms, language_of
+from schemas.errors import JobCancelled
+
+#: Named in results as the author of an extractive report.
+METHOD = "tf-idf sentences"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all runs of a process share. `folder`: None if no folder of documents is set."""
+
+    folder: DocumentFolder | None
+    terms: Terms
+
+
+class Run:
+    """A run of one job. `thread`: names the job and its run, for the checkpoint."""
+
+    def __init__(self, given: ResearchInput, ctx: JobContext, tools: Tools, thread: str) -> None:
+        self._given = given
+        self._ctx = ctx
+        self._tools = tools
+        self._thread = thread
+
+    def stages(self) -> dict[str, Stage]:
+        """Return the stages by their names in the graph."""
+        return {
+            "initialize": self.initialize,
+            "create_graph": self.create_graph,
+            "research": self.research,
+            "finalize": self.finalize,
+        }
+
+    def result(self, session_id: str) -> ResearchOutput:
+        """Run the stages that have not ended yet, and return the output. Raises JobCancelled and the checkpoint's errors."""
+        state = run_graph(self.stages(), self._ctx.checkpoint, self._thread)
+        sources = self._sources(state)
+        return ResearchOutput(
+            status="completed",
+            report=state["report"],
+            session_id=self._given.session_id or session_id,
+            query=self._given.query,
+            language=state["language"],
+            source="extractive",
+            model=METHOD,
+            fallback_reason=None,
+            found=bool(sources),
+            documents=len(state["documents"]),
+            sources=sources,
+            notes=state["notes"],
+        )
+
+    # ── the stages ──
+
+    def initialize(self, state: RunState) -> RunState:
+        """Take stock of the documents: a run that is continued elsewhere searches the same ones."""
+        self._begin("initialize", 0)
+        notes = list(self._folder.notes)
+        if self._tools.folder is None:
+            notes.append("RESEARCH_DOCUMENTS is not set: there is no folder to search.")
+        return {
+            "language": language_of(self._given.query),
+            "started_at": datetime.now(UTC).isoformat(),
+            "documents": [[each.name, each.sha256] for each in self._folder.documents],
+            "notes": notes,
+        }
+
+    def create_graph(self, state: RunState) -> RunState:
+        """Decide which questions are looked up: the query, and each constraint."""
+        self._begin("create_graph", 10)
+        return {"questions": list(dict.fromkeys([self._given.query, *self._given.constraints]))}
+
+    def research(self, state: RunState) -> RunState:
+        """Look up the next question."""
+        done = len(state["sections"])
+        self._begin("research", 20 + 70 * done / len(state["questions"]))
+        question = state["questions"][done]
+        extracts = [[each.document, each.quote] for each in self._index(state).best(question)]
+        section: Section = {"question": question, "extracts": extracts, "text": ""}
+        return {"sections": [*state["sections"], section]}
+
+    def finalize(self, state: RunState) -> RunState:
+        """Write the report."""
+        self._begin("finalize", 90)
+        words = report.WORDS[state["language"]]
+        notes = [*state["notes"], *self._changes(state)]
+        body = report.extractive(state["sections"], words, len(state["documents"]))
+        lines = [
+            f"{each.name}{f' — {each.title}' if each.title else ''} (sha256 {each.sha256[:12]}…)"
+            for each in self._sources(state)
+        ]
+        written = report.whole(self._given.query, words["method"], body, lines, notes, state["started_at"], words)
+        return {"report": written, "notes": notes}
+
+    # ── what they share ──
+
+    def _begin(self, stage: str, percent: float) -> None:
+        self._check()
+        self._ctx.progress(stage, percent, STAGES[stage])
+
+    def _check(self) -> None:
+        if self._ctx.cancelled():
+            raise JobCancelled("The run was asked to stop.")
+
+    @cached_property
+    def _folder(self) -> Folder:
+        return Folder() if self._tools.folder is None else self._tools.folder.read()
+
+    def _known(self, state: RunState) -> list[Document]:
+        """Return the documents of the first stage, as far as they are the same by now."""
+        hashes = dict(state["documents"])
+        return [each for each in self._folder.documents if hashes.get(each.name) == each.sha256]
+
+    def _changes(self, state: RunState) -> list[str]:
+        known = {each.name for each in self._known(state)}
+        gone = [name for name, _ in state["documents"] if name not in known]
+        return [f"{', '.join(gone[:5])} changed while the run was under way, and was not searched."] if gone else []
+
+    def _index(self, state: RunState) -> Index:
+        if self._made_index is None:
+            self._made_index = Index(self._known(state), self._tools.terms.finder(state["language"]), self._check)
+        return self._made_index
+
+    _made_index: Index | None = None
+
+    def _sources(self, state: RunState) -> list[ResearchSource]:
+        hashes: Mapping[str, str] = dict(state["documents"])
+        titles = {each.name: each.title for each in self._folder.documents}
+        return [
+            ResearchSource(number, name, titles.get(name, ""), hashes[name])
+            for name, number in report.numbers_of(state["sections"]).items()
+        ]
