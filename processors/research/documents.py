@@ -32,7 +32,7 @@ SHORTEST, LONGEST = 12, 800
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class SourceDocument:
     """`name`: path within the folder, with slashes. `title`: the first heading, "" without one. `sha256`: of the file."""
 
     name: str
@@ -43,9 +43,9 @@ class Document:
 
 @dataclass(slots=True)
 class Folder:
-    """What was read. `notes`: sentences about files that were not."""
+    """The documents that were read. `notes`: sentences about files that were not."""
 
-    documents: list[Document] = field(default_factory=list)
+    documents: list[SourceDocument] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -54,11 +54,11 @@ class DocumentFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: dict[str, tuple[int, int, Document]] = {}
+        self._known: dict[str, tuple[int, int, SourceDocument]] = {}
 
     def read(self) -> Folder:
         """Return the documents, by name. Files that change or vanish meanwhile are read as they are, or left out."""
-        folder, seen, size = Folder(), dict[str, tuple[int, int, Document]](), 0
+        folder, seen, size = Folder(), dict[str, tuple[int, int, SourceDocument]](), 0
         large: list[str] = []
         unread: list[str] = []
         beyond = 0
@@ -90,14 +90,14 @@ class DocumentFolder:
         return folder
 
 
-def document_of(name: str, content: bytes) -> Document:
+def document_of(name: str, content: bytes) -> SourceDocument:
     """Return a document of UTF-8, or of CP949 as Korean Windows writes it. Raises UnicodeDecodeError."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp949")
     title, sentences = _parts(text)
-    return Document(name, title, hashlib.sha256(content).hexdigest(), tuple(sentences))
+    return SourceDocument(name, title, hashlib.sha256(content).hexdigest(), tuple(sentences))
 
 
 def sentences_of(paragraph: str) -> list[str]:

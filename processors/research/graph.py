@@ -25,15 +25,15 @@ STAGES = {
 }
 
 
-class Section(TypedDict):
-    """What was found for a question. `extracts`: [document, quote], best first. `text`: a language model's, "" without."""
+class QuestionFindings(TypedDict):
+    """The findings on a question. `extracts`: [document, quote], best first. `text`: a language model's, "" without."""
 
     question: str
     extracts: list[list[str]]
     text: str
 
 
-class RunState(TypedDict, total=False):
+class ResearchState(TypedDict, total=False):
     """The state that outlives a crash; kept small, as a checkpoint has 1 MiB. `documents`: [name, sha256] of those searched.
     `started_at`: UTC, ISO 8601. `fallback`: why the language model is no longer asked, "" while it is."""
 
@@ -42,24 +42,24 @@ class RunState(TypedDict, total=False):
     documents: list[list[str]]
     notes: list[str]
     questions: list[str]
-    sections: list[Section]
+    sections: list[QuestionFindings]
     fallback: str
     report: str
 
 
-class Stage(Protocol):
+class StageFunction(Protocol):
     """A stage returns the fields of the state that it changes."""
 
-    def __call__(self, state: RunState) -> RunState: ...
+    def __call__(self, state: ResearchState) -> ResearchState: ...
 
 
-def run_graph(stages: Mapping[str, Stage], checkpoint: Checkpoint, thread: str) -> RunState:
+def run_graph(stages: Mapping[str, StageFunction], checkpoint: Checkpoint, thread: str) -> ResearchState:
     """Run the stages (named as in STAGES) and return the last state. With a checkpoint of this thread the run continues there.
 
     No stage that has ended runs again. Raises what a stage raises, and the checkpoint's errors. Nothing is traced to a service,
     whatever LANGSMITH_TRACING says: queries and reports stay here.
     """
-    graph: StateGraph[RunState, None, RunState, RunState] = StateGraph(RunState)
+    graph: StateGraph[ResearchState, None, ResearchState, ResearchState] = StateGraph(ResearchState)
     for name in STAGES:
         graph.add_node(name, stages[name])
     graph.add_edge(START, "initialize")
@@ -70,11 +70,13 @@ def run_graph(stages: Mapping[str, Stage], checkpoint: Checkpoint, thread: str) 
     saver = JobCheckpointer(checkpoint)
     compiled = graph.compile(checkpointer=saver)
     config: Any = {"configurable": {"thread_id": thread}, "recursion_limit": 100}
-    given: RunState | None = {"notes": [], "sections": [], "fallback": ""} if saver.get_tuple(config) is None else None
+    given: ResearchState | None = (
+        {"notes": [], "sections": [], "fallback": ""} if saver.get_tuple(config) is None else None
+    )
     with tracing_context(enabled=False):
         compiled.invoke(given, config, durability="sync")
-        return cast(RunState, compiled.get_state(config).values)
+        return cast(ResearchState, compiled.get_state(config).values)
 
 
-def _after_research(state: RunState) -> str:
+def _after_research(state: ResearchState) -> str:
     return "research" if len(state["sections"]) < len(state["questions"]) else "finalize"

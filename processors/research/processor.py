@@ -10,7 +10,7 @@ from processors.policy import Batch, Limits, Policy, Recycle
 from processors.protocol import Job, JobContext, LoadContext
 from processors.research.contract import ResearchInput, ResearchOutput
 from processors.research.documents import DocumentFolder
-from processors.research.run import Run, Tools
+from processors.research.run import ResearchRun, ResearchTools
 from processors.research.terms import Terms
 from schemas.errors import InvalidInput, JobError, StartupError
 from schemas.states import Custody
@@ -24,7 +24,7 @@ MOST_CONSTRAINTS = 10
 class PreparedRun:
     """`session_id`: of the result, if the input names none."""
 
-    run: Run
+    run: ResearchRun
     session_id: str
 
 
@@ -57,7 +57,7 @@ class Research:
                     next_step="Give the folder with the documents to search (.txt and .md), or leave it out.",
                 )
             folder = DocumentFolder(path)
-        self.tools = Tools(folder, Terms())
+        self.tools = ResearchTools(folder, Terms())
 
     def prepare(self, job: Job[ResearchInput], ctx: JobContext) -> PreparedRun:
         given = ResearchInput(
@@ -73,9 +73,9 @@ class Research:
             raise InvalidInput(f"The query or a constraint has more than {LONGEST_QUERY} characters.")
         return PreparedRun(self.open_run(given, job, ctx), job.header.job_id)
 
-    def open_run(self, given: ResearchInput, job: Job[ResearchInput], ctx: JobContext) -> Run:
+    def open_run(self, given: ResearchInput, job: Job[ResearchInput], ctx: JobContext) -> ResearchRun:
         """Return the run of a job whose input was checked."""
-        return Run(given, ctx, self.tools, f"{job.header.job_id}:{job.header.run}")
+        return ResearchRun(given, ctx, self.tools, f"{job.header.job_id}:{job.header.run}")
 
     def run(self, items: Sequence[PreparedRun]) -> Sequence[ResearchOutput | JobError]:
         return [item.run.result(item.session_id) for item in items]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from processors.research.documents import Document
+from processors.research.documents import SourceDocument
 
 #: Coverage from which a sentence is about the question.
 ENOUGH = 0.34
@@ -36,7 +36,7 @@ class Index:
 
     def __init__(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[SourceDocument],
         terms: Callable[[str], Sequence[str]],
         check: Callable[[], None] = lambda: None,
     ) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
-from processors.research.graph import Section
+from processors.research.graph import QuestionFindings
 
 #: Korea has had no summer time since 1988, and Windows has no table of zones.
 SEOUL = timezone(timedelta(hours=9), "Asia/Seoul")
@@ -37,13 +37,13 @@ _KOREAN = {
 WORDS: Mapping[str, Mapping[str, str]] = {"en": _ENGLISH, "ko": _KOREAN}
 
 
-def numbers_of(sections: Iterable[Section]) -> dict[str, int]:
+def numbers_of(sections: Iterable[QuestionFindings]) -> dict[str, int]:
     """Return the number of each quoted document, in the order of first mention, from 1."""
     names = dict.fromkeys(document for section in sections for document, _ in section["extracts"])
     return {name: number for number, name in enumerate(names, 1)}
 
 
-def extractive(sections: Sequence[Section], words: Mapping[str, str], documents: int) -> str:
+def extractive(sections: Sequence[QuestionFindings], words: Mapping[str, str], documents: int) -> str:
     """Return the body of an extractive report: the quotes of each question with their numbers."""
     if not documents:
         return words["no_documents"]

@@ -1,4 +1,4 @@
-"""One research run: what its stages do. `graph.py` decides when they run, and keeps their state."""
+"""The stages of a research run. `graph.py` decides when they run, and keeps their state."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import cached_property
 from processors.protocol import JobContext
 from processors.research import report
 from processors.research.contract import ResearchInput, ResearchOutput, ResearchSource
-from processors.research.documents import Document, DocumentFolder, Folder
-from processors.research.graph import STAGES, RunState, Section, Stage, run_graph
+from processors.research.documents import DocumentFolder, Folder, SourceDocument
+from processors.research.graph import STAGES, QuestionFindings, ResearchState, StageFunction, run_graph
 from processors.research.ranking import Index
 from processors.research.terms import Terms, language_of
 from schemas.errors import JobCancelled
@@ -21,23 +21,23 @@ METHOD = "tf-idf sentences"
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """What all runs of a process share. `folder`: None if no folder of documents is set."""
+class ResearchTools:
+    """Shared by all runs of a process. `folder`: None if no folder of documents is set."""
 
     folder: DocumentFolder | None
     terms: Terms
 
 
-class Run:
+class ResearchRun:
     """A run of one job. `thread`: names the job and its run, for the checkpoint."""
 
-    def __init__(self, given: ResearchInput, ctx: JobContext, tools: Tools, thread: str) -> None:
+    def __init__(self, given: ResearchInput, ctx: JobContext, tools: ResearchTools, thread: str) -> None:
         self._given = given
         self._ctx = ctx
         self._tools = tools
         self._thread = thread
 
-    def stages(self) -> dict[str, Stage]:
+    def stages(self) -> dict[str, StageFunction]:
         """Return the stages by their names in the graph."""
         return {
             "initialize": self.initialize,
@@ -67,7 +67,7 @@ class Run:
 
     # ── the stages ──
 
-    def initialize(self, state: RunState) -> RunState:
+    def initialize(self, state: ResearchState) -> ResearchState:
         """Take stock of the documents: a run that is continued elsewhere searches the same ones."""
         self._begin("initialize", 0)
         notes = list(self._folder.notes)
@@ -80,21 +80,21 @@ class Run:
             "notes": notes,
         }
 
-    def create_graph(self, state: RunState) -> RunState:
+    def create_graph(self, state: ResearchState) -> ResearchState:
         """Decide which questions are looked up: the query, and each constraint."""
         self._begin("create_graph", 10)
         return {"questions": list(dict.fromkeys([self._given.query, *self._given.constraints]))}
 
-    def research(self, state: RunState) -> RunState:
+    def research(self, state: ResearchState) -> ResearchState:
         """Look up the next question."""
         done = len(state["sections"])
         self._begin("research", 20 + 70 * done / len(state["questions"]))
         question = state["questions"][done]
         extracts = [[each.document, each.quote] for each in self._index(state).best(question)]
-        section: Section = {"question": question, "extracts": extracts, "text": ""}
+        section: QuestionFindings = {"question": question, "extracts": extracts, "text": ""}
         return {"sections": [*state["sections"], section]}
 
-    def finalize(self, state: RunState) -> RunState:
+    def finalize(self, state: ResearchState) -> ResearchState:
         """Write the report."""
         self._begin("finalize", 90)
         words = report.WORDS[state["language"]]
@@ -121,24 +121,24 @@ class Run:
     def _folder(self) -> Folder:
         return Folder() if self._tools.folder is None else self._tools.folder.read()
 
-    def _known(self, state: RunState) -> list[Document]:
+    def _known(self, state: ResearchState) -> list[SourceDocument]:
         """Return the documents of the first stage, as far as they are the same by now."""
         hashes = dict(state["documents"])
         return [each for each in self._folder.documents if hashes.get(each.name) == each.sha256]
 
-    def _changes(self, state: RunState) -> list[str]:
+    def _changes(self, state: ResearchState) -> list[str]:
         known = {each.name for each in self._known(state)}
         gone = [name for name, _ in state["documents"] if name not in known]
         return [f"{', '.join(gone[:5])} changed while the run was under way, and was not searched."] if gone else []
 
-    def _index(self, state: RunState) -> Index:
+    def _index(self, state: ResearchState) -> Index:
         if self._made_index is None:
             self._made_index = Index(self._known(state), self._tools.terms.finder(state["language"]), self._check)
         return self._made_index
 
     _made_index: Index | None = None
 
-    def _sources(self, state: RunState) -> list[ResearchSource]:
+    def _sources(self, state: ResearchState) -> list[ResearchSource]:
         hashes: Mapping[str, str] = dict(state["documents"])
         titles = {each.name: each.title for each in self._folder.documents}
         return [

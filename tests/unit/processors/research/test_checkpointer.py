@@ -12,7 +12,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from processors.local import LocalCheckpoint
 from processors.research.checkpointer import serializer
-from processors.research.graph import STAGES, RunState, Stage, run_graph
+from processors.research.graph import STAGES, ResearchState, StageFunction, run_graph
 from schemas.errors import PayloadTooLarge
 from streams.worker.child.context import LARGEST_CHECKPOINT, WorkerCheckpoint
 
@@ -30,23 +30,23 @@ class Stages:
         self.calls: list[str] = []
         self._dies = dies
 
-    def all(self) -> dict[str, Stage]:
+    def all(self) -> dict[str, StageFunction]:
         return {name: getattr(self, name) for name in STAGES}
 
-    def initialize(self, state: RunState) -> RunState:
+    def initialize(self, state: ResearchState) -> ResearchState:
         self._note("initialize")
         return {"language": "ko", "documents": [["문서.md", "0" * 64]]}
 
-    def create_graph(self, state: RunState) -> RunState:
+    def create_graph(self, state: ResearchState) -> ResearchState:
         self._note("create_graph")
         return {"questions": QUESTIONS}
 
-    def research(self, state: RunState) -> RunState:
+    def research(self, state: ResearchState) -> ResearchState:
         self._note("research")
         question = state["questions"][len(state["sections"])]
         return {"sections": [*state["sections"], {"question": question, "extracts": [], "text": ""}]}
 
-    def finalize(self, state: RunState) -> RunState:
+    def finalize(self, state: ResearchState) -> ResearchState:
         self._note("finalize")
         return {"report": " ".join(section["question"] for section in state["sections"])}
 
@@ -162,7 +162,7 @@ def test_a_state_over_one_mebibyte_fails_the_job_and_keeps_the_last_checkpoint()
     files: Any = Files()
     stages = Stages()
 
-    def large(state: RunState) -> RunState:
+    def large(state: ResearchState) -> ResearchState:
         return {"questions": ["x" * LARGEST_CHECKPOINT]}
 
     with pytest.raises(PayloadTooLarge):
@@ -175,7 +175,7 @@ def test_a_state_over_one_mebibyte_fails_the_job_and_keeps_the_last_checkpoint()
 def test_the_text_of_an_error_is_not_kept() -> None:
     checkpoint = LocalCheckpoint()
 
-    def fails(state: RunState) -> RunState:
+    def fails(state: ResearchState) -> ResearchState:
         raise ValueError("a secret query")
 
     with pytest.raises(ValueError, match="secret"):

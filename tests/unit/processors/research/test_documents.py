@@ -64,7 +64,7 @@ def test_markdown_gives_its_title_and_its_prose(tmp_path: Path) -> None:
     )
 
 
-def test_a_sentence_ends_at_its_mark_and_not_at_an_abbreviation() -> None:
+def test_sentences_end_at_their_marks_and_not_at_an_abbreviation() -> None:
     assert sentences_of('Dr. Kim came, e.g. by train. J. S. Bach stayed at 3.5 km. Why? 그는 "갔다." 그리고 왔다.') == [
         "Dr. Kim came, e.g. by train.",
         "J. S. Bach stayed at 3.5 km.",
