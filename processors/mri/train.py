@@ -30,7 +30,7 @@ from processors.segmentation.deformation import TRAINING
 from processors.segmentation.grid import Statistics
 from processors.segmentation.lesions import draw_volumes
 from processors.segmentation.network import LesionNet, restored
-from processors.segmentation.synthesis import Subject, draw_subject
+from processors.segmentation.synthesis import WEIGHTINGS_SHARE, Subject, draw_subject
 from processors.segmentation.train import Batch, Example, loss_of, save, update_average
 from processors.weights import load_state, sha256_of
 
@@ -53,7 +53,8 @@ CORTEX_SHARE = 0.15
 class HeadRound:
     """`steps`, two of each batch. `schedule`: steps over which the rate would go all the way down from its peak. `decay` of the
     running average. `empty`: the share of patches without lesions. `patch`: voxels a side, one of each of `subjects`.
-    `sources`: a head and how often; None stands for `segmentation`'s generator on the average brain."""
+    `sources`: a head and how often; None stands for `segmentation`'s generator on the average brain, `weightings` for how
+    often that has the contrast of T1, T2 and FLAIR."""
 
     steps: int
     schedule: int
@@ -63,22 +64,27 @@ class HeadRound:
     patch: int
     subjects: int
     sources: tuple[tuple[Callable[[], Head] | None, float], ...]
+    weightings: tuple[float, float, float] = WEIGHTINGS_SHARE
 
 
 FIRST_HEADS = ((None, 0.25), (mni152, 0.2), (s1, 0.55))
 ALL_HEADS = ((None, 0.2), (mni152, 0.15), (s1, 0.35), (sri24, 0.3))
+BALANCED = ((None, 0.5), (mni152, 0.1), (s1, 0.2), (sri24, 0.2))
 #: The first unlearns false alarms fast, and lesions with them; the next two, from its average on, learn lesions again.
 PARTS = (
     HeadRound(300, 2900, 7e-4, 0.995, 0.4, 64, 4, FIRST_HEADS),
     HeadRound(880, 880, 3e-4, 0.99, 0.25, 96, 2, ALL_HEADS),
     HeadRound(440, 440, 2.5e-4, 0.99, 0.3, 96, 2, ALL_HEADS),
+    HeadRound(500, 500, 3e-4, 0.99, 0.4, 96, 2, BALANCED, (0.2, 0.5, 0.3)),
 )
 
 
 def draw_any_subject(part: HeadRound, rng: np.random.Generator) -> Subject:
     """Draw a head, then a subject of it."""
     source, _ = part.sources[int(rng.choice(len(part.sources), p=[share for _, share in part.sources]))]
-    return draw_subject(load_anatomy(), TRAINING, rng) if source is None else draw_head_subject(source(), rng)
+    if source is None:
+        return draw_subject(load_anatomy(), TRAINING, rng, part.weightings)
+    return draw_head_subject(source(), rng)
 
 
 def make_patch(subject: Subject, seen: Statistics, part: HeadRound, rng: np.random.Generator) -> Example:

@@ -23,6 +23,7 @@ WEIGHTINGS: dict[str, tuple[Range, Range, Range]] = {
     "T2": ((0.85, 1.00), (0.50, 0.70), (0.20, 0.40)),
     "FLAIR": ((0.05, 0.20), (0.70, 0.95), (0.45, 0.60)),
 }
+WEIGHTINGS_SHARE = (0.5, 0.25, 0.25)
 NOISE: Range = (0.01, 0.05)
 BLUR_VOXELS: Range = (0.30, 0.65)
 DETAIL: Range = (0.1, 0.3)
@@ -102,9 +103,11 @@ class Subject:
         return noised
 
 
-def draw_subject(anatomy: Anatomy, family: Family, rng: np.random.Generator) -> Subject:
-    """Draw a subject of the family."""
-    weighting = str(rng.choice(list(WEIGHTINGS), p=[0.5, 0.25, 0.25]))
+def draw_subject(
+    anatomy: Anatomy, family: Family, rng: np.random.Generator, shares: tuple[float, float, float] = WEIGHTINGS_SHARE
+) -> Subject:
+    """Draw a subject of the family. `shares`: how often it has each of WEIGHTINGS."""
+    weighting = str(rng.choice(list(WEIGHTINGS), p=shares))
     csf, grey, white = (float(rng.uniform(*bounds)) for bounds in WEIGHTINGS[weighting])
     tissues = (csf, grey, white)
     tissue_range = max(tissues) - min(tissues)
