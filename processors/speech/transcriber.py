@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,9 @@ import numpy as np
 
 from processors.protocol import LoadContext
 from processors.speech.audio import RATE, Samples, checked
-from processors.speech.engine import Engine
 from processors.speech.models import BASE, TINY_EN, installed, own, shipped
 from processors.speech.models import checked as hash_checked
+from processors.speech.recogniser import Heard, Recogniser
 from processors.speech.turns import Span, turns, widened
 from schemas.errors import InvalidInput, StartupError
 
@@ -71,7 +71,7 @@ class Transcriber:
     """
 
     def __init__(
-        self, english: Callable[[], Engine], general: Callable[[], Engine], turn_limit_s: float = 60.0
+        self, english: Callable[[], Recogniser], general: Callable[[], Recogniser], turn_limit_s: float = 60.0
     ) -> None:
         self._english, self._general = cache(english), cache(general)
         self._turn_limit_s = turn_limit_s
@@ -82,7 +82,7 @@ class Transcriber:
         """Return the hash of the model for English, which the extra's base does not change: its own hash is in the code."""
         return self._english().sha256
 
-    def engine(self, language: str) -> tuple[Engine, str]:
+    def engine(self, language: str) -> tuple[Recogniser, str]:
         """Return the engine for a language, and its code in the engine's spelling ("en-GB" is en).
 
         Raises InvalidInput for a language that the model lacks, and for "auto" with a model of one language.
@@ -132,16 +132,14 @@ class Transcriber:
         if code == AUTO:
             code, probability = _detected(engine, samples, found, notes)
         segments = []
-        for (start, end), (low, high) in zip(found, widened(found, len(samples) / RATE), strict=True):
-            piece = samples[int(low * RATE) : int(high * RATE)]
-            heard = engine.hear(piece, code, self._turn_limit_s, cancelled)
+        for span, heard in self._heard(engine, samples, found, code, cancelled):
             if heard.cut:
-                lost = "is left out" if not heard.text else "is cut"
-                notes.append(f"The text from {start:.1f} to {end:.1f} s {lost}: {heard.cut}.")
+                lost = "is cut" if heard.text else "is left out"
+                notes.append(f"The text from {span[0]:.1f} to {span[1]:.1f} s {lost}: {heard.cut}.")
             if heard.text:
-                segments.append((start, end, heard.text))
+                segments.append((*span, heard.text))
             if on_segment:
-                on_segment(start, end, heard.text)
+                on_segment(*span, heard.text)
         measured = (engine.sha256, code) in MEASURED
         if found and not measured:
             notes.append(f"The accuracy of {engine.name} for {code!r} is not measured.")
@@ -159,8 +157,17 @@ class Transcriber:
             notes=tuple(notes),
         )
 
+    def _heard(
+        self, engine: Recogniser, samples: Samples, spans: list[Span], code: str, cancelled: Callable[[], bool]
+    ) -> Iterator[tuple[Span, Heard]]:
+        for span, (low, high) in zip(spans, widened(spans, len(samples) / RATE), strict=True):
+            piece = samples[int(low * RATE) : int(high * RATE)]
+            yield span, engine.hear(piece, code, self._turn_limit_s, cancelled)
 
-def _detected(engine: Engine, samples: Samples, spans: Sequence[Span], notes: list[str]) -> tuple[str, float | None]:
+
+def _detected(
+    engine: Recogniser, samples: Samples, spans: Sequence[Span], notes: list[str]
+) -> tuple[str, float | None]:
     """Return the language of the speech and its probability; "" and None without speech."""
     if not spans:
         return "", None

@@ -19,8 +19,8 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens
 
 from processors.speech.audio import RATE, Samples
-from processors.speech.engine import Heard
 from processors.speech.models import ModelFiles
+from processors.speech.recogniser import Heard
 from schemas.errors import JobCancelled, ModelNotFound
 
 #: Whisper's window, in frames of 10 ms and in samples.
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class Whisper:
-    """An `Engine`; see there."""
+    """A `Recogniser`; see there."""
 
     languages: frozenset[str]
 

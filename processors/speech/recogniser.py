@@ -17,7 +17,7 @@ class Heard:
     cut: str | None = None
 
 
-class Engine(Protocol):
+class Recogniser(Protocol):
     """`name` and `sha256` of the model; `device`: cpu or cuda:N, where it runs. `fallback_reason`: why another device or engine
     was taken than the one asked for; None: it was not. `languages`: codes that the model knows."""
 
