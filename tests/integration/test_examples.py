@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import guide
+from tests.harness.databases import create_database, drop_database
 from tests.harness.examples import EXAMPLES, Environment, copied, differing_files, digits_on_sluice
 from tests.harness.services import SLUICE
 from tests.harness.source_tree import ROOT
@@ -44,6 +45,14 @@ def test_the_django_backend(sluice: dict[str, str], tmp_path: Path) -> None:
     environment.install(example / "requirements.txt")
     environment.python(example, "manage.py", "makemigrations", "--check", "--dry-run", **sluice)
     environment.python(example, "manage.py", "test", "tests", **sluice)
+
+
+def test_the_backend_of_ai_services(stack: dict[str, str], fastapi_environment: Environment, tmp_path: Path) -> None:
+    example, name = copied("ai_services", tmp_path), f"ai_services_{os.getpid()}"
+    fastapi_environment.install(example / "tests" / "requirements.txt")
+    url = create_database(stack["DATABASE_URL"], name)
+    assert "passed" in fastapi_environment.python(example, "-m", "pytest", BACKEND_DATABASE_URL=url)
+    drop_database(stack["DATABASE_URL"], name)
 
 
 def test_the_processor_of_the_examples() -> None:
