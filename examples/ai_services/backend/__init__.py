@@ -1,1 +1,1 @@
-"""What the services share: settings, the database, the table of jobs, and the pages around them."""
+"""Shared by the services: settings, the database, the table of jobs, verified callbacks, and the pages around them."""
