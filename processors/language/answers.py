@@ -38,7 +38,7 @@ def generate_valid(
 
     Raises ModelAnswerInvalid after two answers that do not, and whatever `ask` raises.
     """
-    asked = _ordered(messages, schema)
+    asked = with_order(messages, schema)
     first = ask(asked)
     try:
         return _with_value(first, schema)
@@ -85,7 +85,7 @@ def _with_value(answer: Generated, schema: Mapping[str, Any]) -> Generated:
     return replace(answer, text=json.dumps(value, ensure_ascii=False), value=value)
 
 
-def _ordered(messages: Sequence[ChatMessage], schema: Mapping[str, Any]) -> list[ChatMessage]:
+def with_order(messages: Sequence[ChatMessage], schema: Mapping[str, Any]) -> list[ChatMessage]:
     """Put the schema into the last message: some models' templates know no system role, and not every server enforces it."""
     order = _ORDER.format(schema=json.dumps(schema, ensure_ascii=False))
     last = messages[-1]

@@ -9,7 +9,7 @@ from processors.protocol import LoadContext
 from schemas.errors import StartupError
 
 #: Options of a processor that uses a language model (docs/language_models.md).
-LANGUAGE_OPTIONS = ("LLM_URL", "LLM_MODEL", "LLM_API_KEY", "LLM_DIR", "LLM_TIMEOUT_S")
+LANGUAGE_OPTIONS = ("LLM_URL", "LLM_MODEL", "LLM_API_KEY", "LLM_DIR", "LLM_SHA256", "LLM_TIMEOUT_S")
 _MOST_S = 3600.0
 
 
@@ -23,16 +23,28 @@ def open_language_model(ctx: LoadContext) -> LanguageModel | None:
     timeout_s = _seconds(ctx.option("LLM_TIMEOUT_S"))
     if url and directory:
         raise StartupError("LLM_URL and LLM_DIR are both set.", next_step="Set the one that is to answer.")
+    for name in ("LLM_MODEL", "LLM_API_KEY"):
+        if ctx.option(name) and not url:
+            raise StartupError(f"{name} is set, but LLM_URL is not.", next_step="Set LLM_URL, or none of them.")
+    if ctx.option("LLM_SHA256") and not directory:
+        raise StartupError("LLM_SHA256 is set, but LLM_DIR is not.", next_step="Set LLM_DIR, or none of them.")
     if directory:
-        raise StartupError("LLM_DIR can't be used yet.", next_step="Use LLM_URL.")
+        return _directory_model(directory, ctx, timeout_s)
     if url:
         from processors.language.server import TIMEOUT_S, LanguageServer
 
         return LanguageServer(url, ctx.option("LLM_MODEL"), ctx.option("LLM_API_KEY"), timeout_s=timeout_s or TIMEOUT_S)
-    for name in ("LLM_MODEL", "LLM_API_KEY"):
-        if ctx.option(name):
-            raise StartupError(f"{name} is set, but LLM_URL is not.", next_step="Set LLM_URL, or none of them.")
     return None
+
+
+def _directory_model(directory: str, ctx: LoadContext, timeout_s: float | None) -> LanguageModel:
+    try:
+        from processors.language.directory_model import TIMEOUT_S, DirectoryModel
+    except ImportError as error:
+        raise StartupError(
+            f"LLM_DIR needs a package that is not installed ({error.name}).", next_step="pip install 'sluice[llm]'"
+        ) from error
+    return DirectoryModel(directory, ctx.device, sha256=ctx.option("LLM_SHA256"), timeout_s=timeout_s or TIMEOUT_S)
 
 
 def _seconds(text: str) -> float | None:

@@ -27,6 +27,7 @@ class Generated:
         tokens: How many tokens were generated, as the model counts them; of a server that does not say, the number of pieces.
         cut: True if the answer ended because it reached `max_tokens`.
         value: The decoded answer if a schema was given, else None.
+        note: How the model runs, if that is not as asked for: on the CPU, because CUDA is broken, with the error in a line.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Generated:
     tokens: int
     cut: bool = False
     value: Any = None
+    note: str = ""
 
 
 def never() -> bool:
