@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,7 +117,7 @@ class FakeLanguageServer:
 
 
 @contextmanager
-def serving_language() -> Iterator[FakeLanguageServer]:
+def serving_language(tls: ssl.SSLContext | None = None) -> Iterator[FakeLanguageServer]:
     """Run a server on loopback. A behaviour that waits should wait for `Answering.gone`."""
     fake, gone = FakeLanguageServer(), threading.Event()
 
@@ -135,9 +136,11 @@ def serving_language() -> Iterator[FakeLanguageServer]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    fake.url = f"http://127.0.0.1:{server.server_port}/v1"
+    fake.url = f"{'http://127.0.0.1' if tls is None else 'https://localhost'}:{server.server_port}/v1"
     try:
         yield fake
     finally:

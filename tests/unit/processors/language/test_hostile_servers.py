@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import ssl
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +19,11 @@ from tests.harness.language_server import (
     Behaviour,
     FakeLanguageServer,
     failing,
+    serving_language,
     speaking,
 )
 
+CERTIFICATE = Path(__file__).parents[2] / "connectors" / "localhost.pem"
 QUESTION = [ChatMessage("system", "Be brief."), ChatMessage("user", "SECRET-PROMPT 안녕?")]
 
 
@@ -59,6 +63,21 @@ def test_a_cancelled_job_stops_at_once(fake: FakeLanguageServer, model: Language
     fake.does(slow)
     with pytest.raises(JobCancelled):
         model.generate(QUESTION, max_tokens=9, cancelled=cancelled)
+
+
+def test_a_server_with_tls_is_verified_and_a_cancel_ends_its_silence_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATE)
+    with serving_language(tls) as fake:
+        fake.does(speaking("ok"), starting)
+        with pytest.raises(ModelUnavailable, match="can't be reached"):
+            LanguageServer(fake.url, "m", timeout_s=5).generate(QUESTION, max_tokens=9)
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        model = LanguageServer(fake.url, "m", KEY, timeout_s=5)
+        assert model.generate(QUESTION, max_tokens=9).text == "ok"
+        with pytest.raises(JobCancelled):
+            model.generate(QUESTION, max_tokens=9, cancelled=lambda: len(fake.bodies) > 1)
+        model.close()
 
 
 def endless(to: Answering) -> None:
