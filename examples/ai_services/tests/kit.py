@@ -53,7 +53,8 @@ class _Request(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        asked = (self.command, self.path, json.loads(body) if body else None)
+        is_json = "json" in (self.headers.get("content-type") or "")
+        asked = (self.command, self.path, json.loads(body) if body and is_json else body or None)
         self.server.asked.append(asked)
         status, answer = self.server.answer(*asked)
         self.send_response(status)
@@ -107,4 +108,4 @@ def forget_database() -> None:
 
 def empty_tables() -> None:
     with psycopg.connect(os.environ["BACKEND_DATABASE_URL"]) as connection:
-        connection.execute(f"TRUNCATE {SCHEMA}.jobs CASCADE")
+        connection.execute(f"TRUNCATE {SCHEMA}.jobs, {SCHEMA}.resumes, {SCHEMA}.interviews CASCADE")
