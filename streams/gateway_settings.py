@@ -43,8 +43,8 @@ class GatewaySettings(BaseSettings):
     gateway_brain_tumour: bool = False
     #: True: the routes of video analysis under /api/upload-video, and /health, are served (docs/video.md).
     gateway_video: bool = False
-    #: Seconds from a film's acceptance to the end of its job, which then fails with TIMEOUT_ERROR.
-    gateway_video_deadline_s: float = Field(3600.0, gt=0, le=864_000)
+    #: Seconds from a film's acceptance to the end of its job, waiting included, which then fails with TIMEOUT_ERROR.
+    gateway_video_deadline_s: float = Field(7200.0, gt=0, le=864_000)
     #: URL of the upload backend, where results of video analysis go if a request names none. Read as FASTAPI_BASE_URL, or
     #: SLUICE_FASTAPI_BASE_URL. "": such a request is refused.
     fastapi_base_url: str = Field(

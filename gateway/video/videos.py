@@ -67,7 +67,7 @@ async def submit(ports: Ports, tenant: str, asked: VideoRequest) -> AcceptedVide
     return AcceptedVideo(
         job_id=asked.job_id,
         status=_state(status),
-        message=_message(status) if ended else "The film was accepted and is being processed.",
+        message=_message(status) if ended else _accepted(ports),
         status_url=f"{PREFIX}/status/{asked.job_id}",
         estimated_time=0 if ended else _estimate(queue),
     )
@@ -88,6 +88,16 @@ def _job(settings: Settings, asked: VideoRequest, fingerprint: str) -> SubmitJob
     )
     deadline = datetime.now(UTC) + timedelta(seconds=settings.gateway_video_deadline_s)
     return job.model_copy(update={"deadline": deadline})  # as a field it is a text
+
+
+def _accepted(ports: Ports) -> str:
+    """Return what becomes of an accepted film now. The number of workers is not known where they claim jobs by lease."""
+    queues = ports.admission.queues
+    if queues.paused(PROCESSOR):
+        return "The film was accepted. It waits, because the processor is paused."
+    if queues.workers(PROCESSOR) == 0:
+        return "The film was accepted. It waits, because no worker of the processor runs."
+    return "The film was accepted."
 
 
 def _fingerprint(asked: VideoRequest) -> str:

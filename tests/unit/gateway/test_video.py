@@ -119,6 +119,17 @@ def test_one_job_id_is_one_job_also_when_the_films_signature_has_changed(uploads
     assert len(uploads.flow.callbacks) == 1
 
 
+@pytest.mark.parametrize(
+    ("workers", "paused", "says"), [(1, False, "accepted."), (0, False, "no worker"), (2, True, "paused")]
+)
+def test_a_film_that_waits_for_a_worker_is_accepted_and_the_message_says_so(
+    workers: int, paused: bool, says: str, uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads.ports.admission.queues, "workers", lambda processor: workers)
+    monkeypatch.setattr(uploads.ports.admission.queues, "paused", lambda processor: paused)
+    assert says in ok(uploads.post(), "accepted")["message"]
+
+
 def test_two_requests_at_the_same_moment_are_one_job(uploads: Uploads) -> None:
     async def twice(client: httpx.AsyncClient) -> list[httpx.Response]:
         bodies = [{"job_id": FILM, "video_url": f"{URL}{n}", "fastapi_base_url": BACKEND} for n in range(8)]
