@@ -1,0 +1,1 @@
+"""Questions of interviews with their own answers, written by hand: pairs on which `evaluate` is measured."""
