@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 
 from pydantic import AliasChoices
@@ -14,6 +15,14 @@ from streams.settings import Settings
 def environment() -> dict[str, str]:
     """Return a copy of the environment, for a child process that inherits it."""
     return dict(os.environ)
+
+
+def python_module(name: str, *args: str) -> list[str]:
+    """Return the command that runs a module of ours under this interpreter.
+
+    -P: the working directory is not searched for modules, so a folder there, such as `models/` or `schemas/`, shadows none.
+    """
+    return [sys.executable, "-P", "-m", name, *args]
 
 
 def child_environment() -> dict[str, str]:

@@ -11,8 +11,10 @@ def doctor(*, json: Json = False) -> int:
 
     Checks Kafka, the schema registry, topics, Postgres, callback shapes, the
     backend of callbacks, the gateway's port, the object store, Java, the device,
-    the disk and the services. Writes one small object to the object store and
-    changes nothing else. Exit status 0 if nothing is wrong
+    the disk and the services. Lists the registered processors and the gateway's
+    routes, and imports the processors that are served as their workers do: one
+    that can't be imported is shown with its traceback. Writes one small object to
+    the object store and changes nothing else. Exit status 0 if nothing is wrong
     (warnings count as fine), 6 if something is unreachable, 8 if something answers
     but can't be used as it is.
 
@@ -32,7 +34,10 @@ def doctor(*, json: Json = False) -> int:
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
-            out(f"{check.severity:<11}  {check.name.ljust(width)}  {check.detail}")
+            first, *more = check.detail.splitlines()
+            out(f"{check.severity:<11}  {check.name.ljust(width)}  {first}")
+            for line in more:  # of a traceback
+                out(f"{'':11}  {line}")
             if check.next_step and check.severity is not Severity.OK:
                 out(f"{'':11}  {'':{width}}  → {check.next_step}")
     severities = {check.severity for check in checks}

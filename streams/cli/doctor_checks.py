@@ -19,6 +19,7 @@ from schemas.errors import ConnectionFailed, SluiceError, Unreachable, UsageErro
 from streams.cli.check import Check, Severity
 from streams.cli.doctor_callbacks import callback_backend, gateway_port
 from streams.cli.doctor_declarations import callback_shapes, processors, routing_rules
+from streams.cli.doctor_imports import registered, routes
 from streams.cli.doctor_services import services
 from streams.settings import Settings
 
@@ -235,6 +236,8 @@ def disk(settings: Settings) -> list[Check]:
 CHECKS: dict[str, CheckFunction] = {
     "python": extras,
     "processors": processors,
+    "registered": registered,
+    "routes": routes,
     "java": java,
     "kafka": kafka,
     "schema registry": registry,

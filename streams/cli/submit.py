@@ -136,9 +136,29 @@ def submit(
         if wait:
             return _submit_and_wait(settings, submitter, chosen, inputs, options, timeout, json)
         if options.idempotency_key is not None:
-            return _submit_with_key(settings, submitter, processor, inputs[0], options, json)
-        _submit(submitter, processor, inputs, options, json)
-    return ExitCode.OK
+            code = _submit_with_key(settings, submitter, processor, inputs[0], options, json)
+        else:
+            _submit(submitter, processor, inputs, options, json)
+            code = ExitCode.OK
+    say_if_unserved(settings, chosen)
+    return code
+
+
+def say_if_unserved(settings: Settings, contract: AnyContract) -> None:
+    """Print a hint if no worker of the processor runs now: an accepted job would wait, and nothing else would say why."""
+    from schemas.errors import SluiceError
+    from schemas.states import Custody
+    from streams.admin.members import workers_of
+    from streams.log import kafka
+
+    if settings.custody(contract) is Custody.LEASE:
+        return  # workers claim such jobs from the store; no consumer group names them
+    try:
+        running = workers_of(kafka.admin(settings), settings, contract.name)
+    except SluiceError:
+        return  # the job is accepted all the same
+    if not running:
+        err(f"No live worker of {contract.name}: the job waits until one starts (`sluice worker {contract.name}`).")
 
 
 def _submit_with_key(
@@ -220,6 +240,7 @@ def _submit_and_wait(
             _, input_sha256 = submitter.id_and_input_sha256(contract.name, inputs[0], **options.for_submitter())
             if (code := _already_decided(settings, job_ids[0], input_sha256, as_json)) is not None:
                 return code
+        say_if_unserved(settings, contract)
         received = _wait(waiter, job_ids, timeout_s, as_json)
     if len(inputs) > 1 or len(received) < len(job_ids):
         err(outcomes.summary([outcome.state for outcome in received], len(job_ids)))

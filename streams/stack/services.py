@@ -6,12 +6,11 @@ Each is a process of its own (`sluice COMMAND`; the supervisor is a module), and
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from streams.environment import environment
+from streams.environment import environment, python_module
 from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings
 from streams.stack import LocalStack, ServiceSpec
@@ -58,7 +57,7 @@ def service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str],
         facts["address"] = f"http://{own['SLUICE_GATEWAY_ADDRESS']}"
     return ServiceSpec(
         name=name,
-        argv=(sys.executable, "-m", "streams.cli", *command),
+        argv=tuple(python_module("streams.cli", *command)),
         log=stack.log(name),
         env={**_environment(settings, needed), **own},
         ready=_readiness(stack, name, READY_EVENTS[command[0]]),
@@ -79,7 +78,7 @@ def supervisor(settings: Settings, stack: LocalStack) -> ServiceSpec:
     """Return the supervisor. Each `sluice up` starts a new one, so that it has the settings of the last `up`."""
     return ServiceSpec(
         name=SUPERVISOR,
-        argv=(sys.executable, "-m", "streams.stack.stack_supervisor"),
+        argv=tuple(python_module("streams.stack.stack_supervisor")),
         log=stack.log(SUPERVISOR),
         env=_environment(settings, {}),
         ready=_readiness(stack, SUPERVISOR, READY_EVENTS[SUPERVISOR], reuse=False),

@@ -101,15 +101,22 @@ def load_versions(
 
     Raises StartupError with the processor's traceback, or if a version is not installed; UnknownProcessor.
     """
-    points = _points(name)
-    versions = () if rollout is None else rollout.shares
-    found = [_find_version(points, name, version) for version in versions] or [_instance(points[name])]
-    return [load(processor, device, weights_dir, options) for processor in found]
+    return [load(processor, device, weights_dir, options) for processor in import_versions(name, rollout)]
 
 
 def find_processor(name: str, version: str) -> AnyProcessor:
     """Return the installed processor of this version, without loading it. Raises UnknownProcessor, StartupError."""
     return _find_version(_points(name), name, version)
+
+
+def import_versions(name: str, rollout: Rollout | None) -> list[AnyProcessor]:
+    """Return an instance of each version that the rollout names, the default first, none of them loaded.
+
+    Raises StartupError with the traceback of one that can't be imported, or if a version is not installed; UnknownProcessor.
+    """
+    points = _points(name)
+    versions = () if rollout is None else rollout.shares
+    return [_find_version(points, name, version) for version in versions] or [_instance(points[name])]
 
 
 def _points(name: str) -> dict[str, EntryPoint]:

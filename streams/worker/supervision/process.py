@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from streams import logs
-from streams.environment import child_environment
+from streams.environment import child_environment, python_module
 from streams.health.loop_threads import LoopThreads
 from streams.health.memory import resident
 from streams.worker import protocol
@@ -50,7 +50,7 @@ class ChildProcess:
         up_read, up_write = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "streams.worker.child.main", str(down_read), str(up_write), str(os.getpid())],
+                python_module("streams.worker.child.main", str(down_read), str(up_write), str(os.getpid())),
                 pass_fds=(down_read, up_write),
                 env=child_environment(),
                 stdin=subprocess.DEVNULL,
