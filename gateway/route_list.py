@@ -39,7 +39,7 @@ def routes_of(router: APIRouter) -> list[str]:
         f"{method} {route.path}"
         for route in router.routes
         if isinstance(route, APIRoute)
-        for method in sorted(route.methods)
+        for method in sorted(route.methods or ())
     ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+from bisect import bisect_left, bisect_right
 from functools import cache
 from pathlib import Path
 
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from processors.interview.contract import EvaluateInput
 from processors.protocol import AnyProcessor
@@ -46,9 +46,9 @@ def overall(question: str, answer: str, language: str) -> int:
 
 def auc(own: list[int], others: list[list[int]]) -> float:
     """Return the probability that an own answer has a higher score than another question's, ties counting half."""
-    flat = [score for scores in others for score in scores]
-    area: float = roc_auc_score([1] * len(own) + [0] * len(flat), own + flat)
-    return area
+    flat = sorted(score for scores in others for score in scores)
+    below = sum(bisect_left(flat, score) + bisect_right(flat, score) for score in own) / 2
+    return below / (len(own) * len(flat))
 
 
 def interval(own: list[int], others: list[list[int]]) -> tuple[float, float]:

@@ -46,7 +46,7 @@ def test_a_service_without_a_log_is_not_ready(tmp_path: Path) -> None:
 
 def started(tmp_path: Path, **settings: object) -> dict[str, tuple[str, ...]]:
     chosen = Settings.model_validate({"home": tmp_path, **settings})
-    return {service.name: service.argv[3:] for service in services(chosen, LocalStack(tmp_path), {"A": "b"})}
+    return {service.name: service.argv[4:] for service in services(chosen, LocalStack(tmp_path), {"A": "b"})}
 
 
 def test_each_processor_has_a_worker_of_its_own(tmp_path: Path) -> None:
