@@ -122,6 +122,7 @@ def submit(
     """
     from schemas.contract import contract
     from streams.cli.inputs import read_inputs, with_files
+    from streams.cli.unserved import say_if_unserved
     from streams.client.submitter import Submitter
     from streams.settings import load_settings
 
@@ -136,40 +137,16 @@ def submit(
         if wait:
             return _submit_and_wait(settings, submitter, chosen, inputs, options, timeout, json)
         if options.idempotency_key is not None:
-            code = _submit_with_key(settings, submitter, processor, inputs[0], options, json)
-        else:
-            _submit(submitter, processor, inputs, options, json)
-            code = ExitCode.OK
+            _check_key(settings, submitter, processor, inputs[0], options)
+        _submit(submitter, processor, inputs, options, json)
     say_if_unserved(settings, chosen)
-    return code
+    return ExitCode.OK
 
 
-def say_if_unserved(settings: Settings, contract: AnyContract) -> None:
-    """Print a hint if no worker of the processor runs now: an accepted job would wait, and nothing else would say why."""
-    from schemas.errors import SluiceError
-    from schemas.states import Custody
-    from streams.admin.members import workers_of
-    from streams.log import kafka
-
-    if settings.custody(contract) is Custody.LEASE:
-        return  # workers claim such jobs from the store; no consumer group names them
-    try:
-        running = workers_of(kafka.admin(settings), settings, contract.name)
-    except SluiceError:
-        return  # the job is accepted all the same
-    if not running:
-        err(f"No live worker of {contract.name}: the job waits until one starts (`sluice worker {contract.name}`).")
-
-
-def _submit_with_key(
-    settings: Settings,
-    submitter: Submitter,
-    processor: str,
-    input_: dict[str, Any],
-    options: SubmitOptions,
-    as_json: bool,
-) -> int:
-    """Submit one job with an idempotency key. Raises Conflict if an earlier job with the key had another input."""
+def _check_key(
+    settings: Settings, submitter: Submitter, processor: str, input_: dict[str, Any], options: SubmitOptions
+) -> None:
+    """Raise Conflict if an earlier job with the idempotency key had another input."""
     from schemas.errors import Unreachable
 
     job_id, input_sha256 = submitter.id_and_input_sha256(processor, input_, **options.for_submitter())
@@ -177,8 +154,6 @@ def _submit_with_key(
         _refuse_conflict(_stored(settings, job_id), job_id, input_sha256)
     except Unreachable as error:
         err(f"not checked whether the key was used with another input: {error.message}")
-    _submit(submitter, processor, [input_], options, as_json)
-    return ExitCode.OK
 
 
 def _submit(
@@ -232,6 +207,7 @@ def _submit_and_wait(
     as_json: bool,
 ) -> int:
     from streams.cli import outcomes
+    from streams.cli.unserved import say_if_unserved
     from streams.client.outcomes import OutcomeWaiter
 
     with OutcomeWaiter(settings, contract) as waiter:

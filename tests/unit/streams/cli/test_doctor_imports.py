@@ -16,9 +16,9 @@ from gateway.ports import Ports
 from gateway.route_list import groups, routes_of
 from schemas.errors import ExitCode
 from schemas.records import ECHO
-from streams.cli import submit
 from streams.cli.check import Check, Severity
 from streams.cli.doctor import doctor
+from streams.cli.unserved import say_if_unserved
 from streams.environment import python_module
 from streams.settings import Settings
 from tests.harness.gateway_app import memory_settings
@@ -119,5 +119,5 @@ def test_a_submit_says_that_no_live_worker_serves_the_processor(
 ) -> None:
     monkeypatch.setattr("streams.log.kafka.admin", lambda settings: None)
     monkeypatch.setattr("streams.admin.members.workers_of", lambda admin, settings, processor: workers)
-    submit.say_if_unserved(Settings(), ECHO)
+    say_if_unserved(Settings(), ECHO)
     assert ("No live worker of echo: the job waits until one starts" in capsys.readouterr().err) is said
