@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from processors.language.loading import LANGUAGE_OPTIONS, open_language_model
 from processors.policy import Batch, Limits, Policy, Recycle
 from processors.protocol import Job, JobContext, LoadContext
 from processors.research.contract import ResearchInput, ResearchOutput
@@ -33,7 +34,7 @@ class Research:
     version = "1.0"
     request = ResearchInput
     result = ResearchOutput
-    options = ("RESEARCH_DOCUMENTS",)
+    options = ("RESEARCH_DOCUMENTS", *LANGUAGE_OPTIONS)
     # The old worker's limits: 3300 s soft, 3600 s hard, one job at a time, a fresh process every 50. A run whose process dies
     # loses at most the stage that it was in, so it may die more often than other jobs before it is blamed.
     policy = Policy(
@@ -57,7 +58,7 @@ class Research:
                     next_step="Give the folder with the documents to search (.txt and .md), or leave it out.",
                 )
             folder = DocumentFolder(path)
-        self.tools = ResearchTools(folder, Terms())
+        self.tools = ResearchTools(folder, Terms(), open_language_model(ctx))
 
     def prepare(self, job: Job[ResearchInput], ctx: JobContext) -> PreparedRun:
         given = ResearchInput(

@@ -58,9 +58,14 @@ def extractive(sections: Sequence[QuestionFindings], words: Mapping[str, str], d
     return "\n\n".join(parts)
 
 
-def unknown_citations(text: str, sources: int) -> list[int]:
-    """Return the numbers that a text cites and that are no source."""
-    return sorted({number for cited in _CITATION.findall(text) if not 1 <= (number := int(cited)) <= sources})
+def notes_on(text: str, sources: int, *, cut: bool) -> list[str]:
+    """Return notes on a text of a model: which numbers it cites that are no source, and whether it was cut."""
+    unknown = sorted({number for cited in _CITATION.findall(text) if not 1 <= (number := int(cited)) <= sources})
+    numbers = ", ".join(f"[{number}]" for number in unknown)
+    return [
+        *([f"The model cites {numbers}, which is no source of this run."] if unknown else []),
+        *(["The model's text reached its limit and is cut."] if cut else []),
+    ]
 
 
 def whole(

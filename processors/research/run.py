@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TypeVar
 
+from processors.language.model import LanguageModel, ModelAnswerInvalid, ModelUnavailable
 from processors.protocol import JobContext
 from processors.research import report
 from processors.research.contract import ResearchInput, ResearchOutput, ResearchSource
@@ -14,18 +16,22 @@ from processors.research.documents import DocumentFolder, Folder, SourceDocument
 from processors.research.graph import STAGES, QuestionFindings, ResearchState, StageFunction, run_graph
 from processors.research.ranking import Index
 from processors.research.terms import Terms, language_of
+from processors.research.writer import ModelWriter
 from schemas.errors import JobCancelled
 
 #: Named in results as the author of an extractive report.
 METHOD = "tf-idf sentences"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class ResearchTools:
-    """Shared by all runs of a process. `folder`: None if no folder of documents is set."""
+    """Shared by all runs of a process. `folder`: None if no folder of documents is set. `model`: None without one."""
 
     folder: DocumentFolder | None
     terms: Terms
+    model: LanguageModel | None = None
 
 
 class ResearchRun:
@@ -49,16 +55,16 @@ class ResearchRun:
     def result(self, session_id: str) -> ResearchOutput:
         """Run the stages that have not ended yet, and return the output. Raises JobCancelled and the checkpoint's errors."""
         state = run_graph(self.stages(), self._ctx.checkpoint, self._thread)
-        sources = self._sources(state)
+        sources, source = self._sources(state), self._source(state)
         return ResearchOutput(
             status="completed",
             report=state["report"],
             session_id=self._given.session_id or session_id,
             query=self._given.query,
             language=state["language"],
-            source="extractive",
-            model=METHOD,
-            fallback_reason=None,
+            source=source,
+            model=self._model_name if source == "llm" else METHOD,
+            fallback_reason=state["fallback"] or None,
             found=bool(sources),
             documents=len(state["documents"]),
             sources=sources,
@@ -81,9 +87,14 @@ class ResearchRun:
         }
 
     def create_graph(self, state: ResearchState) -> ResearchState:
-        """Decide which questions are looked up: the query, and each constraint."""
+        """Decide which questions are looked up: the query, and those of the model, else the constraints."""
         self._begin("create_graph", 10)
-        return {"questions": list(dict.fromkeys([self._given.query, *self._given.constraints]))}
+        given = self._given
+        further, fallback = self._by_model(state, lambda writer: writer.questions(given.query, given.constraints))
+        return {
+            "questions": list(dict.fromkeys([given.query, *(given.constraints if further is None else further)])),
+            "fallback": fallback,
+        }
 
     def research(self, state: ResearchState) -> ResearchState:
         """Look up the next question."""
@@ -91,27 +102,64 @@ class ResearchRun:
         self._begin("research", 20 + 70 * done / len(state["questions"]))
         question = state["questions"][done]
         extracts = [[each.document, each.quote] for each in self._index(state).best(question)]
-        section: QuestionFindings = {"question": question, "extracts": extracts, "text": ""}
-        return {"sections": [*state["sections"], section]}
+        found: QuestionFindings = {"question": question, "extracts": extracts, "text": ""}
+        fallback = state["fallback"]
+        if extracts:
+            numbers = report.numbers_of([*state["sections"], found])
+            text, fallback = self._by_model(state, lambda writer: writer.paragraph(question, extracts, numbers))
+            found["text"] = text or ""
+        return {"sections": [*state["sections"], found], "fallback": fallback}
 
     def finalize(self, state: ResearchState) -> ResearchState:
-        """Write the report."""
+        """Write the report: the model's, else the quotes."""
         self._begin("finalize", 90)
-        words = report.WORDS[state["language"]]
+        given, words, sources = self._given, report.WORDS[state["language"]], self._sources(state)
         notes = [*state["notes"], *self._changes(state)]
-        body = report.extractive(state["sections"], words, len(state["documents"]))
+        written, fallback = self._by_model(
+            state,
+            lambda writer: writer.report(given.query, given.constraints, state["sections"], self._ctx.stream_text),
+        )
+        if written is not None:
+            by, body = words["written"].format(model=self._model_name), written.text.strip()
+            by = by if sources else f"{by} {words['no_sources']}"
+            notes += report.notes_on(body, len(sources), cut=written.cut)
+        else:
+            by, body = words["method"], report.extractive(state["sections"], words, len(state["documents"]))
+            if fallback:
+                by = f"{words['fallback'].format(model=self._model_name, reason=fallback)} {by}"
         lines = [
-            f"{each.name}{f' — {each.title}' if each.title else ''} (sha256 {each.sha256[:12]}…)"
-            for each in self._sources(state)
+            f"{each.name}{f' — {each.title}' if each.title else ''} (sha256 {each.sha256[:12]}…)" for each in sources
         ]
-        written = report.whole(self._given.query, words["method"], body, lines, notes, state["started_at"], words)
-        return {"report": written, "notes": notes}
+        text = report.whole(given.query, by, body, lines, notes, state["started_at"], words)
+        return {"report": text, "notes": notes, "fallback": fallback}
 
     # ── what they share ──
 
     def _begin(self, stage: str, percent: float) -> None:
         self._check()
         self._ctx.progress(stage, percent, STAGES[stage])
+
+    @property
+    def _model_name(self) -> str:
+        return "" if self._tools.model is None else self._tools.model.name
+
+    def _source(self, state: ResearchState) -> str:
+        """Return who wrote the report: extractive, llm or fallback."""
+        if state["fallback"]:
+            return "fallback"
+        return "extractive" if self._tools.model is None else "llm"
+
+    def _by_model(self, state: ResearchState, ask: Callable[[ModelWriter], T]) -> tuple[T | None, str]:
+        """Return the model's answer and "", or None and why there is none; the reason is "" if no model is set.
+
+        A model that failed once is not asked again in this run: its report would be half by one and half by the other.
+        """
+        if self._tools.model is None or state["fallback"]:
+            return None, state["fallback"]
+        try:
+            return ask(ModelWriter(self._tools.model, state["language"], self._ctx.cancelled)), ""
+        except (ModelUnavailable, ModelAnswerInvalid) as error:
+            return None, error.message
 
     def _check(self) -> None:
         if self._ctx.cancelled():
