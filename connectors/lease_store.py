@@ -30,6 +30,10 @@ from schemas.records import Coordinates
 
 #: Crashes of one attempt after which the job itself is considered the cause.
 EXECUTIONS = 3
+#: Seconds after which a worker that neither asked for a job nor renewed a lease no longer counts as alive. An idle worker asks
+#: at least every second and is noted every two; a busy one renews its leases every two.
+ALIVE_S = 5.0
+NOTED_S = 2.0
 #: An attempt's executions and crashes are counted up to here. Workers report theirs, and a worker may lie: without a limit its
 #: count would leave the range of a column, and the statement that expires leases would fail for all of them.
 LARGEST_COUNT = 1_000_000
@@ -217,6 +221,13 @@ class LeaseStore(WorkerLeases, Protocol):
 
     def find(self, job_id: str, run: int) -> LeaseView | None:
         """Return a run's lease; None if there is none: nothing was requested, or the run has ended."""
+        ...
+
+    def live_workers(self, processor: str) -> frozenset[str]:
+        """Return the workers that asked for a job of this processor, or held one, within the last ALIVE_S seconds.
+
+        Of lab machines that wait at a gateway only the first in turn is seen.
+        """
         ...
 
     def wait(self, timeout_s: float) -> frozenset[str]:

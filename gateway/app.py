@@ -35,6 +35,7 @@ from gateway.mri_polling import routes as mri_polling
 from gateway.openapi import DescribedApp
 from gateway.ports import Ports
 from gateway.principal import TokenFirst
+from gateway.research import routes as research
 from gateway.video import routes as video
 
 #: Modules of routes. Each has a `router`. Those that are called most come first: routes are tried in turn. A door of a system
@@ -78,7 +79,7 @@ def create_app(ports: Ports) -> FastAPI:
         video.install(app)
     if settings.gateway_access_log:
         app.add_middleware(AccessLog, lines=lines)
-    doors = [brain_tumour] * settings.gateway_brain_tumour
+    doors = [brain_tumour] * settings.gateway_brain_tumour + [research] * settings.gateway_research
     for module in (*ROUTES, *doors):
         app.include_router(module.router)
     return app

@@ -43,7 +43,9 @@ _DESCRIPTIONS = {
     416: "The range begins beyond the file's end.",
     422: "The request does not fit.",
     429: "A quota is used up; `Retry-After` says for how long.",
+    500: "The job failed.",
     503: "A dependency does not answer, or a deadline can't be met; `Retry-After` says when to try again.",
+    504: "The job reached its time limit.",
 }
 #: Of every route that needs a token.
 _COMMON = (401, 403, 422, 429, 503)

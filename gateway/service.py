@@ -20,6 +20,7 @@ from gateway.http_protocol import BoundedHttpProtocol
 from gateway.mri_polling import polling as mri_polling
 from gateway.open_files import raise_limit
 from gateway.ports import Ports
+from gateway.research import tasks
 from gateway.video import videos
 from schemas.errors import StartupError
 from streams import logs, wiring
@@ -52,6 +53,7 @@ class Gateway:
         logging.getLogger("uvicorn.error").addFilter(_without_exception)
         mri_polling.check(settings)
         videos.check(settings)
+        tasks.check(settings)
         self._tls = _tls(settings)
         self._socket = _listen(settings.gateway_address)
         self._threads = LoopThreads("gateway", log)

@@ -52,6 +52,8 @@ class GatewaySettings(BaseSettings):
         repr=False,
         validation_alias=AliasChoices("FASTAPI_BASE_URL", "SLUICE_FASTAPI_BASE_URL", "fastapi_base_url"),
     )
+    #: True: the routes of research runs are served: /api/research, /api/task, /api/celery/health (docs/research.md).
+    gateway_research: bool = False
     #: URL of a gateway, for clients and lab machines. "": the local stack's.
     gateway_url: str = Field("", repr=False)
 

@@ -67,6 +67,8 @@ class MemoryDatabase:
         self.acknowledgements: dict[tuple[str, str], AcknowledgementRow] = {}
         self.payloads: dict[StoredKey, StoredPayload] = {}
         self.leases: dict[StoredKey, StoredLease] = {}
+        #: When each worker last asked for a job, by processor and worker.
+        self.lease_workers: dict[tuple[str, str], datetime] = {}
         self.batches: dict[str, StoredBatch] = {}
         self.tokens: dict[bytes, Token] = {}
         self.quotas: dict[str, Quota] = {}

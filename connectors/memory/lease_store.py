@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from connectors.lease_store import EXECUTIONS, LARGEST_COUNT, Expired, Grant, HeartbeatAnswer, Hold, LeaseView
+from connectors.lease_store import ALIVE_S, EXECUTIONS, LARGEST_COUNT, Expired, Grant, HeartbeatAnswer, Hold, LeaseView
 from connectors.memory.database import MemoryDatabase, MemoryStore, StoredKey
 from connectors.memory.tables import StoredLease
 from schemas.records import Coordinates
@@ -31,6 +31,9 @@ class MemoryLeaseStore(MemoryStore):
         offered: bool = False,
     ) -> list[Grant]:
         until = time.monotonic() + wait_s
+        if not offered:
+            with self._db.reading() as now:
+                self._db.lease_workers[processor, worker_id] = now
         with self._db.changed:
             while True:
                 state = "offered" if offered else "held"
@@ -95,6 +98,22 @@ class MemoryLeaseStore(MemoryStore):
             del fields["job_id"], fields["run"]
             same = ("fence", "state", "lane", "crashes", "executions", "renewed_at", "expires_at")
             return LeaseView(**fields, worker=lease.worker or "", **{name: getattr(lease, name) for name in same})
+
+    def live_workers(self, processor: str) -> frozenset[str]:
+        with self._db.reading() as now:
+            after = now - timedelta(seconds=ALIVE_S)
+            asked = {
+                worker for (name, worker), at in self._db.lease_workers.items() if name == processor and at > after
+            }
+            held = {
+                lease.worker
+                for lease in self._db.leases.values()
+                if lease.processor == processor
+                and lease.state == "held"
+                and lease.renewed_at
+                and lease.renewed_at > after
+            }
+            return frozenset(asked | {worker for worker in held if worker})
 
     def wait(self, timeout_s: float) -> frozenset[str]:
         with self._db.changed:

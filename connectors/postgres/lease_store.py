@@ -8,7 +8,18 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from connectors.lease_store import EXECUTIONS, LARGEST_COUNT, Expired, Grant, HeartbeatAnswer, Hold, LeaseView, RunKey
+from connectors.lease_store import (
+    ALIVE_S,
+    EXECUTIONS,
+    LARGEST_COUNT,
+    NOTED_S,
+    Expired,
+    Grant,
+    HeartbeatAnswer,
+    Hold,
+    LeaseView,
+    RunKey,
+)
 from connectors.postgres.base import PostgresStore
 from schemas.records import Coordinates
 
@@ -25,6 +36,11 @@ class PostgresLeaseStore(PostgresStore):
     # Plans are made for each statement: these tables go from empty to full, and a handful of statements a second cost little.
     session = "SET plan_cache_mode = force_custom_plan"
     _listening = False
+
+    def __init__(self, dsn: str, *, application: str | None = None) -> None:
+        super().__init__(dsn, application=application)
+        #: When a worker was last noted, monotonic, by processor and worker.
+        self._noted: dict[tuple[str, str], float] = {}
 
     def claim(
         self,
@@ -47,6 +63,8 @@ class PostgresLeaseStore(PostgresStore):
             "state": "offered" if offered else "held",
         }
         parameters["lease"] = timedelta(seconds=lease_s)
+        if not offered:
+            self._note(processor, worker_id)
         if wait_s > 0:
             self._listen()
         until = time.monotonic() + wait_s
@@ -95,6 +113,10 @@ class PostgresLeaseStore(PostgresStore):
         rows = self._rows("find_lease", job_id=UUID(job_id), run=run)
         return LeaseView(**_request(rows[0])) if rows else None
 
+    def live_workers(self, processor: str) -> frozenset[str]:
+        rows = self._rows("live_lease_workers", processor=processor, within=timedelta(seconds=ALIVE_S))
+        return frozenset(row["worker"] for row in rows)
+
     def wait(self, timeout_s: float) -> frozenset[str]:
         self._listen()
         with self._connected("waiting for jobs") as connection:
@@ -103,6 +125,13 @@ class PostgresLeaseStore(PostgresStore):
     def close(self) -> None:
         super().close()
         self._listening = False
+
+    def _note(self, processor: str, worker_id: str) -> None:
+        """Note that a worker asks for jobs, unless that was done a moment ago."""
+        now, key = time.monotonic(), (processor, worker_id)
+        if now - self._noted.get(key, -NOTED_S) >= NOTED_S:
+            self._rows("note_lease_worker", processor=processor, worker=worker_id)
+            self._noted = {each: at for each, at in self._noted.items() if now - at < NOTED_S} | {key: now}
 
     # ── waiting ──
 

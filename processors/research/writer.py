@@ -39,7 +39,10 @@ _REPORT = (
     "You write a short report in {language} that answers a query, as Markdown without a title and without a list of sources. "
     "Use the findings alone, keep their citations, as [1], and keep to the constraints."
 )
-_FROM_MEMORY = "You write a short report in {language} that answers a query, as Markdown without a title. Cite no sources: there are none."
+_FROM_MEMORY = (
+    "You write a short report in {language} that answers a query, as Markdown without a title. "
+    "Cite no sources: there are none."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,9 @@ class ThroughGateway:
     def find(self, job_id: str, run: int) -> LeaseView | None:
         return self._store.find(job_id, run)
 
+    def live_workers(self, processor: str) -> frozenset[str]:
+        return frozenset(worker.removeprefix("default:open/") for worker in self._store.live_workers(processor))
+
     def wait(self, timeout_s: float) -> frozenset[str]:
         return self._store.wait(timeout_s)
 
