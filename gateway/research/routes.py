@@ -35,7 +35,12 @@ _QUERY = {"requestBody": {"required": True, "content": {"application/json": {"sc
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-@router.post("/research", response_model=ResearchResult, responses=problems(500, 504), openapi_extra=_TOPIC)
+@router.post(
+    "/research",
+    response_model=ResearchResult,
+    responses={204: {"description": "The client has hung up."}, **problems(500, 504)},
+    openapi_extra=_TOPIC,
+)
 async def research(ports: P, principal: CanSubmitByUrl, request: Request) -> Response:
     """Run research and answer with its result, which may take up to an hour. Refused at once while no worker runs.
 

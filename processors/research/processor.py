@@ -34,7 +34,7 @@ class Research:
     version = "1.0"
     request = ResearchInput
     result = ResearchOutput
-    options = ("RESEARCH_DOCUMENTS", *LANGUAGE_OPTIONS)
+    options: tuple[str, ...] = ("RESEARCH_DOCUMENTS", *LANGUAGE_OPTIONS)
     # The old worker's limits: 3300 s soft, 3600 s hard, one job at a time, a fresh process every 50. A run whose process dies
     # loses at most the stage that it was in, so it may die more often than other jobs before it is blamed.
     policy = Policy(

@@ -135,7 +135,7 @@ class ResearchRun:
 
     # ── what they share ──
 
-    def _begin(self, stage: str, percent: float) -> None:
+    def _begin(self, stage: str, percent: float | None) -> None:
         self._check()
         self._ctx.progress(stage, percent, STAGES[stage])
 

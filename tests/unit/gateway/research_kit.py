@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -69,7 +69,7 @@ class ResearchBackend:
 
     def worker_asks(self) -> None:
         """Let a worker ask for a job, by which it is seen."""
-        with wiring.lease_store(self.settings) as leases:
+        with closing(wiring.lease_store(self.settings)) as leases:
             leases.claim("research", "w1", 0, 1.0)
 
     def visit(self, use: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:

@@ -21,7 +21,11 @@ from tests.harness.gateway_app import memory_settings
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     with closing(
-        Ports(memory_settings(tmp_path_factory.mktemp("home"), gateway_brain_tumour=True, gateway_video=True))
+        Ports(
+            memory_settings(
+                tmp_path_factory.mktemp("home"), gateway_brain_tumour=True, gateway_video=True, gateway_research=True
+            )
+        )
     ) as ports:
         return create_app(ports).openapi()
 
