@@ -18,7 +18,7 @@ import uvloop
 
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.delivery_try import OutgoingCallback, TryResult
-from connectors.callbacks.guard import AllowRules
+from schemas.addresses import AllowRules
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n" + b'{"received": 1}'
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

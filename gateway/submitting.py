@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from connectors.batch_store import BatchRow, BatchStore, BatchView
-from connectors.callbacks.guard import AllowRules, check_url
+from connectors.callbacks.guard import check_url
 from connectors.callbacks.profile import unknown_profile
 from connectors.callbacks.profile_file import callback_profiles
 from connectors.payload_store import Acceptance
@@ -19,6 +19,7 @@ from gateway.models import Queue, SubmitBatch, SubmitJob, pending
 from gateway.problems import Problem
 from gateway.reading import JobReader
 from gateway.store_pool import StorePool
+from schemas.addresses import AllowRules
 from schemas.contract import unknown_processor
 from schemas.errors import Conflict, NotFound, SluiceError, Unreachable
 from schemas.ids import derived_id, new_id

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from connectors.callbacks.guard import AllowRules
+from schemas.addresses import AllowRules
 
 
 class GuardedResolver(AbstractResolver):

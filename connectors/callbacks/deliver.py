@@ -28,9 +28,9 @@ from connectors.callbacks.delivery_try import (
     result_of,
     retry_after_s,
 )
-from connectors.callbacks.guard import AddressRefused, AllowRules
 from connectors.callbacks.resolve import backend_origin, host_of, resolve_callback_url, split_url
 from connectors.callbacks.sign import Signer
+from schemas.addresses import AddressRefused, AllowRules
 from schemas.errors import InvalidInput
 
 

@@ -6,11 +6,10 @@ loopback hosts are rewritten to the configured backend; path and query stay unch
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import socket
 from functools import lru_cache
 
+from schemas.addresses import is_loopback_host, parse_literal
 from schemas.errors import InvalidInput, UsageError
 
 MAX_URL = 2048
@@ -71,21 +70,7 @@ def _destination_of(url: str) -> str:
         return ""
     host = host_of(authority)
     port = int(authority.rpartition("]")[2].partition(":")[2] or {"http": 80, "https": 443}[scheme])
-    return f"{_literal(host) or host}:{port}"
-
-
-def is_loopback_host(host: str) -> bool:
-    """True for localhost, 127.0.0.0/8, ::1 and the wildcard addresses in any spelling (127.1, 0x7f000001)."""
-    if host == "localhost":
-        return True
-    address = _literal(host)
-    return address is not None and (address.is_loopback or address.is_unspecified)
-
-
-def literal_address(host: str) -> str | None:
-    """Return the address that a host spells, in its usual form; None for a name."""
-    address = _literal(host)
-    return None if address is None else str(address)
+    return f"{parse_literal(host) or host}:{port}"
 
 
 def backend_origin(backend_url: str) -> str:
@@ -124,19 +109,8 @@ def _check_authority(authority: str) -> None:
     port = parts.group("port")
     if port and not 0 < int(port) < 65536:
         raise _invalid(f"The callback URL names port {port}; ports go from 1 to 65535.")
-    if authority.startswith("[") and _literal(host_of(authority)) is None:
+    if authority.startswith("[") and parse_literal(host_of(authority)) is None:
         raise _invalid("The callback URL's IPv6 address can't be read.")
-
-
-def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Parse a host as an address, like the C library does; None for a name."""
-    try:
-        if ":" not in host:
-            return ipaddress.IPv4Address(socket.inet_aton(host))
-        address = ipaddress.IPv6Address(host.replace("%25", "%"))
-    except (OSError, ValueError):
-        return None
-    return address.ipv4_mapped or address
 
 
 def _invalid(message: str) -> InvalidInput:

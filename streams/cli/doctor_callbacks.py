@@ -64,7 +64,8 @@ def _listening(settings: Settings) -> Iterator[Check]:
 
 def callback_backend(settings: Settings) -> list[Check]:
     """Check that the backend that stands for `localhost` in callbacks accepts connections."""
-    from connectors.callbacks.resolve import backend_base, host_of, is_loopback_host, split_url
+    from connectors.callbacks.resolve import backend_base, host_of, split_url
+    from schemas.addresses import is_loopback_host
 
     backend = settings.backend
     if backend is None:

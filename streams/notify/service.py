@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 from connectors.callbacks.deliver import Deliverer
-from connectors.callbacks.guard import AllowRules
 from connectors.callbacks.profile_file import callback_profiles
 from connectors.callbacks.shaped import ShapedDeliverer
+from schemas.addresses import AllowRules
 from schemas.errors import SluiceError
 from streams import logs, wiring
 from streams.health.loop_health import tracked

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.callbacks.guard import AllowRules, check_url
+from connectors.callbacks.guard import check_url
 from connectors.replay_store import FASTEST, NONE, SLOWEST, USUAL, NewReplay
+from schemas.addresses import AllowRules
 from schemas.errors import UsageError
 from schemas.ids import new_id
 from schemas.states import Mode

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback
-from connectors.callbacks.guard import AllowRules
+from schemas.addresses import AllowRules
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LOCAL = AllowRules.parse("localhost")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.callbacks.guard import AddressRefused, AllowRules
+from schemas.addresses import AddressRefused, AllowRules
 from schemas.errors import UsageError
 
 NOTHING = AllowRules()

@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.delivery_try import TryResult
-from connectors.callbacks.guard import AllowRules
+from schemas.addresses import AllowRules
 from tests.harness.callback_server import (
     LOCAL,
     answering,
