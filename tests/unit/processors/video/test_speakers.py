@@ -87,7 +87,9 @@ def test_mel_filters_are_librosas() -> None:
 
 
 def test_embeddings_have_length_1_whatever_the_loudness_below_the_trainings() -> None:
-    voices = Voices(find_weights(WEIGHTS_NAME, WEIGHTS_SHA256, beside=Path(speakers.__file__).parent / "weights"), "cpu")
+    voices = Voices(
+        find_weights(WEIGHTS_NAME, WEIGHTS_SHA256, beside=Path(speakers.__file__).parent / "weights"), "cpu"
+    )
     sound = (0.01 * np.sin(np.arange(STRETCH) * 2 * np.pi * 150 / RATE) ** 5).astype(np.float32)
     loud, soft, short = voices.embed([sound, 0.3 * sound, sound[:4000]])
     assert np.linalg.norm(loud) == pytest.approx(1.0, abs=1e-5)
