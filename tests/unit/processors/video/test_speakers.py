@@ -1,4 +1,4 @@
-"""Speakers are told apart by their voices, and segments belong to one speaker each."""
+"""Each voice becomes a speaker of its own, and a segment belongs to one speaker."""
 
 from __future__ import annotations
 
