@@ -21,14 +21,14 @@ MARGIN_S = 0.2
 Span = tuple[float, float]
 
 
-def turns(samples: Samples) -> list[Span]:
-    """Return (start, end) of each turn of speech in seconds, in order and apart; none for silence."""
+def turns(samples: Samples, pause_s: float = PAUSE_S) -> list[Span]:
+    """Return (start, end) of each turn of speech in seconds, in order and apart; none for silence. `pause_s` ends a turn."""
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
     options = VadOptions(
         min_speech_duration_ms=int(SHORTEST_S * 1000),
         max_speech_duration_s=LONGEST_S,
-        min_silence_duration_ms=int(PAUSE_S * 1000),
+        min_silence_duration_ms=round(pause_s * 1000),
         speech_pad_ms=0,
     )
     found = get_speech_timestamps(samples, options)
@@ -37,6 +37,8 @@ def turns(samples: Samples) -> list[Span]:
 
 def widened(spans: list[Span], duration_s: float) -> list[Span]:
     """Return the spans with a margin on both sides: at most half of the way to the next one, and within the audio."""
+    if not spans:
+        return []
     edges = [0.0, *((end + start) / 2 for (_, end), (start, _) in pairwise(spans)), duration_s]
     return [
         (max(low, start - MARGIN_S), min(high, end + MARGIN_S))

@@ -17,9 +17,9 @@ class VideoInput:
     Attributes:
         video_url: http or https. The worker fetches it, from public addresses and those that its option VIDEO_ALLOW names.
         video: The film as a stored file.
-        language: auto, or an ISO 639-1 code. `auto` detects it.
+        language: auto, or an ISO 639-1 code. `auto` detects it. A language that the model lacks is refused.
         emotion_detection: Accepted for old clients. No emotion is ever detected, and the output says so.
-        max_workers: CPU threads for this job; the worker's own option VIDEO_THREADS is the upper bound.
+        max_workers: Accepted for old clients. The worker's option SPEECH_THREADS says how many CPU threads a job has.
     """
 
     video_url: str | None = None
@@ -57,7 +57,7 @@ class VideoOutput:
     Attributes:
         text: All segments' texts, joined by spaces.
         segments: In the order of their start.
-        language: Spoken language as an ISO 639-1 code; "" if nothing is spoken.
+        language: As asked for or detected, an ISO 639-1 code; "" if it was to be detected and nothing is spoken.
         duration: Seconds of film.
         metadata: Model and counts.
         emotion: Always "not available": no model for it ships.
