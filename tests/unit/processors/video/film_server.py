@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ class FilmServer:
 
 
 @contextmanager
-def serving(answers: Mapping[str, Answer]) -> Iterator[FilmServer]:
+def serving(answers: Mapping[str, Answer], tls: ssl.SSLContext | None = None) -> Iterator[FilmServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             films.asked.append((self.path, dict(self.headers)))
@@ -51,7 +52,10 @@ def serving(answers: Mapping[str, Answer]) -> Iterator[FilmServer]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        films = FilmServer(answers, f"http://127.0.0.1:{server.server_port}")
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        scheme = "http" if tls is None else "https"
+        films = FilmServer(answers, f"{scheme}://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import socket
+import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from schemas.errors import ConnectionFailed, ErrorCode, JobCancelled, PayloadToo
 from tests.unit.processors.video.film_server import Answer, serving
 
 SECRET = "token=abc123"
+CERTIFICATE = Path(__file__).parents[2] / "connectors/localhost.pem"  # for `localhost`; its key is public
 
 
 def downloader(allow: str = "localhost", max_bytes: int = 1 << 20, limit_s: float = 20.0) -> Downloader:
@@ -150,3 +153,15 @@ def test_a_film_that_is_gone_is_final_and_a_busy_server_says_when_to_come_back(t
 def test_a_cancelled_job_stops_its_download(tmp_path: Path) -> None:
     with serving({"/a": Answer(pieces=(b"x", None))}) as films, pytest.raises(JobCancelled):
         downloader().fetch(f"{films.url}/a", tmp_path / "film", cancelled=lambda: True)
+
+
+def test_the_certificate_must_be_that_of_the_host_and_not_of_the_address(tmp_path: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATE)
+    trusting = replace(downloader(), tls=ssl.create_default_context(cafile=str(CERTIFICATE)))
+    with serving({"/a": Answer()}, tls) as films:
+        by_name = films.url.replace("127.0.0.1", "localhost")
+        trusting.fetch(f"{by_name}/a", tmp_path / "film")
+        assert (tmp_path / "film").read_bytes() == b"film"
+        refused(f"{films.url}/a", tmp_path, trusting)
+        refused(f"{by_name}/a", tmp_path)  # the system does not trust it
