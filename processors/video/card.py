@@ -15,7 +15,7 @@ CARD = Path(__file__).parent / "CARD.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class DialogueScores:
     """Made dialogues. `right`: those whose speakers were counted right. `error`: mean diarisation error; `interval`: its 95 %.
     `start_p95`, `end_p95`: 95th percentile of the errors of turns, in seconds."""
 
@@ -37,7 +37,7 @@ class Real:
     found: int
 
 
-def card(wide: Scored, narrow: Scored, real: Real, cpu: float) -> str:
+def card(wide: DialogueScores, narrow: DialogueScores, real: Real, cpu: float) -> str:
     """Return the whole card. `cpu`: CPU seconds a second of film."""
     return f"""# Model card: video {Video.version}
 
@@ -85,7 +85,7 @@ to be worse.
 """
 
 
-def _row(name: str, scored: Scored) -> str:
+def _row(name: str, scored: DialogueScores) -> str:
     low, high = scored.interval
     return (
         f"| {name} | **{scored.right} of {scored.dialogues}** | **{scored.error:.3f}** ({low:.3f} to {high:.3f}) "

@@ -20,7 +20,7 @@ from processors.artifacts import unpacked
 from processors.local import claim_of, loaded, run_one
 from processors.speech.audio import RATE, Samples, decode
 from processors.speech.turns import turns
-from processors.video.card import CARD, Real, Scored, card
+from processors.video.card import CARD, DialogueScores, Real, card
 from processors.video.contract import VideoInput
 from processors.video.films import NARROW, WIDE, Dialogue, dialogue, recordings, write_film
 from processors.video.processor import Video
@@ -35,7 +35,7 @@ LIMIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredDialogue:
     """A dialogue and what was found in it. `starts`, `ends`: errors of its turns in seconds."""
 
     speakers: int
@@ -61,18 +61,18 @@ def dialogues(sources: dict[str, tuple[str, str, str]], count: int) -> list[Dial
     return [dialogue(clips, SPEAKERS[i % len(SPEAKERS)], FIRST_SEED + i) for i in range(count)]
 
 
-def measure(voices: Voices, made: Iterable[Dialogue]) -> list[Measured]:
+def measure(voices: Voices, made: Iterable[Dialogue]) -> list[MeasuredDialogue]:
     """Make a film of each dialogue, and compare what is found in it."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         return [_measured(voices, each, decode(write_film(path, each.samples), LIMIT_S)) for each in made]
 
 
-def _measured(voices: Voices, made: Dialogue, samples: Samples) -> Measured:
+def _measured(voices: Voices, made: Dialogue, samples: Samples) -> MeasuredDialogue:
     spans, segments = listen(voices, samples)
     starts, ends = boundary_errors([(turn.start, turn.end) for turn in made.turns], spans)
     truth = [(turn.start, turn.end, turn.speaker) for turn in made.turns]
-    return Measured(made.speakers, _speakers(segments), _error(truth, segments), starts, ends)
+    return MeasuredDialogue(made.speakers, _speakers(segments), _error(truth, segments), starts, ends)
 
 
 def measure_real(voices: Voices) -> Real:
@@ -100,7 +100,7 @@ def cpu_per_second(processor: Video) -> float:
         return (time.process_time() - began) / (len(made.samples) / RATE)
 
 
-def scored(measured: Sequence[Measured]) -> Scored:
+def scored(measured: Sequence[MeasuredDialogue]) -> DialogueScores:
     """Sum up. The interval is 95 %, by bootstrap over dialogues."""
     starts = [error for each in measured for error in each.starts]
     ends = [error for each in measured for error in each.ends]
@@ -108,7 +108,7 @@ def scored(measured: Sequence[Measured]) -> Scored:
     chance = np.random.default_rng(0)
     means = [chance.choice(errors, len(errors)).mean() for _ in range(2000)]
     low, high = np.quantile(means, (0.025, 0.975))
-    return Scored(
+    return DialogueScores(
         dialogues=len(measured),
         right=sum(each.found == each.speakers for each in measured),
         error=float(errors.mean()),

@@ -17,7 +17,7 @@ from processors.speech.turns import turns
 from processors.video.contract import VideoInput, VideoOutput
 from processors.video.download import Downloader
 from processors.video.film import Film, look_into
-from processors.video.progress import Stage, report
+from processors.video.progress import VideoStage, report
 from processors.video.result import output_of
 from processors.video.speakers import PAUSE_IN_TURN_S, Segment, Span, tell_apart
 from processors.video.voices import WEIGHTS_NAME, WEIGHTS_SHA256, Voices
@@ -42,7 +42,7 @@ class PreparedFilm:
 
 
 @dataclass(frozen=True, slots=True)
-class Transcribed:
+class TranscribedFilm:
     item: PreparedFilm
     segments: list[Segment]
     transcript: Transcript
@@ -86,10 +86,10 @@ class Video:
         began = time.monotonic()
         self._transcriber.engine(job.input.language)  # refuses a language that the model lacks
         path = self._fetched(job.input, ctx)
-        report(ctx, Stage.DECODING)
+        report(ctx, VideoStage.DECODING)
         film = look_into(path, self._max_s)
         samples = decode(path, self._max_s, ctx.cancelled) if film.has_sound else np.zeros(0, np.float32)
-        report(ctx, Stage.TURNS)
+        report(ctx, VideoStage.TURNS)
         _stop_if(ctx)
         found = turns(samples, PAUSE_IN_TURN_S) if len(samples) else []
         return PreparedFilm(began, film, samples, found, job.input, ctx)
@@ -98,10 +98,10 @@ class Video:
         """Return the seconds of speech."""
         return sum(end - start for start, end in item.turns)
 
-    def run(self, items: Sequence[PreparedFilm]) -> Sequence[Transcribed | JobError]:
+    def run(self, items: Sequence[PreparedFilm]) -> Sequence[TranscribedFilm | JobError]:
         return [self._transcribed(item) for item in items]
 
-    def finish(self, job: Job[VideoInput], raw: Transcribed, ctx: JobContext) -> VideoOutput:
+    def finish(self, job: Job[VideoInput], raw: TranscribedFilm, ctx: JobContext) -> VideoOutput:
         item = raw.item
         duration_s = max(item.film.duration_s, len(item.samples) / RATE)
         return output_of(
@@ -120,7 +120,7 @@ class Video:
                 "A job names either the address of a film or a stored file.",
                 next_step="Give video_url or video, not both.",
             )
-        report(ctx, Stage.DOWNLOADING)
+        report(ctx, VideoStage.DOWNLOADING)
         if given.video is not None:
             if given.video.size > self._downloader.max_bytes:
                 raise PayloadTooLarge("The film is larger than the limit.", next_step="VIDEO_MAX_MIB is the limit.")
@@ -128,34 +128,34 @@ class Video:
         path = ctx.scratch() / "film"
 
         def arrived(done: int, total: int | None) -> None:
-            report(ctx, Stage.DOWNLOADING, done / total if total else 0.0)
+            report(ctx, VideoStage.DOWNLOADING, done / total if total else 0.0)
 
         assert given.video_url is not None
         self._downloader.fetch(given.video_url, path, ctx.cancelled, arrived)
         return path
 
-    def _transcribed(self, item: PreparedFilm) -> Transcribed | JobError:
+    def _transcribed(self, item: PreparedFilm) -> TranscribedFilm | JobError:
         ctx = item.ctx
         try:
-            report(ctx, Stage.SPEAKERS)
+            report(ctx, VideoStage.SPEAKERS)
             found = tell_apart(self.voices, item.samples, item.turns, lambda: _stop_if(ctx))
             total, done = sum(segment.end - segment.start for segment in found), 0.0
 
             def heard(start: float, end: float, text: str) -> None:
                 nonlocal done
                 done += end - start
-                report(ctx, Stage.TRANSCRIBING, done / total)
+                report(ctx, VideoStage.TRANSCRIBING, done / total)
                 if text:
                     ctx.stream_text(f"{text} ")
 
-            report(ctx, Stage.TRANSCRIBING)
+            report(ctx, VideoStage.TRANSCRIBING)
             spans = [(segment.start, segment.end) for segment in found]
             transcript = self._transcriber.transcribe(
                 item.samples, item.job.language, ctx.cancelled, spans=spans, on_segment=heard
             )
         except JobError as error:
             return error
-        return Transcribed(item, found, transcript)
+        return TranscribedFilm(item, found, transcript)
 
 
 def _stop_if(ctx: JobContext) -> None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from processors.protocol import JobContext
 
 
-class Stage(StrEnum):
+class VideoStage(StrEnum):
     DOWNLOADING = "downloading"
     DECODING = "decoding"
     TURNS = "finding speech"
@@ -17,16 +17,16 @@ class Stage(StrEnum):
 
 #: Percent of the job at which a stage begins.
 _BEGINS = {
-    Stage.DOWNLOADING: 0.0,
-    Stage.DECODING: 20.0,
-    Stage.TURNS: 25.0,
-    Stage.SPEAKERS: 30.0,
-    Stage.TRANSCRIBING: 40.0,
+    VideoStage.DOWNLOADING: 0.0,
+    VideoStage.DECODING: 20.0,
+    VideoStage.TURNS: 25.0,
+    VideoStage.SPEAKERS: 30.0,
+    VideoStage.TRANSCRIBING: 40.0,
 }
 _ENDS = dict(zip(_BEGINS, [*list(_BEGINS.values())[1:], 99.0], strict=True))
 
 
-def report(ctx: JobContext, stage: Stage, done: float = 0.0) -> None:
+def report(ctx: JobContext, stage: VideoStage, done: float = 0.0) -> None:
     """Report that a part `done` (0..1) of a stage is done."""
     begins, ends = _BEGINS[stage], _ENDS[stage]
     ctx.progress(stage.value, round(begins + (ends - begins) * min(max(done, 0.0), 1.0), 1))

@@ -12,7 +12,7 @@ import torch
 from processors.local import claim_of, loaded, run_one
 from processors.video.card import CARD
 from processors.video.contract import VideoInput
-from processors.video.evaluate import Measured, dialogues, measure, measure_real
+from processors.video.evaluate import MeasuredDialogue, dialogues, measure, measure_real
 from processors.video.films import WIDE, Dialogue, write_film
 from processors.video.processor import Video
 
@@ -36,11 +36,11 @@ def made() -> list[Dialogue]:
 
 
 @pytest.fixture(scope="module")
-def measured(processor: Video, made: list[Dialogue]) -> list[Measured]:
+def measured(processor: Video, made: list[Dialogue]) -> list[MeasuredDialogue]:
     return measure(processor.voices, made)
 
 
-def test_turns_begin_and_end_when_they_do(measured: list[Measured]) -> None:
+def test_turns_begin_and_end_when_they_do(measured: list[MeasuredDialogue]) -> None:
     starts = np.array([error for each in measured for error in each.starts])
     ends = np.array([error for each in measured for error in each.ends])
     print(
@@ -51,14 +51,14 @@ def test_turns_begin_and_end_when_they_do(measured: list[Measured]) -> None:
     assert np.quantile(ends, 0.95) <= END_S
 
 
-def test_speakers_are_counted_right(measured: list[Measured]) -> None:
+def test_speakers_are_counted_right(measured: list[MeasuredDialogue]) -> None:
     counts = [(each.speakers, each.found) for each in measured]
     print(f"speakers there and found: {counts}")
     assert {there for there, _ in counts} == {1, 2, 3}
     assert sum(there == found for there, found in counts) >= RIGHT
 
 
-def test_speech_is_given_to_its_speakers(measured: list[Measured]) -> None:
+def test_speech_is_given_to_its_speakers(measured: list[MeasuredDialogue]) -> None:
     error = float(np.mean([each.error.total for each in measured]))
     print(f"diarisation error of made dialogues: {error:.3f}")
     assert error <= ERROR_MADE

@@ -18,7 +18,7 @@ from processors.video import processor as processor_module
 from processors.video.contract import VIDEO, VideoInput, VideoOutput
 from processors.video.films import write_film
 from processors.video.processor import Video
-from processors.video.progress import Stage, report
+from processors.video.progress import VideoStage, report
 from schemas.errors import ConnectionFailed, InvalidInput, JobCancelled, JobError, PayloadTooLarge, StartupError
 from schemas.states import Custody
 from streams.testing import Flow, run_processor
@@ -114,7 +114,7 @@ def test_stages_are_reported_in_order_and_percent_never_falls(film: Path, tmp_pa
     context = Reports(tmp_path)
     run_one(made, of(film), tmp_path, context)
     stages = list(dict.fromkeys(stage for stage, _ in context.reports))
-    assert stages == [stage.value for stage in Stage]
+    assert stages == [stage.value for stage in VideoStage]
     percents = [percent for _, percent in context.reports if percent is not None]
     assert percents == sorted(percents)
     assert (percents[0], percents[-1]) == (0.0, 99.0)
@@ -208,7 +208,7 @@ def test_the_policy_has_the_deadline_as_its_limits() -> None:
 def test_reports_beyond_a_stage_stay_within_it(tmp_path: Path) -> None:
     context = Reports(tmp_path)
     for done in (-1.0, 0.5, 7.0):
-        report(context, Stage.DOWNLOADING, done)
+        report(context, VideoStage.DOWNLOADING, done)
     assert [percent for _, percent in context.reports] == [0.0, 10.0, 20.0]
 
 
