@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 from interview.part import INTERVIEW
+from research.part import RESEARCH
 from sluice_client import Client, Retry
 
 from backend import jobs, pages
@@ -18,7 +19,7 @@ from backend.settings import Settings
 from video.part import VIDEO
 
 #: The services. A new one is a folder with a `Part`, and a line here.
-PARTS: tuple[Part, ...] = (INTERVIEW, VIDEO)
+PARTS: tuple[Part, ...] = (INTERVIEW, RESEARCH, VIDEO)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 
+from gateway.jobs import IdempotencyKey
 from gateway.json_body import checked, read_json
 from gateway.models import EXAMPLE_ID
 from gateway.openapi import body_schema, json_of, problems
@@ -54,11 +55,16 @@ async def research(ports: P, principal: CanSubmitByUrl, request: Request) -> Res
     return Response(status_code=204) if result is None else json_of(result)
 
 
-@router.post("/research/async", response_model=AcceptedTask, openapi_extra=_QUERY)
-async def research_async(ports: P, principal: CanSubmitByUrl, request: Request) -> Response:
-    """Accept a run and answer at once. `message` says so if no worker runs."""
+@router.post("/research/async", response_model=AcceptedTask, responses=problems(409), openapi_extra=_QUERY)
+async def research_async(
+    ports: P, principal: CanSubmitByUrl, request: Request, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Accept a run and answer at once. `message` says so if no worker runs.
+
+    With an `Idempotency-Key`, which the old backend did not know, a repetition answers with the task of before.
+    """
     asked = checked(ResearchQuery, await read_json(request))
-    status = await tasks.submit(ports, principal.tenant, asked.query)
+    status = await tasks.submit(ports, principal.tenant, asked.query, key=idempotency_key)
     return json_of(await tasks.accepted(ports, status))
 
 

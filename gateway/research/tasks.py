@@ -42,10 +42,12 @@ def check(settings: Settings) -> None:
         )
 
 
-async def submit(ports: Ports, tenant: str, query: str, constraints: Sequence[str] = ()) -> JobStatus:
-    """Accept a run. Raises as `JobDoor.submit`."""
+async def submit(
+    ports: Ports, tenant: str, query: str, constraints: Sequence[str] = (), key: str | None = None
+) -> JobStatus:
+    """Accept a run; return the one of before for a repeated `key`. Raises as `JobDoor.submit`."""
     job = SubmitJob(processor=PROCESSOR, input={"query": query, "constraints": list(constraints)})
-    return (await ports.door.submit(tenant, job, None))[0]
+    return (await ports.door.submit(tenant, job, key))[0]
 
 
 async def accepted(ports: Ports, status: JobStatus) -> AcceptedTask:

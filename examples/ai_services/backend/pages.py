@@ -56,6 +56,9 @@ def index(request: Request, db: Db) -> HTMLResponse:
 
 
 @router.get("/jobs")
-def list_jobs(db: Db, part: str | None = None) -> JSONResponse:
+def list_jobs(request: Request, db: Db, part: str | None = None) -> JSONResponse:
     """List the newest jobs, of all parts or of one; pages ask once a second."""
+    for each in request.app.state.pages.globals["parts"]:
+        if part in (None, each.name):
+            each.refresh(request.app.state)
     return JSONResponse([view(row) for row in jobs.newest(db, part)], headers={"Cache-Control": "no-store"})

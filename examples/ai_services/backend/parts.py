@@ -22,7 +22,8 @@ class Part:
     """A service. `name`: of its jobs, and the path of its pages: `/NAME` and `/NAME/{job id}`. `title`: in the menu.
 
     `tables`: statements that make its tables. `templates`: folder of its templates. `install`: mounts more than routes.
-    `on_start`: is called with the application's state (`settings`, `database`, `sluice`) before the first request.
+    `on_start`: is called with the application's state (`settings`, `database`, `sluice`) before the first request, `refresh`
+    before jobs are listed, for a part whose jobs end without a callback.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Part:
     templates: str = ""
     install: Callable[[FastAPI], None] = _nothing
     on_start: Callable[[Any], None] = _nothing
+    refresh: Callable[[Any], None] = _nothing
 
 
 def _settings(request: Request) -> Settings:

@@ -98,6 +98,13 @@ def test_a_task_that_failed_says_why(backend: ResearchBackend) -> None:
     assert "result" not in failed
 
 
+def test_a_repetition_with_the_same_key_is_the_same_task(backend: ResearchBackend) -> None:
+    key = {"Idempotency-Key": "run-7"}
+    assert backend.start(headers=key) == backend.start(headers=key)
+    other = backend.ask("POST", "/api/research/async", json={"query": "another"}, headers=key)
+    assert (other.status_code, check("error", other.json())["code"]) == (409, "CONFLICT")
+
+
 @pytest.mark.parametrize(
     ("constraints", "looked_up"),
     [
