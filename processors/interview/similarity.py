@@ -1,0 +1,177 @@
+"""Affinity: how well an answer belongs to a question, or a question to an answer. A heuristic without understanding.
+
+Three parts are added: words of the same themes, vectors near the same themes, and the vectors' own cosine. Themes bridge what
+a question and its answer do not share: who is asked about stress speaks of running.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.interview.bank import BankTopic, bank, themes
+from processors.interview.texts import cleaned, language_of
+
+Floats = NDArray[np.float64]
+
+#: Weight of a question's word in an answer, beside the words that answers have for a theme.
+_ASKED_IN_ANSWER = 0.5
+#: Nearest questions of the bank that say how near an answer is to questions at all.
+_NEAREST = 10
+_HUB = 0.5
+
+
+class TextModel(Protocol):
+    """Terms and vectors of a language's texts. The four weights and two scales belong to its vectors (`English`, `Korean`)."""
+
+    language: str
+    theme_words: float
+    theme_vectors: float
+    direct: float
+    temperature: float
+    middle: float
+    width: float
+
+    def terms(self, text: str) -> list[str]:
+        """Return the text's terms, in the form in which equal words are equal."""
+        ...
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return a unit vector (N, D) for each text; zeros if nothing in it is known."""
+        ...
+
+
+class _Asked(NamedTuple):
+    """A question: its vector (D,), and its themes (T,) by words and by nearness, as unit vectors."""
+
+    vector: Floats
+    words: Floats
+    near: Floats
+
+
+class Affinity:
+    """Affinities by a text model and its language's themes. Vectors of the bank are computed once, here."""
+
+    def __init__(self, model: TextModel) -> None:
+        self.model = model
+        self.language = model.language
+        words = themes(model.language)
+        self._asks = _ThemeWords(model, [each.asks for each in words])
+        self._answers = _ThemeWords(model, [each.answers for each in words])
+        self._ask_vectors = model.vectors([f"{each.name.replace('_', ' ')}: {each.asks}" for each in words])
+        self._answer_vectors = model.vectors([each.answers for each in words])
+        known = [text for topic in bank(model.language) for text in topic.questions]
+        self._known = dict(zip(known, self._read(known), strict=True))
+        self._bank = np.array([each.vector for each in self._known.values()])
+
+    def of(self, questions: Sequence[str], answer: str) -> Floats:
+        """Return the affinity (N,) of each question with the answer, about -0.2 to 1.5."""
+        model = self.model
+        answered = model.vectors([answer]).astype(np.float64)[0]
+        terms = model.terms(answer)
+        words = _unit(self._answers.counted(terms) + _ASKED_IN_ANSWER * self._asks.counted(terms))
+        near = _unit(_shares(self._answer_vectors @ answered, model.temperature))
+        # An answer that is near to any question is taken down (Radovanović et al., *Hubs in space*, 2010).
+        hub = _HUB * float(np.sort(self._bank @ answered)[-_NEAREST:].mean())
+        return np.array(
+            [
+                model.theme_words * float(each.words @ words)
+                + model.theme_vectors * float(each.near @ near)
+                + model.direct * (float(each.vector @ answered) - hub)
+                for each in self._questions(questions)
+            ]
+        )
+
+    def nearest_topic(self, question: str) -> BankTopic:
+        """Return the topic of the bank whose questions are nearest to this one."""
+        (read,) = self._questions([question])
+        near = iter(self._bank @ read.vector)
+        best = [max(next(near) for _ in topic.questions) for topic in bank(self.language)]
+        return bank(self.language)[int(np.argmax(best))]
+
+    def relevance(self, question: str, answer: str) -> float:
+        """Return the affinity as a score from 0 to 100; 0 for an empty answer. It is no probability."""
+        if not answer.strip() or not question.strip():
+            return 0.0
+        affinity = float(self.of([question], answer)[0])
+        return 100.0 / (1.0 + math.exp(-(affinity - self.model.middle) / self.model.width))
+
+
+    def _questions(self, texts: Sequence[str]) -> list[_Asked]:
+        new = [text for text in texts if text not in self._known]
+        read = dict(zip(new, self._read(new), strict=True))
+        return [self._known.get(text) or read[text] for text in texts]
+
+    def _read(self, texts: Sequence[str]) -> list[_Asked]:
+        model, vectors = self.model, self.model.vectors(texts).astype(np.float64)
+        return [
+            _Asked(
+                vector,
+                _unit(self._asks.counted(model.terms(text))),
+                _unit(_shares(self._ask_vectors @ vector, model.temperature)),
+            )
+            for text, vector in zip(texts, vectors, strict=True)
+        ]
+
+
+@cache
+def load_affinity(language: str, device: str = "cpu") -> Affinity:
+    """Return the affinity of `en` or `ko`; loads its model once per process. Raises ModelNotFound."""
+    if language == "ko":
+        from processors.interview.korean import Korean
+
+        return Affinity(Korean([text for topic in bank("ko") for text in topic.questions]))
+    from processors.interview.english import English
+
+    return Affinity(English(device))
+
+
+def relevance(question: str, answer: str, language: str = "auto") -> float:
+    """Return how well an answer belongs to a question, from 0 to 100: the relevance of `evaluate` before it is rounded.
+
+    `language`: `en`, `ko`, or `auto` for the question's; other languages count as English. Loads the language's model once.
+    """
+    question, answer = cleaned(question), cleaned(answer)
+    if language == "auto":
+        language = "ko" if language_of(question) == "ko" else "en"
+    return load_affinity(language).relevance(question, answer)
+
+
+class _ThemeWords:
+    """Counts the words of each theme in a text: rare words more, themes with many words less."""
+
+    def __init__(self, model: TextModel, texts: Sequence[str]) -> None:
+        terms = [set(model.terms(text)) for text in texts]
+        counts = Counter(term for each in terms for term in each)
+        self._weights = {term: math.log((len(terms) + 1) / (count + 0.5)) for term, count in counts.items()}
+        self._places: dict[str, list[int]] = {}
+        for place, each in enumerate(terms):
+            for term in each:
+                self._places.setdefault(term, []).append(place)
+        self._sizes = np.sqrt([max(len(each), 1) for each in terms])
+
+    def counted(self, terms: Sequence[str]) -> Floats:
+        """Return the weight (T,) of each theme in a text with these terms."""
+        found = np.zeros(len(self._sizes))
+        for term in set(terms) & self._places.keys():
+            found[self._places[term]] += self._weights[term]
+        weights: Floats = found / self._sizes
+        return weights
+
+
+def _shares(similar: NDArray[np.floating], temperature: float) -> Floats:
+    """Return shares (T,) that add up to 1: the sharper, the lower the temperature."""
+    raised = np.exp((similar.astype(np.float64) - similar.max()) / temperature)
+    shares: Floats = raised / raised.sum()
+    return shares
+
+
+def _unit(vector: Floats) -> Floats:
+    made: Floats = vector / max(float(np.linalg.norm(vector)), 1e-9)
+    return made
