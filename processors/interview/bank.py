@@ -12,10 +12,9 @@ _DATA = Path(__file__).parent / "data"
 
 @dataclass(frozen=True, slots=True)
 class BankTopic:
-    """`points`: what a good answer to a question of the topic mentions."""
+    """Questions on one topic. Stages of scenarios name topics."""
 
     name: str
-    points: tuple[str, ...]
     questions: tuple[str, ...]
 
 
@@ -32,7 +31,7 @@ class Theme:
 def bank(language: str) -> tuple[BankTopic, ...]:
     """Return the bank of `en` or `ko`, written by hand for this project."""
     return tuple(
-        BankTopic(topic["name"], tuple(topic["points"]), tuple(topic["questions"]))
+        BankTopic(topic["name"], tuple(topic["questions"]))
         for topic in json.loads((_DATA / f"bank_{language}.json").read_text(encoding="utf-8"))["topics"]
     )
 
@@ -41,7 +40,8 @@ def bank(language: str) -> tuple[BankTopic, ...]:
 def themes(language: str) -> tuple[Theme, ...]:
     """Return the themes of `en` or `ko`, written by hand for this project."""
     return tuple(
-        Theme(**theme) for theme in json.loads((_DATA / f"themes_{language}.json").read_text(encoding="utf-8"))["themes"]
+        Theme(**theme)
+        for theme in json.loads((_DATA / f"themes_{language}.json").read_text(encoding="utf-8"))["themes"]
     )
 
 

@@ -42,7 +42,9 @@ class Conversation:
 def conversation(given: QuestionInput, scenario: Scenario) -> Conversation:
     """Return the interview of a job, its texts cleaned."""
     asked = [
-        AskedQuestion(each.order, one_line(cleaned(each.text)), cleaned(each.answer or ""), each.question_type, each.stage)
+        AskedQuestion(
+            each.order, one_line(cleaned(each.text)), cleaned(each.answer or ""), each.question_type, each.stage
+        )
         for each in given.asked
     ]
     used = {same_text(each.text) for each in asked}
@@ -54,11 +56,12 @@ def default_question(
 ) -> tuple[str, str]:
     """Return the text of the stage's next question and its source. `opens`: it is the first one of its stage.
 
+    A stage opens with a template; questions of the bank follow from answers, so without an answer templates come first.
     Deterministic. Never repeats a question of the interview: case, spaces and punctuation aside. Raises InvalidInput if all
     questions of the bank have been asked.
     """
     templates = [text for text in filled_templates(stage, talk.facts, talk.role) if same_text(text) not in talk.used]
-    if templates and (stage.fixed or opens):
+    if templates and (stage.fixed or opens or not talk.last_answer()):
         return templates[0], TEMPLATE
     topics = set(stage.topics)
     all_topics = bank(talk.scenario.language)

@@ -14,7 +14,8 @@ _AVRO = Path(__file__).parent / "avro"
 class CandidateFacts:
     """Short texts from a résumé, the most important first. Templates are filled with them, and a language model reads them.
 
-    Leave out what questions should not mention: no name, address or date is needed.
+    The n-th position was held at the n-th company. Leave out what questions should not mention: no name, address or date is
+    needed.
     """
 
     positions: list[str] = field(default_factory=list)
@@ -103,7 +104,7 @@ class EvaluateInput:
 class EvaluateOutput:
     """Scores from 0 to 100. None: could not be scored, `warnings` says why (another language than the question's).
 
-    `method`: `heuristic` (similarity, expected points and form; it does not understand the answer), `llm`, or `fallback`: a
+    `method`: `heuristic` (similarity, breadth of words and form; it does not understand the answer), `llm`, or `fallback`: a
     language model is set but failed, `reason` says how, and the scores are the heuristic's. `feedback`: sentences in the
     question's language. `overall`: the weighted mean.
     """

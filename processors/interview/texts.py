@@ -11,13 +11,17 @@ MOST_CHARACTERS = 20_000
 FEWEST_LETTERS = 8
 LANGUAGES = ("en", "ko")
 
-_SENTENCE = re.compile(r"(?<=[.!?。…])\s+|\n+")
+_BOUNDARY = re.compile(r"(?<=[.!?。…])\s+|\n+")
 
 
 def cleaned(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return the text in normal form (NFC), without control characters other than line breaks, `most` characters at most."""
     text = unicodedata.normalize("NFC", text[:most])
-    return "".join(sign for sign in text if sign == "\n" or sign.isprintable() or sign.isspace()).replace("\r", "\n").strip()
+    return (
+        "".join(sign for sign in text if sign == "\n" or sign.isprintable() or sign.isspace())
+        .replace("\r", "\n")
+        .strip()
+    )
 
 
 def one_line(text: str) -> str:
@@ -25,9 +29,14 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def says_something(text: str) -> bool:
+    """True if there is a letter or a digit in the text."""
+    return any(sign.isalnum() for sign in text)
+
+
 def sentences(text: str, most: int = 64) -> list[str]:
     """Return the sentences, `most` at most; of a longer text, the ones after that are left out."""
-    return [one_line(part) for part in _SENTENCE.split(text, most)[:most] if part.strip()]
+    return [one_line(part) for part in _BOUNDARY.split(text, most)[:most] if part.strip()]
 
 
 def language_of(text: str) -> str:
