@@ -14,7 +14,7 @@ from processors.interview.form import AnswerForm, form_of
 from processors.interview.similarity import Affinity
 
 #: Weights of relevance, coverage and structure in the overall score.
-WEIGHTS = (0.45, 0.3, 0.25)
+WEIGHTS = (0.6, 0.25, 0.15)
 #: Different words of the question's themes after which coverage is 63.
 _BREADTH = 3.0
 _LOW = 40

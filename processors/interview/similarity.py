@@ -25,6 +25,8 @@ _ASKED_IN_ANSWER = 0.5
 #: Nearest questions of the bank that say how near an answer is to questions at all.
 _NEAREST = 10
 _HUB = 0.5
+#: Questions whose vectors are remembered, the bank's among them. Answers are not.
+_MOST_KNOWN = 2000
 #: A question's themes are those with at least this share of the strongest one's weight.
 _THEME_SHARE = 0.6
 
@@ -106,9 +108,11 @@ class Affinity:
         return 100.0 / (1.0 + math.exp(-(affinity - self.model.middle) / self.model.width))
 
     def _questions(self, texts: Sequence[str]) -> list[_Asked]:
-        new = [text for text in texts if text not in self._known]
-        read = dict(zip(new, self._read(new), strict=True))
-        return [self._known.get(text) or read[text] for text in texts]
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if len(self._known) + len(new) > _MOST_KNOWN:
+            self._known = dict(list(self._known.items())[: len(self._bank)])
+        self._known.update(zip(new, self._read(new), strict=True))
+        return [self._known[text] for text in texts]
 
     def _read(self, texts: Sequence[str]) -> list[_Asked]:
         model, vectors = self.model, self.model.vectors(texts).astype(np.float64)

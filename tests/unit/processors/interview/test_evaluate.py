@@ -125,7 +125,7 @@ def test_a_model_scores_by_an_enforced_schema(fake: FakeLanguageServer) -> None:
         assert view.state == State.COMPLETED
         assert view.output == {
             **MARKS,
-            "overall": 72,
+            "overall": 74,
             "method": "llm",
             "language": "en",
             "warnings": [],
