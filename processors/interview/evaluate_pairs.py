@@ -87,8 +87,8 @@ nothing**: a fluent wrong answer that has the right words scores high, an odd bu
 - **English**: vectors of all-MiniLM-L6-v2 (Apache-2.0), from the wheel {PACKAGE.replace("_", "-")}, `model.safetensors` sha256
   `{FILES["model.safetensors"]}`.
 - **Korean**: morphemes and their embeddings by Kiwi (kiwipiepy 0.24, Apache-2.0).
-- **By hand, for this project**: {len(themes("en"))} English and {len(themes("ko"))} Korean themes with the words that questions and
-  answers have for them, and a bank of {_questions("en")} and {_questions("ko")} questions.
+- **By hand, for this project**: {len(themes("en"))} English and {len(themes("ko"))} Korean themes with the words that
+  questions and answers have for them, and a bank of {_questions("en")} and {_questions("ko")} questions.
 
 Relevance, own answer against the answers to other questions. All figures are written by
 `python -m processors.interview.evaluate_pairs`; intervals of 95 % come from {RESAMPLES:,} resamples of pairs.
