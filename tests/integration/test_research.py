@@ -159,7 +159,7 @@ def test_a_run_that_is_killed_in_each_stage_resumes_there_and_runs_nothing_twice
         task_id = submitter.submit("research", job).job_id
     for step in held:
         wait_until(partial(backend.is_at, task_id, step), backend.log, START_S)
-        if step == "finalize":
+        if step == "research-1":
             worker.kill()  # the whole worker: its lease expires, and another one takes the run
             worker.start()
         else:

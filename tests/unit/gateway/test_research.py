@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 
 from gateway.research import tasks
 from schemas.errors import StartupError, Unreachable
 from tests.harness.source_tree import ROOT
-from tests.unit.gateway.research_kit import TEXT, ResearchBackend
+from tests.unit.gateway.research_kit import TEXT, ResearchBackend, Tokens
 
 SCHEMA = json.loads((ROOT / "docs" / "contracts" / "research.schema.json").read_text())
 UNKNOWN = "019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10"
@@ -80,8 +81,6 @@ def test_another_tenants_task_and_another_processors_job_are_pending(tmp_path: P
     with ResearchBackend(tmp_path, gateway_auth="open") as backend:
         mine = backend.start()
         backend.flow.settle()
-        from tests.unit.gateway.research_kit import Tokens
-
         backend.ports.authenticator = Tokens()
         others = backend.task(mine, auth=("backend", "other"))
         assert others["status"] == "pending"
@@ -135,6 +134,31 @@ def test_the_synchronous_route_gives_the_runs_error_its_status(backend: Research
     body = check("error", answer.json())
     assert "soft limit" in body["detail"]
     assert backend.task(body["task_id"])["status"] == "failure"
+
+
+def test_a_client_that_hangs_up_ends_its_wait_and_not_its_run(backend: ResearchBackend) -> None:
+    async def waits(_: httpx.AsyncClient) -> tuple[str, Any]:
+        status = await tasks.submit(backend.ports, "default", "What is bread made from?")
+
+        async def gone() -> bool:
+            return True
+
+        return status.job_id, await tasks.finished(backend.ports, "default", status, gone)
+
+    task_id, result = backend.visit(waits)
+    assert result is None
+    backend.flow.settle()
+    assert backend.task(task_id)["status"] == "success"
+
+
+def test_a_gateway_that_stops_says_where_the_result_will_be(tmp_path: Path) -> None:
+    with ResearchBackend(tmp_path) as backend:
+        backend.worker_asks()
+        backend.ports.stopping.set()
+        answer = backend.ask("POST", "/api/research", json={"topic": "bread"})
+        assert answer.status_code == 503
+        body = check("error", answer.json())
+        assert (body["code"], body["task_id"] in body["next_step"]) == ("STOPPING", True)
 
 
 def test_health_is_ok_while_a_worker_asks_and_an_error_without_one(tmp_path: Path) -> None:
