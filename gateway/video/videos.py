@@ -155,4 +155,4 @@ def _progress(status: JobStatus, state: STATES) -> int:
 def _message(status: JobStatus) -> str:
     """Return the same words as docs/callback_shapes/video_analysis.toml."""
     ends = {"completed": "Analysis completed", "failed": "Analysis failed"}
-    return ends.get(_state(status)) or status.message or "Processing"
+    return ends.get(_state(status)) or status.stage or "Processing"

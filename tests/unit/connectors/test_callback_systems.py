@@ -128,12 +128,13 @@ def test_system_5_hears_of_progress() -> None:
         "external_id": FILM,
         "processor": "video",
         "tenant": "t",
-        "stage": "transcribe",
+        "stage": "transcribing",
         "percent": 41.9,
-        "message": "Half way",
+        "message": "",
     }
-    expected = {"job_id": FILM, "status": "processing", "progress": 41, "message": "Half way"}
+    expected = {"job_id": FILM, "status": "processing", "progress": 41, "message": "transcribing"}
     assert to_system_5(progress_event(row)) == expected
+    assert to_system_5(progress_event(row | {"stage": ""}))["message"] == "Processing"
 
 
 def test_system_5_gets_a_result_and_no_error_when_it_is_completed() -> None:
