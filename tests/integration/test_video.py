@@ -215,7 +215,10 @@ def test_the_contract_from_the_request_to_the_last_callback(uploads: Uploads) ->
     assert uploads.ended(unreachable)["error_code"] == "CONNECTION_ERROR"
     uploads.backend.second_half.clear()
     with running_gateway(uploads.settings, gateway_video=True, gateway_video_deadline_s=2.0) as hasty:
-        body = {"video_url": f"{uploads.backend.url}/slow.mp4", "fastapi_base_url": "http://localhost:8000"}
+        body: dict[str, Any] = {
+            "video_url": f"{uploads.backend.url}/slow.mp4",
+            "fastapi_base_url": "http://localhost:8000",
+        }
         late = uploads.post(url=hasty, job_id=str(uuid4()), **body)["job_id"]
         assert uploads.ended(late)["error_code"] == "TIMEOUT_ERROR"
 
