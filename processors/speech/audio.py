@@ -65,6 +65,11 @@ def checked(samples: Samples) -> Samples:
     return samples / np.float32(peak) if peak > 1.0 else samples
 
 
+def pcm(samples: Samples) -> bytes:
+    """Return samples as 16-bit PCM, little-endian."""
+    return (np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes()
+
+
 def _pieces(path: Path) -> Iterator[Samples]:
     """Yield the track's samples, and silence for its holes."""
     with av.open(str(path), options={"format_whitelist": FORMATS}, metadata_errors="ignore") as container:

@@ -9,7 +9,7 @@ from processors.policy import Batch, Limits, Policy
 from processors.protocol import Job, JobContext, LoadContext
 from processors.speech.audio import RATE, Samples, decode
 from processors.speech.contract import SpeechInput, SpeechOutput, SpeechSegment
-from processors.speech.transcriber import SPEECH_OPTIONS, Transcript, load_transcriber
+from processors.speech.transcriber import SPEECH_OPTIONS, Transcriber, Transcript, load_transcriber
 from processors.speech.turns import Span, turns
 from schemas.errors import JobError
 
@@ -48,8 +48,12 @@ class Speech:
     model_sha256 = ""
 
     def load(self, ctx: LoadContext) -> None:
-        self._transcriber = load_transcriber(ctx)
-        self.model_sha256 = self._transcriber.sha256
+        self.serve(load_transcriber(ctx))
+
+    def serve(self, transcriber: Transcriber) -> None:
+        """Use this transcriber."""
+        self._transcriber = transcriber
+        self.model_sha256 = transcriber.sha256
 
     def prepare(self, job: Job[SpeechInput], ctx: JobContext) -> PreparedSpeech:
         """Decode the audio and find its turns. Raises InvalidInput, PayloadTooLarge, JobCancelled."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 
@@ -181,13 +182,16 @@ def _detected(
 def load_transcriber(ctx: LoadContext) -> Transcriber:
     """Load the models that the options name (SPEECH_OPTIONS), else those of the extra.
 
-    Base is opened when a job first needs it; its hash is compared now.
+    Base is opened when a job first needs it; its hash is compared now. PocketSphinx is used only where faster-whisper is not
+    installed.
 
     Raises ModelNotFound for a model that is missing, altered or no complete Whisper model, StartupError for an option.
     """
+    limit_s = _number(ctx, "SPEECH_TURN_LIMIT_S", 60.0)
+    if find_spec("faster_whisper") is None:
+        return _fallback(ctx, limit_s)
     from processors.speech.whisper import Whisper
 
-    limit_s = _number(ctx, "SPEECH_TURN_LIMIT_S", 60.0)
     device = ctx.option("SPEECH_DEVICE", ctx.device)
     if re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
         raise StartupError(f"SPEECH_DEVICE is {device[:20]!r}.", next_step="Set cpu, cuda or cuda:N.")
@@ -203,6 +207,18 @@ def load_transcriber(ctx: LoadContext) -> Transcriber:
         return Transcriber(lambda: english, lambda: english, limit_s)
     hash_checked(BASE)
     return Transcriber(lambda: english, lambda: Whisper(shipped(BASE), device, threads), limit_s)
+
+
+def _fallback(ctx: LoadContext, limit_s: float) -> Transcriber:
+    """Return a transcriber that uses PocketSphinx. Raises StartupError if that is not installed either."""
+    if ctx.option("SPEECH_MODEL_DIR") or find_spec("pocketsphinx") is None:
+        raise StartupError(
+            "faster-whisper, which runs Whisper models, is not installed.", next_step="Install sluice[speech]."
+        )
+    from processors.speech.sphinx import Sphinx
+
+    sphinx = Sphinx()
+    return Transcriber(lambda: sphinx, lambda: sphinx, limit_s)
 
 
 def _number(ctx: LoadContext, name: str, default: float) -> float:

@@ -1,13 +1,15 @@
 """Finds the turns of speech in audio, with the voice activity model Silero v6 of faster-whisper's wheel.
 
-Times are taken from here and not from Whisper, whose own segments are off by up to seconds.
+Where that is not installed, PocketSphinx's end-pointer takes its place. Times are taken from here and not from Whisper, whose
+own segments are off by up to seconds.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from itertools import pairwise
 
-from processors.speech.audio import RATE, Samples
+from processors.speech.audio import RATE, Samples, pcm
 
 #: A pause shorter than this does not end a turn.
 PAUSE_S = 0.5
@@ -23,6 +25,10 @@ Span = tuple[float, float]
 
 def turns(samples: Samples, pause_s: float = PAUSE_S) -> list[Span]:
     """Return (start, end) of each turn of speech in seconds, in order and apart; none for silence. `pause_s` ends a turn."""
+    return endpointed(samples) if find_spec("faster_whisper") is None else _detected(samples, pause_s)
+
+
+def _detected(samples: Samples, pause_s: float) -> list[Span]:
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
     options = VadOptions(
@@ -33,6 +39,21 @@ def turns(samples: Samples, pause_s: float = PAUSE_S) -> list[Span]:
     )
     found = get_speech_timestamps(samples, options)
     return [(turn["start"] / RATE, turn["end"] / RATE) for turn in found]
+
+
+def endpointed(samples: Samples) -> list[Span]:
+    """Return the turns by PocketSphinx's end-pointer, which has a pause of its own; see `turns`."""
+    import pocketsphinx
+
+    endpointer = pocketsphinx.Endpointer(sample_rate=RATE)
+    raw, size = pcm(samples), endpointer.frame_bytes
+    spans = []
+    for at in range(0, len(raw), size):
+        frame = raw[at : at + size]
+        speech = endpointer.process(frame) if at + size < len(raw) else endpointer.end_stream(frame)
+        if speech is not None and not endpointer.in_speech:
+            spans.append((endpointer.speech_start, min(endpointer.speech_end, len(samples) / RATE)))
+    return [(start, end) for start, end in spans if end - start > SHORTEST_S]
 
 
 def widened(spans: list[Span], duration_s: float) -> list[Span]:
