@@ -42,9 +42,7 @@ class Speech:
     result = SpeechOutput
     options = SPEECH_OPTIONS
     # CTranslate2 uses several threads for one job, so jobs run one after another; the next one is decoded meanwhile.
-    policy = Policy(
-        batch=Batch(max_size=1), limits=Limits(soft_ms=600_000, hard_ms=900_000), in_flight=8, threads=1, memoize=True
-    )
+    policy = Policy(batch=Batch(max_size=1), limits=Limits(soft_ms=600_000, hard_ms=900_000), in_flight=8, threads=1)
     model_sha256 = ""
 
     def load(self, ctx: LoadContext) -> None:

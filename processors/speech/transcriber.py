@@ -194,7 +194,10 @@ def load_transcriber(ctx: LoadContext) -> Transcriber:
 
     device = ctx.option("SPEECH_DEVICE", ctx.device)
     if re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
-        raise StartupError(f"SPEECH_DEVICE is {device[:20]!r}.", next_step="Set cpu, cuda or cuda:N.")
+        raise StartupError(
+            f"Speech runs on cpu and cuda, not on {device[:20]!r}.",
+            next_step="Set SPEECH_DEVICE to cpu, cuda or cuda:N.",
+        )
     threads = int(_number(ctx, "SPEECH_THREADS", 0))
     directory, sha256 = ctx.option("SPEECH_MODEL_DIR"), ctx.option("SPEECH_MODEL_SHA256")
     if directory:
