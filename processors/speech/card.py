@@ -12,8 +12,8 @@ CARD = Path(__file__).parent / "CARD.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One engine on one corpus.
+class ErrorRate:
+    """The errors of one engine on one corpus.
 
     Attributes:
         error_rate: Word errors of all utterances by their words.
@@ -78,7 +78,7 @@ tokens and a time limit. Silence gives an empty text: turns are found by Silero 
 """
 
 
-def card(rows: list[Measured]) -> str:
+def card(rows: list[ErrorRate]) -> str:
     lines = [
         "| engine | corpus | utterances | words | seconds | word error rate | CPU s per s of audio | taken for English |",
         "|---|---|---|---|---|---|---|---|",

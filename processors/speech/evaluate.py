@@ -20,7 +20,7 @@ import numpy as np
 import structlog
 
 from processors.local import LocalLoadContext, claim_of, run_one
-from processors.speech.card import CARD, Measured, card
+from processors.speech.card import CARD, ErrorRate, card
 from processors.speech.contract import SpeechInput, SpeechOutput
 from processors.speech.corpora import Utterance, asterisk, librivox
 from processors.speech.models import BASE, shipped
@@ -116,13 +116,13 @@ def _normaliser() -> Callable[[str], str]:
     return found
 
 
-def measured(engine: str, corpus: str, found: Recognition) -> Measured:
+def measured(engine: str, corpus: str, found: Recognition) -> ErrorRate:
     """Return a row of the card. The interval is 95 %, by bootstrap over utterances."""
     errors, words = np.array(found.errors), np.array(found.words)
     picks = np.random.default_rng(SEED).integers(0, len(errors), (SAMPLES, len(errors)))
     rates = errors[picks].sum(1) / words[picks].sum(1)
     low, high = np.quantile(rates, (0.025, 0.975))
-    row = Measured(
+    row = ErrorRate(
         engine=engine,
         corpus=corpus,
         utterances=len(errors),
