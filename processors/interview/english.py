@@ -22,7 +22,7 @@ class English:
 
     language = "en"
     #: Share of each part of the affinity, and how sharply a text is assigned to themes; chosen on data/pairs.json.
-    theme_words, theme_vectors, direct, temperature = 0.4, 0.4, 1.0, 0.06
+    theme_words, theme_vectors, direct, overlap, temperature = 0.4, 0.4, 1.0, 0.0, 0.06
     #: Affinities at which relevance is 50, and over which it rises from 27 to 73.
     middle, width = 0.2, 0.12
 

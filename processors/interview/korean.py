@@ -44,14 +44,15 @@ class Morpheme:
 
 
 class Korean:
-    """Implements `TextModel` (similarity.py). `background`: texts whose morphemes are the basis and count as common."""
+    """Implements `TextModel` (similarity.py). `background`: texts whose morphemes are the basis and count as common.
+    `words`: texts whose mean vector is taken away, because answers of all kinds have it in common."""
 
     language = "ko"
     #: As in English.
-    theme_words, theme_vectors, direct, temperature = 1.0, 0.5, 0.2, 0.05
+    theme_words, theme_vectors, direct, overlap, temperature = 1.0, 0.2, 0.3, 1.0, 0.05
     middle, width = 0.3, 0.15
 
-    def __init__(self, background: Sequence[str]) -> None:
+    def __init__(self, background: Sequence[str], words: Sequence[str]) -> None:
         self._kiwi = _load_kiwi()
         read = [set(self._morphemes(text)) for text in background]
         counts = Counter(each for morphemes in read for each in morphemes)
@@ -64,6 +65,8 @@ class Korean:
         self._projection = directions[:, kept] / np.sqrt(values[kept])
         self._mean = (similar @ self._projection).mean(axis=0)
         self._remembered: dict[Morpheme, NDArray[np.float64]] = {}
+        self._common = np.zeros(self._projection.shape[1])
+        self._common = self.vectors(words).mean(axis=0)
 
     def terms(self, text: str) -> list[str]:
         return [f"{each.form}/{each.tag}" for each in self._morphemes(text)]
@@ -73,10 +76,9 @@ class Korean:
         for place, text in enumerate(texts):
             for each in set(self._morphemes(text)):
                 made[place] += self._weights.get(each, self._rare) * self._vector(each)
-        unit: NDArray[np.float32] = (made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-9)).astype(
-            np.float32
-        )
-        return unit
+        known = made.any(axis=1)
+        made[known] = _units(made[known]) - self._common
+        return _units(made).astype(np.float32)
 
     def _morphemes(self, text: str) -> list[Morpheme]:
         found = self._kiwi.tokenize(text)
@@ -102,6 +104,11 @@ class Korean:
 
     def _similarity(self, one: Morpheme, other: Morpheme) -> float:
         return 1.0 if one == other else float(self._kiwi.morpheme_similarity(one.number, other.number))
+
+
+def _units(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    made: NDArray[np.float64] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return made
 
 
 def _weight(texts: int, count: int) -> float:

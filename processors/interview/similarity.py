@@ -1,6 +1,7 @@
 """Affinity: how well an answer belongs to a question, or a question to an answer. A heuristic without understanding.
 
-Three parts are added: words of the same themes, vectors near the same themes, and the vectors' own cosine. Themes bridge what
+Four parts are added: words of the same themes, vectors near the same themes, the vectors' own cosine, and the share of the
+question's words that the answer has. Themes bridge what
 a question and its answer do not share: who is asked about stress speaks of running.
 """
 
@@ -25,6 +26,8 @@ _ASKED_IN_ANSWER = 0.5
 #: Nearest questions of the bank that say how near an answer is to questions at all.
 _NEAREST = 10
 _HUB = 0.5
+#: Weight of a term that is in every known text, against ln N for one in none of them.
+_SMALLEST_WEIGHT = 0.05
 #: Questions whose vectors are remembered, the bank's among them. Answers are not.
 _MOST_KNOWN = 2000
 #: A question's themes are those with at least this share of the strongest one's weight.
@@ -32,12 +35,13 @@ _THEME_SHARE = 0.6
 
 
 class TextModel(Protocol):
-    """Terms and vectors of a language's texts. The four weights and two scales belong to its vectors (`English`, `Korean`)."""
+    """Terms and vectors of a language's texts. The five weights and two scales belong to its vectors (`English`, `Korean`)."""
 
     language: str
     theme_words: float
     theme_vectors: float
     direct: float
+    overlap: float
     temperature: float
     middle: float
     width: float
@@ -52,8 +56,9 @@ class TextModel(Protocol):
 
 
 class _Asked(NamedTuple):
-    """A question: its vector (D,), and its themes (T,) by words and by nearness, as unit vectors."""
+    """A question: its terms, its vector (D,), and its themes (T,) by words and by nearness, as unit vectors."""
 
+    terms: frozenset[str]
     vector: Floats
     words: Floats
     near: Floats
@@ -71,6 +76,9 @@ class Affinity:
         self._ask_vectors = model.vectors([f"{each.name.replace('_', ' ')}: {each.asks}" for each in words])
         self._answer_vectors = model.vectors([each.answers for each in words])
         known = [text for topic in bank(model.language) for text in topic.questions]
+        counted = [*known, *(text for each in words for text in (each.asks, each.answers))]
+        self._texts = len(counted)
+        self._counts = Counter(term for text in counted for term in set(model.terms(text)))
         self._known = dict(zip(known, self._read(known), strict=True))
         self._bank = np.array([each.vector for each in self._known.values()])
 
@@ -78,7 +86,7 @@ class Affinity:
         """Return the affinity (N,) of each question with the answer, about -0.2 to 1.5."""
         model = self.model
         answered = model.vectors([answer]).astype(np.float64)[0]
-        terms = model.terms(answer)
+        terms = frozenset(model.terms(answer))
         words = _unit(self._answers.counted(terms) + _ASKED_IN_ANSWER * self._asks.counted(terms))
         near = _unit(_shares(self._answer_vectors @ answered, model.temperature))
         # An answer that is near to any question is taken down (Radovanović et al., *Hubs in space*, 2010).
@@ -88,6 +96,7 @@ class Affinity:
                 model.theme_words * float(each.words @ words)
                 + model.theme_vectors * float(each.near @ near)
                 + model.direct * (float(each.vector @ answered) - hub)
+                + model.overlap * self._share(each.terms, terms)
                 for each in self._questions(questions)
             ]
         )
@@ -107,6 +116,14 @@ class Affinity:
         affinity = float(self.of([question], answer)[0])
         return 100.0 / (1.0 + math.exp(-(affinity - self.model.middle) / self.model.width))
 
+    def _share(self, asked: frozenset[str], answered: frozenset[str]) -> float:
+        """Return the share, 0 to 1, of a question's terms that an answer has; rare terms count more."""
+        whole = sum(map(self._rarity, asked))
+        return sum(map(self._rarity, asked & answered)) / whole if whole else 0.0
+
+    def _rarity(self, term: str) -> float:
+        return max(_SMALLEST_WEIGHT, math.log((self._texts + 1) / (self._counts[term] + 1)))
+
     def _questions(self, texts: Sequence[str]) -> list[_Asked]:
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if len(self._known) + len(new) > _MOST_KNOWN:
@@ -118,11 +135,12 @@ class Affinity:
         model, vectors = self.model, self.model.vectors(texts).astype(np.float64)
         return [
             _Asked(
+                frozenset(terms),
                 vector,
-                _unit(self._asks.counted(model.terms(text))),
+                _unit(self._asks.counted(terms)),
                 _unit(_shares(self._ask_vectors @ vector, model.temperature)),
             )
-            for text, vector in zip(texts, vectors, strict=True)
+            for terms, vector in zip(map(model.terms, texts), vectors, strict=True)
         ]
 
 
@@ -136,7 +154,8 @@ def _load_affinity(language: str, device: str) -> Affinity:
     if language == "ko":
         from processors.interview.korean import Korean
 
-        return Affinity(Korean([text for topic in bank("ko") for text in topic.questions]))
+        background = [text for topic in bank("ko") for text in topic.questions]
+        return Affinity(Korean(background, [word for theme in themes("ko") for word in theme.answers.split()]))
     from processors.interview.english import English
 
     return Affinity(English(device))
@@ -170,7 +189,7 @@ class _ThemeWords:
         """Return the terms of the themes at these places."""
         return set[str]().union(*(self._terms[place] for place in places))
 
-    def counted(self, terms: Sequence[str]) -> Floats:
+    def counted(self, terms: Iterable[str]) -> Floats:
         """Return the weight (T,) of each theme in a text with these terms."""
         found = np.zeros(len(self._sizes))
         for term in set(terms) & self._places.keys():
