@@ -42,7 +42,7 @@ def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         minilm.load_minilm()
 
 
-@pytest.mark.parametrize(("language", "least"), [("en", 0.90), ("ko", 0.90)])
+@pytest.mark.parametrize(("language", "least"), [("en", 0.90), ("ko", 0.80)])
 def test_own_answers_are_more_relevant_than_others(language: str, least: float) -> None:
     """On the pairs that the weights were chosen on, so no measure of quality: processors/interview/CARD.md has that."""
     chosen = pairs(language)[:10]
