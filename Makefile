@@ -22,7 +22,7 @@ $(TOOLS)/uv/bin/uv:
 	  || { rm -rf $(TOOLS)/uv; python3 -m pip install --quiet --target $(TOOLS)/uv 'uv>=0.9'; }
 	@test -x $@ || { echo "uv can't be installed: python3 needs venv or pip (Debian: apt install python3-venv)"; exit 1; }
 
-.PHONY: help sync demo demo-hospital injection test faults lint types check accept bench tools clean
+.PHONY: help sync demo demo-hospital demo-five injection test faults lint types check accept bench tools clean
 
 # --inexact keeps processors that were installed into .venv.
 sync: $(filter $(TOOLS)/%,$(UV)) ## install everything into .venv (about 3 GB the first time)
@@ -35,6 +35,9 @@ demo: sync ## run a demonstration: Kafka, registry, Postgres, PyTorch and callba
 KEEP ?=
 demo-hospital: sync ## run a hospital's two systems with pictures; KEEP=1 leaves them running for the browser
 	@$(RUN) python examples/hospital/demo $(if $(KEEP),--keep)
+
+demo-five: sync ## run all five systems on one sluice: states, rows, pictures, callbacks; KEEP=1 leaves them running
+	@$(RUN) python examples/five $(if $(KEEP),--keep)
 
 lint: sync ## lint and check the format (ruff)
 	@$(RUN) ruff check .

@@ -27,6 +27,8 @@ class Hospital:
         self.url = url
         #: True if the backend has an Orthanc to draw series from.
         self.shows_series = shows_series
+        #: The states that each inference was seen in, by its id.
+        self.seen: dict[str, list[str]] = {}
         self._session = requests.Session()
         self._session.trust_env = False
         processes.manage(python, home, "add_patient", PATIENT, NAME)
@@ -51,11 +53,12 @@ class Hospital:
 
     def ended(self, id_: str) -> dict[str, Any]:
         """Poll an inference as the front end does, until it has ended."""
-        give_up, shown = time.monotonic() + PATIENCE_S, ""
+        give_up, states = time.monotonic() + PATIENCE_S, self.seen.setdefault(id_, [])
         while True:
             row: dict[str, Any] = self.get(f"/api/ai/inferences/{id_}/")
-            if row["status"] != shown:
-                shown = row["status"]
+            shown = row["status"]
+            if shown not in states[-1:]:
+                states.append(shown)
                 processes.say(f"{id_} {row['model']} {shown}")
             if shown in ("COMPLETED", "FAILED"):
                 return row

@@ -79,11 +79,12 @@ def segment(hospital: Hospital, folder: Path, orthanc: Mapping[str, str], made: 
     processes.say(f"the series is stored ({len(made.series)} slices, a Korean name in EUC-KR)")
     since = time.monotonic()
     hospital.segment(series_id)
-    shown = ""
+    shown, states = "", list[str]()
     while shown not in ("completed", "failed"):
         found = _request(hospital, series_id)
         if found["status"] != shown:
             shown = found["status"]
+            states.append(shown)
             processes.say(f"segmentation of the series: {shown}")
         if time.monotonic() - since > PATIENCE_S:
             raise processes.DemoError(
@@ -92,7 +93,9 @@ def segment(hospital: Hospital, folder: Path, orthanc: Mapping[str, str], made: 
         time.sleep(0.5)
     seconds = time.monotonic() - since
     segmentation = _stored(found, orthanc, folder / f"{series_id}-seg.dcm")
-    return [report.lab_row(series_id, found, seconds, segmentation, hospital, made)]
+    row = report.lab_row(series_id, found, seconds, segmentation, hospital, made)
+    row.states = states
+    return [row]
 
 
 def _stored(found: dict[str, Any], orthanc: Mapping[str, str], file: Path) -> Any:

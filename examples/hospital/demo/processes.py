@@ -18,17 +18,30 @@ from pathlib import Path
 import requests
 
 EXAMPLE = Path(__file__).resolve().parents[1]
-PROCESSORS = ("mri", "gene-expression", "multimodal", "mri-lab")
-#: Services of sluice; not a worker for `mri-lab`, because the old lab machine does its jobs.
-SERVICES = ("sink", "timekeeper", "gateway", "worker-mri", "worker-gene-expression", "worker-multimodal")
-#: The compatible doors are off by default.
-DOORS = {
-    "SLUICE_GATEWAY_BRAIN_TUMOUR": "true",
-    "SLUICE_CALLBACK_SHAPES": str(EXAMPLE.parents[1] / "docs" / "callback_shapes" / "brain_tumour.toml"),
-    "SLUICE_GATEWAY_MRI": "networks",
-    "SLUICE_GATEWAY_MRI_NETWORKS": "127.0.0.0/8",
-    "USE_LOCAL_INFERENCE": "true",
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a sluice serves. `processors`: those of SLUICE_PROCESSORS. `workers`: those with a worker of ours. `settings`: the
+    compatible doors, which are off by default, and what they need."""
+
+    processors: tuple[str, ...]
+    workers: tuple[str, ...]
+    settings: Mapping[str, str]
+
+
+#: No worker for `mri-lab`: the old lab machine does its jobs.
+HOSPITAL = Served(
+    ("mri", "gene-expression", "multimodal", "mri-lab"),
+    ("mri", "gene-expression", "multimodal"),
+    {
+        "SLUICE_GATEWAY_BRAIN_TUMOUR": "true",
+        "SLUICE_CALLBACK_SHAPES": str(EXAMPLE.parents[1] / "docs" / "callback_shapes" / "brain_tumour.toml"),
+        "SLUICE_GATEWAY_MRI": "networks",
+        "SLUICE_GATEWAY_MRI_NETWORKS": "127.0.0.0/8",
+        "USE_LOCAL_INFERENCE": "true",
+    },
+)
 START_S = 150.0
 STOP_S = 40.0
 _BEGAN = time.monotonic()
@@ -57,18 +70,18 @@ def check_ports(*ports: int) -> None:
                 ) from None
 
 
-def django_environment(root: Path) -> Path:
-    """Return the interpreter of an environment with the example's requirements; makes it the first time."""
-    requirements = EXAMPLE / "requirements.txt"
+def environment_of(example: Path, root: Path) -> Path:
+    """Return the interpreter of an environment with an example's requirements; makes it the first time."""
+    requirements = example / "requirements.txt"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    folder = root / ".tools" / "hospital"
+    folder = root / ".tools" / example.name
     python, stamp = folder / "bin" / "python", folder / "requirements.sha256"
     if not stamp.is_file() or stamp.read_text() != wanted:
         uv = shutil.which("uv") or str(root / ".tools" / "uv" / "bin" / "uv")
         _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
-        _run([uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(requirements)])
+        _run([uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(requirements)], cwd=example)
         stamp.write_text(wanted)
-        say("Django is installed into .tools/hospital")
+        say(f"the backend's packages are installed into .tools/{example.name}")
     return python
 
 
@@ -92,14 +105,13 @@ class Sluice:
 
 
 @contextmanager
-def sluice(root: Path, home: Path, port: int, backend_port: int) -> Iterator[Sluice]:
-    """Start sluice with the processors of the hospital; stop it at the end."""
+def sluice(root: Path, home: Path, port: int, served: Served) -> Iterator[Sluice]:
+    """Start sluice; stop it at the end."""
     environment = os.environ | {
         "SLUICE_HOME": str(home),
-        "SLUICE_PROCESSORS": ",".join(PROCESSORS),
+        "SLUICE_PROCESSORS": ",".join(served.processors),
         "SLUICE_GATEWAY_ADDRESS": f"127.0.0.1:{port}",
-        "DJANGO_URL": f"http://127.0.0.1:{backend_port}",
-        **DOORS,
+        **served.settings,
     }
     command = [sys.executable, "-m", "streams.cli"]
     down = partial(subprocess.run, [*command, "down"], env=environment, cwd=root, capture_output=True, timeout=STOP_S)
@@ -107,8 +119,9 @@ def sluice(root: Path, home: Path, port: int, backend_port: int) -> Iterator[Slu
         down(check=False)
         shutil.rmtree(home)
     home.mkdir(parents=True)
-    say("sluice is started: Kafka, registry, Postgres, gateway and three workers")
-    only = [word for name in SERVICES for word in ("--only", name)]
+    say(f"sluice is started: Kafka, registry, Postgres, gateway and {len(served.workers)} workers")
+    services = ("sink", "timekeeper", "gateway", *(f"worker-{name}" for name in served.workers))
+    only = [word for name in services for word in ("--only", name)]
     up = [*command, "up", "--no-restart", *only]
     try:
         with running(up, home / "up.log", cwd=root, env=environment) as process:
@@ -119,15 +132,16 @@ def sluice(root: Path, home: Path, port: int, backend_port: int) -> Iterator[Slu
 
 
 @contextmanager
-def django(python: Path, home: Path, port: int, sluice_url: str, orthanc: Mapping[str, str]) -> Iterator[str]:
+def django(
+    python: Path, home: Path, port: int, sluice_url: str, callback_url: str, orthanc: Mapping[str, str]
+) -> Iterator[str]:
     """Run the backend with an empty database; yield its URL."""
     data = home / "backend"
     data.mkdir(exist_ok=True)
-    environment = _without_ours() | {
+    environment = without_ours() | {
         "HOSPITAL_DATA_DIR": str(data),
         "INFERENCE_URL": sluice_url,
-        # The old systems' own default: sluice replaces `localhost` by DJANGO_URL.
-        "CALLBACK_URL": "http://localhost:8000/api/ai/callback/",
+        "CALLBACK_URL": callback_url,
         "PYTHONUNBUFFERED": "1",
         **orthanc,
     }
@@ -142,7 +156,7 @@ def django(python: Path, home: Path, port: int, sluice_url: str, orthanc: Mappin
 
 def manage(python: Path, home: Path, *arguments: str) -> None:
     """Run a command of the backend's manage.py."""
-    environment = _without_ours() | {"HOSPITAL_DATA_DIR": str(home / "backend")}
+    environment = without_ours() | {"HOSPITAL_DATA_DIR": str(home / "backend")}
     _run([str(python), "manage.py", *arguments], cwd=EXAMPLE, env=environment)
 
 
@@ -185,7 +199,7 @@ def _run(command: list[str], *, cwd: Path | None = None, env: Mapping[str, str] 
         raise DemoError(f"{' '.join(command[:3])} failed:\n{done.stdout}{done.stderr}")
 
 
-def _without_ours() -> dict[str, str]:
+def without_ours() -> dict[str, str]:
     """Return the environment without this one's Python: the backend has its own."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
 

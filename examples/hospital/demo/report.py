@@ -29,7 +29,8 @@ _nib: Any = nib
 @dataclass(slots=True)
 class Row:
     """`seconds`: from the request to the callback, or to the completion that the old worker reported. `score`: against what is
-    known of the data. `pictures`: names and PNGs. `ok`: True if it completed and reported. `url`: its page."""
+    known of the data. `pictures`: names and PNGs. `ok`: True if it completed and reported. `url`: its page. `states`: as they
+    were seen."""
 
     request: str
     what: str
@@ -39,6 +40,7 @@ class Row:
     url: str
     ok: bool
     pictures: dict[str, bytes] = field(default_factory=dict)
+    states: list[str] = field(default_factory=list)
 
 
 def tumour_row(model: str, row: dict[str, Any], hospital: Hospital, made: inputs.Inputs) -> Row:
@@ -50,6 +52,7 @@ def tumour_row(model: str, row: dict[str, Any], hospital: Hospital, made: inputs
     found = Row(
         row["id"], model, row["status"], _seconds(row), score, page, row["callback_at"] is not None and not error
     )
+    found.states = hospital.seen[row["id"]]
     for each in row["files"]:
         content = hospital.content(each["url"])
         if each["name"].endswith(".png"):
