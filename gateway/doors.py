@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 from gateway.brain_tumour import routes as brain_tumour
 from gateway.mri_polling import routes as mri_polling
+from gateway.research import routes as research
 from gateway.video import routes as video
 from streams.settings import Settings
 
@@ -25,5 +26,6 @@ class Door(NamedTuple):
 DOORS = (
     Door("brain tumour", "SLUICE_GATEWAY_BRAIN_TUMOUR=true", brain_tumour.router, lambda s: s.gateway_brain_tumour),
     Door("MRI polling", "SLUICE_GATEWAY_MRI=networks or basic", mri_polling.router, lambda s: s.gateway_mri != "off"),
+    Door("research runs", "SLUICE_GATEWAY_RESEARCH=true", research.router, lambda s: s.gateway_research),
     Door("video analysis", "SLUICE_GATEWAY_VIDEO=true", video.router, lambda s: s.gateway_video),
 )

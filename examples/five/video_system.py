@@ -45,9 +45,7 @@ def run(backend: str, home: Path) -> list[Shown]:
 
 
 def _state(row: dict[str, Any]) -> str:
-    return (
-        f"{row['state']} {row['progress']} % {row['message']}".strip() if row["state"] == "PROCESSING" else row["state"]
-    )
+    return f"{row['state']} {row['progress']} %" if row["state"] == "PROCESSING" else str(row["state"])
 
 
 def _film(path: Path) -> str:

@@ -101,7 +101,9 @@ def test_processors_start_from_any_folder_and_no_folder_shadows_a_module(folder:
 
 
 def test_the_list_of_routes_is_that_of_the_gateway_with_all_doors_open(tmp_path: Path) -> None:
-    everything = memory_settings(tmp_path, gateway_brain_tumour=True, gateway_video=True, gateway_mri="basic")
+    fields = Settings.model_fields.items()
+    doors = {name: True for name, field in fields if name.startswith("gateway_") and field.default is False}
+    everything = memory_settings(tmp_path, gateway_mri="basic", **doors)
     with closing(Ports(everything)) as ports:
         routes = create_app(ports).routes
     included = [each.original_router for each in routes if hasattr(each, "original_router")]
