@@ -1,4 +1,4 @@
-"""What the five systems share: one sluice with the processors of all, the AI services' backend, and the list of callbacks."""
+"""Shared by the five systems: one sluice with the processors of all, the AI services' backend, and the list of callbacks."""
 
 from __future__ import annotations
 

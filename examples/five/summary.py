@@ -1,4 +1,4 @@
-"""What the demonstration shows: for each request its states, row and pictures; then the callbacks. As text and as a page."""
+"""The report of the demonstration: for each request its states, row and pictures; then the callbacks. As text and as a page."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ EXAMPLE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a sluice serves. `processors`: those of SLUICE_PROCESSORS. `workers`: those with a worker of ours. `settings`: the
+    """The part of sluice that a demonstration needs. `processors`: those of SLUICE_PROCESSORS. `workers`: those with a worker of ours. `settings`: the
     compatible doors, which are off by default, and what they need."""
 
     processors: tuple[str, ...]
