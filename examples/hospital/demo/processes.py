@@ -22,8 +22,8 @@ EXAMPLE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The part of sluice that a demonstration needs. `processors`: those of SLUICE_PROCESSORS. `workers`: those with a worker of ours. `settings`: the
-    compatible doors, which are off by default, and what they need."""
+    """The part of sluice that a demonstration needs. `processors`: those of SLUICE_PROCESSORS. `workers`: those with a worker
+    of ours. `settings`: the compatible doors, which are off by default, and what they need."""
 
     processors: tuple[str, ...]
     workers: tuple[str, ...]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from processors import weights
 from processors.options import option_of, options_of
 from processors.protocol import GROUP, AnyProcessor, LoadContext, Processor
-from schemas.contract import unknown_processor
+from schemas.contract import known_processors, unknown_processor
 from schemas.errors import SluiceError, StartupError
 from streams import logs
 
@@ -120,11 +120,16 @@ def import_versions(name: str, rollout: Rollout | None) -> list[AnyProcessor]:
 
 
 def _points(name: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a processor's versions by their names. Raises UnknownProcessor."""
+    """Return the entry points of a processor's versions by their names. Raises UnknownProcessor, StartupError."""
     points = {point.name: point for point in entry_points(group=GROUP) if point.name.partition("@")[0] == name}
-    if name not in points:
-        raise unknown_processor(name)
-    return points
+    if name in points:
+        return points
+    if name in known_processors():
+        raise StartupError(
+            f"Only the contract of processor {name!r} is installed here, not its class.",
+            next_step="Install the package that has it, or run its worker elsewhere.",
+        )
+    raise unknown_processor(name)
 
 
 def _find_version(points: dict[str, EntryPoint], name: str, version: str) -> AnyProcessor:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,15 @@ import pytest
 from gateway.app import create_app
 from gateway.ports import Ports
 from gateway.route_list import groups, routes_of
-from schemas.errors import ExitCode
+from schemas.contract import installed
+from schemas.errors import ExitCode, StartupError
 from schemas.records import ECHO
 from streams.cli.check import Check, Severity
 from streams.cli.doctor import doctor
 from streams.cli.unserved import say_if_unserved
 from streams.environment import python_module
 from streams.settings import Settings
+from streams.worker.child.loader import load_versions
 from tests.harness.gateway_app import memory_settings
 from tests.harness.packages import ROOT, install
 
@@ -123,3 +126,11 @@ def test_a_submit_says_that_no_live_worker_serves_the_processor(
     monkeypatch.setattr("streams.admin.members.workers_of", lambda admin, settings, processor: workers)
     say_if_unserved(Settings(), ECHO)
     assert ("No live worker of echo: the job waits until one starts" in capsys.readouterr().err) is said
+
+
+def test_a_contract_without_its_class_is_no_unknown_processor() -> None:
+    with (
+        installed(replace(ECHO, name="bare")),
+        pytest.raises(StartupError, match="Only the contract of processor 'bare'"),
+    ):
+        load_versions("bare", None, "cpu", None, {})
