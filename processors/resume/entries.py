@@ -164,14 +164,20 @@ def _goes_on(group: Sequence[Line], anchor: int, place: int, roles: Sequence[str
     named = _label_of(line, roles)
     if named is not None:
         return named[0] != "description"
-    if not can_be_header(line) or len(line.text) > 80 or is_lone_label(line.text) or _GRADE.match(before.text):
+    study = need > 2 and place == anchor + 1 and len(line.text) < 60
+    if (
+        not (can_be_header(line) or study)
+        or len(line.text) > 80
+        or is_lone_label(line.text)
+        or _GRADE.match(before.text)
+    ):
         return False
     parts = [part for part in parts_of(group[:place], roles) if not is_noise(part.text) and not is_place(part.text)]
     if not parts:
         return True
     if is_noise(line.text) or is_place(line.text):
         return True
-    if len(parts) >= need or line.x0 > _text_edge(group[anchor]) + 4:
+    if len(parts) >= need or line.x0 > _text_edge(group[anchor]) + (25 if need > 2 else 4):
         return False
     body = next((after for after in group[place + 1 :] if is_bullet(after) or is_prose(after.text)), None)
     if body is not None and look_of(body) == look_of(line) and abs(body.x0 - line.x0) < 2 and not is_bullet(body):

@@ -43,17 +43,21 @@ def fields_of(document: Document, language: str, words: Words) -> ResumeOutput:
     if language == "auto":
         language = language_of(document.lines)
     head = [*sections.header, *sections.of(ResumeSection.CONTACT)]
-    lines, first_page = document.lines, [line for line in document.lines if line.page == 0]
+    first_page = [line for line in document.lines if line.page == 0]
+    lines = [
+        *head,
+        *(line for kind, found in sections.found.items() if kind is not ResumeSection.CONTACT for line in found),
+    ]
     made = ResumeOutput(
         name=name_of(head, first_page, words.is_common),
         email=email_of(head, ()) or email_of(lines, document.links),
-        phone=phone_of(head, ()) or phone_of(first_page, document.links),
+        phone=phone_of(head, ()) or phone_of([line for line in lines if line.page == 0], document.links),
         links=links_of(head, lines, document.links),
         summary=_summary(sections),
         education=education_of(sections.of(ResumeSection.EDUCATION)),
         experience=experience_of(sections.of(ResumeSection.EXPERIENCE), korean=language == "ko"),
         projects=projects_of(sections.of(ResumeSection.PROJECTS)),
-        skills=skills_of(sections.of(ResumeSection.SKILLS)),
+        skills=skills_of(sections.of(ResumeSection.SKILLS) or sections.unnamed),
         languages=spoken_of(sections.of(ResumeSection.LANGUAGES)),
         certificates=certificates_of(sections.of(ResumeSection.CERTIFICATES)),
         language=language,
@@ -80,6 +84,9 @@ def language_of(lines: Sequence[Line]) -> str:
 def _summary(sections: Sections) -> str | None:
     """Return the text under a heading such as Profile, else a paragraph before the first heading."""
     texts = paragraphs(sections.of(ResumeSection.SUMMARY))
+    if any(_is_prose(text) for text in texts):
+        # The person's address may stand under the same heading.
+        texts = [text for text in texts if _is_prose(text)]
     if not texts:
         prose = [text for text in paragraphs(sections.header) if _is_prose(text)]
         texts = prose[:3]

@@ -13,9 +13,12 @@ from itertools import pairwise
 from processors.resume.dates import only_dates
 from processors.resume.document import Block, Line, TextRun, is_near, joined, median
 from processors.resume.headings import heading_of
+from processors.resume.parts import roles_of
 
 #: Fewest rows on either side of a gap that make a column.
 MIN_ROWS = 3
+#: Points by which bullets and what hangs below them stand in.
+INDENT = 25
 #: Share of the rows of the smaller side that have a partner on their baseline, above which two sides are one table.
 ALIGNED = 0.85
 
@@ -114,7 +117,7 @@ def _sides(rows: Sequence[_Row], x: float) -> tuple[list[_Row], list[_Row]]:
 def _best_gutter(rows: list[_Row], known: Sequence[float]) -> _Gutter | None:
     """Return the gutter between two columns that holds for most rows; None if the rows are one column."""
     found = [gutter for x in _candidates(rows) for gutter in _gutters(rows, x)]
-    found.sort(key=lambda gutter: gutter.first - gutter.last)
+    found.sort(key=lambda gutter: _worth(rows, gutter), reverse=True)
     for wide in found[:40]:
         left, right = _sides(rows[wide.first : wide.last], wide.x)
         if len(left) < MIN_ROWS or len(right) < MIN_ROWS:
@@ -124,6 +127,13 @@ def _best_gutter(rows: list[_Row], known: Sequence[float]) -> _Gutter | None:
         if any(abs(gutter.x - x) < 4 for x in known) or not _is_row_wise(left, right):
             return gutter
     return None
+
+
+def _worth(rows: list[_Row], gutter: _Gutter) -> float:
+    """Return how many rows a gutter parts, less where few texts begin at it: dates at the right of a column do not."""
+    _, right = _sides(rows[gutter.first : gutter.last], gutter.x)
+    begin = sum(row[0].x0 - gutter.x < INDENT for row in right)
+    return (gutter.last - gutter.first) * begin / max(len(right), 1)
 
 
 def _candidates(rows: Sequence[_Row]) -> list[float]:
@@ -172,12 +182,21 @@ def _stands_apart(above: _Row, below: _Row) -> bool:
 
 def _is_row_wise(left: Sequence[_Row], right: Sequence[_Row]) -> bool:
     """True if the rows of both sides belong together: dates or labels beside their texts, or a table."""
+    if any(_is_table_head(row, other) for row in left for other in right):
+        return True
     if _turns(left, right) >= max(3, 0.5 * min(len(left), len(right))):
         # Written row by row.
         return True
     if _has_heading(left) and _has_heading(right):
         return False
     return _aligned(left, right) or _aligned(right, left)
+
+
+def _is_table_head(left: _Row, right: _Row) -> bool:
+    """True if a row on both sides has only names of columns."""
+    if abs(left[0].y - right[0].y) > 0.45 * left[0].size or (_has_heading([left]) and _has_heading([right])):
+        return False
+    return all(roles_of(segment.text) for segment in (*left, *right))
 
 
 def _turns(left: Sequence[_Row], right: Sequence[_Row]) -> int:

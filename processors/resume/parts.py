@@ -100,7 +100,7 @@ def _differ(before: TextRun, after: TextRun) -> bool:
 
 def _cut(span: TextRun, number: int, roles: Sequence[str]) -> Iterator[HeaderPart]:
     for piece in _SEPARATOR.split(without_dates(without_bullet(span.text))):
-        text = piece.strip(" ,;|·•–—-:\t/")
+        text = re.sub(r"^(?:at|@)\s+", "", piece.strip(" ,;|·•–—-:\t/"))
         for inner in _without_parentheses(text):
             named = labelled(inner, roles)
             if re.search(r"\w", inner):

@@ -23,6 +23,8 @@ MAX_PAGES = 30
 MAX_CHARACTERS = 200_000
 _BOLD_NAMES = ("bold", "black", "heavy", "semibold", "demi", "extrab")
 _ITALIC_FLAG, _FORCE_BOLD_FLAG = 1 << 6, 1 << 18
+#: Unicode's private use area: bullets of symbol fonts, and icons.
+_PRIVATE = (0xE000, 0xF8FF)
 _SPACES = {0x20, 0xA0, 0x3000, 0x09, 0x0A, 0x0D, 0x2002, 0x2003, 0x2009}
 _HYPHENS = {0x02, 0xFFFE}
 _INVISIBLE = {0x00, 0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF}
@@ -147,7 +149,15 @@ class _PageReader:
             if slant:
                 # The box of a slanted letter reaches over its neighbours.
                 x0, x1 = start, start + max(x1 - x0 - slant * (bottom - top), 0.0)
+            if _PRIVATE[0] <= code <= _PRIVATE[1] and not self._is_symbol(index):
+                # A picture from a font of icons.
+                continue
             yield _Character(_as_text(code), style, x0, x1, baseline)
+
+    def _is_symbol(self, index: int) -> bool:
+        name, flags = ctypes.create_string_buffer(256), ctypes.c_int()
+        raw.FPDFText_GetFontInfo(self._text, index, name, 256, flags)
+        return any(part in name.value.lower() for part in (b"symbol", b"ding"))
 
     def _turned(self, left: float, right: float, top: float, bottom: float) -> tuple[float, float, float, float]:
         """Return left, right, top and bottom with the origin at the top left of the page as it is shown."""

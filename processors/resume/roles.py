@@ -36,7 +36,7 @@ def _score(text: str) -> float:
         # English and Korean both put the noun that decides last: Bank Manager, Manager Bank.
         if titles == organisations:
             # 선임연구원 is a title, 한국전자연구원 a place.
-            return 1.5 if len(text) <= 5 else -1.5
+            return 1.5 if len(text.split()[-1]) <= 5 else -1.5
         return 2.0 if titles > organisations else -2.0
     if _AGENT.search(text.strip()):
         return 0.7
@@ -149,7 +149,7 @@ def _split(text: str, score: Score, high: str, low: str) -> dict[str, str] | Non
     for match in _COMMA.finditer(text):
         before, after = text[: match.start()].strip(), text[match.end() :].strip()
         one, other = score(before), score(after)
-        if one > 0 >= other and (other < 0 or not re.search(r"\b(?:and|&)\b", after)):
+        if (one > 0 >= other or one >= 2 > 1 > other) and (other < 0 or not re.search(r"\b(?:and|&)\b", after)):
             return {high: before, low: after}
         if one <= 0 < other:
             return {high: after, low: before}

@@ -29,6 +29,8 @@ class Sections:
 
     header: list[Line] = field(default_factory=list)
     found: dict[ResumeSection, list[Line]] = field(default_factory=lambda: defaultdict(list))
+    #: Short lines under headings of other words than the vocabulary's: skills by topic, in a document without that section.
+    unnamed: list[Line] = field(default_factory=list)
 
     def of(self, section: ResumeSection) -> list[Line]:
         """Return the lines of a section; empty if the document has none."""
@@ -47,11 +49,18 @@ def sections_of(document: Document, glue: Glue) -> Sections:
     ends: list[tuple[Block, ResumeSection | None]] = []
     for block in blocks:
         section = _continued(block, ends)
+        named, unnamed = _named_looks(block, looks), False
         for line in block.lines:
             if (line.page > 0 and line.text in repeated) or not re.search(r"\w", line.text):
                 continue
             section, rest = _opened(line, section, looks)
-            if rest is not None:
+            if rest is None:
+                unnamed = False
+            elif _look(line.style, line.text) in named and section is not None and len(line.text.split()) <= 4:
+                section, unnamed = ResumeSection.OTHER, True
+            elif unnamed and len(line.text.split()) <= 6:
+                made.unnamed.append(rest)
+            else:
                 (made.header if section is None else made.found[section]).append(rest)
         ends.append((block, section))
     made.header = unwrapped(made.header, glue)
@@ -106,6 +115,17 @@ def _heading_looks(blocks: Sequence[Block]) -> set[_Look]:
         for look in whole.kinds
         if _weight(look) > _weight(best) and whole.headings[look] >= 0.5 * whole.lines[look]
     }
+
+
+def _named_looks(block: Block, looks: set[_Look]) -> set[_Look]:
+    """Return the looks in which little but headings is written in a column at the side: another text is a heading, too."""
+    tally = _tally(block)
+    if any(kinds & _CORE for kinds in tally.kinds.values()):
+        return set()
+    return {look for look in looks if tally.headings[look] >= 2 and tally.headings[look] >= 0.5 * tally.lines[look]}
+
+
+_CORE = {ResumeSection.EXPERIENCE, ResumeSection.EDUCATION, ResumeSection.PROJECTS}
 
 
 @dataclass(slots=True)

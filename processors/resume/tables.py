@@ -53,7 +53,7 @@ def rows_joined(lines: Sequence[Line], glue: Glue) -> list[Line]:
 
 
 def _joined(body: Sequence[Line], columns: Sequence[Column], glue: Glue) -> list[Line]:
-    gaps = [line.gap for line in body[1:]]
+    gaps = [line.gap for line in body if line.gap < 9]
     least = min(gaps, default=0.0)
     several = max(gaps, default=0.0) - least > _ROW_GAP
     rows: list[list[Line]] = []

@@ -87,7 +87,8 @@ def right_edges(lines: Sequence[Line]) -> dict[tuple[int, float], float]:
 
 
 def _reaches(line: Line, edge: float) -> bool:
-    return edge - line.x1 < 0.06 * (line.right - line.left) and len(line.text) > 30
+    width = line.right - line.left
+    return edge - line.x1 < 0.06 * width and line.x1 - line.left > 0.3 * width and len(line.text) > 30
 
 
 def _column(line: Line) -> tuple[int, float]:
@@ -135,7 +136,13 @@ def unwrapped(lines: Sequence[Line], glue: Glue) -> list[Line]:
     made: list[Line] = []
     for line in lines:
         above = made[-1] if made else None
-        if (
+        if above is not None and _is_end_of_span(above, line):
+            # The date at the left wraps beside the entry's text.
+            first, *rest = line.spans
+            made[-1] = replace(above, spans=(above.spans[0], first, *above.spans[1:]))
+            if rest:
+                made.append(replace(line, spans=tuple(rest)))
+        elif (
             above is not None
             and _is_rest(above, line)
             and (_is_open(above) or _is_full(above, line, right[_column(above)]))
@@ -158,6 +165,13 @@ def spans_joined(above: Sequence[TextRun], below: Sequence[TextRun], glue: Glue)
     return (*above[:-1], replace(last, text=text, x1=first.x1), *below[1:])
 
 
+def _is_end_of_span(above: Line, line: Line) -> bool:
+    """True if a span of time at the left of the line above ends at the left of this one."""
+    first, below = above.spans[0], line.spans[0]
+    open_ = len(above.spans) > 1 and re.search(r"\d\.?\s*[-–—~]\s*$", first.text) is not None
+    return open_ and abs(first.x0 - below.x0) < 1.5 and only_dates(f"2000 - {below.text}")
+
+
 def _is_open(line: Line) -> bool:
     return _OPEN.search(line.text) is not None
 
@@ -169,6 +183,8 @@ def _is_rest(above: Line, line: Line) -> bool:
     if line.page != above.page or line.left != above.left or is_bullet(line) or line.gap > 1.75:
         return False
     if len(line.cells) > 1 or len(above.cells) > 1 or line.right - line.left < _NARROW * line.style.size:
+        return False
+    if " " not in above.text and " " not in line.text and not _ADDRESS.search(above.text):
         return False
     if _is_open(above):
         return abs(line.x0 - above.x0) < 1.5

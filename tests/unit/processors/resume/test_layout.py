@@ -94,3 +94,25 @@ def test_a_page_number_and_a_running_head_are_dropped(tmp_path: Path) -> None:
     ]
     found = cut(read_pdf(write_pdf(tmp_path / "r.pdf", pages)))
     assert [line.text for line in found.of(ResumeSection.SKILLS)] == ["Welding", "Riveting", "Forging"]
+
+
+def test_a_table_with_cells_of_several_lines_stays_a_table(tmp_path: Path) -> None:
+    page: list[Placed] = [
+        (40, 50, 12, True, "Employment"),
+        (40, 70, 9, True, "Period"),
+        (40, 84, 9, False, "2012 - 2019"),
+    ]
+    page += [(140, 70, 9, True, "Company"), (140, 84, 9, False, "Anvil Works"), (300, 70, 9, True, "Duties")]
+    page += column(300, 84, ["Gates for parks", "and railings for", "quite a few towns", "in Wales"], leading=11)
+    [block] = read_pdf(write_pdf(tmp_path / "r.pdf", [page])).blocks
+    assert [cell.text for cell in block.lines[2].cells] == ["2012 - 2019", "Anvil Works", "Gates for parks"]
+
+
+def test_dates_at_the_right_edge_of_the_left_column_do_not_move_the_second_one(tmp_path: Path) -> None:
+    left = ["# Experience", "Smith", "Anvil Works", "Gates.", "Farrier", "Stables", "Shoes.", "# Projects", "Bridge"]
+    dates = [(252, 73, "2012-2019"), (260, 112, "2010-12"), (252, 164, "2014-2015")]
+    page: list[Placed] = [*column(40, 60, left), *((x, y, 9, False, text) for x, y, text in dates)]
+    page += column(312, 66, SIDE)
+    document = read_pdf(write_pdf(tmp_path / "r.pdf", [page]))
+    assert [line.text for line in document.blocks[0].lines][1] == "Smith 2012-2019"
+    assert [line.text for line in document.blocks[1].lines] == [line.lstrip("# ") for line in SIDE]
