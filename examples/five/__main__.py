@@ -31,7 +31,6 @@ from summary import Shown  # noqa: E402
 HOME = ROOT / ".sluice" / "five"
 #: Page and pictures.
 OUTPUT = ROOT / ".sluice" / "five-demo"
-INTERRUPTED = 130
 
 
 def main() -> int:
@@ -43,16 +42,7 @@ def main() -> int:
     parser.add_argument("--services-port", type=int, default=8001, help="port of the AI services' FastAPI")
     parser.add_argument("--gateway-port", type=int, default=9000, help="port of sluice's gateway")
     options = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background has SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
-    try:
-        return demonstrate(options)
-    except KeyboardInterrupt:
-        print("\nInterrupted; everything was stopped.", file=sys.stderr)
-        return INTERRUPTED
-    except processes.DemoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return processes.exit_status(demonstrate, options)
 
 
 def demonstrate(options: argparse.Namespace) -> int:

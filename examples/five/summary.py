@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
+
+import processes
 
 TUMOUR, SEGMENTATION = "1 brain tumour inference", "2 MR segmentation on lab machines"
 INTERVIEW, RESEARCH, VIDEO = "3 AI interview", "4 research runs", "5 video analysis"
@@ -55,8 +56,7 @@ def show(shown: Sequence[Shown], callbacks: Sequence[dict[str, Any]], page: Path
 
 def write(folder: Path, shown: Sequence[Shown], callbacks: Sequence[dict[str, Any]], notes: Sequence[str]) -> Path:
     """Write the pictures and the page into an empty folder; return the page."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    processes.emptied(folder)
     parts = []
     for system in dict.fromkeys(one.system for one in shown):
         parts.append(f"<h2>{html.escape(system)}</h2>")

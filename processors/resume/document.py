@@ -42,8 +42,8 @@ class TextRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """Neighbouring spans without a wide gap between them."""
+class TextRuns:
+    """Text runs on one line, from left to right."""
 
     spans: tuple[TextRun, ...]
 
@@ -66,10 +66,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Cell(TextRuns):
+    """Neighbouring spans without a wide gap between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line(TextRuns):
     """Spans of one line from left to right; several lines where a text wraps. `page` counts from 0."""
 
-    spans: tuple[TextRun, ...]
     page: int = 0
     #: Left and right edge of the column that the line is in.
     left: float = 0.0
@@ -80,22 +84,6 @@ class Line:
     item: bool = False
     #: True if no other line of the column reaches as far: whether it is full can't be seen.
     longest: bool = False
-
-    @property
-    def text(self) -> str:
-        return joined(self.spans)
-
-    @property
-    def style(self) -> Style:
-        return max(self.spans, key=lambda span: len(span.text)).style
-
-    @property
-    def x0(self) -> float:
-        return self.spans[0].x0
-
-    @property
-    def x1(self) -> float:
-        return max(span.x1 for span in self.spans)
 
     @property
     def end(self) -> float:

@@ -43,6 +43,17 @@ def test_both_systems_are_shown_with_pictures_in_under_three_minutes(tmp_path: P
     assert seconds < LIMIT_S
 
 
+@pytest.mark.parametrize("demo", ["hospital/demo", "five"])
+@pytest.mark.parametrize("option", ["--output", "--home"])
+def test_a_folder_with_files_of_others_is_never_emptied(tmp_path: Path, demo: str, option: str) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    command = [sys.executable, str(ROOT / "examples" / demo), option, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "no demonstration made" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 def free_ports(count: int) -> list[int]:
     probes = [socket.socket() for _ in range(count)]
     try:

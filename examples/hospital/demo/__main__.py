@@ -22,7 +22,6 @@ import systems  # noqa: E402
 HOME = ROOT / ".sluice" / "hospital"
 #: Page and pictures.
 OUTPUT = ROOT / ".sluice" / "hospital-demo"
-INTERRUPTED = 130
 #: The old systems' own default: sluice replaces `localhost` by DJANGO_URL.
 CALLBACK_URL = "http://localhost:8000/api/ai/callback/"
 
@@ -37,16 +36,7 @@ def main() -> int:
     parser.add_argument("--backend-port", type=int, default=8000, help="port of Django")
     parser.add_argument("--gateway-port", type=int, default=9000, help="port of sluice's gateway")
     options = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background has SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
-    try:
-        return demonstrate(options)
-    except KeyboardInterrupt:
-        print("\nInterrupted; everything was stopped.", file=sys.stderr)
-        return INTERRUPTED
-    except processes.DemoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return processes.exit_status(demonstrate, options)
 
 
 def demonstrate(options: argparse.Namespace) -> int:

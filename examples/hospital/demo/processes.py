@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +47,11 @@ HOSPITAL = Served(
 START_S = 150.0
 STOP_S = 40.0
 _BEGAN = time.monotonic()
+
+
+#: A file in each folder that a demonstration made and may empty.
+MARK = ".made-by-sluice-demo"
+INTERRUPTED = 130
 
 
 class DemoError(Exception):
@@ -85,6 +92,42 @@ def environment_of(example: Path, root: Path) -> Path:
     return python
 
 
+def exit_status(demonstrate: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a demonstration to its exit status. Ctrl-C stops everything that it started."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background has SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
+    try:
+        for folder in (options.home, options.output):
+            check_folder(folder)
+        return demonstrate(options)
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything was stopped.", file=sys.stderr)
+        return INTERRUPTED
+    except DemoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def check_folder(folder: Path) -> None:
+    """Raise DemoError for a folder that holds files which no demonstration made: it would be emptied."""
+    if (folder / MARK).exists() or not folder.exists():
+        return
+    own = Path(__file__).resolve().parents[3] / ".sluice"
+    if folder.is_dir() and (own in folder.resolve().parents or not any(folder.iterdir())):
+        return
+    raise DemoError(
+        f"{folder} holds files that no demonstration made; it would be emptied. Name a new or empty folder."
+    )
+
+
+def emptied(folder: Path) -> None:
+    """Make the folder anew. Raises DemoError as `check_folder`."""
+    check_folder(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
+
+
 @dataclass(frozen=True, slots=True)
 class Sluice:
     """Sluice, which may still be starting. `url`: of its gateway."""
@@ -117,8 +160,7 @@ def sluice(root: Path, home: Path, port: int, served: Served) -> Iterator[Sluice
     down = partial(subprocess.run, [*command, "down"], env=environment, cwd=root, capture_output=True, timeout=STOP_S)
     if home.exists():  # an earlier run that was killed
         down(check=False)
-        shutil.rmtree(home)
-    home.mkdir(parents=True)
+    emptied(home)
     say(f"sluice is started: Kafka, registry, Postgres, gateway and {len(served.workers)} workers")
     services = ("sink", "timekeeper", "gateway", *(f"worker-{name}" for name in served.workers))
     only = [word for name in services for word in ("--only", name)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import shutil
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import inputs
+import processes
 from hospital_client import Hospital
 
 #: Opacity of the mask, and its colour where the demonstration draws it.
@@ -97,8 +97,7 @@ def lab_row(
 
 def write(folder: Path, rows: list[Row], notes: list[str]) -> Path:
     """Write the pictures and the page into an empty folder; return the page."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    processes.emptied(folder)
     parts = []
     for row in rows:
         for name, content in row.pictures.items():
