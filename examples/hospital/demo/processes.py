@@ -121,7 +121,7 @@ def check_folder(folder: Path) -> None:
 
 
 def emptied(folder: Path) -> None:
-    """Make the folder anew. Raises DemoError as `check_folder`."""
+    """Empty the folder, or make it. Raises DemoError as `check_folder`."""
     check_folder(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
