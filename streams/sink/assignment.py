@@ -23,6 +23,9 @@ log = logs.get("sink")
 
 #: Seconds that Kafka may take to say where a partition begins and ends.
 WATERMARKS_S = 5.0
+#: Kafka's assignor of the sinks' group: it spreads the partitions of each topic over the members. The broker's default,
+#: "uniform", spreads only the number of partitions, so one sink may get all partitions of the only busy topic.
+ASSIGNOR = "range"
 
 
 class TopicMadeAgain(SluiceError):

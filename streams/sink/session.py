@@ -23,7 +23,7 @@ from streams.log.polling import poll_batch
 from streams.log.port import LogConsumer
 from streams.notify.service import ProgressRule
 from streams.settings import Settings
-from streams.sink.assignment import SinkAssignment
+from streams.sink.assignment import ASSIGNOR, SinkAssignment
 from streams.sink.batching import EventBatches
 from streams.sink.dead_letters import DeadLetters
 from streams.sink.decode import EventDecoder
@@ -83,7 +83,8 @@ class Session:
         self._positions = Positions(group)
         self.assignment = SinkAssignment(group, store, self._positions, read_table, self.settle, self._forget)
         # Start offsets come from the store and are checked against the log: one that the log does not have is an error.
-        self._consumer: LogConsumer = kafka.consumer(settings, group, **{"auto.offset.reset": "error"})
+        config = {"auto.offset.reset": "error", "group.remote.assignor": ASSIGNOR}
+        self._consumer: LogConsumer = kafka.consumer(settings, group, **config)
         self._mirror = OffsetMirror(self._consumer, self._positions)
         self._paused = False
         self._unsaved = False
