@@ -14,7 +14,7 @@ from processors.resume.docx_archive import open_docx
 from processors.resume.docx_file import read_docx
 from processors.resume.pdf import read_pdf
 from schemas.errors import InvalidInput, JobCancelled, JobError, PayloadTooLarge
-from tests.unit.processors.resume.documents import ENCRYPTED, column, korean_form, with_part, write_pdf
+from tests.harness.resume_documents import ENCRYPTED, column, korean_form, with_part, write_pdf
 
 PERSON = "Zebedee Quux"
 

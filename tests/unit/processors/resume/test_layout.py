@@ -8,7 +8,7 @@ from processors.resume.document import Document
 from processors.resume.headings import ResumeSection
 from processors.resume.pdf import read_pdf
 from processors.resume.sections import Sections, sections_of
-from tests.unit.processors.resume.documents import Placed, column, write_pdf
+from tests.harness.resume_documents import Placed, column, write_pdf
 
 SIDE = [
     "# Skills",

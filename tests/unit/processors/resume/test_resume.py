@@ -18,8 +18,8 @@ from processors.resume.processor import MAX_BYTES, Resume
 from schemas.errors import InvalidInput, PayloadTooLarge
 from schemas.records import Claim
 from streams.testing import Flow
+from tests.harness.resume_documents import Placed, column, korean_form, write_pdf
 from tests.harness.source_tree import ROOT
-from tests.unit.processors.resume.documents import Placed, column, korean_form, write_pdf
 
 SCHEMA = json.loads((ROOT / "docs/contracts/resume.schema.json").read_text(encoding="utf-8"))
 

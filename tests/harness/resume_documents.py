@@ -1,4 +1,4 @@
-"""Documents for the tests, made in memory: PDFs of placed texts, and DOCX files of made-up people."""
+"""Résumés for tests, made in memory: PDFs of placed texts, and DOCX files of made-up people."""
 
 from __future__ import annotations
 
