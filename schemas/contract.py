@@ -31,13 +31,15 @@ AVRO_DIR = Path(__file__).parent / "avro"
 class ProcessorContract(Generic[I_, O_]):
     """`avro_dir` has `<Name>Request.avsc` and `<Name>Result.avsc`. `custody`: how a worker gets a job, `offset` (its
     group reads the topic) or `lease` (the sink stores it and any idle worker claims it); the processor's policy must agree.
-    An installation may override it: everything asks `Settings.custody`."""
+    An installation may override it: everything asks `Settings.custody`. `light`: a job takes less CPU time than the engine
+    spends on it, and no device, so that `sluice up` starts several workers where there are cores for them."""
 
     name: str
     input: type[I_]
     output: type[O_]
     avro_dir: Path = AVRO_DIR
     custody: str = Custody.OFFSET.value
+    light: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name) or self.name == Lane.BULK:

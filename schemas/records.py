@@ -235,7 +235,7 @@ class SegmentationOutput:
     shape: list[int]
 
 
-ECHO: ProcessorContract[EchoInput, EchoOutput] = ProcessorContract("echo", EchoInput, EchoOutput)
+ECHO: ProcessorContract[EchoInput, EchoOutput] = ProcessorContract("echo", EchoInput, EchoOutput, light=True)
 EMBED: ProcessorContract[EmbedInput, EmbedOutput] = ProcessorContract("embed", EmbedInput, EmbedOutput)
 SEGMENTATION: ProcessorContract[SegmentationInput, SegmentationOutput] = ProcessorContract(
     "segmentation", SegmentationInput, SegmentationOutput

@@ -150,6 +150,12 @@ class Settings(GatewaySettings, CallbackSettings):
     worker_certificate: Path | None = None
     worker_key: Path | None = None
 
+    # ── the local stack ──
+    #: Sinks that `sluice up` starts, at least 1. None: as many as the machine's cores make useful.
+    sinks: int | None = Field(None, ge=1)
+    #: Workers that `sluice up` starts of each light processor, at least 1. None: as many as the machine's cores make useful.
+    light_workers: int | None = Field(None, ge=1)
+
     # ── health ──
     #: Address where a service answers GET /livez, /readyz and /status: host:port, port 0 for a free one. "": no server.
     health_address: str = Field("127.0.0.1:0", pattern=r"^$|^(\[[0-9a-fA-F:]+\]|[^\s:\[\]]+):\d{1,5}$")

@@ -12,7 +12,7 @@ from streams.cli.stack_events import EventPrinter
 
 Only = Annotated[
     tuple[str, ...],
-    Parameter(help="Stop only this service or component (sink, worker-echo, kafka, …); repeatable. Default: all."),
+    Parameter(help="Stop only this service or component (sink, sink.2, worker-echo, …); repeatable. Default: all."),
 ]
 
 
@@ -29,9 +29,12 @@ def down(*, only: Only = (), json: Json = False) -> int:
     """
     from streams.settings import load_settings
     from streams.stack import LocalStack
+    from streams.stack.services import kind_of
 
+    stack = LocalStack(load_settings().home)
+    numbered = [each.name for each in stack.status().services if kind_of(each.name) in only]
     with EventPrinter(verbose=False) as events:
-        stopped = LocalStack(load_settings().home).down(on_event=events, names=only or None)
+        stopped = stack.down(on_event=events, names=[*only, *numbered] or None)
     if json:
         out_json({"stopped": stopped})
     elif not stopped:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NoServices = Annotated[bool, Parameter(help="Start only Kafka, the registry and Postgres.")]
 Only = Annotated[
     tuple[str, ...],
-    Parameter(help="Start only this service (sink, timekeeper, worker-echo, …); repeatable. Default: all."),
+    Parameter(help="Start only this service (sink, sink.2, worker-echo, …); repeatable. Default: all."),
 ]
 NoRestart = Annotated[bool, Parameter(help="Do not start again what dies later.")]
 
@@ -31,6 +31,10 @@ def up(*, no_services: NoServices = False, only: Only = (), no_restart: NoRestar
     Needs neither Docker nor an installed Java. Data, logs and state are kept in
     .sluice (SLUICE_HOME). A process that runs already is left alone, one that has
     died is started again. Returns once every service is ready for jobs.
+
+    Starts a sink for every 3 cores, and a worker of each light processor for every
+    11, unless SLUICE_SINKS and SLUICE_LIGHT_WORKERS say how many; says how many. Of
+    any other processor it starts one worker.
 
     A supervisor stays: it starts again what dies or hangs, until `sluice down`, at
     first at once, then after 1, 2, 4, … up to 60 seconds. `sluice status` and
@@ -51,6 +55,8 @@ def up(*, no_services: NoServices = False, only: Only = (), no_restart: NoRestar
 
     started, settings = time.monotonic(), load_settings()
     check_only(settings, only, not no_services)
+    if not no_services:
+        err(counts_text(settings))
     stack = LocalStack(settings.home)
     with EventPrinter() as events:
         bring_up(settings, stack, events, with_services=not no_services, only=only, restart=not no_restart)
@@ -79,6 +85,7 @@ def bring_up(
         _prepare(settings)
         chosen = _chosen(settings, stack, addresses, only)
         check_gateway_port(stack, chosen, events)
+        stop_surplus(settings, stack, chosen, events)
         stack.run(chosen, on_event=events)
     if restart:
         from streams.stack.services import supervisor
@@ -172,7 +179,29 @@ def check_gateway_port(stack: LocalStack, chosen: Sequence[ServiceSpec], report:
             report(StackEvent(EventKind.PORT, GATEWAY, text))
 
 
-def _chosen(settings: Settings, stack: LocalStack, addresses: dict[str, str], only: Sequence[str]) -> list[ServiceSpec]:
-    from streams.stack.services import services
+def counts_text(settings: Settings) -> str:
+    """Return how many sinks and light workers there will be, and why."""
+    from streams.stack.counts import usable_cores
+    from streams.stack.services import process_counts
 
-    return [service for service in services(settings, stack, addresses) if not only or service.name in only]
+    sinks, light = process_counts(settings)
+    by_hand = settings.sinks is not None and settings.light_workers is not None
+    why = "as set" if by_hand else f"{usable_cores()} cores; SLUICE_SINKS and SLUICE_LIGHT_WORKERS change it"
+    return f"sinks: {sinks}, workers of each light processor: {light} ({why})"
+
+
+def stop_surplus(settings: Settings, stack: LocalStack, chosen: Sequence[ServiceSpec], events: EventPrinter) -> None:
+    """Stop what an earlier `up` started and is too many now: of the kinds of service that are chosen."""
+    from streams.stack.services import kind_of, service_names
+
+    names, kinds = service_names(settings), {kind_of(service.name) for service in chosen}
+    running = [each.name for each in stack.status().services]
+    if surplus := [name for name in running if kind_of(name) in kinds and name not in names]:
+        stack.down(on_event=events, names=surplus)
+
+
+def _chosen(settings: Settings, stack: LocalStack, addresses: dict[str, str], only: Sequence[str]) -> list[ServiceSpec]:
+    from streams.stack.services import kind_of, services
+
+    every = services(settings, stack, addresses)
+    return [service for service in every if not only or service.name in only or kind_of(service.name) in only]

@@ -1,6 +1,7 @@
-"""The services that `sluice up` runs beside the stack: one worker per processor, sink, timekeeper, gateway, supervisor.
+"""The services that `sluice up` runs beside the stack: sinks, timekeeper, gateway, workers of each processor, supervisor.
 
-Each is a process of its own (`sluice COMMAND`; the supervisor is a module), and counts as ready once its log says so.
+A second sink is `sink.2`, a second worker of echo `worker-echo.2`. Each is a process of its own (`sluice COMMAND`; the
+supervisor is a module), and counts as ready once its log says so.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from schemas.contract import contract
 from streams.environment import environment, python_module
 from streams.health.watchdog import CLOSE_S
 from streams.settings import Settings
 from streams.stack import LocalStack, ServiceSpec
+from streams.stack.counts import usable_cores, useful_light_workers, useful_sinks
 from streams.stack.state import ENVIRONMENT_NAMES
 
 #: The service that starts the others again (stack_supervisor.py).
@@ -40,15 +43,36 @@ def services(settings: Settings, stack: LocalStack, addresses: Mapping[str, str]
 
 
 def service_names(settings: Settings) -> list[str]:
-    """Return the names of all services. Each processor has its own worker, so a broken one blocks no other."""
-    names = ["sink", "timekeeper", "gateway", *(["notify"] * (settings.notify == "service"))]
+    """Return the names of all services. Each processor has workers of its own, so a broken one blocks no other."""
+    sinks, light = process_counts(settings)
+    names = [*_numbered("sink", sinks), "timekeeper", GATEWAY, *(["notify"] * (settings.notify == "service"))]
     names += ["router"] * (settings.router_rules is not None)
-    return names + [f"worker-{processor}" for processor in settings.served_processors]
+    for processor in settings.served_processors:
+        names += _numbered(f"worker-{processor}", light if contract(processor).light else 1)
+    return names
+
+
+def process_counts(settings: Settings) -> tuple[int, int]:
+    """Return how many sinks run, and how many workers of each light processor: as set, else what the cores make useful."""
+    cores, partitions = usable_cores(), settings.partitions
+    return (
+        settings.sinks or useful_sinks(cores, partitions),
+        settings.light_workers or useful_light_workers(cores, partitions),
+    )
+
+
+def kind_of(name: str) -> str:
+    """Return a service's name without its number: `sink` for `sink.2`."""
+    return name.partition(".")[0]
+
+
+def _numbered(kind: str, count: int) -> list[str]:
+    return [kind, *(f"{kind}.{number}" for number in range(2, count + 1))]
 
 
 def service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str], name: str) -> ServiceSpec:
-    """Return the service of this name: sink, timekeeper, gateway, notify, router, or worker-PROCESSOR."""
-    command = name.split("-", 1)
+    """Return the service of this name: sink, timekeeper, gateway, notify, router, or worker-PROCESSOR; also with a number."""
+    command = kind_of(name).split("-", 1)
     needed = {variable: address for variable, address in addresses.items() if variable != ENVIRONMENT_NAMES[GATEWAY]}
     facts = {variable: address.rpartition("@")[2] for variable, address in needed.items()}  # without the password
     own: dict[str, str] = {}

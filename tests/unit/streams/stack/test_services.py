@@ -11,7 +11,7 @@ import pytest
 
 from streams.settings import Settings
 from streams.stack import LocalStack, ServiceSpec
-from streams.stack.services import has_logged, services
+from streams.stack.services import has_logged, process_counts, services
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ def test_a_service_without_a_log_is_not_ready(tmp_path: Path) -> None:
 
 
 def started(tmp_path: Path, **settings: object) -> dict[str, tuple[str, ...]]:
-    chosen = Settings.model_validate({"home": tmp_path, **settings})
+    chosen = Settings.model_validate({"home": tmp_path, "sinks": 1, "light_workers": 1, **settings})
     return {service.name: service.argv[4:] for service in services(chosen, LocalStack(tmp_path), {"A": "b"})}
 
 
@@ -57,6 +57,22 @@ def test_each_processor_has_a_worker_of_its_own(tmp_path: Path) -> None:
         "worker-echo": ("worker", "echo"),
         "worker-embed": ("worker", "embed"),
     }
+
+
+def test_only_sinks_and_light_workers_run_more_than_once(tmp_path: Path) -> None:
+    names = started(tmp_path, processors=("echo", "embed"), sinks=3, light_workers=2)
+    assert list(names) == [
+        *("sink", "sink.2", "sink.3", "timekeeper", "gateway", "worker-echo", "worker-echo.2", "worker-embed")
+    ]
+    assert names["sink.3"] == ("sink",)
+    assert names["worker-echo.2"] == ("worker", "echo")
+
+
+def test_the_cores_say_how_many_run_unless_a_setting_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.stack.services.usable_cores", lambda: 16)
+    assert process_counts(Settings(home=tmp_path)) == (6, 2)
+    assert process_counts(Settings(home=tmp_path, sinks=2)) == (2, 2)
+    assert process_counts(Settings(home=tmp_path, light_workers=5)) == (6, 5)
 
 
 def test_a_notifier_runs_only_where_it_is_a_service(tmp_path: Path) -> None:
@@ -89,7 +105,7 @@ def test_services_get_the_stacks_addresses(tmp_path: Path) -> None:
 
 
 def test_a_service_that_runs_already_is_ready_however_old_its_event_is(tmp_path: Path) -> None:
-    settings, stack = Settings(home=tmp_path, processors=("echo",)), LocalStack(tmp_path)
+    settings, stack = Settings(home=tmp_path, processors=("echo",), sinks=1, light_workers=1), LocalStack(tmp_path)
     running = ServiceSpec(name="sink", argv=("sleep", "60"), log=stack.log("sink"), env={})
     stack.run([running])
     try:
