@@ -61,8 +61,12 @@ accept: sync tools ## acceptance tests: time limits, and readers in other langua
 	@$(UV) sync --all-extras --group accept --locked --inexact --quiet
 	$(RUN) pytest -m accept -s tests/acceptance
 
-bench: sync ## measure latency and throughput of this machine
-	@$(RUN) sluice up && $(RUN) sluice bench latency && $(RUN) sluice bench throughput; status=$$?; $(RUN) sluice down; exit $$status
+BENCH ?=
+# The peers' packages are in an environment of their own. What can't be installed is named, and the rest is measured.
+bench: sync ## compare sluice with Celery and others on this machine (ten minutes): make bench BENCH="--rounds 5"
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(TOOLS)/peers $(UV) sync --project bench/peers --locked --quiet \
+	  || echo "the peers' environment can't be installed in full"
+	@$(RUN) sluice bench peers $(BENCH)
 
 tools: ## install the Node and Go modules that `make accept` needs
 	@./tests/acceptance/tools.sh

@@ -3,7 +3,8 @@
 Written directly on an asyncio protocol, because it shares the machine with the measured system: a web framework would cost
 more per request than the whole engine does. It reads HTTP/1.1 POSTs with a Content-Length and answers with a status only.
 
-`python -m bench.receiver` runs it as a process of its own, which prints its URL and answers GET with its counts.
+`python -m bench.receiver` runs it as a process of its own, which prints its URL and answers GET with its counts. With
+`--arrivals` it also prints the path and the time of each callback whose path goes on after /callback/.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+BASE = "/callback/"
 REASONS = {
     200: b"OK",
     204: b"No Content",
@@ -78,7 +80,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/callback/"
+        return f"http://127.0.0.1:{self.port}{BASE}"
 
     def take(self, callback: ReceivedCallback) -> int:
         """Count the request and return the status to answer with; called on the loop's thread."""
@@ -164,7 +166,14 @@ def main() -> None:
     """Print the URL as JSON and receive until standard input ends, so that it never outlives its parent process."""
     import sys
 
-    with Receiver(keep=False) as receiver:
+    def print_arrival(callback: ReceivedCallback) -> int:
+        if len(callback.path) > len(BASE):
+            sys.stdout.write(f'["{callback.path}", {callback.at!r}]\n')
+            sys.stdout.flush()
+        return 200
+
+    answer = print_arrival if "--arrivals" in sys.argv else always_ok
+    with Receiver(answer=answer, keep=False) as receiver:
         sys.stdout.write(json.dumps({"url": receiver.url, "port": receiver.port}) + "\n")
         sys.stdout.flush()
         sys.stdin.read()

@@ -50,3 +50,25 @@ def usage_by_process(state: StackState) -> dict[str, Usage]:
                 name = each.name if each.name == "postgres" else f"{each.name} child"
                 used[name] = used.get(name, NONE) + usage_of(child.pid)
     return used
+
+
+def usage_of_tree(pid: int) -> Usage:
+    """Return what a process and its descendants have used, those that it has waited for included.
+
+    Memory counts pages that forked processes share once for each of them.
+    """
+    used = NONE
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                ended = each.cpu_times()
+                used += usage_of(each.pid) + Usage(ended.children_user + ended.children_system, 0)
+    return used
+
+
+def machine_cpu_s() -> float:
+    """Return the seconds of CPU that all processes of this machine have used since it started."""
+    times = psutil.cpu_times()
+    # On Linux the time of guests is part of user and nice.
+    return sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))

@@ -17,8 +17,12 @@ def folder_of_room(room: str) -> Path:
     return _FOLDERS.get(room, ROOT / room)
 
 
+#: Programs that run in an environment of their own: they import other projects' packages, and none of ours imports them.
+_APART = ROOT / "bench" / "peers"
+
+
 def files_of(room: str) -> list[Path]:
-    return sorted(folder_of_room(room).rglob("*.py"))
+    return sorted(path for path in folder_of_room(room).rglob("*.py") if _APART not in path.parents)
 
 
 @cache

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from streams.stack.state import ComponentState, StackState
-from streams.stack.usage import NONE, usage_by_process, usage_of
+from streams.stack.usage import NONE, machine_cpu_s, usage_by_process, usage_of, usage_of_tree
 
 #: A process with a child, both of which burn CPU before they say so.
 BURNING = """
@@ -51,3 +51,22 @@ def test_a_process_that_has_ended_has_used_nothing() -> None:
         process.wait()
     assert usage_of(process.pid) == NONE
     assert usage_by_process(StackState((state("kafka", process.pid, running=False), state("registry", None)))) == {}
+
+
+def test_a_tree_counts_its_children_those_that_have_ended_too() -> None:
+    ended = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(i * i for i in range(3_000_000))']);"
+    with subprocess.Popen(
+        [sys.executable, "-c", ended + "print(flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        alone, tree = usage_of(process.pid), usage_of_tree(process.pid)
+        process.communicate(b"")
+    assert tree.cpu_s > alone.cpu_s + 0.05
+    assert tree.rss >= alone.rss > 0
+
+
+def test_the_machine_has_used_at_least_what_this_process_has() -> None:
+    assert machine_cpu_s() >= usage_of(os.getpid()).cpu_s > 0
