@@ -1,8 +1,8 @@
 """The command line: one file per command.
 
 May import: connectors, connectors.callbacks, processors,
-streams.{admin,audit,callback_settings,client,dead_letters,explain,gateway_settings,health,log,notify,receipts,replay},
-streams.{retention,router,shadow,sink,stack,timekeeper,wiring,worker},
+streams.{admin,audit,callback_settings,client,dead_letters,explain,gateway_settings,health,log,notify,plan},
+streams.{receipts,replay,retention,router,shadow,sink,stack,timekeeper,wiring,worker},
 streams.worker.child; each command imports only what it runs, when it runs. Start reading at `commands.py`, the table of all
 commands; `run.py` runs one of them. This file imports nothing, so that `sluice --help` stays fast.
 """

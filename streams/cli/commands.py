@@ -97,6 +97,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "demo", "bench.demo.cli:demo", "Run a demonstration: MR volumes and light jobs, from submit to callback."
         ),
         Command("bench", "bench.cli:app", "Measure latency and throughput of this installation."),
+        Command(
+            "plan", "streams.cli.plan:plan", "Say what a load needs: devices, services, disk, and how long jobs wait."
+        ),
     ),
     "Writing processors": (
         Command("new", "streams.cli.new:app", "Create a new processor: contract, class and a test that passes."),

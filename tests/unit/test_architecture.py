@@ -64,13 +64,8 @@ _ARROWS = {
     "connectors.postgres": "connectors",
     "bench": "connectors connectors.callbacks processors streams.cli streams.client streams.stack streams.wiring",
     "streams": "",
+    **{f"streams.{room}": "" for room in ("engine_results", "environment", "health", "log", "logs", "plan", "process")},
     "streams.settings": "processors.rollout streams.callback_settings streams.gateway_settings",
-    "streams.environment": "",
-    "streams.logs": "",
-    "streams.process": "",
-    "streams.engine_results": "",
-    "streams.health": "",
-    "streams.log": "",
     "streams.wiring": "connectors connectors.gateway_client connectors.memory connectors.postgres streams.health streams.log",
     "streams.admin": (
         "connectors streams.log streams.router streams.wiring streams.worker.kafka_source.offset_metadata"
@@ -125,7 +120,7 @@ _ARROWS = {
     "streams.cli": (
         "connectors connectors.callbacks processors streams.admin streams.callback_settings streams.client "
         "streams.dead_letters streams.explain streams.gateway_settings streams.health streams.log "
-        "streams.notify streams.receipts streams.replay streams.retention streams.router streams.shadow "
+        "streams.notify streams.plan streams.receipts streams.replay streams.retention streams.router streams.shadow "
         "streams.sink streams.stack streams.timekeeper streams.wiring streams.worker streams.worker.child streams.audit"
     ),
     "streams.testing": (
