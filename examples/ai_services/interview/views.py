@@ -16,6 +16,8 @@ from interview import interviews, resumes, routes
 from interview.tables import PART
 
 router = APIRouter(include_in_schema=False)
+#: Fields of a résumé's entries in the order in which they are shown; jsonb keeps none.
+_NAMED = ("title", "institution", "organisation", "name", "degree", "field", "language", "level", "issuer")
 
 
 @router.get("/interview")
@@ -41,7 +43,8 @@ def show_resume(request: Request, resume_id: UUID, db: Db, settings: Config, slu
         " ORDER BY j.created_at DESC LIMIT 1",
         [resume_id],
     )
-    return page(request, "interview/resume.html", resume=resume, job=job, lists=resumes.LISTS)
+    shown = {"lists": resumes.LISTS, "named": _NAMED}
+    return page(request, "interview/resume.html", resume=resume, job=job, **shown)
 
 
 @router.post("/interview/interviews")

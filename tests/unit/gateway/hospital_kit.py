@@ -3,16 +3,13 @@ contracts."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import httpx
 
-from gateway.principal import Principal
 from processors.gene_expression.contract import GENE_EXPRESSION, GeneExpressionInput, GeneExpressionOutput
 from processors.mri.contract import MRI, MriInput, MriOutput
 from processors.multimodal.contract import MULTIMODAL, MultimodalInput, MultimodalOutput
@@ -23,7 +20,7 @@ from schemas.ids import new_id
 from schemas.records import Claim, Upload
 from streams import wiring
 from streams.testing import Flow
-from tests.harness.gateway_app import serving
+from tests.harness.gateway_on_twins import GatewayOnTwins, TenantTokens
 
 POLICY = Policy(batch=Batch(4))
 ORDER = {"job_role": "LIS", "job_type": "BIOMARKER", "ocs_status": "CONFIRMED"}
@@ -126,42 +123,18 @@ def hospital_flow() -> Flow:
     return Flow(Mri, GeneExpression, Multimodal, contracts=(MRI, GENE_EXPRESSION, MULTIMODAL))
 
 
-class Tokens:
-    """Lets tenants in by their names."""
-
-    async def principal(self, token: str) -> Principal | None:
-        return Principal(token, frozenset({"read", "submit", "upload"}))
-
-
-class Hospital:
-    """A backend with requests of its own, and the installation behind the door: one gateway for all of its visits. A context
-    manager. `settings`: changes of the installation's."""
+class Hospital(GatewayOnTwins):
+    """A backend with requests of its own, and the installation behind the door. `settings`: changes of the installation's."""
 
     def __init__(self, **settings: Any) -> None:
-        self._open = ExitStack()
-        self.flow = self._open.enter_context(hospital_flow())
-        changes = {"gateway_auth": "open", "gateway_brain_tumour": True, "callback_allow": ("localhost",), **settings}
-        self.settings = self.flow.settings.model_copy(update=changes)
-        self._runner = self._open.enter_context(asyncio.Runner())
-        self._serving = serving(self.settings)
-        self.client, ports = self._runner.run(self._serving.__aenter__())
-        self._open.callback(lambda: self._runner.run(self._serving.__aexit__(None, None, None)))
-        ports.authenticator = Tokens()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+        changes = {"gateway_brain_tumour": True, "callback_allow": ("localhost",), **settings}
+        super().__init__(hospital_flow(), **changes)
+        self.ports.authenticator = TenantTokens()
 
     def visit(self, use: Callable[[httpx.AsyncClient], Awaitable[Any]], tenant: str = "default") -> Any:
         """Call the gateway as a tenant."""
         self.client.headers["Authorization"] = f"Bearer {tenant}"
-
-        async def used() -> Any:
-            return await use(self.client)
-
-        return self._runner.run(used())
+        return super().visit(use)
 
     def post(self, tenant: str = "default", file: bytes | None = None, **fields: Any) -> httpx.Response:
         """Ask for an inference: as JSON, or as a form if there is a file."""

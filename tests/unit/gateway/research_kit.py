@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
-from gateway.principal import Principal
 from processors.protocol import Job, JobContext
 from processors.research.contract import RESEARCH, ResearchInput
 from processors.research.processor import PreparedRun, Research
@@ -19,7 +17,7 @@ from schemas.errors import JobTimeout
 from schemas.states import Custody
 from streams import wiring
 from streams.testing import Flow
-from tests.harness.gateway_app import serving
+from tests.harness.gateway_on_twins import GatewayOnTwins
 
 #: A flow has no worker for custody by lease.
 _CONTRACT = replace(RESEARCH, custody="offset")
@@ -39,48 +37,18 @@ class OffsetResearch(Research):
         return super().prepare(job, ctx)
 
 
-class Tokens:
-    """Lets tenants in by their names."""
-
-    async def principal(self, token: str) -> Principal | None:
-        return None if token == "wrong" else Principal(token, frozenset({"read", "submit"}), "backend")
-
-
-class ResearchBackend:
-    """The client, and the installation behind the door: one gateway for all visits. A context manager."""
+class ResearchBackend(GatewayOnTwins):
+    """The client, and the installation behind the door."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         (folder / "bread.md").write_text(f"# Bread\n\n{TEXT}\n")
-        self._open = ExitStack()
-        options = {"RESEARCH_DOCUMENTS": str(folder)}
-        self.flow = self._open.enter_context(Flow(OffsetResearch, contracts=(_CONTRACT,), options=options))
-        changes = {"gateway_auth": "open", "gateway_research": True, "leased": ("research",), **settings}
-        self.settings = self.flow.settings.model_copy(update=changes)
-        self._runner = self._open.enter_context(asyncio.Runner())
-        self._serving = serving(self.settings)
-        self.client, self.ports = self._runner.run(self._serving.__aenter__())
-        self._open.callback(lambda: self._runner.run(self._serving.__aexit__(None, None, None)))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
+        flow = Flow(OffsetResearch, contracts=(_CONTRACT,), options={"RESEARCH_DOCUMENTS": str(folder)})
+        super().__init__(flow, **{"gateway_research": True, "leased": ("research",), **settings})
 
     def worker_asks(self) -> None:
         """Let a worker ask for a job, by which it is seen."""
         with closing(wiring.lease_store(self.settings)) as leases:
             leases.claim("research", "w1", 0, 1.0)
-
-    def visit(self, use: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
-        async def used() -> Any:
-            return await use(self.client)
-
-        return self._runner.run(used())
-
-    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        answer: httpx.Response = self.visit(lambda client: client.request(method, path, **more))
-        return answer
 
     def start(self, query: str = "What is bread made from?", **more: Any) -> str:
         answer = self.ask("POST", "/api/research/async", json={"query": query}, **more)

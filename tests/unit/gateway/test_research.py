@@ -13,8 +13,9 @@ import pytest
 
 from gateway.research import tasks
 from schemas.errors import StartupError, Unreachable
+from tests.harness.gateway_on_twins import TenantTokens
 from tests.harness.source_tree import ROOT
-from tests.unit.gateway.research_kit import TEXT, ResearchBackend, Tokens
+from tests.unit.gateway.research_kit import TEXT, ResearchBackend
 
 SCHEMA = json.loads((ROOT / "docs" / "contracts" / "research.schema.json").read_text())
 UNKNOWN = "019a3c5e-7c1b-7d2e-9d55-4c1f6d2f3a10"
@@ -81,7 +82,7 @@ def test_another_tenants_task_and_another_processors_job_are_pending(tmp_path: P
     with ResearchBackend(tmp_path, gateway_auth="open") as backend:
         mine = backend.start()
         backend.flow.settle()
-        backend.ports.authenticator = Tokens()
+        backend.ports.authenticator = TenantTokens()
         others = backend.task(mine, auth=("backend", "other"))
         assert others["status"] == "pending"
         assert backend.ask("GET", f"/api/task/{mine}").status_code == 401

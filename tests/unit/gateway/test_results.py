@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from gateway.ports import Ports
-from gateway.principal import Principal
 from gateway.result_body import files_of, result_of_record
 from processors.protocol import Job, JobContext
 from schemas.ids import new_id
@@ -21,6 +20,7 @@ from schemas.records import Claim, EchoInput, EchoOutput
 from streams import wiring
 from streams.testing import Flow
 from tests.harness.gateway_app import serving
+from tests.harness.gateway_on_twins import TenantTokens
 from tests.harness.processors.narrator import NARRATOR, Narrator
 
 CONTENT = b"0123456789" * 10
@@ -39,13 +39,6 @@ class Saver(Narrator):
         return super().finish(job, raw, ctx)
 
 
-class Tokens:
-    """Lets tenants in by their names."""
-
-    async def principal(self, token: str) -> Principal | None:
-        return Principal(token, frozenset({"read", "submit"}))
-
-
 @pytest.fixture
 def flow() -> Iterator[Flow]:
     with Flow(Saver, contract=NARRATOR) as flow:
@@ -55,7 +48,7 @@ def flow() -> Iterator[Flow]:
 @asynccontextmanager
 async def client_of(flow: Flow, tenant: str = "default") -> AsyncIterator[tuple[httpx.AsyncClient, Ports]]:
     async with serving(flow.settings.model_copy(update={"gateway_auth": "open"})) as (client, ports):
-        ports.authenticator = Tokens()
+        ports.authenticator = TenantTokens()
         client.headers["Authorization"] = f"Bearer {tenant}"
         yield client, ports
 

@@ -17,8 +17,9 @@ from gateway.http_limits import SMALL
 from gateway.video import videos
 from schemas.errors import StartupError, Unreachable
 from tests.harness.contracts import checker
+from tests.harness.gateway_on_twins import TenantTokens
 from tests.harness.source_tree import ROOT
-from tests.unit.gateway.video_kit import BACKEND, BASE, FILM, URL, Tokens, Uploads, Video
+from tests.unit.gateway.video_kit import BACKEND, BASE, FILM, URL, Uploads, Video
 
 check = checker("video_analysis")
 SHAPES = ROOT / "docs" / "callback_shapes" / "video_analysis.toml"
@@ -57,7 +58,7 @@ def test_a_film_is_accepted_at_once_and_its_result_is_read_at_the_status_url(upl
     after = ok(uploads.visit(lambda client: client.get(accepted["status_url"])), "callback")
     assert (after["status"], after["result"]["segments"][0]["speaker"]) == ("completed", "SPEAKER_00")
     (seen,) = Video.seen
-    assert (seen.video_url, seen.language, seen.emotion_detection, seen.max_workers) == (URL, "ko", True, 2)
+    assert (seen.video_url, seen.language, seen.emotion_detection) == (URL, "ko", True)
 
 
 def test_all_but_the_first_two_keys_are_optional_and_unknown_ones_are_ignored(uploads: Uploads) -> None:
@@ -113,7 +114,8 @@ def test_one_job_id_is_one_job_also_when_the_films_signature_has_changed(uploads
     again = ok(uploads.post(video_url=URL.replace("abc", "other"), fastapi_base_url="http://localhost:1"), "accepted")
     assert (again["status"], again["estimated_time"]) == ("completed", 0)
     ok(uploads.post(job_id=FILM.upper()), "accepted")
-    for other in ({"video_url": "https://media.example/lee.mp4"}, {"language": "en"}, {"max_workers": 1}):
+    ok(uploads.post(max_workers=1, enable_gpu=False), "accepted")  # which have no effect
+    for other in ({"video_url": "https://media.example/lee.mp4"}, {"language": "en"}):
         assert error(uploads.post(**other), 409)["error"]["code"] == "CONFLICT", other
     uploads.flow.settle()
     assert len(uploads.flow.callbacks) == 1
@@ -241,7 +243,7 @@ def with_password(name: str, token: str) -> dict[str, str]:
 def test_a_token_comes_as_a_header_or_in_the_url_of_an_unchanged_backend(
     headers: dict[str, str], status: int, uploads: Uploads
 ) -> None:
-    uploads.ports.authenticator = Tokens()
+    uploads.ports.authenticator = TenantTokens()
     body = {"job_id": FILM, "video_url": URL, "fastapi_base_url": BACKEND}
     answer = uploads.ask("POST", "/process-video", json=body, headers=headers)
     if status == 200:
@@ -253,7 +255,7 @@ def test_a_token_comes_as_a_header_or_in_the_url_of_an_unchanged_backend(
 
 
 def test_the_health_of_the_service_needs_no_token(uploads: Uploads) -> None:
-    uploads.ports.authenticator = Tokens()
+    uploads.ports.authenticator = TenantTokens()
     ok(uploads.visit(lambda client: client.get("/health")), "health")
     uploads.ports.stopping.set()
     error(uploads.visit(lambda client: client.get("/health")), 503)

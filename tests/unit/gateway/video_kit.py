@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import httpx
 
-from gateway.principal import Principal
 from processors.policy import Policy
 from processors.protocol import Job, JobContext, LoadContext
 from processors.video.contract import (
@@ -23,7 +20,7 @@ from processors.video.contract import (
 )
 from schemas.errors import ConnectionFailed, InvalidInput
 from streams.testing import Flow
-from tests.harness.gateway_app import serving
+from tests.harness.gateway_on_twins import GatewayOnTwins
 
 BASE = "/api/upload-video"
 FILM = "5b0c7f9e-2f53-4a0e-9d0d-0a6a3f1c2b4d"
@@ -60,38 +57,13 @@ class Video:
         return VideoOutput("안녕하세요", segments, "ko", 301.0, metadata, NOT_AVAILABLE, [], "cpu")
 
 
-class Tokens:
-    """Lets tenants in by their names; the token of a tenant has the name `backend`."""
-
-    async def principal(self, token: str) -> Principal | None:
-        return None if token == "wrong" else Principal(token, frozenset({"read", "submit"}), "backend")
-
-
-class Uploads:
-    """The backend, and the installation behind the door: one gateway for all visits. A context manager."""
+class Uploads(GatewayOnTwins):
+    """The backend, and the installation behind the door. Paths are those below `BASE`."""
 
     def __init__(self, **settings: Any) -> None:
-        self._open = ExitStack()
         Video.seen.clear()
-        self.flow = self._open.enter_context(Flow(Video, contracts=(_CONTRACT,)))
-        changes = {"gateway_auth": "open", "gateway_video": True, "callback_allow": ("localhost",), **settings}
-        self.settings = self.flow.settings.model_copy(update=changes)
-        self._runner = self._open.enter_context(asyncio.Runner())
-        self._serving = serving(self.settings)
-        self.client, self.ports = self._runner.run(self._serving.__aenter__())
-        self._open.callback(lambda: self._runner.run(self._serving.__aexit__(None, None, None)))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    def visit(self, use: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
-        async def used() -> Any:
-            return await use(self.client)
-
-        return self._runner.run(used())
+        flow = Flow(Video, contracts=(_CONTRACT,))
+        super().__init__(flow, **{"gateway_video": True, "callback_allow": ("localhost",), **settings})
 
     def post(self, **fields: Any) -> httpx.Response:
         """Ask for a film to be processed; `BACKEND` gets its result unless the fields say otherwise."""
@@ -102,5 +74,4 @@ class Uploads:
         return self.ask("GET", f"/status/{job_id}")
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        answer: httpx.Response = self.visit(lambda client: client.request(method, f"{BASE}{path}", **more))
-        return answer
+        return super().ask(method, f"{BASE}{path}", **more)

@@ -17,6 +17,15 @@ function show(element, job) {
   element.querySelector(".message").textContent = job.error_message || job.message;
 }
 
+// Loads the page again; while something is typed or chosen in a form it waits, because that would be lost.
+function reload() {
+  const typed = [...document.querySelectorAll("input, textarea")].some((field) =>
+    field.type === "file" ? field.value !== "" : field.value !== field.defaultValue,
+  );
+  if (!typed) location.reload();
+  return !typed;
+}
+
 async function every(act) {
   for (;;) {
     await new Promise((resume) => setTimeout(resume, 1000));
@@ -31,8 +40,10 @@ async function every(act) {
 document.querySelectorAll("[data-jobs]").forEach((table) =>
   every(async () => {
     const found = await jobs(table.dataset.jobs);
-    if (found.some((job) => !document.getElementById(`job-${job.id}`))) location.reload();
-    for (const job of found) show(document.getElementById(`job-${job.id}`), job);
+    const row = (job) => document.getElementById(`job-${job.id}`);
+    if (!found.every(row) && reload()) return true;
+    for (const job of found.filter(row)) show(row(job), job);
+    return false;
   }),
 );
 
@@ -42,7 +53,6 @@ document.querySelectorAll('[data-follow][data-ended="no"]').forEach((element) =>
     if (!job) return false;
     show(element, job);
     if (!["COMPLETED", "FAILED"].includes(job.state)) return false;
-    location.reload();
-    return true;
+    return reload();
   }),
 );
