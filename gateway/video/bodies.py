@@ -50,9 +50,13 @@ class VideoRequest(BaseModel):
     language: Annotated[StrictStr, Field(pattern=LANGUAGE)] | None = Field(
         None, description="en, ko, auto (the default), or another ISO 639-1 code.", examples=["auto"]
     )
-    enable_gpu: StrictBool | None = Field(None, description="Accepted; each worker's own setting decides.")
+    enable_gpu: StrictBool | None = Field(
+        None, description="Accepted, of no effect: each worker's own setting decides."
+    )
     emotion_detection: StrictBool | None = Field(None, description="No emotion is detected, and the result says so.")
-    max_workers: Annotated[StrictInt, Field(ge=1, le=64)] | None = Field(None, description="CPU threads for this job.")
+    max_workers: Annotated[StrictInt, Field(ge=1, le=64)] | None = Field(
+        None, description="Accepted, of no effect: SPEECH_THREADS of each worker decides."
+    )
 
 
 class AcceptedVideo(BaseModel):

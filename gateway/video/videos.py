@@ -26,7 +26,7 @@ REQUEST = "request_sha256"
 #: Seconds that the contract names, where the queue gives no better estimate.
 ESTIMATE_S = 300
 #: Fields of a request that are fields of the processor's input.
-_INPUTS = {"video_url", "language", "emotion_detection", "max_workers"}
+_INPUTS = {"video_url", "language", "emotion_detection"}
 _CODES: Mapping[str | None, ERROR_CODES] = {
     ErrorCode.TIMEOUT_ERROR: "TIMEOUT_ERROR",
     ErrorCode.DEADLINE_EXCEEDED: "TIMEOUT_ERROR",

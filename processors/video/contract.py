@@ -19,14 +19,12 @@ class VideoInput:
         video: The film as a stored file.
         language: auto, or an ISO 639-1 code. `auto` detects it. A language that the model lacks is refused.
         emotion_detection: Accepted for old clients. No emotion is ever detected, and the output says so.
-        max_workers: Accepted for old clients. The worker's option SPEECH_THREADS says how many CPU threads a job has.
     """
 
     video_url: str | None = None
     video: Claim | None = None
     language: str = "auto"
     emotion_detection: bool = False
-    max_workers: int = 4
 
 
 @dataclass(frozen=True, slots=True)
