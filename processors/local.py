@@ -31,6 +31,7 @@ class LocalLoadContext:
         options: Mapping[str, str] | None = None,
     ) -> None:
         self.device = device
+        self.helper = False
         self._processor = processor
         self._options = options or {}
         self._beside = weights_beside(processor)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from schemas.errors import ErrorCode
 from schemas.states import Custody
@@ -112,6 +114,22 @@ class LeasePolicy:
     seconds: float = 30.0
 
 
+#: A number of threads or processes; "auto": one for each core that this process may use.
+Workers = int | Literal["auto"]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worker_count(workers: Workers) -> int:
+    """Return `workers` as a number."""
+    return cores() if workers == "auto" else workers
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     custody: Custody = Custody.OFFSET
@@ -125,9 +143,19 @@ class Policy:
     #: Most jobs in flight in one worker: polled, running or waiting for their delivery report.
     in_flight: int = 2000
     #: CPU threads that run `prepare` and `finish` beside the device. 0: in the device's own thread (light work).
-    threads: int = 0
+    threads: Workers = 0
+    #: Helper processes that run `prepare` and `finish`, in place of threads: the interpreter that feeds the device then does
+    #: nothing else. Each calls `load` with `ctx.helper` set. What `prepare` and `run` return is pickled (docs/adr/0046).
+    processes: Workers = 0
     #: The output depends on the input, the weights and the code alone: on no clock, no random number and no other field of the
     #: job. Then a job whose input, weights and code equal those of an earlier success of its tenant gets that output, and
     #: nothing runs. It costs a read of the object store per job and a write per success, so it pays for jobs of 50 ms or more.
     #: Text that the job streams is not streamed again.
     memoize: bool = False
+
+    def __post_init__(self) -> None:
+        for name, workers in (("threads", self.threads), ("processes", self.processes)):
+            if worker_count(workers) < 0:
+                raise ValueError(f"{name} must not be negative, got {workers}")
+        if self.threads and self.processes:
+            raise ValueError("prepare and finish run in threads or in processes: set one of the two, not both")

@@ -64,6 +64,9 @@ class LoadContext(Protocol):
 
     #: "cpu" or "cuda:N": a device on which a kernel has really run.
     device: str
+    #: True in a helper process (`Policy.processes`), where `device` is "cpu": `prepare` and `finish` are called there, `run` is
+    #: not, so a network need not be loaded.
+    helper: bool
 
     def weights(self, name: str, sha256: str) -> Path:
         """Return the file of weights called `name`, after comparing its sha256.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from pydantic import AliasChoices
 
@@ -15,6 +16,18 @@ from streams.settings import Settings
 def environment() -> dict[str, str]:
     """Return a copy of the environment, for a child process that inherits it."""
     return dict(os.environ)
+
+
+@contextmanager
+def variables(changed: Mapping[str, str]) -> Iterator[None]:
+    """Set variables, which processes that are started meanwhile inherit, and restore them."""
+    before = environment()
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def python_module(name: str, *args: str) -> list[str]:

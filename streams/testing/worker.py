@@ -23,9 +23,10 @@ from streams.health.loop_threads import LoopThreads
 from streams.log import kafka
 from streams.log.member_ids import member_id
 from streams.settings import Settings
+from streams.worker.child.assembly import build_job_runner
 from streams.worker.child.channel import Inbox
 from streams.worker.child.loader import Loaded, load, load_versions
-from streams.worker.child.main import build_job_runner, choose_executor
+from streams.worker.child.main import choose_executor
 from streams.worker.header_from_kafka import header_from_kafka
 from streams.worker.in_flight import InFlightJobs
 from streams.worker.job import InFlightJob

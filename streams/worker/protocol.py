@@ -81,6 +81,7 @@ class MessageKind(IntEnum):
     (another worker may have what has not begun), and with CANCEL to disown them (not ours any more: stop what runs as well).
     PREPARED: these jobs wait for the device until they are STARTED again. BATCH_LIMIT: the device ran out of memory, so batches
     are smaller from now on. DEVICE_LOST: the device fails whatever it is asked, under one of these jobs; replace the process.
+    HELPER_LOST: one of its helper processes died with these jobs, so the child ends.
     RETIRE: finish what you have, then exit. DRAINED: everything is answered, the process exits now. TEXT: see text_frame.py.
     """
 
@@ -100,6 +101,7 @@ class MessageKind(IntEnum):
     DRAINED = 14
     DEVICE_LOST = 15
     TEXT = 16
+    HELPER_LOST = 17
 
 
 class Flag(IntEnum):

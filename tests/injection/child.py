@@ -10,9 +10,10 @@ from connectors.memory import Clock
 from streams.health.loop_threads import LoopThreads
 from streams.settings import Settings
 from streams.worker import protocol
+from streams.worker.child import assembly
 from streams.worker.child import main as child_main
 from streams.worker.child.loader import Loaded, load
-from streams.worker.child.main import PipeChannel
+from streams.worker.child.pipe_channel import PipeChannel
 from streams.worker.protocol import ChildConfig, MessageKind
 from tests.injection.primitives import Queue
 from tests.injection.processors import PROCESSORS
@@ -105,7 +106,7 @@ class InProcessChild:
             _loaded[name] = load(PROCESSORS[name](), "cpu", None)
         channel: Any = PipeChannel.__new__(PipeChannel)
         channel.send = self._up.put
-        runner = child_main.build_job_runner(
+        runner = assembly.build_job_runner(
             self._config, Settings(**self._config.settings), [_loaded[name]], channel, self.clock.now
         )
         self._executor = child_main.choose_executor(runner, channel)

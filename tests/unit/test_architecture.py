@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "sluice_client": set[str](),
 }
 LIVES_ONLY_IN = {
-    **{name: {"processors"} for name in ("highdicom", "monai", "nibabel", "pydicom", "safetensors", "torch")},
+    **{name: {"processors"} for name in ("highdicom", "monai", "nibabel", "pydicom", "safetensors")},
+    "torch": {"processors", "bench"},  # the benchmark's devices make calls of torch
     **{name: {"processors"} for name in ("av", "ctranslate2", "faster_whisper", "onnxruntime", "pocketsphinx")},
     **{name: {"processors"} for name in ("docx", "kiwipiepy", "langgraph", "pypdfium2", "sentence_transformers")},
     **{name: {"processors"} for name in ("huggingface_hub", "tokenizers", "transformers")},
@@ -63,6 +64,7 @@ _ARROWS = {
     "connectors.memory": "connectors",
     "connectors.postgres": "connectors",
     "bench": "connectors connectors.callbacks processors streams.cli streams.client streams.stack streams.wiring",
+    "bench.device_child": "streams.environment streams.health streams.worker.protocol streams.worker.supervision",
     "streams": "",
     **{f"streams.{room}": "" for room in ("engine_results", "environment", "health", "log", "logs", "plan", "process")},
     "streams.settings": "processors.rollout streams.callback_settings streams.gateway_settings",
@@ -132,7 +134,7 @@ _ARROWS = {
 MAY_IMPORT_SUBROOM = {room: set(targets.split()) for room, targets in _ARROWS.items()}
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 50
-MOST_LINES_OF_THE_ENGINE = 57_000
+MOST_LINES_OF_THE_ENGINE = 58_000
 
 
 @pytest.mark.parametrize("room", ROOMS)

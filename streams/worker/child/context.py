@@ -101,13 +101,13 @@ class WorkerJobContext:
         "_checkpoint",
         "_closed",
         "_folder",
-        "_header",
         "_reports",
         "_root",
-        "_slot",
-        "_store",
         "_streamed",
+        "files",
+        "header",
         "saved",
+        "slot",
         "soft_deadline",
     )
 
@@ -121,25 +121,26 @@ class WorkerJobContext:
         slot: int,
         cancelled: CancelledSlots,
         header: JobHeader,
+        folder: Path | None = None,
     ) -> None:
-        self._store = store
+        self.files = store
         self._root = root
         self._reports = reports
-        self._slot = slot
+        self.slot = slot
         self._cancelled = cancelled
-        self._header = header
+        self.header = header
         self._checkpoint: WorkerCheckpoint | None = None
-        self._folder: Path | None = None
+        self._folder = folder
         self._streamed = self._closed = False
         self.soft_deadline = soft_deadline
         #: Claims of the files that the job saved; the result carries them as `output_refs`.
         self.saved: list[Claim] = []
 
     def open(self, claim: Claim) -> Path:
-        return self._store.fetch(claim, self.scratch())
+        return self.files.fetch(claim, self.scratch())
 
     def save(self, path: Path, content_type: str) -> Claim:
-        claim = self._store.put_file(path, content_type)
+        claim = self.files.put_file(path, content_type)
         self.saved.append(claim)
         return claim
 
@@ -149,22 +150,22 @@ class WorkerJobContext:
         return self._folder
 
     def progress(self, stage: str, percent: float | None = None, message: str = "") -> None:
-        self._reports.progress(self._slot, stage, percent, message)
+        self._reports.progress(self.slot, stage, percent, message)
 
     def stream_text(self, text: str) -> None:
         if text and not self._closed:  # a thread of the processor may outlive its job
             self._streamed = True
-            self._reports.text(self._slot, text)
+            self._reports.text(self.slot, text)
 
     def restart_text(self) -> None:
         """Begin the text again: the job's batch failed, and the job runs in a smaller one."""
         if self._streamed:
-            self._reports.text(self._slot, "", restart=True)
+            self._reports.text(self.slot, "", restart=True)
 
     @property
     def checkpoint(self) -> WorkerCheckpoint:
         if self._checkpoint is None:
-            self._checkpoint = WorkerCheckpoint(self._store, self._header.job_id, self._header.run)
+            self._checkpoint = WorkerCheckpoint(self.files, self.header.job_id, self.header.run)
         return self._checkpoint
 
     def delete_checkpoint(self) -> None:
@@ -177,14 +178,18 @@ class WorkerJobContext:
 
     def stop_reason(self) -> JobError | None:
         """Return the error with which the job ends if it stops now; None while it may go on."""
-        if self._slot in self._cancelled:
+        if self.slot in self._cancelled:
             return JobCancelled("The job was cancelled.")
-        deadline = self._header.deadline
+        deadline = self.header.deadline
         if deadline is not None and datetime.now(UTC) >= deadline:
             return DeadlineExceeded("The deadline passed while the job ran, and it stopped.")
         if self.soft_deadline is not None and time.monotonic() >= self.soft_deadline:
             return JobTimeout("The job's soft limit passed, and it stopped.")
         return None
+
+    def hand_on(self) -> None:
+        """Leave the job to the helper process that has prepared it: ignore further text."""
+        self._closed = True
 
     def close(self) -> None:
         """Remove the job's folder, and ignore further text."""

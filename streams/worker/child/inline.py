@@ -7,7 +7,7 @@ from queue import Empty
 
 from streams.worker.child.channel import Inbox
 from streams.worker.child.executor import BatchExecutor
-from streams.worker.child.task import Task
+from streams.worker.child.task import DeviceTask
 from streams.worker.protocol import JobFrame
 
 
@@ -70,7 +70,7 @@ class PreparedExecutor(InlineExecutor):
                 return None
             return self._waiting.pop()
 
-    def _run_batch(self, tasks: list[Task]) -> None:
+    def _run_batch(self, tasks: list[DeviceTask]) -> None:
         in_time = self._not_expired(tasks)
         if in_time:
             self._restart_limits(in_time)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,20 @@ from schemas.errors import (
     ModelNotFound,
     Unreachable,
 )
+from schemas.records import JobHeader
 from schemas.states import Disposition
 from streams import logs
 from streams.worker.child.bisect import as_out_of_memory, is_out_of_memory, run_all
 from streams.worker.child.context import CancelledSlots, Reports, WorkerJobContext
 from streams.worker.child.decode import RequestDecoder, soft_deadline
 from streams.worker.child.results import now_us
-from streams.worker.child.task import Task
+from streams.worker.child.task import DeviceTask, Task
 from streams.worker.child.versions import ModelVersions
 from streams.worker.protocol import Answer, JobFrame
 
 log = logs.get("worker")
 
-OnTasks = Callable[[Sequence[Task]], None]
+OnTasks = Callable[[Sequence[DeviceTask]], None]
 
 #: Errors that no broken device causes. After any other, the device is proven.
 NOT_THE_DEVICE = (InvalidInput, JobCancelled, DeadlineExceeded, JobTimeout, ConnectionFailed)
@@ -56,12 +56,15 @@ class JobRunner:
         open_files: Callable[[str, int], JobFiles],
         scratch: Path,
         reports: Reports,
+        *,
+        helper: bool = False,
     ) -> None:
         self.models = models
         self._decoder = decoder
         self._open_files = open_files
         self._scratch = scratch
         self._reports = reports
+        self._helper = helper  # in a helper process, which does not use the device
         #: Jobs that are cancelled, and have not been answered as such.
         self.cancelled = CancelledSlots()
 
@@ -87,17 +90,33 @@ class JobRunner:
             model = self.models.select(job.header)
         except ModelNotFound as error:
             return self.models.default.writer.failed(frame, job.header, error)
-        files = self._open_files(job.header.job_id, job.header.run)
-        context = WorkerJobContext(
-            files,
+        header, limits = job.header, model.policy.limits
+        context = self.context(frame.slot, header, soft_deadline(header, limits.soft_ms))
+        return Task(
+            frame=frame,
+            model=model,
+            context=context,
+            deadline=header.deadline,
+            hard_ms=limits.hard_ms if header.hard_limit_ms is None else header.hard_limit_ms,
+            job=job,
+            header_bytes=header_bytes,
+            files=context.files,
+        )
+
+    def context(
+        self, slot: int, header: JobHeader, soft_deadline_: float | None, folder: Path | None = None
+    ) -> WorkerJobContext:
+        """Return a context for the job in a slot. `folder`: of its files, where another process has made it."""
+        return WorkerJobContext(
+            self._open_files(header.job_id, header.run),
             self._scratch,
             self._reports,
-            soft_deadline(job.header, model.policy.limits.soft_ms),
-            slot=frame.slot,
+            soft_deadline_,
+            slot=slot,
             cancelled=self.cancelled,
-            header=job.header,
+            header=header,
+            folder=folder,
         )
-        return Task(frame, job, header_bytes, context, model, files)
 
     def warm_up(self, frame: JobFrame) -> Answer | None:
         """Do the first part of a self-test, each version's `warm_up`. Returns its answer if it ends with this part."""
@@ -137,13 +156,7 @@ class JobRunner:
         task.context.close()
         return answer
 
-    def expired(self, tasks: Sequence[Task]) -> dict[int, Answer]:
-        """Return, by slot, the answers of prepared tasks whose deadline passed: the device does not begin them."""
-        late = [task for task in tasks if _is_past_deadline(task)]
-        message = "The deadline passed while the job waited for the device."
-        return {task.frame.slot: self._failed(task, DeadlineExceeded(message)) for task in late}
-
-    def run(self, tasks: Sequence[Task], on_out_of_memory: OnTasks, on_rerun: OnTasks) -> list[Any]:
+    def run(self, tasks: Sequence[DeviceTask], on_out_of_memory: OnTasks, on_rerun: OnTasks) -> list[Any]:
         """Run tasks of one version on the device; returns one outcome per task: the raw output or an exception.
 
         `on_out_of_memory` is called with tasks that did not fit into memory together, `on_rerun` before each further run.
@@ -194,18 +207,10 @@ class JobRunner:
         task.context.close()
         return answer
 
-    def prove_device(self, tasks: Sequence[Task]) -> None:
+    def prove_device(self, tasks: Sequence[DeviceTask]) -> None:
         """Raise DeviceLost if the device fails under tasks that ran alone: an error in a kernel may show late."""
         for task in tasks:
             self._prove(task, settle=True)
-
-    def discard(self, task: Task) -> None:
-        """Discard a task that has not begun: it will not run here."""
-        task.context.close()
-
-    def cancel_waiting(self, task: Task) -> Answer:
-        """Answer a prepared task that was cancelled while it waited for the device."""
-        return self._failed(task, JobCancelled("The job was cancelled before it reached the device."))
 
     def _raise_if_cancelled(self, task: Task) -> None:
         """Called between the steps of a job, so that none begins for a job that is cancelled."""
@@ -226,12 +231,14 @@ class JobRunner:
 
     # ── the device ──
 
-    def _prove_device(self, task: Task, error: Exception, *, settle: bool = True) -> None:
+    def _prove_device(self, task: DeviceTask, error: Exception, *, settle: bool = True) -> None:
         """Raise DeviceLost if the error of this task, or of its batch, has taken the device with it."""
         if not (isinstance(error, NOT_THE_DEVICE) or is_out_of_memory(error)):
             self._prove(task, settle, type(error).__name__)
 
-    def _prove(self, task: Task, settle: bool, kind: str | None = None) -> None:
+    def _prove(self, task: DeviceTask, settle: bool, kind: str | None = None) -> None:
+        if self._helper:
+            return
         name = devices.device_in_use(task.model.writer.device)
         fault = devices.device_fault(name, settle=settle)
         if fault is not None:
@@ -240,17 +247,12 @@ class JobRunner:
             raise DeviceLost(f"{name} does not work any more: {fault}") from None
 
 
-def _restart_texts(tasks: Sequence[Task], items: Sequence[Any]) -> None:
+def _restart_texts(tasks: Sequence[DeviceTask], items: Sequence[Any]) -> None:
     """Begin the texts of those tasks again whose items run again."""
     again = set(map(id, items))
     for task in tasks:
-        if id(task.item) in again:
+        if task.context is not None and id(task.item) in again:
             task.context.restart_text()
-
-
-def _is_past_deadline(task: Task) -> bool:
-    deadline = task.job.header.deadline
-    return deadline is not None and deadline <= datetime.now(UTC)
 
 
 def _log_bug(task: Task, error: Exception) -> None:
@@ -269,9 +271,3 @@ def _trace_of(error: Exception) -> list[str]:
 
 def _ms_since(began: float) -> float:
     return (time.perf_counter() - began) * 1000
-
-
-def hard_limit(task: Task) -> int | None:
-    """Return the milliseconds that the device may take: the job's own limit, else its version's."""
-    limit_ms = task.job.header.hard_limit_ms
-    return limit_ms if limit_ms is not None else task.model.policy.limits.hard_ms

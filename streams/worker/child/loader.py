@@ -34,8 +34,15 @@ class WorkerLoadContext:
     """The context of `load`. The device is chosen at the first access: a processor that never asks does not import torch."""
 
     def __init__(
-        self, processor: type[Any], device: str, weights_dir: Path | None, options: Mapping[str, str] | None = None
+        self,
+        processor: type[Any],
+        device: str,
+        weights_dir: Path | None,
+        options: Mapping[str, str] | None = None,
+        *,
+        helper: bool = False,
     ) -> None:
+        self.helper = helper
         self._processor = processor
         self._given_options = options
         self._wanted = device
@@ -96,12 +103,14 @@ def load_versions(
     device: str,
     weights_dir: Path | None,
     options: Mapping[str, str] | None = None,
+    *,
+    helper: bool = False,
 ) -> list[Loaded]:
     """Load each version that the rollout names, the default first: call its `load` and its `warm_up`.
 
     Raises StartupError with the processor's traceback, or if a version is not installed; UnknownProcessor.
     """
-    return [load(processor, device, weights_dir, options) for processor in import_versions(name, rollout)]
+    return [load(each, device, weights_dir, options, helper=helper) for each in import_versions(name, rollout)]
 
 
 def find_processor(name: str, version: str) -> AnyProcessor:
@@ -167,18 +176,25 @@ def _instance(point: EntryPoint) -> AnyProcessor:
 
 
 def load(
-    processor: AnyProcessor, device: str, weights_dir: Path | None, options: Mapping[str, str] | None = None
+    processor: AnyProcessor,
+    device: str,
+    weights_dir: Path | None,
+    options: Mapping[str, str] | None = None,
+    *,
+    helper: bool = False,
 ) -> Loaded:
     """Call a processor's `load` and `warm_up`. Raises StartupError with the processor's traceback.
 
-    `options`: values of its options; None for those of the environment.
+    `options`: values of its options; None for those of the environment. `helper`: in a process that only prepares and finishes,
+    so there is nothing to warm up.
     """
-    context, began = WorkerLoadContext(type(processor), device, weights_dir, options), time.perf_counter()
+    context = WorkerLoadContext(type(processor), device, weights_dir, options, helper=helper)
+    began = time.perf_counter()
     name, version = processor.name, processor.version
     try:
         processor.load(cast(LoadContext, context))  # a property there, a plain attribute in the protocol
         warm_up = getattr(processor, "warm_up", None)
-        if warm_up is not None:
+        if warm_up is not None and not helper:
             warm_up()
     except SluiceError as error:
         raise StartupError(

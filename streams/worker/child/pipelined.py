@@ -1,33 +1,60 @@
-"""The executor of processors with CPU threads: while the device runs one batch, the next is prepared and the last is finished.
+"""Prepares and finishes beside the device: while it runs one batch, the next is prepared and the last one is finished.
 
-Four kinds of thread: the main one gives batches to the device and does nothing else; the feeder handles the inbox and keeps the
-CPU threads busy; the CPU threads prepare and finish; one more fetches unseen schemas.
+The main thread gives batches to the device and does nothing else. The feeder thread handles the inbox and keeps those busy who
+prepare: CPU threads (`threaded.py`) or helper processes (`helped.py`). One more thread fetches unseen schemas.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from abc import abstractmethod
+from collections.abc import Sequence
 from queue import Empty
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.worker.child.channel import Inbox, ParentChannel
 from streams.worker.child.executor import BatchExecutor
 from streams.worker.child.job_runner import JobRunner
-from streams.worker.child.task import Task
+from streams.worker.child.task import DeviceTask
 from streams.worker.protocol import JobFrame
+
+#: The share of the newest job in the mean time that `prepare` takes.
+NEWEST = 0.1
+
+
+class Unprepared(NamedTuple):
+    """An event of the inbox: so many jobs were answered before they reached the device, or wait for their schema."""
+
+    jobs: int
 
 
 class PipelinedExecutor(BatchExecutor):
-    def __init__(self, runner: JobRunner, channel: ParentChannel) -> None:
+    """`workers`: how many jobs can be prepared or finished at a time."""
+
+    def __init__(self, runner: JobRunner, channel: ParentChannel, workers: int) -> None:
         super().__init__(runner, channel)
-        self._pool = ThreadPoolExecutor(self._policy.threads, "prepare")
+        self._workers = workers
+        # Prepared jobs and raw outputs cost memory: the batch that runs, the next one and the one that is finished.
+        self._max_unfinished = 2 * runner.models.largest_batch + max(runner.models.largest_batch - 1, workers)
         self._wake = threading.Condition(self._lock)
         self._preparing = 0
+        self._prepare_s = 0.0  # mean time of one job
         self._isolating = False  # an isolated job has the process for itself
         self._ended = False
         self._error: BaseException | None = None
+
+    @abstractmethod
+    def _prepare_next(self) -> bool:
+        """Begin to prepare the next waiting jobs. Returns False if no worker has room. With the lock."""
+
+    @abstractmethod
+    def _begin_finish(self, tasks: Sequence[DeviceTask], outcomes: Sequence[Any]) -> None:
+        """Pass on tasks that have run to be finished and answered. On the device's thread."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Wait until all that has run is finished and answered."""
 
     def work(self, inbox: Inbox) -> None:
         self._inbox = inbox
@@ -38,25 +65,29 @@ class PipelinedExecutor(BatchExecutor):
                 self._end_isolation()
             else:
                 self._run_prepared(batch)
-        self._pool.shutdown()  # waits until everything that has run is finished and answered
+        self._close()
 
     # ── the device's thread ──
 
     def _next(self) -> Any:
         """Wait for work: return a batch, a job that runs isolated, or None at the end."""
         with self._wake:
-            self._wake.wait_for(self._has_work)
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                return None
-            if self._may_isolate():
-                self._isolating = True
-                return self._isolated.popleft()
-            return self._ready.take(time.monotonic(), idle=True)
+            while True:
+                if self._error is not None:
+                    raise self._error
+                if self._ended:
+                    return None
+                if self._may_isolate():
+                    self._isolating = True
+                    return self._isolated.popleft()
+                now, due = time.monotonic(), self._ready.due_at()
+                if due is not None and (batch := self._ready.take(now, idle=not self._more_by(now, due))):
+                    return batch
+                self._wake.wait(None if due is None else due - now)
 
-    def _has_work(self) -> bool:
-        return bool(self._ended or self._error or len(self._ready) or self._may_isolate())
+    def _more_by(self, now: float, due: float) -> bool:
+        """True if a job that is being prepared will be ready by `due`, so that the device had better wait for it."""
+        return bool(self._preparing) and now + self._prepare_s <= due
 
     def _may_isolate(self) -> bool:
         return bool(self._isolated) and not self._unfinished
@@ -66,16 +97,13 @@ class PipelinedExecutor(BatchExecutor):
             self._isolating = False
             self._start_preparing()
 
-    def _run_prepared(self, tasks: list[Task]) -> None:
+    def _run_prepared(self, tasks: list[DeviceTask]) -> None:
         in_time = self._not_expired(tasks)
         if len(in_time) < len(tasks):
             self._inbox.put(len(tasks) - len(in_time))
-        if not in_time:
-            return
-        self._restart_limits(in_time)
-        outcomes = self._run(in_time)
-        for task, outcome in zip(in_time, outcomes, strict=True):
-            self._submit(self._pool, self._finish, task, outcome)
+        if in_time:
+            self._restart_limits(in_time)
+            self._begin_finish(in_time, self._run(in_time))
 
     # ── the feeder ──
 
@@ -104,30 +132,30 @@ class PipelinedExecutor(BatchExecutor):
             return True
         return False
 
-    def _add_prepared(self, task: Task) -> None:
+    def _handle(self, event: Any) -> None:
+        if isinstance(event, Unprepared):
+            self._preparing -= event.jobs
+            self._unfinished -= event.jobs
+        else:
+            super()._handle(event)
+
+    def _add_prepared(self, task: DeviceTask) -> None:
         self._preparing -= 1
+        self._prepare_s += NEWEST * (task.prepare_ms / 1000 - self._prepare_s)
         super()._add_prepared(task)
 
     def _start_preparing(self) -> None:
-        """Prepare no more jobs at a time than there are threads, so that tasks to finish never wait behind new jobs."""
-        while self._may_prepare():
-            self._unfinished += 1
-            self._preparing += 1
-            self._submit(self._pool, self._prepare, self._waiting.pop())
+        while len(self._waiting) and self._free() > 0:
+            if not self._prepare_next():
+                break
 
-    def _may_prepare(self) -> bool:
-        blocked = self._isolating or self._isolated or self._preparing >= self._policy.threads
-        return bool(len(self._waiting)) and not blocked and self._unfinished < self._max_ready + self._policy.threads
+    def _free(self) -> int:
+        """Return how many more jobs may be in the steps. None while a job waits to be alone in the process, or is."""
+        return 0 if self._isolating or self._isolated else self._max_unfinished - self._unfinished
 
-    # ── the CPU threads ──
-
-    def _prepare(self, frame: JobFrame) -> None:
-        task = self._open_and_prepare(frame)
-        if task is None:
-            with self._lock:
-                self._preparing -= 1
-        self._inbox.put(1 if task is None else task)
-
-    def _finish(self, task: Task, outcome: Any) -> None:
-        self._send_finished([self._finish_task(task, outcome)])
-        self._inbox.put(1)
+    def _take_waiting(self, count: int) -> list[JobFrame]:
+        """Remove up to `count` waiting jobs; they count as being prepared."""
+        frames = self._waiting.take(min(count, self._free()))
+        self._unfinished += len(frames)
+        self._preparing += len(frames)
+        return frames

@@ -79,6 +79,10 @@ class ModelVersions:
         """The percentage of jobs that each version gets, the default first."""
         return self._rollout.shares if self._rollout else {self.default.version: 100.0}
 
+    def named(self, version: str) -> Model:
+        """Return a loaded version."""
+        return self._by_version[version]
+
     def select(self, header: JobHeader) -> Model:
         """Return the version that the job asks for, else the one that the rollout chooses. Raises ModelNotFound."""
         wanted = header.model_version

@@ -61,6 +61,8 @@ class ChildMessages:
         self.broken: StartupError | None = None
         #: The slots of the jobs under one of which the device failed; the child is to be replaced. None: it works.
         self.device_suspects: frozenset[int] | None = None
+        #: The slots of the jobs that a helper process had when it died; the child is to be replaced. None: all are alive.
+        self.crash_suspects: frozenset[int] | None = None
         #: The READY message while the child takes jobs, the newest one of any child, and by bucket, what it learned that the
         #: device can hold.
         self.ready: dict[str, Any] | None = None
@@ -99,6 +101,10 @@ class ChildMessages:
             fields = json.loads(body)
             log.error("device_lost", child=child.pid, reason=fields["reason"], suspects=len(fields["slots"]))
             self.device_suspects = frozenset(fields["slots"])
+        elif kind is MessageKind.HELPER_LOST:
+            fields = json.loads(body)
+            log.error("helper_lost", child=child.pid, reason=fields["reason"], suspects=len(fields["slots"]))
+            self.crash_suspects = frozenset(fields["slots"])
         elif kind is MessageKind.READY:
             self._ready(child, json.loads(body))
         elif kind is MessageKind.BROKEN:
@@ -131,6 +137,7 @@ class ChildMessages:
     def _ready(self, child: ChildProcess, ready: dict[str, Any]) -> None:
         self._startup.ready()
         self.answered = 0
+        child.helpers = tuple(ready["helpers"])
         self._recycle_policy.start(ready, child.resident)
         self.ready = self.about = ready
         self.ceilings = {}
@@ -141,7 +148,7 @@ class ChildMessages:
     def begin(self) -> None:
         """Expect messages of another child."""
         self._drained_at = None
-        self.broken = self.device_suspects = None
+        self.broken = self.device_suspects = self.crash_suspects = None
         self._ended.clear()
         self._reported.clear()
 
@@ -153,6 +160,11 @@ class ChildMessages:
     def drained_at(self) -> float | None:
         """When (monotonic) the child said that it has answered everything and ends; None before."""
         return self._drained_at
+
+    @property
+    def is_lost(self) -> bool:
+        """True if the child's device fails, or a helper process of it has died: the child is to be replaced."""
+        return self.device_suspects is not None or self.crash_suspects is not None
 
     @property
     def has_ended(self) -> bool:

@@ -45,6 +45,7 @@ class ChildProcess:
     def __init__(self, config: ChildConfig, listener: Listener, threads: LoopThreads) -> None:
         self._listener = listener
         self._read_to_the_end = False
+        self.helpers: tuple[int, ...] = ()  # process ids of its helper processes
         self._outbox: deque[memoryview] = deque()
         down_read, self._down = os.pipe()
         up_read, up_write = os.pipe()
@@ -113,8 +114,8 @@ class ChildProcess:
 
     @property
     def resident(self) -> int:
-        """Resident memory of the child's own process, in bytes; 0 when it is gone."""
-        return resident(self.pid) or 0
+        """Resident memory of the child's process and its helpers, in bytes; 0 when they are gone."""
+        return sum(resident(pid) or 0 for pid in (self.pid, *self.helpers))
 
     def reap(self) -> int:
         """Wait for an ended child and close its pipes. Return its exit status, negative for a signal."""

@@ -243,7 +243,7 @@ class Supervisor:
         """Kill a child whose device fails, or that uses too much memory. The jobs that ran in it are suspects."""
         if self._child is None:
             return
-        if self._messages.device_suspects is not None:  # it may not end by itself: its threads may wait for the device
+        if self._messages.is_lost:  # it may not end by itself: its threads may wait for the device
             self._kill_for({})
         elif self._watch.over_limit(self._child, now, self._messages.ready, self._recycle_policy.resident):
             jobs = self._in_flight.with_child()
@@ -283,6 +283,9 @@ class Supervisor:
         else:
             if self._messages.device_suspects is not None:
                 self._in_flight.device_lost(running, self._messages.device_suspects)
+            elif (suspects := self._messages.crash_suspects) is not None:
+                self._in_flight.killed_for([job for job in running if job.slot not in suspects], {})
+                self._in_flight.crashed([job for job in running if job.slot in suspects], self._executions)
             elif overdue is None:
                 self._in_flight.crashed(running, self._executions)
             else:

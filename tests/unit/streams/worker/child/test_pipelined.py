@@ -128,6 +128,36 @@ def test_an_idle_device_does_not_wait_for_more(at_work: Callable[[Policy], Kit])
         assert kit.channel.wait_for(1)
 
 
+def test_a_batch_is_not_taken_small_while_the_rest_of_it_is_being_prepared(at_work: Callable[[Policy], Kit]) -> None:
+    kit = at_work(Policy(batch=Batch(2, max_wait_ms=3_600_000), threads=2))
+    steps, go = watched(kit), threading.Event()
+    steps.hold("prepare b", go)
+    kit.send(kit.request("a"), kit.request("b"))
+    assert steps.event("prepare b").wait(PATIENCE_S)
+    assert not steps.event("run a").wait(0.05)
+    go.set()
+    assert kit.channel.wait_for(2)
+    assert steps.batches == [["a", "b"]]
+
+
+def test_the_device_waits_for_the_rest_of_a_batch_no_longer_than_the_policy_allows(
+    at_work: Callable[[Policy], Kit],
+) -> None:
+    kit = at_work(Policy(batch=Batch(2, max_wait_ms=20), threads=2))
+    steps = watched(kit)
+    steps.hold("prepare b", steps.event("run a"))
+    kit.send(kit.request("a"), kit.request("b"))
+    assert kit.channel.wait_for(2)
+    assert steps.batches == [["a"], ["b"]]
+
+
+def test_a_batch_is_not_kept_for_a_job_that_is_refused(at_work: Callable[[Policy], Kit]) -> None:
+    kit = at_work(Policy(batch=Batch(2, max_wait_ms=3_600_000), threads=2))
+    kit.send(kit.request("a"), kit.request("bad in prepare"))
+    assert kit.channel.wait_for(2)
+    assert watched(kit).batches == [["a"]]
+
+
 def test_no_more_is_prepared_than_the_running_batch_and_the_next(at_work: Callable[[Policy], Kit]) -> None:
     kit = at_work(Policy(batch=Batch(2), threads=1))
     steps, go = watched(kit), threading.Event()
