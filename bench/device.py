@@ -29,7 +29,7 @@ CPUS = len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class DeviceCase:
     """A device under a policy. `bound`: the least ratio that is wanted; None if there is none."""
 
     device: str
@@ -42,24 +42,24 @@ class Case:
 
 
 CASES = [
-    Case("launching", {}, 0.95),
-    Case("launching", {"threads": 1}),
-    Case("launching", {"threads": 2}),
-    Case("launching", {"processes": 1}, 0.95),
-    Case("launching", {"processes": 2}),
-    Case("sleeping", {}, 0.95),
-    Case("sleeping", {"threads": 2}),
-    Case("sleeping", {"processes": 1}, 0.95),
-    Case("volumes", {}),
-    Case("volumes", {"threads": 1}),
-    Case("volumes", {"threads": 2}),
-    Case("volumes", {"processes": 1}),
-    Case("volumes", {"processes": "auto"}, 0.9),
+    DeviceCase("launching", {}, 0.95),
+    DeviceCase("launching", {"threads": 1}),
+    DeviceCase("launching", {"threads": 2}),
+    DeviceCase("launching", {"processes": 1}, 0.95),
+    DeviceCase("launching", {"processes": 2}),
+    DeviceCase("sleeping", {}, 0.95),
+    DeviceCase("sleeping", {"threads": 2}),
+    DeviceCase("sleeping", {"processes": 1}, 0.95),
+    DeviceCase("volumes", {}),
+    DeviceCase("volumes", {"threads": 1}),
+    DeviceCase("volumes", {"threads": 2}),
+    DeviceCase("volumes", {"processes": 1}),
+    DeviceCase("volumes", {"processes": "auto"}, 0.9),
 ]
 
 
 @dataclass(slots=True)
-class Report:
+class DeviceReport:
     """Rates in jobs per second, the medians of the rounds. `ratio`: the median of the rounds' ratios of child to loop; for
     `volumes` to the lower of the loop on every core and the device alone."""
 
@@ -94,7 +94,7 @@ class BareLoop:
         return Job(header_of(plain), from_plain(ECHO.input, plain["input"]))
 
 
-def measure(cases: Sequence[Case], rounds: int, advance: Callable[[str], None] = lambda _: None) -> list[Report]:
+def measure(cases: Sequence[DeviceCase], rounds: int, advance: Callable[[str], None] = lambda _: None) -> list[DeviceReport]:
     """Measure each case: a round is the bare loop and then the child, with the same requests.
 
     Raises RuntimeError if an output of the child differs from the loop's.
@@ -110,8 +110,8 @@ def measure(cases: Sequence[Case], rounds: int, advance: Callable[[str], None] =
     return reports
 
 
-def _rounds(case: Case, rounds: int, loop: BareLoop, child: Child, records: Records, values: Sequence[bytes]) -> Report:
-    report, rates = Report(case.name, bound=case.bound), []
+def _rounds(case: DeviceCase, rounds: int, loop: BareLoop, child: Child, records: Records, values: Sequence[bytes]) -> DeviceReport:
+    report, rates = DeviceReport(case.name, bound=case.bound), []
     warm = values[: max(1, len(values) // 5)]
     loop.run(warm), child.run(warm)
     for _ in range(rounds):
@@ -126,7 +126,7 @@ def _rounds(case: Case, rounds: int, loop: BareLoop, child: Child, records: Reco
     return report
 
 
-def _goal(case: Case, bare_per_s: float) -> float:
+def _goal(case: DeviceCase, bare_per_s: float) -> float:
     """Return the rate that the child is compared with."""
     if case.device != "volumes":
         return bare_per_s

@@ -24,7 +24,7 @@ from streams.worker.child.helper_messages import (
     Finish,
     HelperConfig,
     Prepare,
-    Prepared,
+    PreparedJob,
     Ran,
     Relay,
 )
@@ -225,17 +225,17 @@ class HelpedExecutor(PipelinedExecutor):
         except BaseException as error:  # noqa: BLE001 - raised again by `work`, on the device's thread
             self._inbox.put(error)
 
-    def _on_event(self, helper: Helper, event: Relay | Prepared | Answered) -> None:
+    def _on_event(self, helper: Helper, event: Relay | PreparedJob | Answered) -> None:
         if isinstance(event, Relay):
             self._pipe.send(event.frame)
-        elif isinstance(event, Prepared):
+        elif isinstance(event, PreparedJob):
             helper.preparing.discard(event.slot)
             self._inbox.put(self._task_of(helper, event))
         else:
             self._pipe.send(event.frame)
             self._answered(helper, event.slots)
 
-    def _task_of(self, helper: Helper, event: Prepared) -> DeviceTask:
+    def _task_of(self, helper: Helper, event: PreparedJob) -> DeviceTask:
         return DeviceTask(
             frame=self._frames.pop(event.slot),
             model=self._runner.models.named(event.version),

@@ -34,7 +34,7 @@ from streams.worker.child.helper_messages import (
     Finish,
     HelperConfig,
     Prepare,
-    Prepared,
+    PreparedJob,
     Ran,
     Ready,
     Relay,
@@ -54,13 +54,13 @@ log = logs.get("worker")
 class HelperChannel(PipeChannel):
     """The ParentChannel of a helper: frames for the parent go through the child's process.
 
-    Frames that limits depend on are sent at once, by the thread that works. Prepared jobs and answers are sent by a thread of
+    Frames that limits depend on are sent at once, by the thread that works. PreparedJob jobs and answers are sent by a thread of
     their own, as many at a time as have come together.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._outgoing: SimpleQueue[Answered | tuple[Prepared, Task] | None] = SimpleQueue()
+        self._outgoing: SimpleQueue[Answered | tuple[PreparedJob, Task] | None] = SimpleQueue()
         self._sender = threading.Thread(target=self._send_all, name="send", daemon=True)
         self._sender.start()
 
@@ -74,7 +74,7 @@ class HelperChannel(PipeChannel):
     def prepared_task(self, task: Task) -> None:
         """Pass a prepared job on to the device."""
         fields = (task.frame.slot, task.model.version, task.item, task.batch_key, task.cost)
-        made = Prepared(*fields, task.deadline, task.hard_ms, task.started_us, task.prepare_ms)
+        made = PreparedJob(*fields, task.deadline, task.hard_ms, task.started_us, task.prepare_ms)
         self._outgoing.put((made, task))
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class HelperChannel(PipeChannel):
             if last:
                 return
 
-    def _send(self, events: list[Answered | tuple[Prepared, Task]]) -> None:
+    def _send(self, events: list[Answered | tuple[PreparedJob, Task]]) -> None:
         try:
             self._connection.send([event if isinstance(event, Answered) else event[0] for event in events])
         except OSError:

@@ -51,7 +51,7 @@ class Cancel(NamedTuple):
 
 
 class Discard(NamedTuple):
-    """Prepared jobs that will not be finished here."""
+    """PreparedJob jobs that will not be finished here."""
 
     slots: list[int]
 
@@ -74,7 +74,7 @@ class Relay(NamedTuple):
     frame: bytes
 
 
-class Prepared(NamedTuple):
+class PreparedJob(NamedTuple):
     """A job that waits for the device; the fields of its DeviceTask."""
 
     slot: int

@@ -35,7 +35,7 @@ FindContext = Callable[[Any], WorkerJobContext]
 
 
 class Connection:
-    """One end of a socket. Any thread may send; one thread receives."""
+    """A socket's end. Any thread may send; one thread receives."""
 
     def __init__(self, end: socket.socket, scratch: Path, save_context: SaveContext, find_context: FindContext) -> None:
         self._socket = end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import time
@@ -73,5 +74,6 @@ class Helped:
         path = ctx.scratch() / "out.txt"
         path.write_text(raw.message)
         ctx.save(path, "text/plain")
-        same_process = raw.prepared_by == os.getpid()
-        return EchoOutput(f"{raw.message} {same_process} {raw.values[0] == os.getppid()}", int(raw.values[1:].sum()))
+        by_one_helper, ran_in_the_child = raw.prepared_by == os.getpid(), raw.values[0] == os.getppid()
+        bits = hashlib.sha256(raw.values[1:].tobytes()).hexdigest()
+        return EchoOutput(f"{raw.message} {by_one_helper} {ran_in_the_child} {bits}", raw.values.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tests.harness.processors.killer import installed
 from tests.harness.supervisor_driver import Driver, driving
 
 HELPED = "tests.harness.processors.helped"
-SUM = int((np.arange(LARGE, dtype=np.float64) / 3)[1:].sum())
+BITS = hashlib.sha256((np.arange(LARGE, dtype=np.float64) / 3)[1:].tobytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_each_job_is_prepared_and_finished_by_one_helper_and_runs_in_the_child(d
     jobs = driver.send(*[f"job {n}" for n in range(20)])
     driver.until_answered(*jobs)
     assert {driver.ending(job) for job in jobs} == {("succeeded", None, 1)}
-    assert [driver.said(job) for job in jobs] == [f"job {n} True True" for n in range(20)]
+    assert [driver.said(job) for job in jobs] == [f"job {n} True True {BITS}" for n in range(20)]
     result = driver.result(jobs[0])
     assert result["model_sha256"] == "f" * 64
     assert len(result["output_refs"]) == 1
