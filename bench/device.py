@@ -94,7 +94,9 @@ class BareLoop:
         return Job(header_of(plain), from_plain(ECHO.input, plain["input"]))
 
 
-def measure(cases: Sequence[DeviceCase], rounds: int, advance: Callable[[str], None] = lambda _: None) -> list[DeviceReport]:
+def measure(
+    cases: Sequence[DeviceCase], rounds: int, advance: Callable[[str], None] = lambda _: None
+) -> list[DeviceReport]:
     """Measure each case: a round is the bare loop and then the child, with the same requests.
 
     Raises RuntimeError if an output of the child differs from the loop's.
@@ -110,7 +112,9 @@ def measure(cases: Sequence[DeviceCase], rounds: int, advance: Callable[[str], N
     return reports
 
 
-def _rounds(case: DeviceCase, rounds: int, loop: BareLoop, child: Child, records: Records, values: Sequence[bytes]) -> DeviceReport:
+def _rounds(
+    case: DeviceCase, rounds: int, loop: BareLoop, child: Child, records: Records, values: Sequence[bytes]
+) -> DeviceReport:
     report, rates = DeviceReport(case.name, bound=case.bound), []
     warm = values[: max(1, len(values) // 5)]
     loop.run(warm), child.run(warm)

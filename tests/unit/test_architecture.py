@@ -31,14 +31,13 @@ MAY_IMPORT = {
     "sluice_client": set[str](),
 }
 LIVES_ONLY_IN = {
-    **{name: {"processors"} for name in ("highdicom", "monai", "nibabel", "pydicom", "safetensors")},
-    "torch": {"processors", "bench"},  # the benchmark's devices make calls of torch
+    **{name: {"processors"} for name in ("highdicom", "monai", "nibabel", "pydicom", "safetensors", "transformers")},
     **{name: {"processors"} for name in ("av", "ctranslate2", "faster_whisper", "onnxruntime", "pocketsphinx")},
     **{name: {"processors"} for name in ("docx", "kiwipiepy", "langgraph", "pypdfium2", "sentence_transformers")},
-    **{name: {"processors"} for name in ("huggingface_hub", "tokenizers", "transformers")},
+    **{name: {"processors"} for name in ("huggingface_hub", "tokenizers")},
+    "torch": {"processors", "bench"},
     "fastavro": {"schemas", "sluice_client"},
-    "psycopg": {"connectors"},
-    "psycopg_pool": {"connectors"},
+    **{name: {"connectors"} for name in ("psycopg", "psycopg_pool")},
     "aiohttp": {"connectors"},
     "httpx2": {"connectors"},
     "httpx": {"connectors", "processors", "sluice_client"},
@@ -47,8 +46,7 @@ LIVES_ONLY_IN = {
     "psutil": {"streams"},
     "faust": {"streams"},
     "fastapi": {"gateway", "sluice_client"},
-    "starlette": {"gateway"},
-    "uvicorn": {"gateway"},
+    **{name: {"gateway"} for name in ("starlette", "uvicorn")},
     "mode": {"streams"},
 }
 ROOMS = list(MAY_IMPORT)
@@ -63,8 +61,8 @@ _ARROWS = {
     "connectors.gateway_client": "connectors",
     "connectors.memory": "connectors",
     "connectors.postgres": "connectors",
-    "bench": "connectors connectors.callbacks processors streams.cli streams.client streams.stack streams.wiring",
-    "bench.device_child": "streams.environment streams.health streams.worker.protocol streams.worker.supervision",
+    "bench": "connectors connectors.callbacks processors streams.cli streams.client streams.health streams.stack "
+    "streams.wiring streams.worker.protocol streams.worker.supervision",
     "streams": "",
     **{f"streams.{room}": "" for room in ("engine_results", "environment", "health", "log", "logs", "plan", "process")},
     "streams.settings": "processors.rollout streams.callback_settings streams.gateway_settings",

@@ -54,7 +54,7 @@ log = logs.get("worker")
 class HelperChannel(PipeChannel):
     """The ParentChannel of a helper: frames for the parent go through the child's process.
 
-    Frames that limits depend on are sent at once, by the thread that works. PreparedJob jobs and answers are sent by a thread of
+    Frames that limits depend on are sent at once, by the thread that works. Prepared jobs and answers are sent by a thread of
     their own, as many at a time as have come together.
     """
 

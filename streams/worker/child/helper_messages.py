@@ -51,7 +51,7 @@ class Cancel(NamedTuple):
 
 
 class Discard(NamedTuple):
-    """PreparedJob jobs that will not be finished here."""
+    """Prepared jobs that will not be finished here."""
 
     slots: list[int]
 

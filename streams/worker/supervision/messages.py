@@ -137,7 +137,7 @@ class ChildMessages:
     def _ready(self, child: ChildProcess, ready: dict[str, Any]) -> None:
         self._startup.ready()
         self.answered = 0
-        child.helpers = tuple(ready["helpers"])
+        child.helpers = tuple(ready.get("helpers", ()))
         self._recycle_policy.start(ready, child.resident)
         self.ready = self.about = ready
         self.ceilings = {}
