@@ -119,6 +119,13 @@ def test_the_whole_bears_what_its_smallest_part_bears() -> None:
     assert named(plan, "sinks").add == "add 2 sinks"
 
 
+def test_sinks_are_chosen_by_the_share_of_the_busiest() -> None:
+    load = Workload(4762, ServiceTime(0.0, 0.004), peak=2.0, callback_s=0.0)
+    plan = make_plan(load, Site(partitions=55), FIGURES)
+    assert plan.sinks == 7  # of six, one would have 10 of 55 partitions: 1,732 jobs/s, above 70 % of 2,450
+    assert named(plan, "sinks").utilisation == pytest.approx(9524 * 8 / 55 / 2450)
+
+
 def test_callbacks_that_are_slow_need_connections() -> None:
     plan = make_plan(replace(LARGE, callback_s=0.5), Site(sinks=3), FIGURES)
     assert named(plan, "callbacks").jobs_per_s == 3 * 64 / 0.5
