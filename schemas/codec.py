@@ -119,8 +119,12 @@ class Codec:
 
     def encoder_like(self, data: bytes) -> Encoder:
         """Return an encoder for the schema that wrote a record. Raises UndecodableRecord, UnknownSchema, Unreachable."""
+        return Encoder(schema_id_of(data), self.schema_of(data))
+
+    def schema_of(self, data: bytes) -> Any:
+        """Return the parsed schema that wrote a record. Raises UndecodableRecord, UnknownSchema, Unreachable."""
         schema_id = schema_id_of(data)
-        return Encoder(schema_id, (self._by_id.get(schema_id) or self._fetch(schema_id)).parsed)
+        return (self._by_id.get(schema_id) or self._fetch(schema_id)).parsed
 
     def typed(self, cls: type[T], subject: str, schema: str, *, register: bool = False) -> TypedCodec[T]:
         """Return an encoder and decoder for one dataclass. Raises as `encoder`."""

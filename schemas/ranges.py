@@ -146,15 +146,15 @@ def _of_record(fields: list[tuple[str, Check]]) -> Check | None:
     if not fields:
         return None
     # Whole numbers, which most are, are compared here: a call for each would cost as much as the rest of the check.
-    limits = [(name, *inner.limits, inner) for name, inner in fields if isinstance(inner, _Integer)]
+    limits = [(name, *inner.limits, inner.nullable, inner) for name, inner in fields if isinstance(inner, _Integer)]
     others = [(name, inner) for name, inner in fields if not isinstance(inner, _Integer)]
 
     def check(value: Any) -> None:
         if not isinstance(value, dict):
             return  # encoding fails
-        for name, low, high, inner in limits:
+        for name, low, high, nullable, inner in limits:
             number = value.get(name)
-            if not (type(number) is int and low <= number <= high):
+            if not ((type(number) is int and low <= number <= high) or (number is None and nullable)):
                 _within(name, inner, value)
         for name, other in others:
             if value.get(name) is not None:

@@ -92,7 +92,7 @@ class Settings(GatewaySettings, CallbackSettings):
     #: Prefix of every topic and consumer group, so that installations can share a cluster. "": none.
     topic_prefix: str = ""
     #: Partitions of each new topic, 1 to 1000.
-    partitions: int = Field(12, ge=1, le=1000)
+    partitions: int = Field(4, ge=1, le=1000)
     #: Copies of each new topic's partitions, at least 1.
     replication_factor: int = Field(1, ge=1)
     #: True: producers register missing schemas. Keep it False in production, where `sluice topics apply` registers them.

@@ -113,6 +113,7 @@ class EventBatches:
     def _gather(self, events: Sequence[Event]) -> list[Event]:
         moving = {event.job_id for event in events if event.phase is not Phase.REQUESTED and not self._may_wait(event)}
         now = time.monotonic()
+        self._buffer.ended(len(moving), now)
         ready: list[Event] = []
         for job_id in moving:
             ready += self._buffer.take(job_id)

@@ -12,21 +12,19 @@ from confluent_kafka import Message
 from connectors.jsonb import jsonb
 from connectors.sink_store import LogPosition
 from schemas import headers
-from schemas.codec import Codec
+from schemas.codec import Codec, schema_id_of
 from schemas.contract import unknown_processor
 from schemas.errors import ErrorCode, InvalidInput, UndecodableRecord
 from schemas.plain import to_plain
-from schemas.records import ErrorInfo, JobHeader, ResultInfo, Timings
+from schemas.records import JobHeader
 from schemas.states import Disposition, State
 from schemas.topics import LONGEST_WAIT
 from streams.sink.event import UNDECODED, Event, Phase, TerminalResult
+from streams.sink.record_types import Guarantees, check_header, check_result, guarantees
 from streams.sink.topic_table import SinkTopic, TopicRole, TopicTable
-from streams.sink.validate import check, kinds_of
 
 _JOB_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DEFAULTS = to_plain(JobHeader("", "", datetime.fromtimestamp(0, UTC), ""))
-_HEADER_KINDS, _INFO_KINDS = kinds_of(JobHeader), kinds_of(ResultInfo)
-_TIMING_KINDS, _ERROR_KINDS = kinds_of(Timings), kinds_of(ErrorInfo)
 _STATES = {
     Disposition.SUCCEEDED: State.COMPLETED,
     Disposition.FAILED: State.FAILED,
@@ -46,6 +44,7 @@ class EventDecoder:
     def __init__(self, codec: Codec, table: TopicTable) -> None:
         self._codec = codec
         self.table = table
+        self._guarantees: dict[int, Guarantees] = {}
         self._by_role: dict[TopicRole, Callable[[Message, SinkTopic, LogPosition], Event | None]] = {
             TopicRole.REQUESTS: self._request,
             TopicRole.LEASED_REQUESTS: self._leased_request,
@@ -74,7 +73,7 @@ class EventDecoder:
 
     def _decoded_request(self, message: Message, topic: SinkTopic, position: LogPosition) -> Event | None:
         try:
-            header = _header(self._codec.decode(message.value() or b""))
+            header = self._header(message.value() or b"")
             job_id = job_bytes(header["job_id"])
         except UndecodableRecord:
             # The worker dead-letters the record and fails its job. Store the job, if the Kafka headers name it.
@@ -106,13 +105,12 @@ class EventDecoder:
     def _result(self, message: Message, topic: SinkTopic, position: LogPosition) -> Event:
         value = message.value() or b""
         plain = self._codec.decode(value)
-        header = _header(plain)
+        guaranteed = self._guaranteed(value)
+        header = _header(plain, guaranteed)
         try:
             info = plain["result"]
-            check(info, _INFO_KINDS, "result")
-            check(info["timings"], _TIMING_KINDS, "timings")
-            if info["error"] is not None:
-                check(info["error"], _ERROR_KINDS, "error")
+            if not guaranteed.result:
+                check_result(info)
             disposition = Disposition(info["disposition"])
             retries = disposition is Disposition.RETRY
             terminal = None if retries else _terminal(disposition, info, plain.get("output"), value)
@@ -148,11 +146,22 @@ class EventDecoder:
 
     def _dead_letter_header(self, message: Message, processor: str) -> Plain | None:
         try:
-            header = _header(self._codec.decode(message.value() or b""))
+            header = self._header(message.value() or b"")
             job_bytes(header["job_id"])
         except UndecodableRecord:
             return _header_from_kafka(message, processor)
         return header
+
+    def _header(self, value: bytes) -> Plain:
+        return _header(self._codec.decode(value), self._guaranteed(value))
+
+    def _guaranteed(self, value: bytes) -> Guarantees:
+        """Return what the schema of a decoded record guarantees."""
+        schema_id = schema_id_of(value)
+        known = self._guarantees.get(schema_id)
+        if known is None:
+            known = self._guarantees[schema_id] = guarantees(self._codec.schema_of(value))
+        return known
 
 
 def job_bytes(job_id: str) -> bytes:
@@ -162,11 +171,12 @@ def job_bytes(job_id: str) -> bytes:
     return bytes.fromhex(job_id.replace("-", ""))
 
 
-def _header(plain: Plain) -> Plain:
+def _header(plain: Plain, guaranteed: Guarantees) -> Plain:
     header = plain.get("header")
     if not isinstance(header, dict) or "job_id" not in header:
         raise UndecodableRecord("The record has no job header.")
-    check(header, _HEADER_KINDS, "job header")
+    if not guaranteed.header:
+        check_header(header)
     # A record of an older version may lack fields that were added since; each of them has a default.
     return header if header.keys() == _DEFAULTS.keys() else {**_DEFAULTS, **header}
 

@@ -1,6 +1,7 @@
 """Holds events in memory for a moment, so that the store is written less often.
 
-- A request is held for up to a second: if the result comes in that time, the PENDING row is never written.
+- A request is held for up to a second: if the result comes in that time, the PENDING row is never written. While jobs end fast,
+  it is held for up to five: a backlog that is gone by then is not written twice (docs/adr/0045).
 - A result of the bulk lane is held for 50 ms, or until an event is written that does not wait. A commit may take a tenth of a
   second on a busy disk, and a live result that comes meanwhile waits for it: so bulk jobs cause few of them (docs/adr/0040).
 
@@ -14,19 +15,27 @@ from collections import OrderedDict, deque
 from streams.sink.event import Event, Phase
 
 HOLD_S = 1.0
+#: While at least so many jobs a second end, requests are held this long.
+FAST_JOBS_PER_S = 500
+FAST_HOLD_S = 5.0
 HOLD_RESULTS_S = 0.05
 #: Limit of held records, in bytes. Beyond it the oldest are stored at once.
 MOST_BYTES = 64 * 1024 * 1024
 
-#: When an event is due, and its job. In the order of these times.
+#: When an event was held, and its job. In the order of these times.
 _Queue = deque[tuple[float, bytes]]
 
 
 class EventBuffer:
     """Not thread-safe. `now` is any monotonic clock. A job's events leave together, when the first of them is due."""
 
-    def __init__(self, hold_s: float = HOLD_S, hold_results_s: float = HOLD_RESULTS_S) -> None:
+    def __init__(
+        self, hold_s: float = HOLD_S, hold_results_s: float = HOLD_RESULTS_S, fast_hold_s: float = FAST_HOLD_S
+    ) -> None:
+        self._slow_s, self._fast_s = hold_s, fast_hold_s
         self._hold_s = hold_s
+        self._counted_from = 0.0
+        self._ended = 0
         self._hold_results_s = hold_results_s
         self._by_job: dict[bytes, list[Event]] = {}
         self._by_partition: dict[tuple[bytes, int], OrderedDict[int, None]] = {}
@@ -41,11 +50,19 @@ class EventBuffer:
     def __len__(self) -> int:
         return len(self._by_job)
 
+    def ended(self, jobs: int, now: float) -> None:
+        """Count jobs that were taken because they move on: how many a second decides how long requests are held."""
+        self._ended += jobs
+        elapsed = now - self._counted_from
+        if elapsed >= 1.0:
+            self._hold_s = self._fast_s if self._ended >= FAST_JOBS_PER_S * elapsed else self._slow_s
+            self._counted_from, self._ended = now, 0
+
     def hold(self, event: Event, now: float) -> None:
         if event.phase is not Phase.REQUESTED:
-            self._results.append((now + self._hold_results_s, event.job_id))
+            self._results.append((now, event.job_id))
         elif event.job_id not in self._by_job:
-            self._requests.append((now + self._hold_s, event.job_id))
+            self._requests.append((now, event.job_id))
         self._by_job.setdefault(event.job_id, []).append(event)
         self._bytes += _size(event)
         self._keep_back(event.position[:2], event.position.offset)
@@ -62,8 +79,8 @@ class EventBuffer:
 
     def take_due(self, now: float, limit: int) -> list[Event]:
         """Remove and return the events that were held long enough, of at most `limit` jobs."""
-        due, jobs = self._take(self._results, now, limit)
-        return due + self._take(self._requests, now, limit - jobs)[0]
+        due, jobs = self._take(self._results, now - self._hold_results_s, limit)
+        return due + self._take(self._requests, now - self._hold_s, limit - jobs)[0]
 
     def take_results(self, limit: int) -> list[Event]:
         """Remove and return the events of at most `limit` jobs with a result, the oldest first, even if they are not due."""
@@ -71,10 +88,12 @@ class EventBuffer:
 
     def wait_s(self, now: float) -> float | None:
         """Return the seconds until the next event is due; None if nothing is held."""
-        for queue in (self._requests, self._results):
+        due = []
+        for queue, hold_s in ((self._requests, self._hold_s), (self._results, self._hold_results_s)):
             while queue and queue[0][1] not in self._by_job:
                 queue.popleft()
-        due = [queue[0][0] for queue in (self._requests, self._results) if queue]
+            if queue:
+                due.append(queue[0][0] + hold_s)
         return max(0.0, min(due) - now) if due else None
 
     def lowest(self, partition: tuple[bytes, int]) -> int | None:
@@ -93,11 +112,11 @@ class EventBuffer:
             else:
                 del self._by_job[job_id]
 
-    def _take(self, queue: _Queue, now: float, limit: int) -> tuple[list[Event], int]:
-        """Remove and return the events of at most `limit` jobs that are due, and how many jobs those are."""
+    def _take(self, queue: _Queue, held_until: float, limit: int) -> tuple[list[Event], int]:
+        """Remove and return the events of at most `limit` jobs that are held since, and how many jobs those are."""
         due: list[Event] = []
         jobs = 0
-        while queue and queue[0][0] <= now and jobs < limit:
+        while queue and queue[0][0] <= held_until and jobs < limit:
             events = self.take(queue.popleft()[1])
             jobs += bool(events)
             due += events

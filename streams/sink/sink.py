@@ -38,6 +38,8 @@ log = logs.get("sink")
 
 #: Seconds between two looks for topics that were created or deleted.
 TOPICS_S = 30.0
+#: Outcomes wait so long for others to share a request to the broker with. Callbacks do not wait for them.
+OUTCOMES_LINGER_MS = 5
 #: Seconds between a session that failed and the next one.
 RESTART_S = 1.0
 
@@ -144,7 +146,8 @@ class Sink:
         table = self._table = self._compared(read_topics(self._admin, self._settings))
         # Asked before the group is joined: without its store a member would only hold partitions, and up every rebalance.
         store.learn_topics({topic.topic_id: topic.name for topic in table.topics.values()})
-        producer = kafka.producer(self._settings)  # a new one: the last may have failed for good
+        # A new one: the last may have failed for good.
+        producer = kafka.producer(self._settings, **{"linger.ms": OUTCOMES_LINGER_MS})
         parts.callback(_give_up, producer)
         session = open_session(
             self._settings,

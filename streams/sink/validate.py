@@ -22,7 +22,7 @@ POISON = (Unstorable, ArithmeticError, AttributeError, LookupError, RecursionErr
 #: Ranges of Postgres' integer and bigint.
 _INT4 = range(-(2**31), 2**31)
 _INT8 = range(-(2**63), 2**63)
-_NARROW = ("run", "attempt", "execution", "sequence")
+NARROW = ("run", "attempt", "execution", "sequence")
 
 
 def kinds_of(record: type) -> Kinds:
@@ -37,7 +37,7 @@ def check(plain: Mapping[str, Any], kinds: Kinds, what: str) -> None:
         if not isinstance(value, allowed) and name in plain:
             raise UndecodableRecord(f"The field {name!r} of the {what} has the type {type(value).__name__}.")
         kind = type(value)
-        if kind is int and value not in (_INT4 if name in _NARROW else _INT8):
+        if kind is int and value not in (_INT4 if name in NARROW else _INT8):
             raise UndecodableRecord(f"The field {name!r} of the {what} is out of range.")
         if kind is datetime and value.tzinfo is None:
             raise UndecodableRecord(f"The field {name!r} of the {what} has no time zone.")

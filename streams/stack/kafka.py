@@ -74,7 +74,7 @@ class Kafka:
         settings = folder / "server.properties"
         settings.write_text(server_properties(folder / "data", ports[self.name], ports[CONTROLLER]))
         log = home.log(self.name)
-        runtime = java.java(heap="1g", scratch=home.scratch)
+        runtime = java.java(heap="1g", scratch=home.scratch, quick=False)
         logging = (f"-Dlog4j2.configurationFile={_LOGGING}", f"-Dsluice.log={log}")
         jars = [cache.path(artifact) for artifact in locked(self.name)]
         return ServiceSpec(

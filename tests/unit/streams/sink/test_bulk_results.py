@@ -20,7 +20,7 @@ from tests.harness.sink_kit import job, open_sink, outcomes, states, step_until_
 @pytest.fixture(autouse=True)
 def held_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time passes: what is stored is stored for another reason."""
-    monkeypatch.setattr(event_buffer.EventBuffer.__init__, "__defaults__", (3600.0, 3600.0))
+    monkeypatch.setattr(event_buffer.EventBuffer.__init__, "__defaults__", (3600.0, 3600.0, 3600.0))
 
 
 def bulk(count: int) -> list[JobHeader]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from streams.sink.event import Phase
-from streams.sink.event_buffer import EventBuffer
+from streams.sink.event_buffer import FAST_JOBS_PER_S, EventBuffer
 from tests.harness.events import JOB, REQUESTS, RESULTS, event
 
 OTHER = UUID("01890000-0000-7000-8000-000000000002")
@@ -86,3 +86,14 @@ def test_a_record_that_comes_late_keeps_back_the_offset_before_those_that_passed
     assert held.lowest((RESULTS, 0)) == 5
     held.take(OTHER.bytes)
     assert held.lowest((RESULTS, 0)) == 8
+
+
+def test_while_jobs_end_fast_their_requests_are_held_longer() -> None:
+    held = EventBuffer(hold_s=1.0, fast_hold_s=5.0)
+    held.ended(0, now=10.0)
+    held.hold(event(Phase.REQUESTED, 5), now=10.5)
+    held.ended(FAST_JOBS_PER_S, now=11.0)
+    assert held.take_due(12.0, 100) == []
+    assert held.wait_s(12.0) == 3.5
+    held.ended(FAST_JOBS_PER_S - 1, now=12.0)
+    assert [request.position.offset for request in held.take_due(12.0, 100)] == [5]

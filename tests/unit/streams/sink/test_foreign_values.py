@@ -17,6 +17,7 @@ from streams.sink import decode, fold, rows
 from streams.sink.decode import EventDecoder
 from streams.sink.event import Event
 from streams.sink.fold import RunFold
+from streams.sink.record_types import Guarantees
 from tests.harness.sink_kit import (
     job,
     open_sink,
@@ -113,5 +114,5 @@ def test_a_header_with_as_many_fields_but_other_names_gets_the_missing_ones() ->
     plain = to_plain(job())
     renamed = {("sha" if name == "input_sha256" else name): value for name, value in plain.items()}
     assert len(renamed) == len(plain)
-    assert decode._header({"header": renamed})["input_sha256"] == ""
-    assert decode._header({"header": plain}) is plain
+    assert decode._header({"header": renamed}, Guarantees(False, False))["input_sha256"] == ""
+    assert decode._header({"header": plain}, Guarantees(False, False)) is plain
