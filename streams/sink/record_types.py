@@ -34,7 +34,7 @@ _DECODED: Mapping[tuple[str, str | None], type] = {
 
 
 class Guarantees(NamedTuple):
-    """What a schema guarantees of each of its records: a job header of the right types, and a result of the right types."""
+    """The parts that have the right types in each record of a schema: the job header, and the result."""
 
     header: bool
     result: bool
