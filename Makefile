@@ -22,7 +22,7 @@ $(TOOLS)/uv/bin/uv:
 	  || { rm -rf $(TOOLS)/uv; python3 -m pip install --quiet --target $(TOOLS)/uv 'uv>=0.9'; }
 	@test -x $@ || { echo "uv can't be installed: python3 needs venv or pip (Debian: apt install python3-venv)"; exit 1; }
 
-.PHONY: help sync demo demo-hospital demo-five injection test faults lint types check accept bench tools clean
+.PHONY: help sync demo demo-hospital demo-five injection test faults lint types check accept bench bench-device bench-growth gpu tools clean
 
 # --inexact keeps processors that were installed into .venv.
 sync: $(filter $(TOOLS)/%,$(UV)) ## install everything into .venv (about 3 GB the first time)
@@ -62,11 +62,23 @@ accept: sync tools ## acceptance tests: time limits, and readers in other langua
 	$(RUN) pytest -m accept -s tests/acceptance
 
 BENCH ?=
+SERVING ?=
 # The peers' packages are in an environment of their own. What can't be installed is named, and the rest is measured.
 bench: sync ## compare sluice with Celery and others on this machine (ten minutes): make bench BENCH="--rounds 5"
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(TOOLS)/peers $(UV) sync --project bench/peers --locked --quiet \
-	  || echo "the peers' environment can't be installed in full"
+	  --inexact || echo "the peers' environment can't be installed in full"
 	@$(RUN) sluice bench peers $(BENCH)
+
+bench-growth: sync ## measure CPU a job as jobs, workers, partitions, processors and payloads grow: make bench-growth FULL=1
+	@$(RUN) sluice bench growth $(if $(FULL),--full)
+
+bench-device: sync ## compare a device behind sluice with servers of models (mosec, LitServe); installs torch once more, 5 GB
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(TOOLS)/peers $(UV) sync --project bench/peers --group serving --locked --quiet \
+	  --inexact || echo "the servers of models can't be installed"
+	@$(RUN) python -m bench.serving $(SERVING)
+
+gpu: sync ## run every test marked gpu; needs a CUDA device, no Kafka and no Postgres
+	@$(RUN) python -m bench.gpu
 
 tools: ## install the Node and Go modules that `make accept` needs
 	@./tests/acceptance/tools.sh

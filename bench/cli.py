@@ -21,7 +21,8 @@ app = sub_app(
 
 `latency` and `throughput` submit jobs to the processor `echo`, which does no
 work, so they measure the engine itself. They need the services that `sluice up`
-starts, and receive the callbacks themselves. `peers` starts all it needs.
+starts, and receive the callbacks themselves. `peers` and `growth` start all
+they need.
 
 For example:
 
@@ -29,6 +30,7 @@ For example:
     sluice bench throughput --jobs 100000
     sluice bench throughput --json
     sluice bench peers --peers sluice,celery,handwritten
+    sluice bench growth
 """,
 )
 
@@ -78,6 +80,11 @@ Rate = Annotated[
         help="Rate of the open loop, relative to a second. Keep it below what the slowest system does.",
         validator=validators.Number(gt=0),
     ),
+]
+Full = Annotated[bool, Parameter(help="Add the rows that take minutes each.")]
+Scale = Annotated[
+    float,
+    Parameter(help="Multiplies the jobs of each row, relative to the usual number.", validator=validators.Number(gt=0)),
 ]
 Results = Annotated[Path, Parameter(help="Folder for the results; they go to a folder of today's date in it.")]
 
@@ -154,6 +161,39 @@ def peers(
     for path in written:
         err(f"written: {path}")
     return ExitCode.PARTIAL if comparison.missing else ExitCode.OK
+
+
+@app.command
+def growth(
+    *, full: Full = False, scale: Scale = 1.0, results: Results = Path("bench/results"), json: Json = False
+) -> int:
+    """Measure what a job costs as jobs, workers, processors and payloads grow.
+
+    Each row is a run of `sluice bench throughput` on a stack of its own, which is
+    deleted afterwards: CPU microseconds a job and memory, by process. Writes
+    RESULTS/DATE/growth.md and .json. Nothing else should run. It takes about ten
+    minutes; with --full, which adds a million jobs and fifty workers, half an hour.
+
+    For example:
+
+        sluice bench growth
+        sluice bench growth --full
+        sluice bench growth --scale 0.02     # a try
+    """
+    from datetime import UTC, datetime
+
+    from bench.growth import report, run
+    from bench.growth.rows import rows
+    from streams.settings import load_settings
+
+    chosen = rows(scale, full=full)
+    with progress_bar("rows", len(chosen)) as advance:
+        measured = run.measure(load_settings(), chosen, err, advance)
+    written = report.write(results / f"{datetime.now(UTC):%Y-%m-%d}", measured)
+    out_json(report.document(measured)) if json else out(report.markdown(measured))
+    for path in written:
+        err(f"written: {path}")
+    return ExitCode.PARTIAL if any(each.failed for each in measured) else ExitCode.OK
 
 
 @app.command

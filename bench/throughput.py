@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -29,6 +29,9 @@ from streams.stack.usage import NONE, Usage, usage_by_process, usage_of
 POLL_S = 0.1
 #: Give up if no new callback arrives for this long, in seconds.
 STALL_S = 30.0
+
+#: Submits jobs of a batch with this callback URL, and returns once they are accepted.
+Submit = Callable[[Submitter, str, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,23 @@ class ThroughputReport:
     rss_mb: Mapping[str, float]
 
 
-def measure(settings: Settings, jobs: int, warm_up: int) -> ThroughputReport:
+def submit_echo(submitter: Submitter, url: str, jobs: int, batch: str) -> None:
+    """Submit jobs of about 500 bytes to the processor `echo`."""
+    for _ in range(jobs):
+        submitter.submit_nowait("echo", EchoInput(MESSAGE), callback_url=url, batch_id=batch)
+    submitter.flush()
+
+
+def measure(settings: Settings, jobs: int, warm_up: int, submit: Submit = submit_echo) -> ThroughputReport:
     """Run the benchmark on a running installation. Raises SluiceError if callbacks stop arriving."""
     stack = LocalStack(settings.home)
     with _receiver() as (url, receiver), Submitter(settings) as submitter:
-        _submit(submitter, url, warm_up, "warm-up")
+        submit(submitter, url, warm_up, "warm-up")
         _wait(url, warm_up)
         batch = new_id()
         before = _usage(stack, receiver)
         started = time.monotonic()
-        _submit(submitter, url, jobs, batch)
+        submit(submitter, url, jobs, batch)
         submitted = time.monotonic()
         stats = _wait(url, warm_up + jobs)
         after = _usage(stack, receiver)
@@ -82,12 +92,6 @@ def measure(settings: Settings, jobs: int, warm_up: int) -> ThroughputReport:
 
 def _usage(stack: LocalStack, receiver: int) -> dict[str, Usage]:
     return {**usage_by_process(stack.status()), "receiver": usage_of(receiver), "client": usage_of(os.getpid())}
-
-
-def _submit(submitter: Submitter, url: str, jobs: int, batch: str) -> None:
-    for _ in range(jobs):
-        submitter.submit_nowait("echo", EchoInput(MESSAGE), callback_url=url, batch_id=batch)
-    submitter.flush()
 
 
 def _wait(url: str, count: int) -> dict[str, float]:

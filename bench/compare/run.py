@@ -59,13 +59,13 @@ def compare(
     """Measure all peers in every round. What fails is left out and named; the rest goes on."""
     missing = {peer.name: why for peer in peers if (why := _why_missing(peer))}
     visits: list[Visit] = []
-    with _backends(settings, for_peers=any(peer.name not in (SLUICE, *missing) for peer in peers)) as backends:
+    with backends(settings, for_peers=any(peer.name not in (SLUICE, *missing) for peer in peers)) as shared:
         for number in range(1, rounds + 1):
             for peer in peers:
                 if peer.name not in missing:
                     say(f"round {number} of {rounds}: {peer.title}")
                     try:
-                        visits.append(backends.visit(peer, number, plan))
+                        visits.append(shared.visit(peer, number, plan))
                     except SluiceError as error:
                         missing[peer.name] = f"round {number}: {error}"
                         say(f"{peer.title} is left out from here on: {error.message}")
@@ -93,7 +93,7 @@ class _Quiet(EventPrinter):
             super().__call__(event)
 
 
-class _Backends:
+class Backends:
     """The servers that systems share while they are compared: the local stack, the peers' database and Redis."""
 
     def __init__(self, settings: Settings, stack: LocalStack, env: Mapping[str, str], pids: Mapping[str, int]) -> None:
@@ -102,13 +102,21 @@ class _Backends:
         self._env = env
         self._pids = pids
 
+    @property
+    def home(self) -> Path:
+        return self._settings.home
+
+    def gateway(self) -> str:
+        """Return the URL of sluice's gateway, while its services run."""
+        return self._stack.addresses()["SLUICE_GATEWAY_URL"]
+
     def visit(self, peer: Peer, number: int, plan: VisitPlan) -> Visit:
         logs = self._settings.home / "logs" / f"{number}-{peer.name}"
-        with self._services(peer) as own:
+        with self.services(peer) as own:
             return visit(peer, number, plan, logs, self._env, self._pids, own)
 
     @contextmanager
-    def _services(self, peer: Peer) -> Iterator[Usages]:
+    def services(self, peer: Peer) -> Iterator[Usages]:
         """Run what `sluice up` starts, as it ships, if the peer is sluice; yields what those processes have used."""
         if peer.name != SLUICE:
             yield lambda: {}
@@ -122,7 +130,7 @@ class _Backends:
 
 
 @contextmanager
-def _backends(settings: Settings, *, for_peers: bool) -> Iterator[_Backends]:
+def backends(settings: Settings, *, for_peers: bool) -> Iterator[Backends]:
     """Start the local stack, and for the peers a database and Redis; stop all and delete their data at the end."""
     home = settings.home / "bench"
     _discard(home)
@@ -137,7 +145,7 @@ def _backends(settings: Settings, *, for_peers: bool) -> Iterator[_Backends]:
                 env |= {"BENCH_KAFKA": addresses["KAFKA_BOOTSTRAP_SERVERS"], "BENCH_REDIS": _start_redis(processes)}
                 env["BENCH_DATABASE"] = _printed(("prepare.py", addresses["DATABASE_URL"], "peers"))
             pids = {each.name: each.pid for each in stack.status().components if each.pid is not None}
-            yield _Backends(own, stack, env, {**pids, **processes.pids()})
+            yield Backends(own, stack, env, {**pids, **processes.pids()})
     finally:
         stack.down()
         _discard(home)
