@@ -62,6 +62,7 @@ accept: sync tools ## acceptance tests: time limits, and readers in other langua
 	$(RUN) pytest -m accept -s tests/acceptance
 
 BENCH ?=
+DEVICE ?=
 SERVING ?=
 # The peers' packages are in an environment of their own. What can't be installed is named, and the rest is measured.
 bench: sync ## compare sluice with Celery and others on this machine (ten minutes): make bench BENCH="--rounds 5"
@@ -72,12 +73,13 @@ bench: sync ## compare sluice with Celery and others on this machine (ten minute
 bench-growth: sync ## measure CPU a job as jobs, workers, partitions, processors and payloads grow: make bench-growth FULL=1
 	@$(RUN) sluice bench growth $(if $(FULL),--full)
 
-bench-device: sync ## compare a device behind sluice with servers of models (mosec, LitServe); installs torch once more, 5 GB
+bench-device: sync ## compare devices behind sluice with a bare loop, then with servers of models (installs torch again, 5 GB)
+	@$(RUN) python -m bench.device $(DEVICE); test $$? -le 1
 	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(TOOLS)/peers $(UV) sync --project bench/peers --group serving --locked --quiet \
 	  --inexact || echo "the servers of models can't be installed"
 	@$(RUN) python -m bench.serving $(SERVING)
 
-gpu: sync ## run every test marked gpu; needs a CUDA device, no Kafka and no Postgres
+gpu: sync ## run every test marked gpu and the CUDA benchmark; needs a CUDA device, no Kafka and no Postgres
 	@$(RUN) python -m bench.gpu
 
 tools: ## install the Node and Go modules that `make accept` needs

@@ -18,7 +18,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from bench.device_child import Child, Records, running
-from bench.device_models import DEVICES
+from bench.device_models import DEVICES as SIMULATED
+from bench.device_networks import NETWORKS
+from processors.devices import device_fault
 from processors.local import LocalLoadContext
 from processors.protocol import Job, JobContext
 from schemas.envelope import header_of
@@ -30,15 +32,17 @@ CPUS = len(os.sched_getaffinity(0))
 
 @dataclass(frozen=True, slots=True)
 class DeviceCase:
-    """A device under a policy. `bound`: the least ratio that is wanted; None if there is none."""
+    """A device under a policy. `bound`: the least ratio that is wanted; None if there is none. `place`: where it runs."""
 
     device: str
     policy: dict[str, Any]
     bound: float | None = None
+    place: str = "cpu"
 
     @property
     def name(self) -> str:
-        return " ".join([self.device, *(f"{name}={value}" for name, value in self.policy.items())])
+        where = [] if self.place == "cpu" else [self.place]
+        return " ".join([self.device, *where, *(f"{name}={value}" for name, value in self.policy.items())])
 
 
 CASES = [
@@ -55,7 +59,19 @@ CASES = [
     DeviceCase("volumes", {"threads": 2}),
     DeviceCase("volumes", {"processes": 1}),
     DeviceCase("volumes", {"processes": "auto"}, 0.9),
+    DeviceCase("network", {}, 0.95),
+    DeviceCase("network", {"threads": 1}),
+    DeviceCase("network", {"processes": 1}),
 ]
+CUDA = "cuda:0"
+#: Measured as well where a kernel runs on CUDA.
+CUDA_CASES = [
+    DeviceCase("deep", {}, 0.95, CUDA),
+    DeviceCase("deep", {"threads": 1}, None, CUDA),
+    DeviceCase("deep", {"processes": 1}, 0.95, CUDA),
+    DeviceCase("deep", {"processes": 2}, None, CUDA),
+]
+DEVICES = {**SIMULATED, **NETWORKS}
 
 
 @dataclass(slots=True)
@@ -74,10 +90,10 @@ class DeviceReport:
 class BareLoop:
     """The loop that the engine is compared with, in this process."""
 
-    def __init__(self, records: Records, device: str) -> None:
+    def __init__(self, records: Records, device: type[Any], place: str) -> None:
         self._records = records
-        self._processor = DEVICES[device]()
-        self._processor.load(LocalLoadContext(DEVICES[device]))
+        self._processor = device()
+        self._processor.load(LocalLoadContext(device, place))
 
     def run(self, values: Sequence[bytes]) -> tuple[float, list[Any]]:
         """Run the requests; return the seconds and the outputs."""
@@ -107,8 +123,8 @@ def measure(
         device = DEVICES[case.device]
         values = records.requests(device.jobs, device.message_bytes)
         with ExitStack() as stack:
-            child = stack.enter_context(running(records, case.device, device.policy.in_flight, json.dumps(case.policy)))
-            reports.append(_rounds(case, rounds, BareLoop(records, case.device), child, records, values))
+            child = stack.enter_context(running(records, device, json.dumps(case.policy), case.place))
+            reports.append(_rounds(case, rounds, BareLoop(records, device, case.place), child, records, values))
     return reports
 
 
@@ -143,8 +159,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="rounds a case; the median counts")
     parser.add_argument("--case", action="append", default=[], help="measure only cases whose name has this text")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--place", help="measure only cases that run there: cpu or cuda:0")
     options = parser.parse_args(argv)
-    cases = [case for case in CASES if not options.case or any(text in case.name for text in options.case)]
+    fault = device_fault(CUDA)
+    if fault is not None:
+        print(f"no CUDA device, so its cases are left out: {fault}", file=sys.stderr)
+    known = [case for case in [*CASES, *(CUDA_CASES if fault is None else [])] if options.place in (None, case.place)]
+    cases = [case for case in known if not options.case or any(text in case.name for text in options.case)]
     reports = measure(cases, options.rounds, lambda name: print(f"{name} …", file=sys.stderr))
     if options.json:
         print(json.dumps({"cpus": CPUS, "load": os.getloadavg(), "reports": [asdict(each) for each in reports]}))

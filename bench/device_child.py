@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.device_models import OPTION
 from schemas.avsc import request_schema, result_schema
 from schemas.codec import Codec
@@ -52,7 +54,9 @@ class Records:
 
     def requests(self, count: int, size: int) -> list[bytes]:
         """Return `count` requests whose messages have `size` characters, each another."""
-        return [self._request("".join(chr(32 + (n + at * n) % 90) for at in range(size))) for n in range(count)]
+        places = np.arange(1, size + 1)
+        texts = ((32 + n * places % 90).astype(np.uint8).tobytes().decode("latin-1") for n in range(count))
+        return [self._request(text) for text in texts]
 
     def _request(self, message: str) -> bytes:
         header = JobHeader(new_id(), "echo", datetime.now(UTC), input_sha256="")
@@ -136,27 +140,27 @@ class Child:
 
 
 @contextmanager
-def running(records: Records, version: str, in_flight: int, policy: str) -> Iterator[Child]:
-    """Start a child that serves this version of a device under a policy (JSON), and end it."""
+def running(records: Records, device: type[Any], policy: str, place: str) -> Iterator[Child]:
+    """Start a child that serves this device on `place` (cpu, cuda:0) under a policy (JSON), and end it."""
     with tempfile.TemporaryDirectory(prefix="bench-device-") as name:
         folder = Path(name)
-        path = _installed(folder / "site", version)
+        path = _installed(folder / "site", device)
         with variables({"PYTHONPATH": path, OPTION: policy}):
             config = ChildConfig(
                 processor="echo",
                 worker_id="bench",
-                device="cpu",
+                device=place,
                 scratch=str(folder),
                 settings={
                     "home": str(folder),
                     "schema_registry_url": "http://127.0.0.1:9",
                     "log_level": "warning",
-                    "rollout": f"echo={version}",
+                    "rollout": f"echo={device.version}",
                 },
                 topics=[["requests.echo", "tid"], ["requests.echo.bulk", "tid2"]],
                 schema_ids=records.schema_ids,
             )
-            child = Child(config, in_flight)
+            child = Child(config, device.policy.in_flight)
             try:
                 child.wait_until_ready()
                 yield child
@@ -164,11 +168,12 @@ def running(records: Records, version: str, in_flight: int, policy: str) -> Iter
                 child.stop()
 
 
-def _installed(site: Path, version: str) -> str:
+def _installed(site: Path, device: type[Any]) -> str:
     """Make a version of echo known by an entry point of its own; return the PYTHONPATH to run with."""
+    version = device.version
     info = site / f"bench_{version}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: bench-{version}\nVersion: 1.0\n")
-    target = f"bench.device_models:{version.capitalize()}"
+    target = f"{device.__module__}:{device.__qualname__}"
     (info / "entry_points.txt").write_text(f"[sluice.processors]\necho@{version} = {target}\n")
     return os.pathsep.join([str(site), str(Path(__file__).parents[1])])

@@ -1,4 +1,4 @@
-"""`make gpu`: every test marked `gpu`. Needs a CUDA device, and neither Kafka nor Postgres.
+"""`make gpu`: every test marked `gpu`, then the CUDA benchmark. Needs a CUDA device, and neither Kafka nor Postgres.
 
 Exit status: 0 if all passed, 5 if there is no CUDA device, else that of what failed first.
 """
@@ -27,7 +27,7 @@ def marked_files(tests: Path) -> list[Path]:
 def steps(files: Sequence[Path]) -> list[list[str]]:
     """Return the commands to run, in order."""
     tests = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *map(str, files)]
-    return [tests]
+    return [tests, [sys.executable, "-m", "bench.device", "--place", DEVICE]]
 
 
 def main() -> int:

@@ -2,8 +2,8 @@
 
     python -m bench.serving [--rounds 3] [--count 2000] [--at-once 64]
 
-sluice stores each job and its result; the client submits it to the gateway and waits for the result with a second request. The
-servers keep nothing: a request that is under way when they die is lost. The bare loop runs the same batches without a server.
+sluice stores each job and its result; the client submits it to the gateway, waits for its end and reads the result, three
+requests. The servers keep nothing: a request that is under way when they die is lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from bench.compare.figures import Latency, latency_of, spread
 from bench.compare.peers import PEERS, PROGRAMS, SLUICE, command
-from bench.compare.processes import Processes
+from bench.compare.processes import Processes, terminated_like_interrupted
 from bench.compare.report import cell
 from bench.compare.run import Backends, backends
 from schemas.errors import SluiceError, StartupError
@@ -59,7 +59,7 @@ def measure(rounds: int, count: int, at_once: int) -> tuple[list[ServingRound], 
     settings = load_settings().model_copy(update={"processors": ("embed",)})
     found: list[ServingRound] = []
     missing: dict[str, str] = {}
-    with backends(settings, for_peers=False) as shared:
+    with terminated_like_interrupted(), backends(settings, for_peers=False) as shared:
         for number in range(1, rounds + 1):
             for system in (each for each in SYSTEMS if each not in missing):
                 err(f"round {number} of {rounds}: {system}")

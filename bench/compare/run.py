@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from bench.compare.figures import Visit
 from bench.compare.peers import PEERS, PROGRAMS, PYTHON, SLUICE, Peer, command
-from bench.compare.processes import Processes
+from bench.compare.processes import Processes, terminated_like_interrupted
 from bench.compare.visit import Usages, VisitPlan, visit
 from schemas.errors import SluiceError, UsageError
 from streams.cli.stack_events import EventPrinter
@@ -59,7 +59,8 @@ def compare(
     """Measure all peers in every round. What fails is left out and named; the rest goes on."""
     missing = {peer.name: why for peer in peers if (why := _why_missing(peer))}
     visits: list[Visit] = []
-    with backends(settings, for_peers=any(peer.name not in (SLUICE, *missing) for peer in peers)) as shared:
+    wanted = any(peer.name not in (SLUICE, *missing) for peer in peers)
+    with terminated_like_interrupted(), backends(settings, for_peers=wanted) as shared:
         for number in range(1, rounds + 1):
             for peer in peers:
                 if peer.name not in missing:

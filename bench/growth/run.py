@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.compare.processes import terminated_like_interrupted
 from bench.growth import processor
 from bench.growth.rows import FILE_PROCESSORS, GrowthRow, Installation, by_installation
 from bench.throughput import ThroughputReport
@@ -44,7 +45,7 @@ def measure(
         shutil.rmtree(home, ignore_errors=True)
         left = list(of)
         try:
-            with _running(installation, home) as env:
+            with terminated_like_interrupted(), _running(installation, home) as env:
                 while left:
                     say(f"{left[0].what}: {left[0].size}")
                     measured.append(MeasuredRow(left[0], _one(left[0], env, first=len(left) == len(of))))
@@ -76,14 +77,28 @@ def _running(installation: Installation, home: Path) -> Iterator[dict[str, str]]
     env |= installation.env
     only = [option for name in installation.only for option in ("--only", name)]
     try:
-        _run(python_module("streams.cli", "up", *only), env)
+        _up(python_module("streams.cli", "up", *only), env)
         yield env
     finally:
         _run(python_module("streams.cli", "down"), env)
 
 
+def _up(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """Start the stack; once more if that fails, since it goes on where it ended. Raises StartupError."""
+    try:
+        _run(argv, env)
+    except StartupError:
+        _run(argv, env)
+
+
 def _run(argv: Sequence[str], env: Mapping[str, str]) -> str:
     ran = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
-        raise StartupError(f"`{' '.join(argv[3:5])}` ended with exit status {ran.returncode}: {ran.stderr[-600:]}")
+        raise StartupError(f"`{' '.join(argv[3:5])}` ended with exit status {ran.returncode}: {_reason(ran.stderr)}")
     return ran.stdout
+
+
+def _reason(printed: str) -> str:
+    """Return the last message of a command that begins with `error:`, else the last line."""
+    lines = printed.strip().splitlines() or ["it printed nothing"]
+    return next((line for line in reversed(lines) if line.startswith("error:")), lines[-1])

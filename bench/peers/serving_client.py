@@ -1,7 +1,7 @@
 """The client of the servers that are compared: the same images, so many at a time, over HTTP.
 
     python serving_client.py URL direct 64 2000       # POST, and the answer has the vector
-    python serving_client.py URL sluice 64 2000       # POST a job to the gateway, then GET its result, which waits for it
+    python serving_client.py URL sluice 64 2000       # POST a job to the gateway, wait for its end, GET its result
 
 Prints requests per second, milliseconds of all requests, and the first vectors, by which results are compared.
 """
@@ -33,6 +33,8 @@ async def sluice(http: aiohttp.ClientSession, url: str, pixels: list[float]) -> 
         answer.raise_for_status()
         job = (await answer.json())["job_id"]
     async with http.get(f"{url}/v1/jobs/{job}", params={"wait": "60"}) as answer:
+        answer.raise_for_status()
+    async with http.get(f"{url}/v1/jobs/{job}/result") as answer:
         answer.raise_for_status()
         ended = await answer.json()
     return ended["output"]["vector"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from bench.compare.processes import Client, Processes, ReceiverProcess
+from bench.compare.processes import Client, Processes, ReceiverProcess, terminated_like_interrupted
 from schemas.errors import SluiceError, StartupError
 
 #: Prints the pid of a child that ignores SIGTERM.
@@ -75,3 +76,9 @@ def test_the_receiver_reports_when_numbered_callbacks_arrived(tmp_path: Path) ->
         assert receiver.stats()["requests"] == 4
         assert receiver.wait_for("idle", {2}, 0.0) == {}
     assert os.path.exists(tmp_path / "receiver.log")
+
+
+def test_sigterm_cleans_up_as_ctrl_c_does() -> None:
+    with pytest.raises(KeyboardInterrupt), terminated_like_interrupted():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
