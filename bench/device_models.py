@@ -38,7 +38,7 @@ class Launching:
     options = (OPTION,)
     policy = Policy(batch=Batch(max_size=64, max_wait_ms=5.0), in_flight=512)
     #: Length of the text of a job, and jobs of one measurement.
-    message_bytes, jobs = 3_072, 640
+    message_bytes, jobs = 3_072, 1_280
     calls = CALLS
 
     def load(self, ctx: LoadContext) -> None:
