@@ -13,7 +13,7 @@ class EmbedAPI(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self._model = DigitModel()
 
-    def decode_request(self, request: dict[str, Any]) -> list[float]:
+    def decode_request(self, request):  # LitServe passes an annotation on to FastAPI, which then wants a query
         return request["pixels"]
 
     def batch(self, inputs: list[list[float]]) -> list[list[float]]:
