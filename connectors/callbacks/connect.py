@@ -1,4 +1,4 @@
-"""Two connection pools: one whose sockets pass the guard, one for hosts that the operator allowed by name.
+"""Opens connections: with one connector whose sockets pass the guard, and one for hosts that the operator allowed by name.
 
 The guard runs in aiohttp's `socket_factory`, which gets the address that the socket is then connected to, for names and IP
 literals alike (aiohttp does not call its resolver for a literal). The resolver filters too, so that a name with a private and
@@ -68,23 +68,18 @@ class SystemResolver(AbstractResolver):
 
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
-#: Seconds after which an idle connection is not reused. Below the 5 s of common servers (uvicorn's default), so that a
-#: callback rarely uses a connection that is just being closed.
-KEEP_ALIVE_S = 4.0
-
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """Limits of each of the two pools: connections in all, and to one host and port. `tls`: None means that the certificate
-    authorities of the system are trusted."""
+class Network:
+    """How connections are opened. `names_at_once`: names that the system resolves at a time, if there is no `resolver`. `tls`:
+    None means that the certificate authorities of the system are trusted."""
 
-    max_connections: int
-    per_destination: int
+    names_at_once: int
     tls: ssl.SSLContext | None = None
     resolver: AbstractResolver | None = None
 
 
-def guarded_connector(pool: Pool, rules: AllowRules) -> aiohttp.TCPConnector:
+def guarded_connector(network: Network, rules: AllowRules) -> aiohttp.TCPConnector:
     """Return a connector that connects to allowed addresses only."""
 
     def checked_socket(info: tuple[Any, ...]) -> socket.socket:
@@ -92,23 +87,21 @@ def guarded_connector(pool: Pool, rules: AllowRules) -> aiohttp.TCPConnector:
         rules.check(address[0])
         return socket.socket(family, kind, protocol)
 
-    resolver = GuardedResolver(pool.resolver or SystemResolver(pool.max_connections), rules)
-    return _connector(pool, resolver, checked_socket)
+    resolver = GuardedResolver(network.resolver or SystemResolver(network.names_at_once), rules)
+    return _connector(network, resolver, checked_socket)
 
 
-def trusted_connector(pool: Pool) -> aiohttp.TCPConnector:
+def trusted_connector(network: Network) -> aiohttp.TCPConnector:
     """Return a connector without address checks, for hosts that the operator allowed by name."""
-    return _connector(pool, pool.resolver or SystemResolver(pool.max_connections), None)
+    return _connector(network, network.resolver or SystemResolver(network.names_at_once), None)
 
 
 def _connector(
-    pool: Pool, resolver: AbstractResolver, socket_factory: Callable[[tuple[Any, ...]], socket.socket] | None
+    network: Network, resolver: AbstractResolver, socket_factory: Callable[[tuple[Any, ...]], socket.socket] | None
 ) -> aiohttp.TCPConnector:
     return aiohttp.TCPConnector(
-        limit=pool.max_connections,
-        limit_per_host=pool.per_destination,
-        keepalive_timeout=KEEP_ALIVE_S,
-        ssl=pool.tls or True,
+        limit=0,  # client.Connections limits them
+        ssl=network.tls or True,
         resolver=resolver,
         socket_factory=socket_factory,
     )

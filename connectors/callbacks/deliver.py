@@ -1,7 +1,7 @@
 """Makes one try of one delivery: resolve, sign, post, classify. The dispatcher (streams/notify) waits between tries
 and counts them.
 
-This is the hot path of the notifier, so preparation is done once per destination (`_find_route`).
+This is the hot path of the notifier, so preparation is done once per URL (`_find_target`).
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import os
 import ssl
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from types import TracebackType
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from yarl import URL
 
-from connectors.callbacks.client import WIRE_ERRORS, HttpResponse, Target, post, target_of
-from connectors.callbacks.connect import Pool, guarded_connector, trusted_connector
+from connectors.callbacks.client import WIRE_ERRORS, Connections, Target, first_lines, post
+from connectors.callbacks.connect import Network, guarded_connector, trusted_connector
+from connectors.callbacks.connection import HttpConnection, HttpResponse, NoAnswer
 from connectors.callbacks.delivery_try import (
     DeliveryTry,
     OutgoingCallback,
@@ -34,14 +35,6 @@ from schemas.addresses import AddressRefused, AllowRules
 from schemas.errors import InvalidInput
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """Prepared once per destination."""
-
-    target: Target
-    connector: aiohttp.TCPConnector
-
-
 class Deliverer:
     """Posts callbacks from one event loop. Open it there: `async with Deliverer(...) as deliverer:`."""
 
@@ -52,24 +45,28 @@ class Deliverer:
         backend_url: str | None = None,
         *,
         timeout_s: float = 30.0,
-        max_connections: int = 200,
         per_destination: int = 50,
+        names_at_once: int = 200,
         tls: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
         """`backend_url` was configured by the operator, so it is allowed like a host in `rules`. `timeout_s` covers a whole
-        try, including the wait for one of the `per_destination` connections: run no more tries than that at a time."""
+        try, including the wait for one of the `per_destination` connections: run no more tries than that at a time.
+        `names_at_once`: names that the system resolves at a time."""
         self._rules = rules
         self._signer = Signer(secrets)
         self._backend_url = backend_url
         self._backend_origin = None if backend_url is None else backend_origin(backend_url)
         self.timeout_s = timeout_s
-        self._pool = Pool(max_connections, per_destination, tls, resolver)
-        self._route = lru_cache(maxsize=4096)(self._find_route)
+        self._network = Network(names_at_once, tls, resolver)
+        self._per_destination = per_destination
+        self._opened: set[HttpConnection] = set()
+        self._target = lru_cache(maxsize=4096)(self._find_target)
+        self._connections = lru_cache(maxsize=4096)(self._connections_to)
 
     async def __aenter__(self) -> Deliverer:
-        self._guarded = guarded_connector(self._pool, self._rules)
-        self._trusted = trusted_connector(self._pool)
+        self._guarded = guarded_connector(self._network, self._rules)
+        self._trusted = trusted_connector(self._network)
         return self
 
     async def __aexit__(
@@ -78,7 +75,10 @@ class Deliverer:
         await self.close()
 
     async def close(self) -> None:
-        self._route.cache_clear()
+        self._target.cache_clear()
+        self._connections.cache_clear()
+        for connection in [*self._opened]:
+            connection.close()
         await self._guarded.close()
         await self._trusted.close()
 
@@ -97,12 +97,14 @@ class Deliverer:
             return _failed(began, f"The backend could not be reached: {_reason(error)}.")
         except ValueError as error:  # a name that no resolver accepts: a label too long, characters outside IDNA
             return _failed(began, f"The callback URL can't be used: {error}.", TryResult.REFUSED)
+        except NoAnswer as error:
+            return _failed(began, f"The backend gave no usable answer: {error}.")
         except WIRE_ERRORS as error:
             return _failed(began, f"The backend gave no usable answer: {type(error).__name__}: {error}.")
         return _classify(response, began)
 
     async def _post(self, callback: OutgoingCallback) -> HttpResponse:
-        route = self._route(callback.destination)
+        target = self._target(callback.destination)
         body, now = callback.body, int(time.time())
         if isinstance(body, bytes):
             headers = self._signer.headers(callback.delivery_id, now, body)
@@ -111,16 +113,21 @@ class Deliverer:
         headers["content-type"] = callback.content_type
         if callback.headers:
             headers.update(callback.headers)
-        return await post(route.connector, route.target, headers, body, self._limit_s(callback))
+        return await post(target, headers, body, self._limit_s(callback))
 
     def _limit_s(self, callback: OutgoingCallback) -> float:
         return self.timeout_s if callback.timeout_s is None else callback.timeout_s
 
-    def _find_route(self, destination: str) -> _Route:
+    def _find_target(self, destination: str) -> Target:
         resolved = resolve_callback_url(destination, self._backend_url)
         scheme, authority, _ = split_url(resolved)
         trusted = f"{scheme}://{authority}" == self._backend_origin or self._rules.allows_host(host_of(authority))
-        return _Route(target_of(resolved), self._trusted if trusted else self._guarded)
+        origin = URL(f"{scheme}://{authority}/")
+        return Target(self._connections(origin, trusted), first_lines(resolved, origin))
+
+    def _connections_to(self, origin: URL, trusted: bool) -> Connections:
+        connector = self._trusted if trusted else self._guarded
+        return Connections(connector, origin, self._per_destination, self._opened)
 
 
 def _reason(error: aiohttp.ClientConnectionError) -> str:
@@ -135,8 +142,7 @@ def _reason(error: aiohttp.ClientConnectionError) -> str:
 
 
 def _classify(response: HttpResponse, began: float) -> DeliveryTry:
-    result = result_of(response.status)
-    ms = _ms_since(began)
+    result, ms = result_of(response.status), _ms_since(began)
     if result is TryResult.DELIVERED:
         return DeliveryTry(response.status, ms, None, result)
     wait = retry_after_s(response.retry_after, datetime.now(UTC))

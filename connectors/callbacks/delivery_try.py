@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import email.utils
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from connectors.callbacks.file_body import FileBody
 
@@ -33,8 +33,7 @@ class TryResult(StrEnum):
     SUPERSEDED = "superseded"
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingCallback:
+class OutgoingCallback(NamedTuple):
     """A callback to send. `delivery_id` is the same in all tries, so that the receiver can deduplicate by it.
 
     `profile`, `processor`: of the job, they choose its shape (shaped.py). `timeout_s`: None means the deliverer's."""
@@ -49,8 +48,7 @@ class OutgoingCallback:
     headers: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryTry:
+class DeliveryTry(NamedTuple):
     """Result of one try. `error`: a sentence for the operator, None if it was delivered. `sent`: False if it failed before the
     destination was asked."""
 

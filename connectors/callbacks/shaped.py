@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
@@ -93,8 +92,7 @@ class ShapedDeliverer:
         message = self._profiles.message(moment, callback.profile, callback.processor, callback.destination)
         if message.format is Format.NONE:
             return None
-        shaped = replace(
-            callback,
+        shaped = callback._replace(
             destination=with_path(callback.destination, message.path),
             headers=message.headers,
             timeout_s=self._timeout_s(message, callback.timeout_s),
@@ -102,7 +100,7 @@ class ShapedDeliverer:
         if message.format is Format.STANDARD:
             return shaped
         segments, content_type = form(message, json.loads(callback.body))
-        return replace(shaped, body=await self._with_files(segments), content_type=content_type)
+        return shaped._replace(body=await self._with_files(segments), content_type=content_type)
 
     def _timeout_s(self, message: Message, most_s: float | None) -> float:
         timeout_s = message.timeout_s or self._deliverer.timeout_s

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from schemas.errors import UsageError
 
@@ -20,34 +21,23 @@ class Signer:
     """`secrets`: newest first, as `whsec_<base64>` or plain base64. Without secrets, callbacks are not signed."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        self._keys = tuple(_key(secret) for secret in secrets)
+        # Copying a prepared digest costs half of making one.
+        self._digests = tuple(hmac.new(_key(secret), digestmod="sha256") for secret in secrets)
 
     def headers(self, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
         """Return the three headers. The id is the same in all tries, so that a receiver can detect repetitions."""
-        headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
-        if self._keys:
-            headers["webhook-signature"] = self._signature(message_id, timestamp, body)
-        return headers
+        return self.headers_of_parts(message_id, timestamp, (body,))
 
     def headers_of_parts(self, message_id: str, timestamp: int, parts: Iterable[bytes]) -> dict[str, str]:
         """Do as `headers` for a body that is never in memory as a whole."""
         headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
-        if self._keys:
-            begin = b"%b.%d." % (message_id.encode(), timestamp)
-            digests = [hmac.new(key, begin, "sha256") for key in self._keys]
-            for part in parts:
+        if self._digests:
+            digests = [digest.copy() for digest in self._digests]
+            for part in chain((f"{message_id}.{timestamp}.".encode(),), parts):
                 for digest in digests:
                     digest.update(part)
-            headers["webhook-signature"] = " ".join(map(_versioned, (digest.digest() for digest in digests)))
+            headers["webhook-signature"] = " ".join([_versioned(digest.digest()) for digest in digests])
         return headers
-
-    def _signature(self, message_id: str, timestamp: int, body: bytes) -> str:
-        signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
-        return " ".join(_sign(key, signed) for key in self._keys)
-
-
-def _sign(key: bytes, signed: bytes) -> str:
-    return _versioned(hmac.digest(key, signed, "sha256"))
 
 
 def _versioned(digest: bytes) -> str:

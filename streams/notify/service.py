@@ -18,6 +18,7 @@ from streams.health.loop_threads import LoopThreads
 from streams.health.report import Health, evaluate
 from streams.notify.dispatcher import DeliveryDispatcher
 from streams.notify.health import NotifierHealth
+from streams.notify.slots import ALL
 from streams.process import loop_factory, tune_gc
 from streams.settings import Settings
 
@@ -100,8 +101,8 @@ def deliverer(settings: Settings) -> ShapedDeliverer:
         [secret.get_secret_value() for secret in settings.callback_secrets],
         settings.backend,
         timeout_s=settings.callback_timeout_s,
-        max_connections=settings.callback_connections * 4,
         per_destination=settings.callback_connections,
+        names_at_once=settings.callback_connections * ALL,
     )
     profiles = callback_profiles(settings.callback_shapes)
     return ShapedDeliverer(plain, profiles, lambda: wiring.object_store(settings).fetch)

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from confluent_kafka import KafkaError, Message
 
-from connectors.callbacks.client import HttpResponse
+from connectors.callbacks.connection import HttpResponse
 from schemas.errors import ConnectionFailed
 from streams.log.memory import MemoryLog
 from streams.log.memory.consumer import MemoryConsumer
@@ -130,7 +130,7 @@ class Backend:
         #: Delivery id, URL path and body of each post that arrived.
         self.posts: list[tuple[str, str, bytes]] = []
 
-    async def post(self, connector: Any, target: Any, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Any:
+    async def post(self, target: Any, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Any:
         arrived = (headers["webhook-id"], str(target), body)
         try:
             self._injector.call("http", "post", lambda: self.posts.append(arrived))

@@ -37,11 +37,8 @@ LIVES_ONLY_IN = {
     **{name: {"processors"} for name in ("huggingface_hub", "tokenizers")},
     "torch": {"processors", "bench"},
     "fastavro": {"schemas", "sluice_client"},
-    **{name: {"connectors"} for name in ("psycopg", "psycopg_pool")},
-    "aiohttp": {"connectors"},
-    "httpx2": {"connectors"},
+    **{name: {"connectors"} for name in ("aiohttp", "httptools", "httpx2", "obstore", "psycopg", "psycopg_pool")},
     "httpx": {"connectors", "processors", "sluice_client"},
-    "obstore": {"connectors"},
     "confluent_kafka": {"streams", "sluice_client"},
     "psutil": {"streams"},
     "faust": {"streams"},
@@ -61,8 +58,8 @@ _ARROWS = {
     "connectors.gateway_client": "connectors",
     "connectors.memory": "connectors",
     "connectors.postgres": "connectors",
-    "bench": "connectors connectors.callbacks processors streams.cli streams.client streams.health streams.stack "
-    "streams.wiring streams.worker.protocol streams.worker.supervision",
+    "bench": "connectors connectors.callbacks connectors.memory processors streams.cli streams.client streams.health "
+    "streams.notify streams.process streams.stack streams.wiring streams.worker.protocol streams.worker.supervision",
     "streams": "",
     **{f"streams.{room}": "" for room in ("engine_results", "environment", "health", "log", "logs", "plan", "process")},
     "streams.settings": "processors.rollout streams.callback_settings streams.gateway_settings",

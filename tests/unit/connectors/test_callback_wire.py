@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from connectors.callbacks.client import MAX_ANSWER
+from connectors.callbacks.connection import MAX_ANSWER
 from connectors.callbacks.deliver import Deliverer
 from connectors.callbacks.delivery_try import DeliveryTry, OutgoingCallback, TryResult
 from tests.harness.callback_server import (

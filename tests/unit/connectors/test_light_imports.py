@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("obstore", "httpx2", "aiohttp", "psycopg", "standardwebhooks")
+HEAVY = ("obstore", "httpx2", "aiohttp", "httptools", "psycopg", "standardwebhooks")
 
 
 @pytest.mark.parametrize(
