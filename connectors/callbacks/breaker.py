@@ -43,7 +43,7 @@ class Breaker:
 
     def acquire(self) -> bool:
         """True if a try may start now. A half-open breaker lets a single probe through."""
-        if self.state is Circuit.CLOSED:
+        if self._opened_at is None:  # closed, as nearly always
             return True
         if self.state is Circuit.OPEN or self._probing:
             return False

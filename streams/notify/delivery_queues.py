@@ -35,9 +35,9 @@ class DeliveryQueues:
         for tenant, queues in self._queues.items():
             if not tenant_may(tenant):
                 continue
-            destination = next((name for name in queues if destination_may(name)), None)
-            if destination is not None:
-                return destination, self._pop(tenant, destination)
+            for destination in queues:
+                if destination_may(destination):
+                    return destination, self._pop(tenant, destination)
         return None
 
     def drain(self, destination: str | None = None) -> Iterator[PendingDelivery]:
@@ -53,12 +53,16 @@ class DeliveryQueues:
 
     def _pop(self, tenant: str, destination: str) -> PendingDelivery:
         """Take from this queue; it and its tenant go behind the others."""
-        queues = self._queues.pop(tenant)
-        queue = queues.pop(destination)
+        queues = self._queues[tenant]
+        queue = queues[destination]
         delivery = queue.popleft()
         self._count -= 1
-        if queue:
-            queues[destination] = queue
-        if queues:
-            self._queues[tenant] = queues
+        if not queue:
+            del queues[destination]
+        elif len(queues) > 1:
+            queues[destination] = queues.pop(destination)
+        if not queues:
+            del self._queues[tenant]
+        elif len(self._queues) > 1:
+            self._queues[tenant] = self._queues.pop(tenant)
         return delivery

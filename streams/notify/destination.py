@@ -50,7 +50,9 @@ class Destination:
 
     def update_breaker(self, tried: DeliveryTry) -> None:
         """Count a try for or against the destination as a whole."""
-        if tried.result is TryResult.REFUSED or not tried.sent:
+        if tried.result is TryResult.DELIVERED:
+            self.breaker.succeeded()
+        elif tried.result is TryResult.REFUSED or not tried.sent:
             self.breaker.abandoned()
         elif tried.result is TryResult.RETRY and is_destinations_fault(tried.status):
             self.breaker.failed()

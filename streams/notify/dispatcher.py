@@ -110,8 +110,7 @@ class DeliveryDispatcher:
     def hand_off(self, notifier: bytes, deliveries: Sequence[PendingDelivery]) -> None:
         """Send deliveries that were stored under this notifier id."""
         with self._lock:
-            for delivery in deliveries:
-                self._passing.add(delivery)
+            self._passing.add_all(deliveries)
         with contextlib.suppress(RuntimeError):  # the event loop has ended: its lease runs out, and others claim them
             self._loop.call_soon_threadsafe(self._accept_handed_off, notifier, deliveries)
 
@@ -178,8 +177,7 @@ class DeliveryDispatcher:
 
     def _accept_handed_off(self, notifier: bytes, deliveries: Sequence[PendingDelivery]) -> None:
         with self._lock:
-            for delivery in deliveries:
-                self._passing.add(delivery, -1)
+            self._passing.add_all(deliveries, -1)
         # If the lease has run out since they were stored, others may claim them.
         if notifier == self._id and self.lease_valid:
             self._accept(deliveries, claimed=False)

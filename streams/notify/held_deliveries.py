@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streams.notify.pending_delivery import PendingDelivery
@@ -19,6 +20,10 @@ class Load:
     def add(self, delivery: PendingDelivery, sign: int = 1) -> None:
         self.number += sign
         self.bytes += sign * delivery.size
+
+    def add_all(self, deliveries: Sequence[PendingDelivery], sign: int = 1) -> None:
+        self.number += sign * len(deliveries)
+        self.bytes += sign * sum([delivery.size for delivery in deliveries])
 
     def reaches(self, limit: Load, share: int = 1) -> bool:
         """True if this is at least the limit, divided by `share`, in number or in bytes."""

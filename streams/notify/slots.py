@@ -5,9 +5,9 @@ A destination that stalls or fails costs its own slots only, and so does a tenan
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from connectors.callbacks.delivery_try import DeliveryTry
 from connectors.callbacks.resolve import destination_of
@@ -21,16 +21,14 @@ ALL = 4
 TENANT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """A try that may start."""
 
     delivery: PendingDelivery
     destination: Destination
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """Deliveries to a destination whose circuit is open for `retry_in_s` more seconds."""
 
     deliveries: tuple[PendingDelivery, ...]
@@ -45,12 +43,12 @@ class DeliverySlots:
         self._free = per_destination * ALL
         self._destinations = Destinations()
         self._queues = DeliveryQueues()
-        self._trying: Counter[str] = Counter()  # tries in flight by tenant
+        self._trying: dict[str, int] = {}  # tries in flight by tenant
 
     def add(self, delivery: PendingDelivery) -> str:
         """Queue a delivery; return the name of its destination."""
-        name = destination_of(delivery.destination)
-        self._destinations.get(name).spelled(authority_of(delivery.destination))
+        name, authority = _names_of(delivery.destination)
+        self._destinations.get(name).spelled(authority)
         self._queues.add(delivery, name)
         return name
 
@@ -69,7 +67,7 @@ class DeliverySlots:
             return Refused((delivery, *self._queues.drain(name)), destination.breaker.retry_in_s())
         self._free -= 1
         destination.active += 1
-        self._trying[delivery.tenant] += 1
+        self._trying[delivery.tenant] = self._trying.get(delivery.tenant, 0) + 1
         return Slot(delivery, destination)
 
     def finish(self, slot: Slot, tried: DeliveryTry) -> None:
@@ -92,7 +90,13 @@ class DeliverySlots:
         return self._destinations.take_health()
 
     def _tenant_may(self, tenant: str) -> bool:
-        return self._trying[tenant] < self._per_destination * TENANT
+        return self._trying.get(tenant, 0) < self._per_destination * TENANT
 
     def _destination_may(self, name: str) -> bool:
         return self._destinations.get(name).active < self._per_destination
+
+
+@lru_cache(maxsize=4096)
+def _names_of(url: str) -> tuple[str, str]:
+    """Return a URL's destination and authority. Most deliveries go to few URLs."""
+    return destination_of(url), authority_of(url)

@@ -20,12 +20,14 @@ ERROR = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
 
 class Script:
     """Answers the posts of a connection with these pieces, each sent by itself. `asked`: a post came; `ended`: a connection
-    has ended."""
+    has ended; `goes_on`: cleared while the next piece waits."""
 
     def __init__(self, *answers: Sequence[bytes]) -> None:
         self.answers = answers
         self.connections = 0
         self.asked, self.ended = asyncio.Event(), asyncio.Event()
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
         self.url = ""
 
     async def respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,6 +41,7 @@ class Script:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
+                await self.goes_on.wait()
                 await asyncio.sleep(0)
         await reader.read()
         self.ended.set()
@@ -82,10 +85,16 @@ def test_bytes_behind_a_response_are_never_the_answer_to_the_next_post(more: byt
     assert (found, script.connections) == ([200, 200], 2)
 
 
-def test_bytes_on_an_idle_connection_are_never_the_answer_to_the_next_post() -> None:
+def test_bytes_on_an_idle_connection_are_never_the_answer_to_the_next_post(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "KEEP_ALIVE_S", 100.0)
+
     async def scenario() -> None:
-        async with scripted([OK, ERROR]) as script, Deliverer(LOCAL) as deliverer:
-            assert (await deliverer.deliver(delivery(script.url))).status == 200
+        async with scripted([OK, ERROR], [OK]) as script, Deliverer(LOCAL) as deliverer:
+            script.goes_on.clear()
+            trying = asyncio.create_task(deliverer.deliver(delivery(script.url)))
+            await script.asked.wait()
+            assert (await trying).status == 200
+            script.goes_on.set()
             await script.ended.wait()
             assert (await deliverer.deliver(delivery(script.url))).status == 200
             assert script.connections == 2
@@ -117,7 +126,9 @@ def test_an_idle_connection_is_closed_before_its_backend_would(monkeypatch: pyte
     run(scenario())
 
 
-def test_a_kept_connection_times_out_at_each_post() -> None:
+def test_a_kept_connection_times_out_at_each_post(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "KEEP_ALIVE_S", 100.0)
+
     async def scenario() -> None:
         async with scripted([OK], [OK], []) as script, Deliverer(LOCAL, timeout_s=0.05) as deliverer:
             tries = [await deliverer.deliver(delivery(script.url)) for _ in range(3)]
