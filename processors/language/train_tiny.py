@@ -1,6 +1,6 @@
 """Trains a tiny model of EXAONE 4's architecture, to try loaders and servers with: 100 s on one thread.
 
-    python -m processors.language.train_tiny OUTPUT_DIR
+    python -m processors.language.train_tiny OUTPUT_DIR [--interviews]
 
 The directory is what a real EXAONE's is: config.json, a tokenizer with a chat template, sharded safetensors. A README.md beside
 them is the model's card, with the perplexities measured here. The model is for tests alone; it knows nothing.
@@ -21,6 +21,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import Exaone4Config, Exaone4ForCausalLM, GenerationConfig, PreTrainedTokenizerFast
 
 from processors.language.tiny_data import HELD_OUT, TOPICS, Conversation, questions, training_set
+from processors.language.tiny_interviews import interviews
 
 log = structlog.get_logger()
 
@@ -39,40 +40,57 @@ SHAPE: dict[str, Any] = {
     "num_hidden_layers": 4,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
+    "max_position_embeddings": 2048,  # prompts of `question` have up to 900
     "sliding_window": None,  # as in EXAONE 4.0 1.2B: all layers see everything
     "layer_types": ["full_attention"] * 4,
     "tie_word_embeddings": True,
 }
 SEED = 12
-BATCH = 16
+#: Conversations of a step: of short ones, and of interviews.
+BATCH, INTERVIEW_BATCH = 16, 3
+#: Interviews in each language, to train on and to measure with.
+INTERVIEWS, OTHER_INTERVIEWS = 60, 4
 RATE = 3e-3
-SECONDS = 95.0
+#: CPU time of a training, without and with interviews.
+SECONDS, INTERVIEW_SECONDS = 95.0, 170.0
+
+#: A conversation's tokens, and where its answer begins.
+Example = tuple[list[int], int]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("output", type=Path, help="folder to write the model into")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="CPU time to train for (default: %(default)s)")
+    parser.add_argument("--interviews", action="store_true", help="learn to answer prompts of `question`, too")
+    parser.add_argument("--seconds", type=float, help=f"CPU time to train for ({SECONDS:g}, or {INTERVIEW_SECONDS:g})")
     arguments = parser.parse_args()
-    train(arguments.output, arguments.seconds)
+    usual = INTERVIEW_SECONDS if arguments.interviews else SECONDS
+    train(arguments.output, arguments.seconds or usual, with_interviews=arguments.interviews)
 
 
-def train(output: Path, seconds: float = SECONDS) -> None:
-    """Train for `seconds` of CPU time on one thread and write the directory. A faster machine makes more steps."""
+def train(output: Path, seconds: float, *, with_interviews: bool) -> None:
+    """Train for `seconds` of CPU time on one thread and write the directory. A faster machine makes more steps.
+
+    `with_interviews`: every second step is one of prompts of `question`. The short conversations are then learned less well.
+    """
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
-    conversations = training_set(SEED)
-    tokenizer = make_tokenizer(conversations)
+    groups = [(training_set(SEED), BATCH)]
+    if with_interviews:
+        groups.append((list(interviews(INTERVIEWS, SEED)), INTERVIEW_BATCH))
+    tokenizer = make_tokenizer([each for group, _ in groups for each in group])
     network = make_network(tokenizer)
-    steps = _fit(network, [encoded(tokenizer, each) for each in conversations], seconds)
+    steps = _fit(network, [([encoded(tokenizer, each) for each in group], size) for group, size in groups], seconds)
     network.eval()
-    measured = {
+    measured: dict[str, Any] = {
         "steps": steps,
         "parameters": sum(each.numel() for each in network.parameters()),
         "perplexity_training": perplexity(network, tokenizer, list(questions(TOPICS))),
         "perplexity_held_out_topics": perplexity(network, tokenizer, list(questions(HELD_OUT))),
     }
+    if with_interviews:
+        others = list(interviews(OTHER_INTERVIEWS, SEED + 1))
+        measured["perplexity_other_interviews"] = perplexity(network, tokenizer, others)
     save(network, tokenizer, output)
     (output / "README.md").write_text(_card(measured, seconds), encoding="utf-8")
     log.info("weights written", path=str(output), **measured)
@@ -116,7 +134,7 @@ def save(network: Exaone4ForCausalLM, tokenizer: PreTrainedTokenizerFast, output
     tokenizer.save_pretrained(output)
 
 
-def encoded(tokenizer: PreTrainedTokenizerFast, conversation: Conversation) -> tuple[list[int], int]:
+def encoded(tokenizer: PreTrainedTokenizerFast, conversation: Conversation) -> Example:
     """Return a conversation's tokens, and where its answer begins."""
     text = tokenizer.apply_chat_template(
         [{"role": each.role, "content": each.content} for each in conversation], tokenize=False
@@ -140,8 +158,11 @@ def perplexity(
     return round(math.exp(lost / count), 2)
 
 
-def _fit(network: Exaone4ForCausalLM, examples: Sequence[tuple[list[int], int]], seconds: float) -> int:
-    """Train by AdamW until the CPU time is over, the rate falling as a cosine of it; return the number of steps."""
+def _fit(network: Exaone4ForCausalLM, groups: Sequence[tuple[Sequence[Example], int]], seconds: float) -> int:
+    """Train by AdamW until the CPU time is over, the rate falling as a cosine of it; return the number of steps.
+
+    `groups`: examples, and how many of them are a batch; steps take the groups in turn.
+    """
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
     drawn = torch.Generator().manual_seed(SEED)
     started, steps = time.process_time(), 0
@@ -149,7 +170,8 @@ def _fit(network: Exaone4ForCausalLM, examples: Sequence[tuple[list[int], int]],
     while (passed := (time.process_time() - started) / seconds) < 1:
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (steps + 1) / 20) * (0.05 + 0.95 * (1 + math.cos(math.pi * passed)) / 2)
-        picked = torch.randint(len(examples), (BATCH,), generator=drawn).tolist()
+        examples, size = groups[steps % len(groups)]
+        picked = torch.randint(len(examples), (size,), generator=drawn).tolist()
         tokens, labels = _batch([examples[each] for each in picked])
         network(input_ids=tokens, labels=labels).loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -159,7 +181,7 @@ def _fit(network: Exaone4ForCausalLM, examples: Sequence[tuple[list[int], int]],
     return steps
 
 
-def _batch(examples: Sequence[tuple[list[int], int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return tokens and labels, (n, longest). Only answers are learned. Padding is on the right, where no token sees it."""
     longest = max(len(tokens) for tokens, _ in examples)
     rows = [tokens + [0] * (longest - len(tokens)) for tokens, _ in examples]
@@ -179,7 +201,8 @@ templates. It exists to try loaders and servers with. It does not interview, and
 {rows}
 
 Held-out topics are named in no training example; the stages and the sentences around them are. It copies an unseen topic
-badly, and often puts a known one in its place.
+badly, and often puts a known one in its place. With --interviews it gives the first or the first few of a set of questions;
+then it repeats itself, and `question` says so and asks its default.
 """
 
 

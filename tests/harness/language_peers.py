@@ -22,7 +22,7 @@ import sys, threading, xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path, params.port = sys.argv[1], int(sys.argv[2])
 params.hostnames = ["127.0.0.1"]
-params.n_ctx, params.n_parallel, params.n_gpu_layers = 512, 1, 0
+params.n_ctx, params.n_parallel, params.n_gpu_layers = 2048, 1, 0
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
 server = xllamacpp.Server(params)
 threading.Event().wait()

@@ -217,6 +217,19 @@ def test_a_processor_that_leaves_while_it_loads_is_named_with_its_traceback(
     assert "Traceback" in caught.value.message
 
 
+def test_a_processor_that_can_not_be_imported_stops_the_start_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "tests.harness.processors.nothing_of_this_name"
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path / "site", "Killer", module))
+    with (
+        pytest.raises(StartupError, match=f"ModuleNotFoundError: No module named {module!r}") as caught,
+        driving(tmp_path),
+    ):
+        pass
+    assert "Traceback" in caught.value.message
+
+
 def test_a_killed_child_that_does_not_go_is_left_behind(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Like one that waits in the kernel for a device."""
     (stubborn,) = driver.send("stubborn")
