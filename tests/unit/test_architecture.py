@@ -129,7 +129,7 @@ _ARROWS = {
 MAY_IMPORT_SUBROOM = {room: set(targets.split()) for room, targets in _ARROWS.items()}
 MOST_LINES_OF_A_FILE = 300
 MOST_LINES_OF_A_FUNCTION = 50
-MOST_LINES_OF_THE_ENGINE = 58_000
+MOST_LINES_OF_THE_ENGINE = 58_500
 
 
 @pytest.mark.parametrize("room", ROOMS)
