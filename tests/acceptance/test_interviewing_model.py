@@ -69,7 +69,7 @@ def outcome(database: str, job_id: str, worker: Service) -> Any:
 def test_questions_and_scores_through_a_worker_are_the_models(
     peer: Peer, stack: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the model repeats is the default's. A score that breaks its schema, which llama.cpp enforces, is the heuristic's."""
+    """Repeated questions are the default's. A score that breaks its schema, which llama.cpp enforces, is the heuristic's."""
     for name, value in {"LLM_URL": peer.url, "LLM_MODEL": peer.model, "INTERVIEW_LANGUAGES": "en,ko"}.items():
         monkeypatch.setenv(name, value)
     sets = [{"mode": "set", "language": each, "role": "data engineer", "facts": FACTS} for each in ("en", "ko")]
