@@ -19,6 +19,7 @@ from uuid import UUID
 
 import orjson
 
+from connectors.sink_store import REPLACEMENT
 from schemas.errors import InvalidInput
 from schemas.plain import json_form
 
@@ -73,7 +74,24 @@ def batch_event(data: Mapping[str, Any], at: object) -> bytes:
 
 
 def to_json(value: object) -> bytes:
-    """Encode as compact UTF-8 JSON. NaN and infinities become null, because JSON has no form for them. Raises InvalidInput."""
+    """Encode as compact UTF-8 JSON. NaN and infinities become null, because JSON has no form for them; NULs become U+FFFD,
+    because jsonb rejects them, here as in the backend that stores what it receives. Raises InvalidInput."""
+    encoded = _to_json(value)
+    # A text that contains a literal backslash-u0000 also matches; the walk then finds nothing to replace.
+    return _to_json(_without_nul(value)) if b"\\u0000" in encoded else encoded
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", REPLACEMENT)
+    if isinstance(value, Mapping):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nul(item) for item in value]
+    return _without_nul(_plain(value)) if dataclasses.is_dataclass(value) or isinstance(value, Enum) else value
+
+
+def _to_json(value: object) -> bytes:
     with contextlib.suppress(orjson.JSONEncodeError):
         return orjson.dumps(value, _plain, _OPTIONS)
     # The standard library has a form for a lone surrogate, an integer beyond 64 bits, or a key that is a number.

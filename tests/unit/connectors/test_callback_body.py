@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.callbacks.body import standard_event, to_json
+from connectors.jsonb import jsonb
 from schemas.errors import InvalidInput
 from streams.cli.output import jsonable
 
@@ -64,6 +65,19 @@ def test_the_standard_event_of_a_failed_job_has_code_and_message(error: dict[str
     assert event["type"] == "job.failed"
     assert event["data"]["error"] == {"code": "INVALID_INPUT", "message": "NaN in volume"}
     assert event["data"]["output"] is None
+
+
+def test_a_nul_is_replaced_as_it_is_in_the_stored_row() -> None:
+    output = {"text": "a\0b", "nested": [{"key\0": ("\0", 1)}], "backslash": "\\u0000"}
+    row = {"job_id": "j1", "status": "COMPLETED", "output": output}
+    body = standard_event(row)
+    assert b"\\u0000" not in body.replace(b"\\\\u0000", b"")
+    assert strictly(body)["data"]["output"] == strictly(jsonb(output))
+    assert strictly(body)["data"]["output"] == {
+        "text": "a\ufffdb",
+        "nested": [{"key\ufffd": ["\ufffd", 1]}],
+        "backslash": "\\u0000",
+    }
 
 
 def test_numbers_that_json_can_not_represent_become_null() -> None:
