@@ -44,7 +44,7 @@ def residual_network(channels: int, blocks: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000)).eval()
 
 
-class Network(Launching):
+class SmallNetwork(Launching):
     """Images of 3×32×32, a byte each value; eight blocks of sixteen channels: about a millisecond of a CPU each."""
 
     version = "network"
@@ -68,7 +68,7 @@ class Network(Launching):
         return EchoOutput(str(raw), len(job.input.message))
 
 
-class Deep(Network):
+class Deep(SmallNetwork):
     """Images of 3×128×128, 49 KB a job; 160 blocks, so that a batch is over a thousand launches from Python."""
 
     version = "deep"
@@ -77,4 +77,4 @@ class Deep(Network):
     side, channels, blocks = 128, 64, 160
 
 
-NETWORKS: dict[str, type[Any]] = {each.version: each for each in (Network, Deep)}
+NETWORKS: dict[str, type[Any]] = {each.version: each for each in (SmallNetwork, Deep)}

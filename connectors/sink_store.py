@@ -14,9 +14,6 @@ from typing import NamedTuple, Protocol
 from connectors.dead_letter_store import DeadLetterRow
 from schemas.errors import SluiceError
 
-#: Stored in place of a NUL, which the text and jsonb types of Postgres can't hold.
-REPLACEMENT = "\ufffd"
-
 
 class LogPosition(NamedTuple):
     """Topic id, partition and offset of a record: the store's form of its coordinates (schemas.records.Coordinates)."""

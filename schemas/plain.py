@@ -18,6 +18,8 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+#: Takes the place of a NUL, which Postgres refuses in text and in jsonb.
+REPLACEMENT = "\ufffd"
 Convert = Callable[[Any], Any]
 
 

@@ -19,9 +19,8 @@ from uuid import UUID
 
 import orjson
 
-from connectors.sink_store import REPLACEMENT
 from schemas.errors import InvalidInput
-from schemas.plain import json_form
+from schemas.plain import REPLACEMENT, json_form
 
 #: Fields of `data`, in this order; null where the row has no value.
 FIELDS = (

@@ -1,4 +1,4 @@
-"""One connection to a backend: sends a POST at a time and reads the response to it.
+"""One connection to a backend. It sends a POST at a time and reads the response to it.
 
 A protocol of its own, because aiohttp's makes a parser, a stream and several objects for each response, and each try then needs
 a timer: here a connection has one parser and one timer for all its posts (docs/adr/0049-the-callback-client.md). The parser is
@@ -101,7 +101,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()  # the backend may never take what is still to be sent
             self._end(NoAnswer("its connection was closed here"))
             if not self._answer.cancelled():
-                self._answer.exception()  # no warning if nobody waits for it any more
+                self._answer.exception()  # no warning if no task waits for it any more
         self._opened.close()
 
     def _clear(self) -> None:
@@ -138,7 +138,7 @@ class HttpConnection(asyncio.Protocol):
         self._received += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # a status 101, which nobody asked for
+        except httptools.HttpParserUpgrade:  # a status 101, without a request for one
             self._complete = False
         except httptools.HttpParserError as error:
             self._complete = False
@@ -169,7 +169,7 @@ class HttpConnection(asyncio.Protocol):
     # ── called by the parser ──
 
     def on_message_begin(self) -> None:
-        self._complete = False  # if the final response was complete: nobody asked for another one
+        self._complete = False  # if the final response was complete: no other one is expected
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(name) == 11 and name.lower() == b"retry-after" and not self._status:

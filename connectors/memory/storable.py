@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from connectors.sink_store import REPLACEMENT, RunRow, Unstorable
+from connectors.sink_store import RunRow, Unstorable
+from schemas.plain import REPLACEMENT
 
 _INT4 = range(-(2**31), 2**31)
 _INT8 = range(-(2**63), 2**63)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.sink_store import REPLACEMENT
+from schemas.plain import REPLACEMENT
 
 Encode = Callable[[Any], bytes]
 

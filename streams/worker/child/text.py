@@ -6,12 +6,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from schemas.plain import REPLACEMENT
 from streams.worker.text_frame import LONGEST_STREAM
 
 LONGEST_STAGE = 100
 LONGEST_MESSAGE = 500
-#: Replaces NUL, which a Postgres text can't hold.
-REPLACEMENT = "\ufffd"
 
 
 def to_text(value: Any, longest: int = LONGEST_MESSAGE) -> str:

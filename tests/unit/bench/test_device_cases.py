@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.device import CASES, CUDA_CASES, DEVICES
-from bench.device_networks import Network
+from bench.device_networks import SmallNetwork
 from processors.local import LocalLoadContext
 
 
@@ -20,16 +20,16 @@ def test_every_case_has_a_device_and_a_name_of_its_own() -> None:
 
 
 @pytest.fixture
-def network() -> Network:
-    made = Network()
-    made.load(LocalLoadContext(Network))
+def network() -> SmallNetwork:
+    made = SmallNetwork()
+    made.load(LocalLoadContext(SmallNetwork))
     return made
 
 
-def test_a_network_answers_the_same_whatever_batch_an_image_is_in(network: Network) -> None:
-    again = Network()
-    again.load(LocalLoadContext(Network))
-    values = np.random.default_rng(1).random((5, Network.message_bytes), dtype=np.float32)
+def test_a_network_answers_the_same_whatever_batch_an_image_is_in(network: SmallNetwork) -> None:
+    again = SmallNetwork()
+    again.load(LocalLoadContext(SmallNetwork))
+    values = np.random.default_rng(1).random((5, SmallNetwork.message_bytes), dtype=np.float32)
     together = network.run(list(values))
     assert together == [again.run([value])[0] for value in values]
     assert all(0 <= cast(Any, found) < 1000 for found in together)

@@ -108,7 +108,7 @@ def test_a_connection_that_its_backend_wants_closed_is_closed() -> None:
     assert (found, script.connections) == ([200, 200], 2)
 
 
-def test_an_upgrade_that_nobody_asked_for_is_a_failed_try_and_ends_the_connection() -> None:
+def test_an_upgrade_without_a_request_for_one_is_a_failed_try_and_ends_the_connection() -> None:
     upgrade = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
     found, script = statuses(lambda: scripted([upgrade]), 2)
     assert (found, script.connections) == ([101, 101], 2)
