@@ -1,4 +1,4 @@
-"""One connection to a backend. It sends a POST at a time and reads the response to it.
+"""Posts on one connection to a backend: sends a request at a time and reads the response to it.
 
 A protocol of its own, because aiohttp's makes a parser, a stream and several objects for each response, and each try then needs
 a timer: here a connection has one parser and one timer for all its posts (docs/adr/0049-the-callback-client.md). The parser is
