@@ -34,7 +34,11 @@ OUTPUT = ROOT / ".sluice" / "five-demo"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make demo-five", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python examples/five",
+        description="Run five systems on one sluice on this machine, as `make demo-five` does: examples/five/README.md",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C, for the browser")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the page and pictures; emptied first")
     parser.add_argument("--home", type=Path, default=HOME, help="folder of databases, logs and files; emptied first")

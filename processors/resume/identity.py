@@ -174,7 +174,7 @@ def _candidate(text: str, is_common: IsCommon) -> str | None:
 
 def _is_western(text: str) -> bool:
     tokens = text.replace(",", " ").split()
-    if not 2 <= len(tokens) <= 5 or len(text) > 42:
+    if not 2 <= len(tokens) <= 5 or len(text) > 42 or text.count(",") > 1:  # more commas separate a list, as of skills
         return False
     return all(
         _NAME_WORD.match(token) and (token[0].isupper() or token.lower() in _PARTICLES) for token in tokens

@@ -85,6 +85,7 @@ def service(settings: Settings, stack: LocalStack, addresses: Mapping[str, str],
         log=stack.log(name),
         env={**_environment(settings, needed), **own},
         ready=_readiness(stack, name, READY_EVENTS[command[0]]),
+        start_seconds=ServiceSpec.start_seconds + (settings.load_timeout_s if command[0] == "worker" else 0.0),
         stop_seconds=settings.drain_s + CLOSE_S + 2.0,  # longer than the service's own limit, which logs the reason
         facts=facts,
     )

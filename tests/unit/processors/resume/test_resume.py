@@ -57,6 +57,16 @@ def test_a_korean_form_with_tables(processor: Resume, tmp_path: Path) -> None:
     assert output.skills == ["AutoCAD", "ANSYS"]
 
 
+def test_a_list_of_skills_is_no_name(processor: Resume, tmp_path: Path) -> None:
+    document = docx.Document()
+    document.add_paragraph("porter@example.org")
+    document.add_heading("Skills", 1)
+    document.add_paragraph("Python, Kafka, Celery, Postgres")
+    document.save(str(tmp_path / "r.docx"))
+    output = fields_of(processor, tmp_path / "r.docx")
+    assert (output.name, output.skills) == (None, ["Python", "Kafka", "Celery", "Postgres"])
+
+
 def english_page() -> list[Placed]:
     side = [
         "# Contact",

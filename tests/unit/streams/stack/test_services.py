@@ -75,6 +75,12 @@ def test_the_cores_say_how_many_run_unless_a_setting_does(tmp_path: Path, monkey
     assert process_counts(Settings(home=tmp_path, light_workers=5)) == (6, 5)
 
 
+def test_a_worker_has_the_time_of_a_load_to_start_in_and_a_minute_more(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, processors=("echo",), sinks=1, light_workers=1, load_timeout_s=500)
+    limits = {each.name: each.start_seconds for each in services(settings, LocalStack(tmp_path), {})}
+    assert (limits["worker-echo"], limits["sink"]) == (560.0, 60.0)
+
+
 def test_a_notifier_runs_only_where_it_is_a_service(tmp_path: Path) -> None:
     assert "notify" not in started(tmp_path)
     assert started(tmp_path, notify="service")["notify"] == ("notify",)
