@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from gateway.models import EXAMPLE_ID, Url
 
@@ -20,6 +21,15 @@ LANGUAGE = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{2,8})?$"
 
 _VIDEO_URL = "http or https. The worker fetches it; credentials may stand in its query."
 _BASE_URL = "Results go to this URL + /api/upload-video/result. Default: the setting FASTAPI_BASE_URL."
+
+
+def _splittable(url: str) -> str:
+    """Return the URL. Raises ValueError, without its text, for one whose host can't be told, such as `http://[`."""
+    try:
+        urlsplit(url)
+    except ValueError:
+        raise ValueError("its host is malformed") from None
+    return url
 
 
 class VideoRequest(BaseModel):
@@ -44,7 +54,9 @@ class VideoRequest(BaseModel):
         description="The backend's id of this job, a UUID. The same id is the same job.", examples=[EXAMPLE_ID]
     )
     video_url: Annotated[
-        StrictStr, Field(pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#][^\s]*$", max_length=LONGEST_VIDEO_URL)
+        StrictStr,
+        Field(pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#][^\s]*$", max_length=LONGEST_VIDEO_URL),
+        AfterValidator(_splittable),
     ] = Field(description=_VIDEO_URL, examples=["https://media.example/interview.mp4"])
     fastapi_base_url: Url | None = Field(None, description=_BASE_URL)
     language: Annotated[StrictStr, Field(pattern=LANGUAGE)] | None = Field(

@@ -18,7 +18,7 @@ MOST_DOCUMENTS = 1000
 #: Files that one note names.
 NAMED = 5
 
-_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.+?)\s*#*\s*$")
+_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(\S.*)$")
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _MARK = re.compile(r"^\s*(?:[-*+]|\d+[.)]|>)\s+")
 _RULE = re.compile(r"^\s*(?:[-*_=]\s*){3,}$")
@@ -27,6 +27,8 @@ _END = re.compile(r"(?<=[.!?。！？…])[\"'”’)\]」』]*\s+")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|St|vs|etc|al|cf|Fig|No|approx|e\.g|i\.e)|\b[A-Z]|(?:^|\s)\d{1,2})\.$"
 )
+#: Characters before a sentence's end among which an abbreviation is looked for: more than any has.
+LONGEST_ABBREVIATION = 16
 #: Characters of a sentence that is quoted. Longer ones are rather tables, shorter ones say nothing by themselves.
 SHORTEST, LONGEST = 12, 800
 
@@ -105,7 +107,7 @@ def sentences_of(paragraph: str) -> list[str]:
     sentences: list[str] = []
     begin = 0
     for end in _END.finditer(paragraph):
-        if not _ABBREVIATION.search(paragraph[begin : end.start()]):
+        if not _ABBREVIATION.search(paragraph[max(begin, end.start() - LONGEST_ABBREVIATION) : end.start()]):
             sentences.append(paragraph[begin : end.end()].strip())
             begin = end.end()
     return [each for each in (*sentences, paragraph[begin:].strip()) if each]
@@ -125,7 +127,7 @@ def _parts(text: str) -> tuple[str, list[str]]:
             in_code = not in_code
         heading = _HEADING.match(line)
         if heading and not in_code:
-            title = title or heading[1][:200]
+            title = title or heading[1].rstrip().rstrip("#").rstrip()[:200]
         if heading or in_code or _FENCE.match(line) or _RULE.match(line) or not line.strip() or "|" in line:
             close()
             continue

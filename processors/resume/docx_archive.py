@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docx
@@ -17,6 +19,8 @@ from schemas.errors import InvalidInput, PayloadTooLarge
 MAX_INFLATED, MAX_XML = 64 << 20, 16 << 20
 MAX_PARTS = 2_000
 _DOCUMENT = "word/document.xml"
+#: The compressions that the format allows. The others need memory as the file says.
+_COMPRESSED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 _MALFORMED = (OpcError, LxmlError, SyntaxError, KeyError, ValueError, AttributeError, TypeError, IndexError)
 
@@ -29,10 +33,17 @@ def open_docx(path: Path) -> DocxDocument:
     """
     try:
         _check(path)
-    except _DAMAGED as error:
+    except (*_DAMAGED, ValueError) as error:  # ValueError: the name of a part is not UTF-8
         raise _damaged() from error
-    try:
+    with malformed_is_damaged():
         return docx.Document(str(path))
+
+
+@contextmanager
+def malformed_is_damaged() -> Iterator[None]:
+    """Raise InvalidInput where python-docx fails on a document that lacks a part or an element, or has one of another kind."""
+    try:
+        yield
     except (*_DAMAGED, *_MALFORMED) as error:
         # `from None`: the parser's message may quote the document.
         raise _damaged() from None if isinstance(error, _MALFORMED) else error
@@ -52,6 +63,8 @@ def _check(path: Path) -> None:
             raise PayloadTooLarge(f"The DOCX file has {len(parts):,} parts; {MAX_PARTS:,} are read at most.")
         if sum(part.file_size for part in parts) > MAX_INFLATED:
             raise _too_large(MAX_INFLATED)
+        if any(part.compress_type not in _COMPRESSED for part in parts):
+            raise _damaged()
         left = MAX_XML
         for part in parts:
             if part.filename.endswith((".xml", ".rels")):

@@ -16,7 +16,7 @@ from docx.oxml.ns import qn
 from docx.oxml.xmlchemy import BaseOxmlElement
 
 from processors.resume.document import Block, Document, Line, Style, TextRun
-from processors.resume.docx_archive import open_docx
+from processors.resume.docx_archive import malformed_is_damaged, open_docx
 from processors.resume.docx_styles import Look, Styles
 from processors.resume.headings import heading_of
 from schemas.errors import InvalidInput, JobCancelled
@@ -47,8 +47,9 @@ _PIECES = re.compile(r"(\n|\t|[ \u3000]{3,})")
 def read_docx(path: Path, cancelled: Callable[[], bool] = lambda: False) -> Document:
     """Return the text of a DOCX file in reading order. Raises what `open_docx` raises, and InvalidInput if it has no text."""
     made = open_docx(path)
-    reader = _DocxReader(made, cancelled)
-    document = Document(blocks=reader.blocks(), links=list(_addresses(made)))
+    with malformed_is_damaged():  # python-docx opens headers and footers when they are asked for
+        reader = _DocxReader(made, cancelled)
+        document = Document(blocks=reader.blocks(), links=list(_addresses(made)))
     if not document.blocks:
         raise InvalidInput(
             "The DOCX file has no text: it is empty, or its text is in a picture.",
@@ -164,7 +165,7 @@ class _DocxReader:
         x = start
         for text, style in (*self._pieces(paragraph, look), ("\n", look.style)):
             if text == "\n":
-                if spans:
+                if spans and self.count <= _MAX_LINES:
                     lines.append(self._line(spans, left, right, item=look.item and not lines))
                 self._y += _LINE_HEIGHT * style.size
                 spans, x = [], start

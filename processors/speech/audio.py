@@ -75,7 +75,7 @@ def _pieces(path: Path) -> Iterator[Samples]:
     with av.open(str(path), options={"format_whitelist": FORMATS}, metadata_errors="ignore") as container:
         if not container.streams.audio:
             raise InvalidInput("The file has no audio track.", next_step="Send a file with sound.")
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        resampler, form = _resampler(), None
         begin = (container.start_time or 0) / av.time_base
         done_s = 0.0
         for frame in _frames(container):
@@ -86,22 +86,35 @@ def _pieces(path: Path) -> Iterator[Samples]:
                 done_s += hole
             done_s += frame.samples / frame.sample_rate
             frame.pts = None  # the resampler would fill holes by itself, or refuse timestamps that jump back
-            for resampled in resampler.resample(frame):
-                yield resampled.to_ndarray().reshape(-1).astype(np.float32, copy=False)
-        for resampled in resampler.resample(None):
-            yield resampled.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+            if form not in (None, now := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                # A track may change its form; a damaged frame often seems to. A resampler takes one form alone.
+                yield from _resampled(resampler, None)
+                resampler = _resampler()
+            form = now
+            yield from _resampled(resampler, frame)
+        yield from _resampled(resampler, None)
+
+
+def _resampler() -> av.AudioResampler:
+    return av.AudioResampler(format="flt", layout="mono", rate=RATE)
+
+
+def _resampled(resampler: av.AudioResampler, frame: av.AudioFrame | None) -> Iterator[Samples]:
+    """Yield the samples that a frame gives; None: those that the resampler still holds."""
+    for resampled in resampler.resample(frame):
+        yield resampled.to_ndarray().reshape(-1).astype(np.float32, copy=False)
 
 
 def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
     """Yield the decoded frames; those that are damaged are left out."""
-    frames = container.decode(audio=0)
-    while True:
+    # Packet by packet: `container.decode` yields nothing more once one of them is damaged.
+    for packet in container.demux(audio=0):
         try:
-            yield next(frames)
-        except StopIteration:
-            return
-        except av.error.InvalidDataError:
-            continue
+            yield from packet.decode()
+        except av.error.DecoderNotFoundError:
+            raise
+        except av.error.FFmpegError:
+            continue  # some decoders have codes of their own for damaged data
 
 
 def _reason(error: Exception) -> str:

@@ -72,3 +72,15 @@ def test_sentences_end_at_their_marks_and_not_at_an_abbreviation() -> None:
         '그는 "갔다."',
         "그리고 왔다.",
     ]
+
+
+def test_a_heading_ends_before_the_marks_that_close_it() -> None:
+    titles = {"# Fish ##": "Fish", "## C# and F#": "C# and F", "#  a  b \u3000": "a  b", "#none": ""}
+    assert {line: document_of("a.md", line.encode()).title for line in titles} == titles
+
+
+def test_a_long_line_takes_no_longer_than_its_length() -> None:
+    """Both lines would take hours if each character were compared with all before it."""
+    spaces, initials = "# a" + " " * 20_000 + "b", "A. " * 50_000
+    assert document_of("a.md", spaces.encode()).title.startswith("a ")
+    assert document_of("a.md", initials.encode()).sentences == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import docx
 import pytest
 
-from processors.resume import docx_archive, pdf
+from processors.resume import docx_archive, docx_file, pdf
 from processors.resume.docx_archive import open_docx
 from processors.resume.docx_file import read_docx
 from processors.resume.pdf import read_pdf
@@ -96,6 +97,51 @@ def test_an_archive_of_something_else(tmp_path: Path) -> None:
 def test_a_docx_with_broken_xml(tmp_path: Path, xml: bytes) -> None:
     path = with_part(korean_form(tmp_path / "r.docx"), "word/document.xml", xml)
     assert "damaged" in refused(open_docx, path)
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new"),
+    [
+        ("word/document.xml", r"<w:body>.*</w:body>", ""),
+        ("word/document.xml", r'(<w:headerReference[^>]*r:id=")[^"]*', r"\1rId999"),
+        ("word/_rels/document.xml.rels", r'Target="header1.xml"', 'Target="http://h/" TargetMode="External"'),
+        ("[Content_Types].xml", r'<Override PartName="/word/header1.xml"[^>]*>', ""),
+    ],
+)
+def test_a_docx_whose_parts_do_not_fit_together(part: str, old: str, new: str, tmp_path: Path) -> None:
+    path, made = tmp_path / "r.docx", docx.Document()
+    made.add_paragraph(PERSON)
+    made.sections[0].header.paragraphs[0].text = PERSON
+    made.save(str(path))
+    with zipfile.ZipFile(path) as archive:
+        xml = archive.read(part).decode()
+    assert re.search(old, xml, re.DOTALL)
+    assert "damaged" in refused(read_docx, with_part(path, part, re.sub(old, new, xml, flags=re.DOTALL).encode()))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_docx_with_a_compression_that_the_format_lacks(compression: int, tmp_path: Path) -> None:
+    path = tmp_path / "r.docx"
+    with zipfile.ZipFile(korean_form(tmp_path / "a.docx")) as source, zipfile.ZipFile(path, "w", compression) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    assert "damaged" in refused(read_docx, path)
+
+
+def test_a_docx_with_a_part_whose_name_is_no_text(tmp_path: Path) -> None:
+    path = with_part(korean_form(tmp_path / "r.docx"), "word/\u00e4.xml", b"<w/>")
+    path.write_bytes(path.read_bytes().replace("\u00e4".encode(), b"\xff\xff"))
+    assert "damaged" in refused(read_docx, path)
+
+
+def test_a_paragraph_of_countless_lines_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, made = tmp_path / "r.docx", docx.Document()
+    made.add_paragraph("a\n" * 30)
+    made.save(str(path))
+    monkeypatch.setattr(docx_file, "_MAX_LINES", 10)
+    document = read_docx(path)
+    assert len(document.lines) == 11
+    assert document.warnings == ["Only the first 10 lines were read."]
 
 
 def test_a_docx_that_was_cut_off(tmp_path: Path) -> None:

@@ -61,6 +61,25 @@ def test_a_file_that_is_no_audio_is_refused_with_the_reason(tmp_path: Path) -> N
         assert path.name not in str(caught.value)  # file names are personal data
 
 
+@pytest.mark.parametrize(("form", "codec"), [("mp3", "mp3"), ("adts", "aac"), ("matroska", "flac")])
+def test_audio_after_a_damaged_part_is_read(form: str, codec: str, tmp_path: Path) -> None:
+    path = tmp_path / "damaged"
+    with av.open(str(path), "w", format=form) as container:
+        track = container.add_stream(codec, rate=RATE, layout="mono")
+        for begin in range(10):
+            frame = av.AudioFrame.from_ndarray((tone(1.0) * 32767).astype(np.int16).reshape(1, -1), "s16", "mono")
+            frame.sample_rate, frame.pts = RATE, begin * RATE
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 4, len(content) // 2, 997):
+        content[place] ^= 0xFF
+    path.write_bytes(content)
+    samples = decode(path, LIMIT_S)
+    assert np.abs(samples[-2 * RATE : -RATE]).max() > 0.3
+    assert len(samples) > 5 * RATE
+
+
 def test_samples_that_are_nan_are_refused(tmp_path: Path) -> None:
     samples = tone(0.1)
     samples[7] = np.nan
