@@ -66,6 +66,7 @@ def test_audio_after_a_damaged_part_is_read(form: str, codec: str, tmp_path: Pat
     path = tmp_path / "damaged"
     with av.open(str(path), "w", format=form) as container:
         track = container.add_stream(codec, rate=RATE, layout="mono")
+        assert isinstance(track, av.AudioStream)
         for begin in range(10):
             frame = av.AudioFrame.from_ndarray((tone(1.0) * 32767).astype(np.int16).reshape(1, -1), "s16", "mono")
             frame.sample_rate, frame.pts = RATE, begin * RATE

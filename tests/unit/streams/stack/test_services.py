@@ -70,9 +70,10 @@ def test_only_sinks_and_light_workers_run_more_than_once(tmp_path: Path) -> None
 
 def test_the_cores_say_how_many_run_unless_a_setting_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.stack.services.usable_cores", lambda: 16)
-    assert process_counts(Settings(home=tmp_path)) == (6, 2)
-    assert process_counts(Settings(home=tmp_path, sinks=2)) == (2, 2)
-    assert process_counts(Settings(home=tmp_path, light_workers=5)) == (6, 5)
+    assert process_counts(Settings(home=tmp_path, partitions=12)) == (6, 2)
+    assert process_counts(Settings(home=tmp_path, partitions=4)) == (4, 2)
+    assert process_counts(Settings(home=tmp_path, partitions=12, sinks=2)) == (2, 2)
+    assert process_counts(Settings(home=tmp_path, partitions=12, light_workers=5)) == (6, 5)
 
 
 def test_a_worker_has_the_time_of_a_load_to_start_in_and_a_minute_more(tmp_path: Path) -> None:
