@@ -107,10 +107,10 @@ def test_an_answer_that_breaks_the_schema_twice_is_invalid(model: DirectoryModel
 
 
 def test_a_prompt_is_limited_by_the_context_and_so_is_the_answer(model: DirectoryModel) -> None:
-    with pytest.raises(ModelUnavailable, match="takes 512 with its answer") as long:
-        model.generate([ChatMessage("user", "word " * 600)], max_tokens=5)
+    with pytest.raises(ModelUnavailable, match="takes 2048 with its answer") as long:
+        model.generate([ChatMessage("user", "word " * 2400)], max_tokens=5)
     assert long.value.reason == "too_long"
-    answer = model.generate([ChatMessage("user", "\u2603" * 165)], max_tokens=400)
+    answer = model.generate([ChatMessage("user", "\u2603" * 677)], max_tokens=400)
     assert answer.cut
     assert 0 < answer.tokens < 20
 
