@@ -25,8 +25,6 @@ from streams.log import kafka
 from streams.log.confirmed_producer import ConfirmedProducer
 from streams.settings import Settings
 
-#: Jobs wait so long for others to share a request to the broker with. `submit` and `flush` end the wait.
-_LINGER_MS = 5
 #: How many jobs `submit_nowait` queues between two looks at the delivery reports.
 _POLL_EVERY = 256
 #: How much longer than its time a job's report may take, in seconds: the client looks for expired records once a second.
@@ -48,9 +46,7 @@ class _ProcessClients:
     def __init__(self, settings: Settings, source: str, timeout_s: float) -> None:
         self.open = ExitStack()
         self.codec = Codec(self.open.enter_context(wiring.open_registry(settings)))
-        self.client = kafka.producer(
-            settings, **{"delivery.timeout.ms": int(timeout_s * 1000), "linger.ms": _LINGER_MS}
-        )
+        self.client = kafka.producer(settings, **{"delivery.timeout.ms": int(timeout_s * 1000)})
         self.guard = ForkGuard(self.client)
         self.queued = ConfirmedProducer(self.client, "job", timeout_s + _REPORT_S)
         self.requests = RequestEncoders(settings, self.codec, source)

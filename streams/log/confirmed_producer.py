@@ -20,8 +20,6 @@ QUEUE_FULL_S = 130.0
 #: One wait for reports. Short, because another thread's `poll` may serve the report that this thread waits for.
 _SLICE_S = 0.1
 _ON_WAIT_EVERY_S = 1.0
-#: Long enough for the client to see that it shall not linger, and for a broker nearby to answer.
-_SEND_NOW_S = 0.005
 #: A purged record is reported at once.
 _PURGE_S = 1.0
 
@@ -85,8 +83,6 @@ class ConfirmedProducer:
 
     def flush(self) -> None:
         """Wait until every record is confirmed. Raises Unreachable, SluiceError: how many were not, and the first of them."""
-        if self._unconfirmed:
-            self._producer.flush(min(_SEND_NOW_S, self._timeout_s))
         wait = _Wait(self._producer, self._timeout_s, self._on_wait)
         while self._unconfirmed and wait.serve_reports():
             pass
