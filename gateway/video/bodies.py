@@ -24,7 +24,7 @@ _BASE_URL = "Results go to this URL + /api/upload-video/result. Default: the set
 
 
 def _splittable(url: str) -> str:
-    """Return the URL. Raises ValueError, without its text, for one whose host can't be told, such as `http://[`."""
+    """Return the URL. Raises ValueError for a URL with a malformed host, such as `http://[`; the error does not quote it."""
     try:
         urlsplit(url)
     except ValueError:

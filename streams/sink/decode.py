@@ -20,6 +20,7 @@ from schemas.records import JobHeader
 from schemas.states import Disposition, State
 from schemas.topics import LONGEST_WAIT
 from streams.sink.event import UNDECODED, Event, Phase, TerminalResult
+from streams.sink.event_buffer import FAST_HOLD_S
 from streams.sink.record_types import Guarantees, check_header, check_result, guarantees
 from streams.sink.topic_table import SinkTopic, TopicRole, TopicTable
 
@@ -32,8 +33,8 @@ _STATES = {
 }
 #: A foreign producer may write any number: a run that waited longer would not find its request in the log any more.
 LONGEST_WAIT_MS = LONGEST_WAIT // timedelta(milliseconds=1)
-#: A deadline nearer than this is urgent. A little longer than requests are held (event_buffer.py).
-NEAR = timedelta(seconds=1.5)
+#: A deadline nearer than this is urgent. A little longer than requests are held: else it could pass while its request is held.
+NEAR = timedelta(seconds=FAST_HOLD_S + 0.5)
 
 Plain = Mapping[str, Any]
 

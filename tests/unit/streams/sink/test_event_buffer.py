@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from streams.sink.decode import is_near
 from streams.sink.event import Phase
-from streams.sink.event_buffer import FAST_JOBS_PER_S, EventBuffer
+from streams.sink.event_buffer import FAST_HOLD_S, FAST_JOBS_PER_S, EventBuffer
 from tests.harness.events import JOB, REQUESTS, RESULTS, event
 
 OTHER = UUID("01890000-0000-7000-8000-000000000002")
@@ -97,3 +99,8 @@ def test_while_jobs_end_fast_their_requests_are_held_longer() -> None:
     assert held.wait_s(12.0) == 3.5
     held.ended(FAST_JOBS_PER_S - 1, now=12.0)
     assert [request.position.offset for request in held.take_due(12.0, 100)] == [5]
+
+
+def test_a_deadline_that_could_pass_while_its_request_is_held_is_near() -> None:
+    assert is_near(datetime.now(UTC) + timedelta(seconds=FAST_HOLD_S))
+    assert not is_near(datetime.now(UTC) + timedelta(minutes=1))
